@@ -1,0 +1,71 @@
+"""The environment, read once: every setting of SCIZOR with its meaning and default."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, PositiveInt, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Read from `SCIZOR_*` variables and from `.env`; frozen once read."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SCIZOR_", env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
+    )
+
+    home: Path = Field(
+        REPOSITORY / ".scizor", description="State folder of the embedded stack: data, logs, keys, run files."
+    )
+    kafka: str = Field(
+        "", description="Bootstrap address host:port of an outside Kafka; empty starts the embedded broker."
+    )
+    kafka_username: str = Field("", description="SASL user name of an outside Kafka; empty means no authentication.")
+    kafka_password: SecretStr = Field(SecretStr(""), description="SASL password of an outside Kafka.")
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="Security protocol of Kafka connections; SASL uses SCRAM-SHA-512."
+    )
+    allow_open_kafka: bool = Field(
+        False, description="Let a real gateway account trade over a Kafka without authentication."
+    )
+    topic_prefix: str = Field("scizor.", description="Put before every topic name and consumer group.")
+    database_url: SecretStr = Field(
+        SecretStr(""),
+        description="postgresql://user:password@host:port/name of an outside database; empty starts the embedded one.",
+    )
+    kafka_port: int = Field(9092, ge=0, le=65535, description="Wished port of the embedded broker; a free one if taken.")
+    database_port: int = Field(
+        5432, ge=0, le=65535, description="Wished port of the embedded PostgreSQL; a free one if taken."
+    )
+    ib_host: str = Field("", description="Host of a real TWS or IB Gateway; empty starts the gateway simulator.")
+    ib_port: int = Field(
+        7497, ge=1, le=65535, description="Port of the gateway: 7497/7496 TWS paper/live, 4002/4001 IB Gateway paper/live."
+    )
+    ib_account: str = Field("", description="Account to trade; empty takes the only account of the gateway.")
+    ib_client_id: PositiveInt = Field(
+        10, description="First API client id; services use this one and the next ones, one each, and never another."
+    )
+    ib_library: Literal["ib_insync", "ib_async"] = Field(
+        "ib_insync", description="Client library of the gateway connection; ib_async needs the extra of that name."
+    )
+    ib_live: bool = Field(False, description="Permit a live (real money) account; without it only paper accounts trade.")
+    simulator_now: str = Field(
+        "2013-02-28T09:25:00-05:00", description="Market time at which the gateway simulator starts."
+    )
+    simulator_speed: float = Field(1.0, gt=0, description="Market seconds per wall second of the gateway simulator.")
+    simulator_seed: int = Field(7, description="Seed of everything that the simulator derives or invents.")
+    farmer_port: int = Field(8000, ge=0, le=65535, description="HTTP port of the data farmer.")
+    backtester_port: int = Field(8001, ge=0, le=65535, description="HTTP port of the backtester.")
+    trader_port: int = Field(8002, ge=0, le=65535, description="HTTP port of the algo trader.")
+    bind: str = Field("127.0.0.1", description="Address that HTTP services and metrics listen on.")
+    cors_origins: list[str] = Field(
+        default_factory=list, description="Origins of browser pages that may call the HTTP services (a JSON list)."
+    )
+    metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics, /live, /ready of a service; 0 takes a free one.")
+    instance: str = Field(
+        "1", pattern=r"^[A-Za-z0-9_-]{1,32}$", description="Slot of this process among the members of its service."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
+    log_format: Literal["json", "console"] = Field("json", description="Shape of log lines on stderr.")
