@@ -35,13 +35,18 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="postgresql://user:password@host:port/name of an outside database; empty starts the embedded one.",
     )
-    kafka_port: int = Field(9092, ge=0, le=65535, description="Wished port of the embedded broker; a free one if taken.")
+    kafka_port: int = Field(
+        9092, ge=0, le=65535, description="Wished port of the embedded broker; a free one if taken."
+    )
     database_port: int = Field(
         5432, ge=0, le=65535, description="Wished port of the embedded PostgreSQL; a free one if taken."
     )
     ib_host: str = Field("", description="Host of a real TWS or IB Gateway; empty starts the gateway simulator.")
     ib_port: int = Field(
-        7497, ge=1, le=65535, description="Port of the gateway: 7497/7496 TWS paper/live, 4002/4001 IB Gateway paper/live."
+        7497,
+        ge=1,
+        le=65535,
+        description="Port of the gateway: 7497/7496 TWS paper/live, 4002/4001 IB Gateway paper/live.",
     )
     ib_account: str = Field("", description="Account to trade; empty takes the only account of the gateway.")
     ib_client_id: PositiveInt = Field(
@@ -50,7 +55,9 @@ class Settings(BaseSettings):
     ib_library: Literal["ib_insync", "ib_async"] = Field(
         "ib_insync", description="Client library of the gateway connection; ib_async needs the extra of that name."
     )
-    ib_live: bool = Field(False, description="Permit a live (real money) account; without it only paper accounts trade.")
+    ib_live: bool = Field(
+        False, description="Permit a live (real money) account; without it only paper accounts trade."
+    )
     simulator_now: str = Field(
         "2013-02-28T09:25:00-05:00", description="Market time at which the gateway simulator starts."
     )
@@ -63,7 +70,9 @@ class Settings(BaseSettings):
     cors_origins: list[str] = Field(
         default_factory=list, description="Origins of browser pages that may call the HTTP services (a JSON list)."
     )
-    metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics, /live, /ready of a service; 0 takes a free one.")
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port of /metrics, /live, /ready of a service; 0 takes a free one."
+    )
     instance: str = Field(
         "1", pattern=r"^[A-Za-z0-9_-]{1,32}$", description="Slot of this process among the members of its service."
     )

@@ -1,0 +1,160 @@
+"""What the market did: bars, prints and quotes, and findings about those that cannot be right."""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from schemas.event import ContractId, Event, Name, Price, Size, UtcTime
+
+
+class Source(StrEnum):
+    """Where a price comes from. Only `ib` and `real` were paid by somebody."""
+
+    IB = "ib"
+    """A real TWS or IB Gateway."""
+    REAL = "real"
+    """Real recorded prices, served by the gateway simulator."""
+    DERIVED = "derived"
+    """Invented inside a real bar: aggregates back to it."""
+    SYNTHETIC = "synthetic"
+    """Invented from a seed."""
+
+
+class Basis(StrEnum):
+    """What a stored price was adjusted for."""
+
+    RAW = "raw"
+    SPLIT_ADJUSTED = "split_adjusted"
+    TOTAL_RETURN = "total_return"
+
+
+class _BarFields(Event):
+    """Prices and volume of one contract over `bar_size` from `start`; `event_time` is its end.
+
+    A daily bar's `start` and `event_time` are the session's open and close.
+    """
+
+    contract_id: ContractId
+    symbol: Name
+    bar_size: Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=31))]
+    start: UtcTime
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    volume: Size
+    source: Source
+    basis: Basis = Basis.SPLIT_ADJUSTED
+    revision: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    late: bool = False
+
+    @model_validator(mode="after")
+    def _range_holds_open_and_close(self) -> Self:
+        if not self.low <= min(self.open, self.close) <= max(self.open, self.close) <= self.high:
+            raise ValueError(f"contract {self.contract_id}: open or close outside low..high")
+        if self.event_time <= self.start:
+            raise ValueError(f"contract {self.contract_id}: the bar ends before it starts")
+        return self
+
+
+class Bar(_BarFields):
+    """A live bar, published once, when it has closed; `late` when it was backfilled after an outage."""
+
+    type: Literal["Bar"] = "Bar"
+
+
+class HistoricalBar(_BarFields):
+    """A bar that collection brought, in the order it came."""
+
+    type: Literal["HistoricalBar"] = "HistoricalBar"
+
+
+class Tick(Event):
+    """One trade print."""
+
+    type: Literal["Tick"] = "Tick"
+    contract_id: ContractId
+    symbol: Name
+    price: Price
+    size: Size
+    source: Source
+
+
+class Quote(Event):
+    """Best bid and ask."""
+
+    type: Literal["Quote"] = "Quote"
+    contract_id: ContractId
+    symbol: Name
+    bid: Price
+    ask: Price
+    bid_size: Size
+    ask_size: Size
+    source: Source
+
+
+class QuarantineRule(StrEnum):
+    """Why a bar or tick was set aside."""
+
+    OHLC_RANGE = "ohlc_range"
+    NOT_FINITE = "not_finite"
+    NEGATIVE_SIZE = "negative_size"
+    FROM_THE_FUTURE = "from_the_future"
+    OUT_OF_ORDER = "out_of_order"
+
+
+class Severity(StrEnum):
+    """How much a finding matters."""
+
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Quarantined(Event):
+    """A bar or tick that broke a rule: kept as it came, kept away from strategies."""
+
+    type: Literal["Quarantined"] = "Quarantined"
+    quarantine_id: Name
+    contract_id: ContractId
+    symbol: Name
+    rule: QuarantineRule
+    severity: Severity
+    reason: Annotated[str, Field(max_length=500)]
+    record: Annotated[str, Field(max_length=10_000)]
+    """The bar or tick as the gateway gave it, as JSON text."""
+
+
+class Released(Event):
+    """A person looked at a quarantined record and let it through."""
+
+    type: Literal["Released"] = "Released"
+    quarantine_id: Name
+    contract_id: ContractId
+    by: Name
+
+
+class Rejected(Event):
+    """A person looked at a quarantined record and threw it away."""
+
+    type: Literal["Rejected"] = "Rejected"
+    quarantine_id: Name
+    contract_id: ContractId
+    by: Name
+
+
+class Subscription(Event):
+    """Which live data of a contract is wanted, and by whom; the newest one per contract holds."""
+
+    type: Literal["Subscription"] = "Subscription"
+    contract_id: ContractId
+    symbol: Name
+    bars: bool = True
+    ticks: bool = False
+    quotes: bool = False
+    wanted_by: Annotated[tuple[Name, ...], Field(max_length=100)] = ()
+    """Empty: nobody wants it any more, the live data stops."""
+
+
+Quarantine = Annotated[Quarantined | Released | Rejected, Field(discriminator="type")]

@@ -1,0 +1,263 @@
+"""The life of an order: intent, decision, updates, fills, commissions."""
+
+from datetime import timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from schemas.account import RiskLimits, TradingMode
+from schemas.event import ContractId, Event, Money, Name, Quantity, SignedQuantity, UtcTime
+
+OrderId = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9-]+$")]
+"""Our id of an intent and of the order it becomes; also the broker's `orderRef`, hence short safe ASCII."""
+
+
+class Side(StrEnum):
+    """Which way. `sign` is +1 for a buy, -1 for a sell."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def sign(self) -> int:
+        return 1 if self is Side.BUY else -1
+
+
+class OrderType(StrEnum):
+    """How the price is found."""
+
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+
+
+class TimeInForce(StrEnum):
+    """How long the order works."""
+
+    DAY = "DAY"
+    GTC = "GTC"
+
+
+class OrderIntent(Event):
+    """A concrete proposal, not yet permitted. `intent_id` is a function of what caused it."""
+
+    type: Literal["OrderIntent"] = "OrderIntent"
+    intent_id: OrderId
+    account_id: Name
+    strategy_id: Name
+    contract_id: ContractId
+    symbol: Name
+    currency: Name = "USD"
+    side: Side
+    quantity: Quantity
+    order_type: OrderType
+    limit_price: Money | None = None
+    time_in_force: TimeInForce = TimeInForce.DAY
+    reference_price: Money
+    """The last price the strategy saw when it decided."""
+    reference_time: UtcTime
+    """Wall time at which that price was received."""
+    minimum_tick: Annotated[Decimal, Field(gt=0)] = Decimal("0.01")
+
+    @model_validator(mode="after")
+    def _limit_orders_have_a_price(self) -> Self:
+        if (self.order_type is OrderType.LIMIT) != (self.limit_price is not None):
+            raise ValueError("a limit order needs limit_price, a market order has none")
+        return self
+
+
+class CancelIntent(Event):
+    """A wish to cancel the order of `order_id`."""
+
+    type: Literal["CancelIntent"] = "CancelIntent"
+    intent_id: OrderId
+    account_id: Name
+    strategy_id: Name
+    order_id: OrderId
+    reason: Annotated[str, Field(max_length=200)] = ""
+
+
+class ModifyIntent(Event):
+    """A wish to change quantity or limit price of the working order of `order_id`."""
+
+    type: Literal["ModifyIntent"] = "ModifyIntent"
+    intent_id: OrderId
+    account_id: Name
+    strategy_id: Name
+    order_id: OrderId
+    quantity: Quantity
+    limit_price: Money | None = None
+
+
+class DenialReason(StrEnum):
+    """Why risk said no. Denied is ours; rejected is the broker's."""
+
+    DUPLICATE = "duplicate"
+    TRADING_HALTED = "trading_halted"
+    REDUCING_ONLY = "reducing_only"
+    LIMITS_MISSING = "limits_missing"
+    QUANTITY_MAX = "quantity_max"
+    NOTIONAL_MAX = "notional_max"
+    POSITION_MAX = "position_max"
+    GROSS_EXPOSURE_MAX = "gross_exposure_max"
+    OPEN_ORDERS_MAX = "open_orders_max"
+    ORDER_RATE_MAX = "order_rate_max"
+    DAILY_LOSS_MAX = "daily_loss_max"
+    PRICE_STALE = "price_stale"
+    PRICE_MISSING = "price_missing"
+    PRICE_COLLAR = "price_collar"
+    TICK_SIZE = "tick_size"
+    LOT_SIZE = "lot_size"
+    UNKNOWN_ORDER = "unknown_order"
+    INSTRUMENT_BLOCKED = "instrument_blocked"
+    UNSUPPORTED = "unsupported"
+
+
+class RiskBasis(Event):
+    """Everything a decision was based on, so that it can be made again and compared."""
+
+    type: Literal["RiskBasis"] = "RiskBasis"
+    decided_at: UtcTime
+    """The clock reading of the decision."""
+    trading_mode: TradingMode
+    position: SignedQuantity
+    open_buys: Decimal
+    """Quantity of this contract that may still be bought by orders in flight."""
+    open_sells: Decimal
+    open_orders: int
+    orders_last_minute: int
+    gross_exposure: Money
+    """Sum over contracts of the worst-case absolute position times price, before this intent."""
+    realised_pnl_today: Money
+    price: Money | None
+    price_time: UtcTime | None
+    limits: RiskLimits | None
+
+
+class RiskDecision(Event):
+    """Our verdict on an intent, with the intent itself, so that its reader needs no second topic."""
+
+    type: Literal["RiskDecision"] = "RiskDecision"
+    decision_id: OrderId
+    intent_id: OrderId
+    account_id: Name
+    strategy_id: Name
+    approved: bool
+    reason: DenialReason | None = None
+    detail: Annotated[str, Field(max_length=500)] = ""
+    intent: Annotated[OrderIntent | CancelIntent | ModifyIntent, Field(discriminator="type")]
+    basis: RiskBasis
+    expires_after: timedelta
+    """How long after `basis.decided_at` (wall time) an approval may still be acted on."""
+
+
+class OrderStatus(StrEnum):
+    """FIX OrdStatus words, plus the states before the broker has spoken."""
+
+    SENDING = "SENDING"
+    """About to be sent, or sent and not yet acknowledged."""
+    UNKNOWN = "UNKNOWN"
+    """It cannot be told whether the broker has it: keeps its reservation, blocks the instrument."""
+    NEW = "NEW"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    PENDING_CANCEL = "PENDING_CANCEL"
+    CANCELED = "CANCELED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+
+    @property
+    def final(self) -> bool:
+        return self in (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED)
+
+
+class OrderUpdate(Event):
+    """What we know of an order after a change; `sequence` grows by one with each update of the order."""
+
+    type: Literal["OrderUpdate"] = "OrderUpdate"
+    order_id: OrderId
+    """Ours: the id of the intent it came from."""
+    broker_order_id: int
+    """The gateway's order id, allocated before it was sent."""
+    permanent_id: int = 0
+    account_id: Name
+    strategy_id: Name
+    contract_id: ContractId
+    symbol: Name
+    side: Side
+    quantity: Quantity
+    order_type: OrderType
+    limit_price: Money | None = None
+    status: OrderStatus
+    cumulative_quantity: Decimal = Decimal(0)
+    average_price: Money = Decimal(0)
+    sequence: Annotated[int, Field(ge=1)]
+    reason: Annotated[str, Field(max_length=500)] = ""
+    code: int = 0
+    """The broker's error code, when there is one."""
+
+    @property
+    def leaves_quantity(self) -> Decimal:
+        return Decimal(0) if self.status.final else self.quantity - self.cumulative_quantity
+
+
+class _FillFields(Event):
+    """One execution: `last_quantity` at `last_price`.
+
+    `execution_id` is the root that corrections share; the newest `revision` of a root counts, the others do not.
+    """
+
+    execution_id: Name
+    revision: Annotated[int, Field(ge=1)] = 1
+    order_id: str = ""
+    """Ours; empty when the order was not placed by SCIZOR."""
+    broker_order_id: int
+    permanent_id: int = 0
+    account_id: Name
+    strategy_id: str = ""
+    contract_id: ContractId
+    symbol: Name
+    currency: Name = "USD"
+    side: Side
+    last_quantity: Quantity
+    last_price: Money
+    exchange: str = ""
+
+
+class Fill(_FillFields):
+    """An execution as the broker first told it."""
+
+    type: Literal["Fill"] = "Fill"
+
+
+class FillCorrected(_FillFields):
+    """An execution whose earlier revision was wrong: it replaces, it does not add."""
+
+    type: Literal["FillCorrected"] = "FillCorrected"
+
+
+class FillBusted(Event):
+    """An execution that never was."""
+
+    type: Literal["FillBusted"] = "FillBusted"
+    execution_id: Name
+    revision: Annotated[int, Field(ge=1)]
+    account_id: Name
+    contract_id: ContractId
+
+
+class Commission(Event):
+    """What an execution cost; follows its fill as an event of its own."""
+
+    type: Literal["Commission"] = "Commission"
+    execution_id: Name
+    revision: Annotated[int, Field(ge=1)] = 1
+    account_id: Name
+    amount: Money
+    currency: Name
+    realised_pnl: Money | None = None
+
+
+Intent = Annotated[OrderIntent | CancelIntent | ModifyIntent, Field(discriminator="type")]
+FillEvent = Annotated[Fill | FillCorrected | FillBusted | Commission, Field(discriminator="type")]

@@ -1,0 +1,131 @@
+"""Commands to live strategies, their state, their signals, and the journal that makes a day replayable."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from schemas.event import ContractId, Event, Money, Name, UtcTime
+from schemas.market import Source
+
+
+class _Command(Event):
+    command_id: Name
+    strategy_id: Name
+    by: Name
+
+
+class Deploy(_Command):
+    """Make a strategy known: its class, its parameters, its symbols, the account it trades."""
+
+    type: Literal["Deploy"] = "Deploy"
+    strategy: Name
+    """Name of the strategy class, as `scizor strategy list` shows it."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    symbols: Annotated[tuple[Name, ...], Field(min_length=1, max_length=500)]
+    account_id: Name
+    quantity: Annotated[float, Field(gt=0)] = 100.0
+    """Shares of a full-strength position."""
+    trigger: Literal["bars", "ticks"] = "bars"
+    bar_size_seconds: Annotated[int, Field(gt=0)] = 60
+    """Live bars are aggregated to this size before the strategy sees them."""
+    warmup_bars: Annotated[int, Field(ge=0, le=100_000)] = 0
+
+
+class Start(_Command):
+    """Begin to trade."""
+
+    type: Literal["Start"] = "Start"
+
+
+class Stop(_Command):
+    """Stop for good; open positions stay."""
+
+    type: Literal["Stop"] = "Stop"
+
+
+class Pause(_Command):
+    """Go on consuming, send no intents."""
+
+    type: Literal["Pause"] = "Pause"
+
+
+class Resume(_Command):
+    """Send intents again."""
+
+    type: Literal["Resume"] = "Resume"
+
+
+class Reconfigure(_Command):
+    """New parameters, from the next bar on."""
+
+    type: Literal["Reconfigure"] = "Reconfigure"
+    parameters: dict[str, Any]
+
+
+class Allocate(_Command):
+    """A new size of a full-strength position."""
+
+    type: Literal["Allocate"] = "Allocate"
+    quantity: Annotated[float, Field(gt=0)]
+
+
+class RunningState(StrEnum):
+    """Where a live strategy stands."""
+
+    DEPLOYED = "deployed"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class StrategyState(Event):
+    """The live strategy's state; the newest one per `strategy_id` holds."""
+
+    type: Literal["StrategyState"] = "StrategyState"
+    strategy_id: Name
+    state: RunningState
+    deployment: Deploy
+    signals: int = 0
+    intents: int = 0
+    denied: int = 0
+    positions: dict[str, str] = Field(default_factory=dict)
+    """Own quantity by symbol, as decimal text."""
+    bars_seen: int = 0
+    error: Annotated[str, Field(max_length=2000)] = ""
+
+
+class Signal(Event):
+    """A strategy's wish as it was published: a target position, as a share of its full size."""
+
+    type: Literal["Signal"] = "Signal"
+    signal_id: Name
+    strategy_id: Name
+    contract_id: ContractId
+    symbol: Name
+    target: Annotated[float, Field(ge=-1, le=1)]
+    """-1 full short, 0 flat, +1 full long."""
+    reason: Annotated[str, Field(max_length=500)] = ""
+    price: Money
+    source: Source
+
+
+class JournalEntry(Event):
+    """Which input a strategy consumed, in which order: acknowledged before the outputs it causes."""
+
+    type: Literal["JournalEntry"] = "JournalEntry"
+    strategy_id: Name
+    sequence: Annotated[int, Field(ge=1)]
+    topic: str
+    partition: int
+    offset: int
+    """The last input offset consumed by this entry."""
+    consumed_at: UtcTime
+    outputs: tuple[str, ...] = ()
+    """Ids of the signals and intents that followed from it."""
+
+
+StrategyCommand = Annotated[
+    Deploy | Start | Stop | Pause | Resume | Reconfigure | Allocate, Field(discriminator="type")
+]
