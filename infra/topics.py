@@ -105,6 +105,7 @@ class ServiceSpec(BaseModel):
     name: str
     run: str
     port: int | None = None
+    membership: Literal["static", "dynamic"] = "static"
     reads: tuple[str, ...] = ()
     replays: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()

@@ -1,0 +1,242 @@
+"""Consuming with offsets that are committed only after their records were dealt with.
+
+One worker a consumer, explicit commits, a drain before partitions go away. `RecordConsumer` hands over one record
+at a time through FastStream; `BatchConsumer` is a bare loop for bulk work with the same commit rule.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, cast
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaAckableMessage
+from faststream.middlewares import AckPolicy
+from faststream.security import BaseSecurity, SASLScram512
+
+from infra import broker
+from infra.delivery import Delivery, Failure, Record
+from infra.metrics import Metrics
+from infra.settings import Settings
+
+BatchHandler = Callable[[Sequence[Record]], Awaitable[Sequence[Failure]]]
+
+_SESSION_MS = 10_000
+_DYNAMIC_SESSION_MS = 6_000
+_HEARTBEAT_MS = 1_000
+_REBALANCE_MS = 60_000
+_POLL_MAX_MS = 300_000
+_BATCH_RECORDS = 5_000
+_BATCH_WAIT_MS = 50
+_ATTEMPTS = "attempts="
+
+
+class Drain(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no types
+    """Lets the record in hand finish before its partition goes; knows which partitions are ours."""
+
+    def __init__(self) -> None:
+        self.owned: frozenset[TopicPartition] = frozenset()
+        self.joined = False
+        self.busy = asyncio.Lock()
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self.owned = frozenset()
+        async with self.busy:
+            pass
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self.owned = frozenset(assigned)
+        self.joined = True
+
+
+class Membership:
+    """Who a consumer is in its group. Static: the same slot gets its partitions back at once after a crash."""
+
+    def __init__(self, settings: Settings, service: str, *, static: bool, suffix: str = "") -> None:
+        self.group = f"{settings.topic_prefix}{service}"
+        instance = f"{self.group}-{settings.instance}{suffix}" if static else None
+        self.options: dict[str, Any] = {
+            "group_id": self.group,
+            "group_instance_id": instance,
+            "session_timeout_ms": _SESSION_MS if static else _DYNAMIC_SESSION_MS,
+            "heartbeat_interval_ms": _HEARTBEAT_MS,
+            "rebalance_timeout_ms": _REBALANCE_MS,
+            "max_poll_interval_ms": _POLL_MAX_MS,
+            "auto_offset_reset": "earliest",
+            "isolation_level": "read_committed",
+        }
+
+
+async def _hand_over(message: KafkaAckableMessage) -> KafkaAckableMessage:
+    return message
+
+
+class _CommittedAttempts:
+    """The count of attempts at a record, kept as metadata of the committed offset: it survives a restart."""
+
+    def __init__(self, settings: Settings, group: str, consumer: Any, record: tuple[TopicPartition, int]) -> None:
+        self._settings = settings
+        self._group = group
+        self._consumer = consumer
+        self._place, self._offset = record
+
+    async def earlier(self) -> int:
+        client = broker.admin(self._settings)
+        await client.start()
+        try:
+            offsets = await client.list_consumer_group_offsets(self._group, partitions=[self._place])
+        finally:
+            await client.close()
+        known = offsets.get(self._place)
+        if known is None or known.offset != self._offset or not known.metadata.startswith(_ATTEMPTS):
+            return 0
+        return int(known.metadata.removeprefix(_ATTEMPTS))
+
+    async def note(self, count: int) -> None:
+        await _commit(self._consumer, {self._place: (self._offset, f"{_ATTEMPTS}{count}")})
+
+
+class RecordConsumer:
+    """One record after another, each committed when it was dealt with."""
+
+    def __init__(self, topics: Sequence[str], member: Membership, settings: Settings, delivery: Delivery) -> None:
+        self._settings = settings
+        self._member = member
+        self._delivery = delivery
+        self.drain = Drain()
+        self._broker = KafkaBroker(
+            settings.kafka,
+            apply_types=False,
+            graceful_timeout=30,
+            consumer_only=True,
+            allow_auto_create_topics=False,
+            security=_security(settings),
+            logger=None,
+        )
+        subscriber = self._broker.subscriber(
+            *(settings.topic_prefix + topic for topic in topics),
+            **member.options,
+            ack_policy=AckPolicy.MANUAL,
+            parser=self._parse,
+            decoder=_hand_over,
+            no_reply=True,
+            listener=self.drain,
+        )
+        subscriber(self._handle)
+        self._subscriber = subscriber
+
+    async def _parse(self, record: Any) -> KafkaAckableMessage:
+        # never raises: FastStream's own parser loses records whose headers are not UTF-8
+        return KafkaAckableMessage(
+            body=b"",
+            headers={},
+            content_type=None,
+            message_id="",
+            correlation_id="-",
+            raw_message=record,
+            consumer=self._subscriber.consumer,
+        )
+
+    async def _handle(self, message: KafkaAckableMessage) -> None:
+        record = cast(Record, message.raw_message)
+        place = TopicPartition(record.topic, record.partition)
+        async with self.drain.busy:
+            if place not in self.drain.owned:
+                return  # it was revoked while the record waited: its new owner gets it
+            consumer = message.consumer
+            attempts = _CommittedAttempts(self._settings, self._member.group, consumer, (place, record.offset))
+            await self._delivery.deliver(record, attempts)
+            await _commit(consumer, {place: (record.offset + 1, "")})
+
+    async def start(self) -> None:
+        await self._broker.start()
+
+    async def stop(self) -> None:
+        await self._broker.stop()
+
+    def lag(self) -> dict[TopicPartition, int]:
+        return _lag(self._subscriber.consumer, self.drain)
+
+
+class BatchConsumer:
+    """Polls of up to 5,000 records, each poll handled as a whole and then committed."""
+
+    def __init__(
+        self,
+        topics: Sequence[str],
+        member: Membership,
+        settings: Settings,
+        delivery: Delivery,
+        handler: BatchHandler,
+        metrics: Metrics,
+    ) -> None:
+        self._topics = [settings.topic_prefix + topic for topic in topics]
+        self._prefix = settings.topic_prefix
+        self._delivery = delivery
+        self._handler = handler
+        self._metrics = metrics
+        self.drain = Drain()
+        options = member.options | broker.connection_options(settings)
+        self._consumer = AIOKafkaConsumer(**options, enable_auto_commit=False)
+        self._stopping = asyncio.Event()
+
+    async def start(self) -> None:
+        self._consumer.subscribe(self._topics, listener=self.drain)
+        await self._consumer.start()
+
+    async def run(self) -> None:
+        """Until stopped: poll, handle, commit."""
+        while not self._stopping.is_set():
+            polled = await self._consumer.getmany(timeout_ms=_BATCH_WAIT_MS, max_records=_BATCH_RECORDS)
+            if not polled:
+                continue
+            async with self.drain.busy:
+                ours = {place: records for place, records in polled.items() if place in self.drain.owned}
+                if ours:
+                    await self._handle(ours)
+
+    async def _handle(self, polled: dict[TopicPartition, list[Record]]) -> None:
+        records = [record for part in polled.values() for record in part]
+        for place, part in polled.items():
+            self._metrics.received(place.topic.removeprefix(self._prefix)).messages.inc(len(part))
+        failures = await self._handler(records)
+        for failure in failures:
+            await self._delivery.set_aside(failure, attempts=1)
+        await _commit(self._consumer, {place: (part[-1].offset + 1, "") for place, part in polled.items()})
+        for place, part in polled.items():
+            self._metrics.received(place.topic.removeprefix(self._prefix)).acked.inc(len(part))
+
+    async def stop(self) -> None:
+        self._stopping.set()
+        async with self.drain.busy:
+            await self._consumer.stop()
+
+    def lag(self) -> dict[TopicPartition, int]:
+        return _lag(self._consumer, self.drain)
+
+
+async def _commit(consumer: Any, offsets: dict[TopicPartition, tuple[int, str]]) -> None:
+    try:
+        await consumer.commit(offsets)
+    except (CommitFailedError, IllegalStateError):
+        return  # the partition went to another member meanwhile: it handles the record again, which changes nothing
+
+
+def _lag(consumer: Any, drain: Drain) -> dict[TopicPartition, int]:
+    behind = {}
+    for place in drain.owned:
+        end = consumer.highwater(place)
+        position = consumer.last_stable_offset(place) if end is None else end
+        fetched = consumer._subscription.subscription.assignment.state_value(place)
+        if position is not None and fetched is not None and fetched.has_valid_position:
+            behind[place] = max(0, position - fetched.position)
+    return behind
+
+
+def _security(settings: Settings) -> BaseSecurity | None:
+    ssl_context = broker.connection_options(settings).get("ssl_context")
+    if settings.kafka_security.startswith("SASL"):
+        password = settings.kafka_password.get_secret_value()
+        return SASLScram512(settings.kafka_username, password, ssl_context=ssl_context, use_ssl=ssl_context is not None)
+    return BaseSecurity(ssl_context=ssl_context, use_ssl=True) if ssl_context else None

@@ -1,0 +1,205 @@
+"""Events out: each to the one topic of its type, with the headers that topics.yaml says."""
+
+import asyncio
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.partitioner import DefaultPartitioner
+
+from infra import broker
+from infra.clock import Clock
+from infra.errors import ScizorError
+from infra.metrics import Metrics
+from infra.settings import Settings
+from infra.topics import Catalogue, TopicSpec
+from schemas.event import Event
+
+Headers = list[tuple[str, bytes]]
+_IN_FLIGHT_MAX = 64
+_EVENTS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:events")
+
+
+class NotAWriterError(ScizorError):
+    def __init__(self, service: str, topic: str) -> None:
+        super().__init__(f"service {service} does not write {topic}: declare it under `writes` in topics.yaml")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an event came from: what its consequences carry as their cause."""
+
+    topic: str
+    """Logical name, without prefix."""
+    partition: int
+    offset: int
+    key: bytes | None
+    timestamp_ms: int
+    received_at: datetime
+    """Wall time."""
+    event_id: str = ""
+    correlation_id: str = ""
+    headers: tuple[tuple[str, bytes | None], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A record about to be published. `topic` is the logical name."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Headers
+    timestamp_ms: int
+
+
+def outgoing(topic: TopicSpec, event: Event, cause: Origin | None, source: str) -> Outgoing:
+    """The record of an event; its ids are functions of its content, so that a repeat is recognisable."""
+    value = event.to_json()
+    timestamp_ms = int(event.ingest_time.timestamp() * 1000)
+    key = topic.key_of(event)
+    if topic.headers == "none":
+        return Outgoing(topic.name, key, value, [], timestamp_ms)
+    event_id = uuid.uuid5(_EVENTS, f"{topic.name}\0{value.decode()}")
+    correlation = cause.correlation_id if cause and cause.correlation_id else str(event_id)
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", str(event_id).encode()),
+        ("ce_type", topic.event_type_of(type(event)).encode()),
+        ("ce_source", source.encode()),
+        ("ce_time", event.event_time.isoformat().encode()),
+        ("content-type", b"application/json"),
+        ("correlation_id", correlation.encode()),
+        ("traceparent", f"00-{uuid.uuid5(_EVENTS, correlation).hex}-{event_id.hex[:16]}-01".encode()),
+    ]
+    if cause is not None and cause.event_id:
+        headers.append(("causation_id", cause.event_id.encode()))
+    return Outgoing(topic.name, key, value, headers, timestamp_ms)
+
+
+class Publisher:
+    """Publishes for one service: acks of all replicas, idempotent, only to topics it declared."""
+
+    def __init__(self, service: str, settings: Settings, catalogue: Catalogue, clock: Clock, metrics: Metrics) -> None:
+        self._service = service
+        self._settings = settings
+        self._catalogue = catalogue
+        self._clock = clock
+        self._metrics = metrics
+        self._writes = frozenset(catalogue.services[service].writes)
+        self._producer: AIOKafkaProducer | None = None
+        self._bulk: AIOKafkaProducer | None = None
+        self._bulk_lock = asyncio.Lock()
+        self._partitioner = DefaultPartitioner()
+
+    async def start(self) -> None:
+        self._producer = broker.producer(self._settings)
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        for producer in (self._producer, self._bulk):
+            if producer is not None:
+                await producer.stop()
+
+    def prepare(self, event: Event, cause: Origin | None = None) -> Outgoing:
+        """The record of `event`; refuses a topic that this service does not declare."""
+        topic = self._catalogue.topic_of(type(event))
+        if topic.name not in self._writes:
+            raise NotAWriterError(self._service, topic.name)
+        return outgoing(topic, event, cause, f"scizor/{self._service}")
+
+    async def publish(self, event: Event, cause: Origin | None = None) -> None:
+        """Publish and wait until the broker has it."""
+        await self.send(self.prepare(event, cause))
+
+    async def send(self, record: Outgoing) -> None:
+        """Publish a prepared record and wait until the broker has it."""
+        await (await self.post(record))
+
+    async def post(self, record: Outgoing) -> "asyncio.Future[object]":
+        """Hand a record to the producer, in order; the future is done when the broker has it."""
+        assert self._producer is not None, "the publisher was not started"
+        counters = self._metrics.published(record.topic)
+        begun = self._clock.monotonic()
+        future: asyncio.Future[object] = await self._producer.send(
+            self._settings.topic_prefix + record.topic,
+            record.value,
+            key=record.key,
+            timestamp_ms=record.timestamp_ms,
+            headers=record.headers or None,
+        )
+
+        def count(done: "asyncio.Future[object]") -> None:
+            if done.cancelled() or done.exception() is not None:
+                counters.failed.inc()
+            else:
+                counters.succeeded.inc()
+                counters.duration.observe(self._clock.monotonic() - begun)
+
+        future.add_done_callback(count)
+        return future
+
+    async def send_raw(self, topic: str, record: Outgoing) -> None:
+        """Publish to a physical topic name: dead letters and their replay."""
+        assert self._producer is not None, "the publisher was not started"
+        await self._producer.send_and_wait(
+            topic, record.value, key=record.key, timestamp_ms=record.timestamp_ms, headers=record.headers
+        )
+
+    async def publish_many(self, events: Iterable[Event]) -> int:
+        """Bulk path: publish events in large compressed batches; returns how many the broker took."""
+        by_topic: dict[str, list[Outgoing]] = {}
+        for event in events:
+            record = self.prepare(event)
+            by_topic.setdefault(record.topic, []).append(record)
+        return sum([await self.send_batches(topic, records) for topic, records in by_topic.items()])
+
+    async def send_batches(self, topic: str, records: Sequence[Outgoing]) -> int:
+        """Bulk path of one topic, order kept per key."""
+        return await self.send_columns(topic, [(r.key, r.value, r.timestamp_ms, r.headers) for r in records])
+
+    async def send_columns(self, topic: str, records: Iterable[tuple[bytes, bytes, int, Headers]]) -> int:
+        """Bulk path for records that are bytes already: (key, value, timestamp_ms, headers) each."""
+        producer = await self._bulk_producer()
+        physical = self._settings.topic_prefix + topic
+        partitions = sorted(await producer.partitions_for(physical))
+        open_batches = {partition: producer.create_batch() for partition in partitions}
+        in_flight: set[asyncio.Future[object]] = set()
+        places: dict[bytes, int] = {}
+        count = 0
+
+        async def send(partition: int) -> None:
+            batch = open_batches[partition]
+            batch.close()
+            in_flight.add(await producer.send_batch(batch, physical, partition=partition))
+            open_batches[partition] = producer.create_batch()
+            if len(in_flight) >= _IN_FLIGHT_MAX:
+                done, _ = await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
+                in_flight.difference_update(done)
+                for future in done:
+                    future.result()
+
+        for key, value, timestamp_ms, headers in records:
+            place = places.get(key)
+            if place is None:
+                place = places[key] = self._partitioner(key, partitions, partitions)
+            if open_batches[place].append(key=key, value=value, timestamp=timestamp_ms, headers=headers) is None:
+                await send(place)
+                appended = open_batches[place].append(key=key, value=value, timestamp=timestamp_ms, headers=headers)
+                assert appended is not None, "one record is larger than a whole batch"
+            count += 1
+        for partition, batch in list(open_batches.items()):
+            if batch.record_count():
+                await send(partition)
+        await asyncio.gather(*in_flight)
+        self._metrics.published(topic).succeeded.inc(count)
+        return count
+
+    async def _bulk_producer(self) -> AIOKafkaProducer:
+        async with self._bulk_lock:
+            if self._bulk is None:
+                self._bulk = broker.producer(self._settings, bulk=True)
+                await self._bulk.start()
+            return self._bulk

@@ -1,0 +1,78 @@
+"""Topics read again from the beginning, up to where they ended when the reading began."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from infra import broker
+from infra.delivery import MalformedRecordError, Record, parse
+from infra.errors import EnvironmentUnhealthyError
+from infra.settings import Settings
+from infra.topics import load_catalogue
+from schemas.event import Event
+
+_POLL_MS = 500
+_POLL_RECORDS = 10_000
+_PATIENCE_SECONDS = 30.0
+
+
+async def read_to_end(
+    settings: Settings, topics: Sequence[str], *, start: dict[TopicPartition, int] | None = None
+) -> AsyncIterator[list[Record]]:
+    """Polls of raw records of `topics` (logical names), from `start` or the beginning to the present end offsets.
+
+    Order holds within a partition. A replay ends where the topic ended when it began, never at a timestamp.
+    """
+    consumer: AIOKafkaConsumer = broker.reader(settings, max_partition_fetch_bytes=4 * 1024 * 1024)
+    await consumer.start()
+    try:
+        places = await _places(consumer, [settings.topic_prefix + topic for topic in topics])
+        consumer.assign(places)
+        begins = await consumer.beginning_offsets(places)
+        ends = await consumer.end_offsets(places)
+        for place in places:
+            consumer.seek(place, max((start or {}).get(place, 0), begins[place]))
+        remaining = {place for place in places if ends[place] > max((start or {}).get(place, 0), begins[place])}
+        while remaining:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                polled = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
+            for place, records in polled.items():
+                wanted = records if records[-1].offset < ends[place] else [r for r in records if r.offset < ends[place]]
+                if wanted:
+                    yield wanted
+            for place in list(remaining):
+                if await consumer.position(place) >= ends[place]:
+                    remaining.discard(place)
+                    consumer.pause(place)
+    finally:
+        await consumer.stop()
+
+
+async def fold(settings: Settings, topics: Sequence[str]) -> AsyncIterator[tuple[Event, Record]]:
+    """Every event of `topics` from the beginning to the present end; what cannot be parsed is passed over.
+
+    A malformed record was, or will be, set aside by the group that reads the topic.
+    """
+    catalogue = load_catalogue()
+    async for records in read_to_end(settings, topics):
+        for record in records:
+            topic = catalogue.topic(record.topic.removeprefix(settings.topic_prefix))
+            try:
+                event = parse(topic, record)
+            except MalformedRecordError:
+                continue
+            yield event, record
+
+
+async def _places(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[TopicPartition]:
+    places = []
+    for topic in topics:
+        partitions = consumer.partitions_for_topic(topic)
+        if not partitions:
+            await consumer.topics()  # asks the broker for all topics
+            partitions = consumer.partitions_for_topic(topic)
+        if not partitions:
+            raise EnvironmentUnhealthyError(f"topic {topic} does not exist: run `scizor topics apply`")
+        places += [TopicPartition(topic, partition) for partition in sorted(partitions)]
+    return places
