@@ -133,10 +133,22 @@ class Delivery:
         self._entropy = entropy
         self._metrics = metrics
         self._log = log
+        self._stopping = asyncio.Event()
         self.handlers: dict[type[Event], Handler] = {}
         self.halt: Halt | None = None
         self.blocked: str | None = None
         """Why nothing moves: a trading record that cannot be applied."""
+
+    def stop(self) -> None:
+        """End all waiting: a record in retry stays uncommitted and comes again at the next start."""
+        self._stopping.set()
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+        raise asyncio.CancelledError("the service stops; the record comes again")
 
     def topic_of(self, record: Record) -> TopicSpec:
         return self._catalogue.topic(record.topic.removeprefix(self._settings.topic_prefix))
@@ -199,7 +211,7 @@ class Delivery:
                 if is_transient(error):
                     raise  # patience is over: crash, start again, recover
                 if tried < ATTEMPTS_MAX:
-                    await asyncio.sleep(self._entropy.jitter(_RETRY_DELAYS_SECONDS[tried - 1]))
+                    await self._pause(self._entropy.jitter(_RETRY_DELAYS_SECONDS[tried - 1]))
                 elif topic.poison == "dead_letter":
                     await self.set_aside(Failure(record, f"{type(error).__name__}: {error}"), attempts=tried)
                     return False
@@ -221,7 +233,7 @@ class Delivery:
                     raise
                 self._metrics.exception(topic, error)
                 self._log.warning("trying again", topic=topic, error=repr(error))
-            await asyncio.sleep(self._entropy.jitter(delay))
+            await self._pause(self._entropy.jitter(delay))
             delay = min(delay * 2, _TRANSIENT_DELAY_MAX_SECONDS)
 
     async def _halted(self, topic: TopicSpec, record: Record, event: Event, error: Exception) -> None:
@@ -231,7 +243,7 @@ class Delivery:
             self._log.error("halted", reason=self.blocked)
             if self.halt is not None:
                 await self.halt(event, self.blocked)
-        await asyncio.sleep(_HALTED_DELAY_SECONDS)
+        await self._pause(_HALTED_DELAY_SECONDS)
 
     async def set_aside(self, failure: Failure, *, attempts: int) -> None:
         """Publish the record, as it came, to its dead-letter topic with the reason; waits for the broker."""

@@ -7,9 +7,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from infra import broker
 from infra.delivery import MalformedRecordError, Record, parse
-from infra.errors import EnvironmentUnhealthyError
 from infra.settings import Settings
-from infra.topics import load_catalogue
+from infra.topics import Catalogue, load_catalogue
 from schemas.event import Event
 
 _POLL_MS = 500
@@ -18,7 +17,11 @@ _PATIENCE_SECONDS = 30.0
 
 
 async def read_to_end(
-    settings: Settings, topics: Sequence[str], *, start: dict[TopicPartition, int] | None = None
+    settings: Settings,
+    topics: Sequence[str],
+    *,
+    start: dict[TopicPartition, int] | None = None,
+    catalogue: Catalogue | None = None,
 ) -> AsyncIterator[list[Record]]:
     """Polls of raw records of `topics` (logical names), from `start` or the beginning to the present end offsets.
 
@@ -27,7 +30,8 @@ async def read_to_end(
     consumer: AIOKafkaConsumer = broker.reader(settings, max_partition_fetch_bytes=4 * 1024 * 1024)
     await consumer.start()
     try:
-        places = await _places(consumer, [settings.topic_prefix + topic for topic in topics])
+        specs = [(catalogue or load_catalogue()).topic(topic) for topic in topics]
+        places = [TopicPartition(settings.topic_prefix + s.name, n) for s in specs for n in range(s.partitions)]
         consumer.assign(places)
         begins = await consumer.beginning_offsets(places)
         ends = await consumer.end_offsets(places)
@@ -49,13 +53,15 @@ async def read_to_end(
         await consumer.stop()
 
 
-async def fold(settings: Settings, topics: Sequence[str]) -> AsyncIterator[tuple[Event, Record]]:
+async def fold(
+    settings: Settings, topics: Sequence[str], *, catalogue: Catalogue | None = None
+) -> AsyncIterator[tuple[Event, Record]]:
     """Every event of `topics` from the beginning to the present end; what cannot be parsed is passed over.
 
     A malformed record was, or will be, set aside by the group that reads the topic.
     """
-    catalogue = load_catalogue()
-    async for records in read_to_end(settings, topics):
+    catalogue = catalogue or load_catalogue()
+    async for records in read_to_end(settings, topics, catalogue=catalogue):
         for record in records:
             topic = catalogue.topic(record.topic.removeprefix(settings.topic_prefix))
             try:
@@ -63,16 +69,3 @@ async def fold(settings: Settings, topics: Sequence[str]) -> AsyncIterator[tuple
             except MalformedRecordError:
                 continue
             yield event, record
-
-
-async def _places(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[TopicPartition]:
-    places = []
-    for topic in topics:
-        partitions = consumer.partitions_for_topic(topic)
-        if not partitions:
-            await consumer.topics()  # asks the broker for all topics
-            partitions = consumer.partitions_for_topic(topic)
-        if not partitions:
-            raise EnvironmentUnhealthyError(f"topic {topic} does not exist: run `scizor topics apply`")
-        places += [TopicPartition(topic, partition) for partition in sorted(partitions)]
-    return places

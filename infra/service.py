@@ -190,6 +190,7 @@ class Service:
     async def _shut_down(self, running: set["asyncio.Task[Any]"]) -> None:
         self.log.info("stopping")
         self._started = False
+        self._delivery.stop()
         for consumer in reversed(self._consumers):
             await consumer.stop()
         for task in running:
