@@ -1,0 +1,96 @@
+"""What a strategy is handed: one bar, one print, one fill of its own, as frozen structs that it may keep.
+
+Prices and quantities are float64 here; orders and money outside a backtest are Decimal (see `engine.host`).
+Times are whole microseconds since 1970-01-01 UTC.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from schemas.market import Bar as BarEvent
+from schemas.market import HistoricalBar, Tick as TickEvent
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Whole microseconds since 1970 of an aware `moment`, exact."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def to_datetime(microseconds: int) -> datetime:
+    """The moment in UTC, `microseconds` after 1970."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+class Bar(msgspec.Struct, frozen=True, gc=False):
+    """A closed bar: prices and volume of `contract_id` from `start_us` to `end_us`."""
+
+    contract_id: int
+    start_us: int
+    end_us: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+    @property
+    def start(self) -> datetime:
+        """When the interval began, in UTC."""
+        return to_datetime(self.start_us)
+
+    @property
+    def end(self) -> datetime:
+        """When the interval ended and the bar became known, in UTC."""
+        return to_datetime(self.end_us)
+
+
+class Tick(msgspec.Struct, frozen=True, gc=False):
+    """One trade print of `contract_id`."""
+
+    contract_id: int
+    time_us: int
+    price: float
+    size: float
+
+    @property
+    def time(self) -> datetime:
+        """When it was printed, in UTC."""
+        return to_datetime(self.time_us)
+
+
+class Fill(msgspec.Struct, frozen=True, gc=False):
+    """One execution of the strategy's own; `quantity` is signed, negative for a sale."""
+
+    contract_id: int
+    time_us: int
+    quantity: float
+    price: float
+    commission: float = 0.0
+
+    @property
+    def time(self) -> datetime:
+        """When it was executed, in UTC."""
+        return to_datetime(self.time_us)
+
+
+def bar_of(event: BarEvent | HistoricalBar) -> Bar:
+    """The bar that a market event tells of."""
+    return Bar(
+        event.contract_id,
+        to_microseconds(event.start),
+        to_microseconds(event.event_time),
+        event.open,
+        event.high,
+        event.low,
+        event.close,
+        event.volume,
+    )
+
+
+def tick_of(event: TickEvent) -> Tick:
+    """The print that a market event tells of."""
+    return Tick(event.contract_id, to_microseconds(event.event_time), event.price, event.size)

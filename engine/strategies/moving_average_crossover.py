@@ -1,0 +1,41 @@
+"""Moving average crossover."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from engine.facts import Bar
+from engine.indicators import crossing, sma
+from engine.strategy import BaseStrategy, StrategyConfig, StrategySignal
+
+
+class MovingAverageCrossover(BaseStrategy):
+    """Long when the fast average of closes crosses above the slow one; flat, or short, when it crosses below."""
+
+    class Config(StrategyConfig):
+        """Windows in bars; `short` sells below instead of going flat."""
+
+        fast: int = Field(10, ge=1, le=5000)
+        slow: int = Field(30, ge=2, le=5000)
+        short: bool = False
+
+        @model_validator(mode="after")
+        def _fast_is_faster(self) -> Self:
+            if self.fast >= self.slow:
+                raise ValueError(f"fast={self.fast} must be smaller than slow={self.slow}")
+            return self
+
+    config: Config
+
+    def indicators(self) -> None:
+        self.crossed = self.declare(crossing, (sma, "close", self.config.fast), (sma, "close", self.config.slow))
+
+    def on_bar(self, bar: Bar) -> StrategySignal | None:
+        crossed = self.crossed.now
+        if crossed == 0.0:
+            return None
+        if crossed > 0:
+            return StrategySignal.long(bar.contract_id, reason="fast crossed above slow")
+        if self.config.short:
+            return StrategySignal.short(bar.contract_id, reason="fast crossed below slow")
+        return StrategySignal.flat(bar.contract_id, reason="fast crossed below slow")

@@ -1,0 +1,249 @@
+"""What a strategy is: parameters, declared indicators, and a decision that sees only the past."""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Self
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from engine.facts import Bar, Fill, Tick
+from engine.indicators import Indicator
+
+HISTORY_MAX = 512
+"""How many values back a strategy may look in an indicator."""
+
+
+class ParameterError(ValueError):
+    """A strategy's parameter is unknown or wrong: one line that says which and why."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """` (did you mean X?)` for the known word most like `word`, or nothing when none is."""
+    match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {match[0]}?)" if match else ""
+
+
+class StrategyConfig(BaseModel):
+    """A strategy's parameters: frozen, typed, and none beside those declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_unknown_parameters(cls, given: Any) -> Any:
+        known = list(cls.model_fields)
+        for name in given if isinstance(given, Mapping) else ():
+            if name not in known:
+                takes = f"it takes {', '.join(known)}" if known else "it takes none"
+                raise ValueError(f"unknown parameter {name}{nearest(str(name), known)}: {takes}")
+        return given
+
+    @classmethod
+    def parse(cls, parameters: Mapping[str, Any]) -> Self:
+        """The config with these parameters (text is converted), defaults for the rest.
+
+        Raises ParameterError, one line, for an unknown or wrong parameter.
+        """
+        try:
+            return cls.model_validate(dict(parameters))
+        except ValidationError as failure:
+            raise ParameterError("; ".join(_in_words(error) for error in failure.errors())) from None
+
+
+def _in_words(error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    where = ".".join(str(part) for part in error["loc"])
+    return f"parameter {where}={error['input']!r}: {message[:1].lower()}{message[1:]}" if where else message
+
+
+class StrategySignal(msgspec.Struct, frozen=True, gc=False):
+    """What a strategy wants to hold of `contract_id`: `target` from -1 (full short) through 0 (flat) to 1 (full long).
+
+    Seen as a direction with strength: `direction` is the sign of the target, `strength` its size.
+    Raises ValueError for a target outside [-1, 1] or not a number.
+    """
+
+    contract_id: int
+    value: float
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if not -1.0 <= self.value <= 1.0:
+            raise ValueError(f"a target lies in [-1, 1], not at {self.value}")
+
+    @classmethod
+    def target(cls, contract_id: int, value: float, reason: str = "") -> Self:
+        """Hold `value` of the full position."""
+        return cls(contract_id, value, reason)
+
+    @classmethod
+    def long(cls, contract_id: int, strength: float = 1.0, reason: str = "") -> Self:
+        """Be long with `strength` in [0, 1]."""
+        return cls(contract_id, _strength(strength), reason)
+
+    @classmethod
+    def short(cls, contract_id: int, strength: float = 1.0, reason: str = "") -> Self:
+        """Be short with `strength` in [0, 1]."""
+        return cls(contract_id, -_strength(strength), reason)
+
+    @classmethod
+    def flat(cls, contract_id: int, reason: str = "") -> Self:
+        """Hold nothing."""
+        return cls(contract_id, 0.0, reason)
+
+    @property
+    def direction(self) -> int:
+        """+1 long, -1 short, 0 flat."""
+        return (self.value > 0) - (self.value < 0)
+
+    @property
+    def strength(self) -> float:
+        """How much of the full position, 0 to 1."""
+        return abs(self.value)
+
+
+def _strength(strength: float) -> float:
+    if not 0.0 <= strength <= 1.0:
+        raise ValueError(f"a strength lies in [0, 1], not at {strength}")
+    return strength
+
+
+class Position:
+    """What the strategy holds of a contract: signed `quantity`, and the `average_price` it was opened at."""
+
+    __slots__ = ("average_price", "quantity")
+
+    def __init__(self, quantity: float = 0.0, average_price: float = 0.0) -> None:
+        self.quantity = quantity
+        self.average_price = average_price
+
+    def add(self, quantity: float, price: float) -> None:
+        """Fold one fill in: adding moves the average, reducing leaves it, passing zero begins anew at `price`."""
+        before, after = self.quantity, self.quantity + quantity
+        if after == 0:
+            self.average_price = 0.0
+        elif before * quantity >= 0:
+            self.average_price = (before * self.average_price + quantity * price) / after
+        elif before * after < 0:
+            self.average_price = price
+        self.quantity = after
+
+
+class Positions(dict[int, Position]):
+    """Positions by contract id; one never traded is flat."""
+
+    def __missing__(self, contract_id: int) -> Position:
+        return self.setdefault(contract_id, Position())
+
+
+def _nothing_yet(back: int) -> float:
+    raise IndexError(f"no value {back} bars back: no bar has come yet")
+
+
+class Value:
+    """A number that whoever drives the strategy sets before each bar."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = float("nan")
+
+
+class Slot(Value):
+    """A declared indicator: `.now` is its value at the bar in hand, of that bar's contract.
+
+    `[-1]` is the same, `[-2]` the one before, at most HISTORY_MAX back; IndexError where there is none.
+    """
+
+    __slots__ = ("_past", "arguments", "indicator", "ready", "settled", "shown")
+
+    def __init__(self, indicator: Indicator, arguments: tuple[Any, ...], *, shown: bool) -> None:
+        super().__init__()
+        self.indicator = indicator
+        self.arguments = arguments
+        self.shown = shown
+        inputs = [each for each in arguments[: indicator.inputs] if isinstance(each, Slot)]
+        parameters = arguments[indicator.inputs :]
+        self.ready = indicator.ready(*parameters) + max((each.ready - 1 for each in inputs), default=0)
+        self.settled = indicator.settled(*parameters) + max((each.settled - 1 for each in inputs), default=0)
+        self._past: Callable[[int], float] = _nothing_yet
+
+    def __getitem__(self, back: int) -> float:
+        if not -HISTORY_MAX <= back <= -1:
+            raise IndexError(f"look back from -1 (now) to -{HISTORY_MAX}, not {back}")
+        return self.now if back == -1 else self._past(back)
+
+    def remember(self, past: Callable[[int], float]) -> None:
+        """For whoever drives the strategy: where values further back than now come from."""
+        self._past = past
+
+
+class BaseStrategy:
+    """A strategy: subclass it, declare indicators, decide in `on_bar`.
+
+    It cannot know whether it runs live or in a backtest. One instance serves all its contracts: in `on_bar`, slots and
+    `position` are those of the bar's contract, `positions[contract_id]` those of any; what else it keeps between bars it
+    keeps by contract. `on_bar` is first called, for each contract, on the bar at which all indicators have a value.
+    """
+
+    class Config(StrategyConfig):
+        """The parameters; a strategy declares its own class of this name."""
+
+    config: StrategyConfig
+    columns: ClassVar[tuple[str, ...]] = ("open", "high", "low", "close", "volume")
+
+    def __init__(self, config: StrategyConfig | None = None) -> None:
+        self.config = self.Config() if config is None else config
+        self.position = Position()
+        self.positions = Positions()
+        self.slots: list[Slot] = []  # in an order in which each comes after its inputs
+        self.indicators()
+
+    def declare(self, indicator: Indicator, *arguments: Any) -> Slot:
+        """Have `indicator` computed on every bar; returns the slot that shows its value.
+
+        Its inputs come first: the name of a column, a number, a slot, or a tuple `(indicator, *arguments)` for a value
+        that nobody else looks at. Then its parameters. Raises ValueError for a column that does not exist.
+        """
+        return self._declare(indicator, arguments, shown=True)
+
+    def _declare(self, indicator: Indicator, arguments: tuple[Any, ...], *, shown: bool) -> Slot:
+        inputs = [self._input(each) for each in arguments[: indicator.inputs]]
+        slot = Slot(indicator, (*inputs, *arguments[indicator.inputs :]), shown=shown)
+        self.slots.append(slot)
+        return slot
+
+    def _input(self, given: Any) -> Any:
+        if isinstance(given, tuple):
+            return self._declare(given[0], given[1:], shown=False)
+        if isinstance(given, str) and given not in self.columns:
+            raise ValueError(f"no column {given}{nearest(given, self.columns)}")
+        return given
+
+    @property
+    def warmup(self) -> int:
+        """Bars of a contract until `on_bar` is first called: the most that any indicator needs for a value."""
+        return max((slot.ready for slot in self.slots), default=1)
+
+    @property
+    def settled(self) -> int:
+        """Bars of a contract to replay before trading live, so that recursive indicators forgot where they began."""
+        return max((slot.settled for slot in self.slots), default=1)
+
+    def indicators(self) -> None:
+        """Declare what `on_bar` looks at."""
+
+    def on_start(self) -> None:
+        """Called once, before the first bar."""
+
+    def on_bar(self, bar: Bar) -> StrategySignal | None:
+        """Decide on a closed bar. None: no change."""
+        return None
+
+    def on_tick(self, tick: Tick) -> StrategySignal | None:
+        """Decide on a trade print, live, where the deployment asks for ticks. None: no change."""
+        return None
+
+    def on_fill(self, fill: Fill) -> None:
+        """Hear of an execution of one's own, `positions` already changed."""
