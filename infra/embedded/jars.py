@@ -63,8 +63,11 @@ def _fetch(missing: list[Jar], folder: Path, progress: Progress) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "fetch.lock").open("w") as lock, ThreadPoolExecutor(THREADS) as pool:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another start may be fetching the same files
-        for done, _ in enumerate(pool.map(lambda jar: _fetch_one(jar, folder), missing), start=1):
-            progress(f"fetching Kafka ({done} of {len(missing)} jars, 45 MB in all)", done / len(missing))
+        try:
+            for done, _ in enumerate(pool.map(lambda jar: _fetch_one(jar, folder), missing), start=1):
+                progress(f"fetching Kafka ({done} of {len(missing)} jars, 45 MB in all)", done / len(missing))
+        finally:
+            pool.shutdown(cancel_futures=True)  # one failure, or a person's Ctrl-C, ends the whole fetch
 
 
 def _fetch_one(jar: Jar, folder: Path) -> None:

@@ -16,7 +16,9 @@ from infra.embedded.process import Child, Command, failure, require_disk
 from infra.errors import EnvironmentUnhealthyError
 
 START_SECONDS = 60.0
+POLL_SECONDS = 0.03
 STOP_SECONDS = 20.0
+STOP_SIGNAL = signal.SIGTERM
 FORMAT_SECONDS = 60.0
 CLUSTER_ID = "c2Npem9yLWVtYmVkZGVkMQ"  # 16 bytes in base64; one that begins with a dash cannot be said to the tool
 ADVICE = "look into the log, run `scizor doctor`, or set SCIZOR_KAFKA to a Kafka that runs elsewhere"
@@ -107,11 +109,12 @@ class KafkaServer:
 
     @property
     def pid(self) -> int:
-        assert self._child is not None, "the broker was not launched"
-        return self._child.pid
+        """0 before the first launch."""
+        return self._child.pid if self._child is not None else 0
 
     @property
     def exit_code(self) -> int | None:
+        """None while it runs."""
         assert self._child is not None, "the broker was not launched"
         return self._child.exit_code
 
@@ -131,24 +134,37 @@ class KafkaServer:
         if not (self._folders.data / "logs" / "meta.properties").exists():
             self._format(java)
         self._child = Child(
-            Command([*java, "kafka.Kafka", str(self._configuration)], self._output, death_signal=signal.SIGTERM)
+            Command([*java, "kafka.Kafka", str(self._configuration)], self._output, death_signal=STOP_SIGNAL)
         )
 
     def wait_ready(self, seconds: float = START_SECONDS) -> None:
         """Until a client's question for the cluster is answered with a living broker."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if self.exit_code is not None:
-                raise failure(f"Kafka ended with status {self.exit_code} while starting", self._telling_log(), ADVICE)
-            if brokers(self._port) > 0:
+            if self.is_ready():
                 return
-            time.sleep(0.03)
+            time.sleep(POLL_SECONDS)
         raise failure(f"Kafka did not answer at {self.address} within {seconds:.0f} s", self._telling_log(), ADVICE)
+
+    def ask_to_stop(self) -> None:
+        if self._child is not None:
+            self._child.send(STOP_SIGNAL)
+
+    def finish(self) -> None:
+        """Wait for the end that was asked for, then take it by force."""
+        if self._child is not None:
+            self._child.finish(STOP_SECONDS)
+
+    def is_ready(self) -> bool:
+        """Whether it answers now; one that has ended is a failure."""
+        if self.exit_code is not None:
+            raise failure(f"Kafka ended with status {self.exit_code} while starting", self._telling_log(), ADVICE)
+        return brokers(self._port) > 0
 
     def stop(self) -> None:
         """Cleanly, or by force when it takes too long."""
-        if self._child is not None:
-            self._child.stop(STOP_SECONDS)
+        self.ask_to_stop()
+        self.finish()
 
     @property
     def _configuration(self) -> Path:

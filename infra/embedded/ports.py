@@ -23,16 +23,16 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
-def free_port(wished: int = 0) -> int:
+def free_port(wished: int = 0, host: str = "127.0.0.1") -> int:
     """`wished` if it is free, else another free port, never the same twice in one process."""
-    if wished and wished not in _given and is_free(wished):
+    if wished and wished not in _given and is_free(wished, host):
         _given.add(wished)
         return wished
     span = LAST - FIRST
     start = os.getpid() * 97  # processes begin their search in different places
     for step in range(ATTEMPTS_MAX):
         port = FIRST + (start + step) % span
-        if port not in _given and is_free(port):
+        if port not in _given and is_free(port, host):
             _given.add(port)
             return port
     raise EnvironmentUnhealthyError(f"no free TCP port between {FIRST} and {LAST}: end some servers and try again")

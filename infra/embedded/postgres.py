@@ -16,7 +16,9 @@ from infra.keys import secret_in
 USER = "scizor"
 DATABASE = "scizor"
 START_SECONDS = 60.0
+POLL_SECONDS = 0.03
 STOP_SECONDS = 15.0
+STOP_SIGNAL = signal.SIGINT  # a fast shutdown: clients are cut off, nothing is lost
 TOOL_SECONDS = 60.0
 ADVICE = "look into the log, run `scizor doctor`, or set SCIZOR_DATABASE_URL to a PostgreSQL that runs elsewhere"
 
@@ -77,11 +79,12 @@ class PostgresServer:
 
     @property
     def pid(self) -> int:
-        assert self._child is not None, "the server was not launched"
-        return self._child.pid
+        """0 before the first launch."""
+        return self._child.pid if self._child is not None else 0
 
     @property
     def exit_code(self) -> int | None:
+        """None while it runs."""
         assert self._child is not None, "the server was not launched"
         return self._child.exit_code  # asking reaps a dead one, without which the next refuses to start
 
@@ -98,24 +101,39 @@ class PostgresServer:
             self._initialise()
         settings = [f"--{name}={value}" for name, value in {**SETTINGS, "port": str(self._port)}.items()]
         command = [*_as_ordinary_user(), str(binaries() / "postgres"), "-D", str(self._cluster), *settings]
-        self._child = Child(Command(command, self._log, death_signal=signal.SIGINT))
+        self._child = Child(Command(command, self._log, death_signal=STOP_SIGNAL))
 
     def wait_ready(self, seconds: float = START_SECONDS) -> None:
         """Until the database `scizor` answers a query, which the first start creates."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if self.exit_code is not None:
-                raise failure(f"PostgreSQL ended with status {self.exit_code} while starting", self._log, ADVICE)
-            if self._psql("SELECT 1", "postgres").returncode == 0:
-                self._create_own_database()
+            if self.is_ready():
                 return
-            time.sleep(0.03)
+            time.sleep(POLL_SECONDS)
         raise failure(f"PostgreSQL did not answer at port {self._port} within {seconds:.0f} s", self._log, ADVICE)
+
+    def ask_to_stop(self) -> None:
+        if self._child is not None:
+            self._child.send(STOP_SIGNAL)
+
+    def finish(self) -> None:
+        """Wait for the end that was asked for, then take it by force."""
+        if self._child is not None:
+            self._child.finish(STOP_SECONDS)
+
+    def is_ready(self) -> bool:
+        """Whether it answers now; the first answer creates the database. One that has ended is a failure."""
+        if self.exit_code is not None:
+            raise failure(f"PostgreSQL ended with status {self.exit_code} while starting", self._log, ADVICE)
+        if self._psql("SELECT 1", "postgres").returncode != 0:
+            return False
+        self._create_own_database()
+        return True
 
     def stop(self) -> None:
         """Cleanly without waiting for clients, or by force when it takes too long."""
-        if self._child is not None:
-            self._child.stop(STOP_SECONDS, polite=signal.SIGINT)
+        self.ask_to_stop()
+        self.finish()
 
     def execute(self, statement: str, database: str = DATABASE) -> str:
         """Run one administrative statement; rows come back as lines, columns separated by `|`."""

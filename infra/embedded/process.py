@@ -71,9 +71,8 @@ class Child:
             return False
         return True
 
-    def stop(self, patience: float, polite: int = signal.SIGTERM) -> None:
-        """Ask, wait, then kill the whole group: what the process left behind must not live on."""
-        self.send(polite)
+    def finish(self, patience: float) -> None:
+        """After it was asked to end: wait, then kill the whole group, for what it left behind must not live on."""
         if not self.wait(patience):
             self.send(signal.SIGKILL)
             self._popen.wait(KILL_SECONDS)

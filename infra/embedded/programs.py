@@ -1,0 +1,63 @@
+"""Python programs of this project as supervised processes: services, the gateway simulator, preparations."""
+
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from infra.embedded.process import Child, Command
+from infra.settings import REPOSITORY, Settings
+
+STOP_SECONDS = 10.0
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The variables from which a child reads exactly these settings."""
+    prefix = settings.model_config.get("env_prefix", "")
+    return {f"{prefix}{name}".upper(): _as_text(getattr(settings, name)) for name in Settings.model_fields}
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, bool | list | dict):
+        return json.dumps(value)
+    return str(value)
+
+
+class Program:
+    """`python -m module arguments`, restartable, with its own settings and log file."""
+
+    def __init__(self, name: str, argv: Sequence[str], settings: Settings, logs: Path) -> None:
+        self.name = name
+        self.log = logs / f"{name}.log"
+        self._argv = argv
+        self._settings = settings
+        self._child: Child | None = None
+
+    @property
+    def pid(self) -> int:
+        """0 before the first launch."""
+        return self._child.pid if self._child is not None else 0
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        assert self._child is not None, f"{self.name} was not launched"
+        return self._child.exit_code
+
+    def launch(self) -> None:
+        environment = {**environment_of(self._settings), "PYTHONUNBUFFERED": "1"}
+        self._child = Child(Command([sys.executable, "-m", *self._argv], self.log, environment, REPOSITORY))
+
+    def ask_to_stop(self) -> None:
+        if self._child is not None:
+            self._child.send(signal.SIGTERM)
+
+    def finish(self) -> None:
+        """Wait for the end that was asked for, then take it by force."""
+        if self._child is not None:
+            self._child.finish(STOP_SECONDS)
