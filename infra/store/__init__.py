@@ -1,0 +1,1 @@
+"""PostgreSQL: one noun a module, one writer a table, everything that must agree in one transaction."""

@@ -1,0 +1,134 @@
+"""Tables that risk writes: its books, what was proposed, what it decided, what is reserved, limits and states."""
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    PrimaryKeyConstraint,
+    Table,
+)
+from sqlalchemy import (
+    text as sql,
+)
+
+from infra.store.columns_of_tables import exact, json, metadata, moment, text, whole
+
+books = Table(
+    "books",
+    metadata,
+    text("account_id", primary_key=True),
+    whole("version"),
+    exact("realised_pnl_today"),
+    Column("trading_day", Date, nullable=True),
+    moment("updated_at"),
+    comment="One row an account: whoever decides about the account locks it first.",
+)
+
+book_positions = Table(
+    "book_positions",
+    metadata,
+    text("account_id"),
+    whole("contract_id"),
+    exact("quantity"),
+    exact("average_price"),
+    exact("realised_pnl"),
+    exact("price", nullable=True),
+    moment("price_time", nullable=True),
+    PrimaryKeyConstraint("account_id", "contract_id"),
+    comment="Risk's own count of what is held, moved in the transaction that moves the reservations.",
+)
+
+intents = Table(
+    "intents",
+    metadata,
+    text("intent_id", primary_key=True),
+    text("type"),
+    text("account_id"),
+    text("strategy_id"),
+    whole("contract_id", nullable=True),
+    text("order_id", nullable=True),
+    text("side", nullable=True),
+    exact("quantity", nullable=True),
+    exact("limit_price", nullable=True),
+    json("body"),
+    moment("event_time"),
+    moment("received_at"),
+    Index(None, "account_id", "received_at"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    text("decision_id", primary_key=True),
+    Column("intent_id", ForeignKey(intents.c.intent_id), nullable=False, unique=True),
+    text("account_id"),
+    text("strategy_id"),
+    Column("approved", Boolean, nullable=False),
+    text("reason", nullable=True),
+    text("detail"),
+    text("approved_fields", nullable=True, comment="SHA-256 over the fields that were approved, and no others"),
+    json("body"),
+    moment("decided_at"),
+    moment("expires_at"),
+    Index(None, "account_id", "decided_at"),
+)
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("intent_id", ForeignKey(intents.c.intent_id), primary_key=True),
+    text("account_id"),
+    text("strategy_id"),
+    whole("contract_id"),
+    text("side"),
+    exact("quantity"),
+    exact("remaining"),
+    exact("price"),
+    text("state"),
+    moment("opened_at"),
+    moment("released_at", nullable=True),
+    CheckConstraint("state IN ('open', 'unknown', 'released')", name="state"),
+    CheckConstraint("remaining >= 0 AND remaining <= quantity", name="remaining"),
+    Index("ix_reservations_held", "account_id", "contract_id", postgresql_where=sql("state <> 'released'")),
+    comment="What an approved order may still do at its worst. Only the broker's word releases it, never time.",
+)
+
+risk_limits = Table(
+    "risk_limits",
+    metadata,
+    text("scope"),
+    whole("version"),
+    json("limits"),
+    moment("event_time"),
+    moment("ingest_time"),
+    PrimaryKeyConstraint("scope", "version"),
+)
+
+risk_events = Table(
+    "risk_events",
+    metadata,
+    text("breach_id", primary_key=True),
+    text("scope"),
+    text("account_id"),
+    text("strategy_id"),
+    text("rule"),
+    text("detail"),
+    moment("event_time"),
+    moment("ingest_time"),
+    Index(None, "account_id", "event_time"),
+)
+
+trading_state = Table(
+    "trading_state",
+    metadata,
+    text("scope", primary_key=True),
+    text("mode"),
+    text("reason"),
+    text("by"),
+    moment("event_time"),
+    moment("ingest_time"),
+    CheckConstraint("mode IN ('ACTIVE', 'REDUCING', 'HALTED')", name="mode"),
+)

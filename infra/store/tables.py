@@ -1,0 +1,109 @@
+"""All tables, and which service writes each of them."""
+
+from types import MappingProxyType
+
+from infra.store.columns_of_tables import metadata
+from infra.store.market_tables import (
+    FIRST_YEAR,
+    LAST_YEAR,
+    backtest_jobs,
+    bars,
+    collection_runs,
+    live_strategies,
+    quarantine,
+    sessions,
+    signals,
+    strategies,
+    symbols,
+    trials,
+)
+from infra.store.order_tables import (
+    account_states,
+    commissions,
+    fills,
+    order_events,
+    order_ids,
+    orders,
+    positions,
+    trades,
+)
+from infra.store.platform_tables import api_keys, audit_log, inbox, leases, outbox
+from infra.store.risk_tables import (
+    book_positions,
+    books,
+    decisions,
+    intents,
+    reservations,
+    risk_events,
+    risk_limits,
+    trading_state,
+)
+
+EVERY_SERVICE = "*"
+"""Rows of such a table carry their owner: each service writes its own."""
+
+_TABLES_OF = {
+    "persister": (
+        backtest_jobs,
+        bars,
+        collection_runs,
+        live_strategies,
+        quarantine,
+        sessions,
+        signals,
+        strategies,
+        symbols,
+        trials,
+    ),
+    "risk": (book_positions, books, decisions, intents, reservations, risk_events, risk_limits, trading_state),
+    "executor": (account_states, commissions, fills, order_events, order_ids, orders),
+    "portfolio": (positions, trades),
+    "api": (api_keys, audit_log),
+    EVERY_SERVICE: (inbox, leases, outbox),
+}
+
+WRITERS = MappingProxyType({table.name: service for service, owned in _TABLES_OF.items() for table in owned})
+"""Table -> the one service that writes it (`api`: the HTTP services)."""
+
+REBUILT_FROM_TOPICS = _TABLES_OF["persister"]
+"""What `scizor db rebuild` empties and fills again."""
+
+__all__ = [
+    "EVERY_SERVICE",
+    "FIRST_YEAR",
+    "LAST_YEAR",
+    "REBUILT_FROM_TOPICS",
+    "WRITERS",
+    "account_states",
+    "api_keys",
+    "audit_log",
+    "backtest_jobs",
+    "bars",
+    "book_positions",
+    "books",
+    "collection_runs",
+    "commissions",
+    "decisions",
+    "fills",
+    "inbox",
+    "intents",
+    "leases",
+    "live_strategies",
+    "metadata",
+    "order_events",
+    "order_ids",
+    "orders",
+    "outbox",
+    "positions",
+    "quarantine",
+    "reservations",
+    "risk_events",
+    "risk_limits",
+    "sessions",
+    "signals",
+    "strategies",
+    "symbols",
+    "trades",
+    "trading_state",
+    "trials",
+]
