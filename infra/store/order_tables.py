@@ -1,8 +1,10 @@
 """Tables of orders and what follows from them: executions, accounts, positions."""
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
+    Identity,
     Index,
     Integer,
     PrimaryKeyConstraint,
@@ -29,9 +31,9 @@ orders = Table(
     "orders",
     metadata,
     text("order_id", primary_key=True),
-    text("decision_id", unique=True),
+    text("decision_id", nullable=True, unique=True, comment="null: the order was not placed by SCIZOR"),
     Column("client_id", Integer, nullable=False),
-    whole("broker_order_id"),
+    whole("broker_order_id", nullable=True, comment="null: never sent, or bound to no API client"),
     whole("permanent_id"),
     text("account_id"),
     text("strategy_id"),
@@ -49,7 +51,8 @@ orders = Table(
     text("reason"),
     Column("code", Integer, nullable=False),
     whole("lease_epoch"),
-    json("intent"),
+    json("intent", nullable=True, comment="null: the order was not placed by SCIZOR"),
+    json("facts", comment="what the broker has said about the order so far, from which the status follows"),
     moment("created_at"),
     moment("updated_at"),
     UniqueConstraint("client_id", "broker_order_id"),
@@ -61,6 +64,19 @@ orders = Table(
     ),
     Index(None, "permanent_id"),
     comment="Broker orders: a row in SENDING is committed before the order is sent, and is what spends the approval.",
+)
+
+broker_events = Table(
+    "broker_events",
+    metadata,
+    Column("event_id", BigInteger, Identity(always=True), primary_key=True),
+    text("account_id"),
+    text("kind"),
+    whole("broker_order_id", nullable=True),
+    json("body"),
+    moment("received_at"),
+    Index(None, "broker_order_id"),
+    comment="What the gateway said, append-only, committed with what followed from it.",
 )
 
 order_events = Table(

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Date,
     ForeignKey,
     Index,
+    Integer,
     PrimaryKeyConstraint,
     Table,
 )
@@ -39,6 +40,25 @@ book_positions = Table(
     moment("price_time", nullable=True),
     PrimaryKeyConstraint("account_id", "contract_id"),
     comment="Risk's own count of what is held, moved in the transaction that moves the reservations.",
+)
+
+book_executions = Table(
+    "book_executions",
+    metadata,
+    text("account_id"),
+    text("execution_id"),
+    Column("revision", Integer, nullable=False, comment="0 while only the commission has come"),
+    text("order_id"),
+    whole("contract_id", nullable=True),
+    exact("quantity", comment="signed; 0 when it was busted"),
+    exact("price"),
+    Column("commission_revision", Integer, nullable=False),
+    exact("commission"),
+    moment("executed_at", nullable=True),
+    PrimaryKeyConstraint("account_id", "execution_id"),
+    Index(None, "account_id", "contract_id"),
+    Index(None, "order_id"),
+    comment="The newest revision of every execution that risk has folded into its books.",
 )
 
 intents = Table(
@@ -79,19 +99,22 @@ decisions = Table(
 reservations = Table(
     "reservations",
     metadata,
-    Column("intent_id", ForeignKey(intents.c.intent_id), primary_key=True),
+    text("order_id", primary_key=True, comment="ours: the intent's id, or external-<permanent id>"),
     text("account_id"),
     text("strategy_id"),
     whole("contract_id"),
     text("side"),
     exact("quantity"),
-    exact("remaining"),
+    exact("told", comment="quantity that the broker says was filled"),
+    exact("filled", comment="quantity that has moved the position; fills and updates come in any order"),
+    exact("remaining", comment="what may still move the position"),
     exact("price"),
+    Column("sequence", Integer, nullable=False, comment="of the newest update that was folded"),
     text("state"),
     moment("opened_at"),
     moment("released_at", nullable=True),
     CheckConstraint("state IN ('open', 'unknown', 'released')", name="state"),
-    CheckConstraint("remaining >= 0 AND remaining <= quantity", name="remaining"),
+    CheckConstraint("remaining >= 0", name="remaining"),
     Index("ix_reservations_held", "account_id", "contract_id", postgresql_where=sql("state <> 'released'")),
     comment="What an approved order may still do at its worst. Only the broker's word releases it, never time.",
 )

@@ -19,6 +19,7 @@ from infra.store.market_tables import (
 )
 from infra.store.order_tables import (
     account_states,
+    broker_events,
     commissions,
     fills,
     order_events,
@@ -29,6 +30,7 @@ from infra.store.order_tables import (
 )
 from infra.store.platform_tables import api_keys, audit_log, inbox, leases, outbox
 from infra.store.risk_tables import (
+    book_executions,
     book_positions,
     books,
     decisions,
@@ -55,8 +57,8 @@ _TABLES_OF = {
         symbols,
         trials,
     ),
-    "risk": (book_positions, books, decisions, intents, reservations, risk_events, risk_limits, trading_state),
-    "executor": (account_states, commissions, fills, order_events, order_ids, orders),
+    "risk": (book_executions, book_positions, books, decisions, intents, reservations, risk_events, risk_limits, trading_state),
+    "executor": (account_states, broker_events, commissions, fills, order_events, order_ids, orders),
     "portfolio": (positions, trades),
     "api": (api_keys, audit_log),
     EVERY_SERVICE: (inbox, leases, outbox),
@@ -79,8 +81,10 @@ __all__ = [
     "audit_log",
     "backtest_jobs",
     "bars",
+    "book_executions",
     "book_positions",
     "books",
+    "broker_events",
     "collection_runs",
     "commissions",
     "decisions",
