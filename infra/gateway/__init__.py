@@ -1,0 +1,58 @@
+"""TWS or IB Gateway: the only package that knows IB's client library and IB's names.
+
+The order path uses it like this:
+
+    connection = Connection(settings, ClientSlot.EXECUTOR, clock=clock, entropy=entropy)
+    orders = Orders(connection, tell)       # tell(report: BrokerReport) is called on the loop, in socket order
+    await connection.start()                # connects in the background and for ever again
+    await connection.usable(10)             # or GatewayUnavailableError with the reason
+    orders.place(order_id, intent)          # at once; what becomes of it arrives as reports
+    await connection.stop()
+"""
+
+from infra.gateway.connection import ClientSlot, Connection
+from infra.gateway.errors import (
+    AccountUnknownError,
+    ClientIdInUseError,
+    GatewayRequestError,
+    GatewayTimeoutError,
+    GatewayUnavailableError,
+    LiveAccountRefusedError,
+)
+from infra.gateway.orders import Orders
+from infra.gateway.reports import (
+    BrokerCommission,
+    BrokerCompletedOrder,
+    BrokerConnection,
+    BrokerError,
+    BrokerExecution,
+    BrokerOpenOrder,
+    BrokerOrderStatus,
+    BrokerReport,
+    ErrorMeaning,
+    GatewayState,
+    GatewayStatus,
+)
+
+__all__ = [
+    "AccountUnknownError",
+    "BrokerCommission",
+    "BrokerCompletedOrder",
+    "BrokerConnection",
+    "BrokerError",
+    "BrokerExecution",
+    "BrokerOpenOrder",
+    "BrokerOrderStatus",
+    "BrokerReport",
+    "ClientIdInUseError",
+    "ClientSlot",
+    "Connection",
+    "ErrorMeaning",
+    "GatewayRequestError",
+    "GatewayState",
+    "GatewayStatus",
+    "GatewayTimeoutError",
+    "GatewayUnavailableError",
+    "LiveAccountRefusedError",
+    "Orders",
+]

@@ -1,0 +1,365 @@
+"""One connection to TWS or IB Gateway that comes back by itself: its state, its heartbeat, its questions and answers.
+
+A missing gateway is a state, not a crash. What was known of the account dies with the socket: after a reconnect
+listeners are told to resynchronise, and until then everything is unknown.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import Any
+
+import structlog
+
+from infra.clock import Clock, Entropy, SystemClock, SystemEntropy
+from infra.gateway.errors import (
+    AccountUnknownError,
+    GatewayRequestError,
+    GatewayTimeoutError,
+    GatewayUnavailableError,
+    LiveAccountRefusedError,
+)
+from infra.gateway.library import Library, Message, load
+from infra.gateway.pacing import Governor
+from infra.gateway.reports import GatewayState, GatewayStatus
+from infra.gateway.session import Session
+from infra.settings import Settings
+
+REQUEST_ID_FIRST = 1_500_000_000
+"""Request ids start here: far above any order id, with which they share one number space at the gateway."""
+_REQUEST_ID_LAST = 2_147_000_000
+
+_HEARTBEAT_SECONDS = 5.0
+_SILENCE_SECONDS = 10.0
+_DELAY_FIRST_SECONDS = 0.25
+_DELAY_MAX_SECONDS = 5.0
+_REQUEST_SECONDS = 15.0
+
+_LOST, _RESTORED_EMPTY, _RESTORED, _SERVER_BROKEN = 1100, 1101, 1102, 2110
+_FARM_BROKEN = frozenset({2103, 2105, 2157})
+_FARM_WELL = frozenset({2104, 2106, 2107, 2108, 2158})
+_ADVISORY = frozenset({165, 202, 399, 404, 492, 10090, 10089, 10167})
+
+MessageHandler = Callable[..., None]
+StateListener = Callable[[GatewayState, bool], None]
+ErrorHandler = Callable[[int, int, str], None]
+
+
+class ClientSlot(IntEnum):
+    """Which of our client ids a process uses, counted from SCIZOR_IB_CLIENT_ID."""
+
+    EXECUTOR = 0
+    MARKET_DATA = 1
+    DATA_FARMER = 2
+    KILL_SWITCH = 3
+
+
+@dataclass
+class _Question:
+    """An answer that is being collected: messages named `rows` until one named `end`."""
+
+    rows: str
+    end: str
+    answer: "asyncio.Future[list[tuple[Any, ...]]]"
+    found: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def take(self, name: str, arguments: tuple[Any, ...]) -> None:
+        if name == self.rows:
+            self.found.append(arguments)
+        if name == self.end and not self.answer.done():
+            self.answer.set_result(self.found)
+
+
+class Connection:
+    """Start it once; it connects, watches and reconnects until it is stopped."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        slot: ClientSlot,
+        *,
+        clock: Clock | None = None,
+        entropy: Entropy | None = None,
+        governor: Governor | None = None,
+    ) -> None:
+        self._settings = settings
+        self.host = settings.ib_host or "127.0.0.1"
+        self.client_id = settings.ib_client_id + slot
+        self.clock = clock or SystemClock()
+        self._entropy = entropy or SystemEntropy()
+        self.governor = governor or Governor(self.clock)
+        self.state = GatewayState(GatewayStatus.DISCONNECTED, "not started")
+        self._log = structlog.get_logger("gateway").bind(client_id=self.client_id)
+        self._library: Library | None = None
+        self._session: Session | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._request_ids = itertools.count(REQUEST_ID_FIRST)
+        self._numbered: dict[int, _Question] = {}
+        self._unnumbered: list[_Question] = []
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._handlers: dict[str, list[MessageHandler]] = {}
+        self._error_handlers: list[ErrorHandler] = []
+        self._state_listeners: list[StateListener] = []
+        self._changed = asyncio.Event()
+
+    # life
+
+    async def start(self) -> None:
+        """Begin to connect, in the background."""
+        assert self._running is None, "the connection was started before"
+        self._library = load(self._settings.ib_library)
+        self._running = asyncio.create_task(self._run(), name="gateway")
+
+    async def stop(self) -> None:
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
+        if self._session is not None:
+            self._session.close()
+        self._dropped("stopped", tell=False)
+
+    async def watch(self) -> None:
+        """Returns never; raises when our own code failed on a message. For `Service.task`."""
+        assert self._running is not None, "start the connection first"
+        await asyncio.shield(self._running)
+
+    async def usable(self, seconds: float) -> None:
+        """Wait until requests can be made; GatewayUnavailableError with the reason when it takes longer."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not self.state.usable:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise GatewayUnavailableError(self.state.reason or self.state.status.value) from None
+
+    def why_not_ready(self) -> str | None:
+        """For `Service.ready_when`."""
+        return None if self.state.usable else f"{self.state.status}: {self.state.reason}"
+
+    # who listens
+
+    def on_message(self, name: str, handler: MessageHandler) -> None:
+        """Call `handler` with the arguments of each message that no question of ours asked for."""
+        self._handlers.setdefault(name, []).append(handler)
+
+    def on_error(self, handler: ErrorHandler) -> None:
+        """Call `handler(id, code, text)` for errors that no question of ours caused."""
+        self._error_handlers.append(handler)
+
+    def on_state(self, listener: StateListener) -> None:
+        """Call `listener(state, resync)` at each change; `resync` means: messages may have been missed."""
+        self._state_listeners.append(listener)
+
+    # what is said
+
+    @property
+    def library(self) -> Library:
+        assert self._library is not None, "start the connection first"
+        return self._library
+
+    @property
+    def encoder(self) -> Any:
+        """The request methods, written to the socket at once; raises GatewayUnavailableError without one."""
+        if self._session is None:
+            raise GatewayUnavailableError(self.state.reason or self.state.status.value)
+        self.governor.note_message()
+        return self._session.encoder
+
+    @property
+    def account_id(self) -> str:
+        """The one account we trade; refuses a live account unless the settings permit it."""
+        accounts = self._session.accounts if self._session is not None else ()
+        wanted = self._settings.ib_account
+        if not accounts:
+            raise GatewayUnavailableError(self.state.reason or self.state.status.value)
+        if (wanted and wanted not in accounts) or (not wanted and len(accounts) > 1):
+            raise AccountUnknownError(wanted, accounts)
+        account = wanted or accounts[0]
+        if not account.startswith("D") and not self._settings.ib_live:
+            raise LiveAccountRefusedError(account)
+        return account
+
+    def new_request_id(self) -> int:
+        request_id = next(self._request_ids)
+        if request_id >= _REQUEST_ID_LAST:
+            self._request_ids = itertools.count(REQUEST_ID_FIRST)
+        return request_id
+
+    async def ask(
+        self, send: Callable[[Any, int], None], *, rows: str, end: str, seconds: float = _REQUEST_SECONDS
+    ) -> list[tuple[Any, ...]]:
+        """Send a numbered request; the arguments (but the number) of its `rows`, complete, or an exception.
+
+        GatewayRequestError: the gateway's error. GatewayTimeoutError: no end marker. GatewayUnavailableError: no
+        connection, or it broke meanwhile. Never half an answer.
+        """
+        await self.governor.message()
+        return await self.ask_admitted(send, rows=rows, end=end, seconds=seconds)
+
+    async def ask_admitted(
+        self, send: Callable[[Any, int], None], *, rows: str, end: str, seconds: float
+    ) -> list[tuple[Any, ...]]:
+        """`ask` for a request that the governor has let through already."""
+        request_id = self.new_request_id()
+        question = _Question(rows, end, asyncio.get_running_loop().create_future())
+        session = self._present()
+        self._numbered[request_id] = question
+        try:
+            send(session.encoder, request_id)
+            return [row[1:] for row in await self._answer(question, seconds)]
+        finally:
+            del self._numbered[request_id]
+
+    async def ask_all(
+        self, send: Callable[[Any], None], *, rows: str, end: str, seconds: float = _REQUEST_SECONDS
+    ) -> list[tuple[Any, ...]]:
+        """Send a request that has no number; one of a kind at a time."""
+        async with self._turns.setdefault(end, asyncio.Lock()):
+            await self.governor.message()
+            question = _Question(rows, end, asyncio.get_running_loop().create_future())
+            session = self._present()
+            self._unnumbered.append(question)
+            try:
+                send(session.encoder)
+                return await self._answer(question, seconds)
+            finally:
+                self._unnumbered.remove(question)
+
+    def hold(self) -> None:
+        """Stop reading: whoever listens cannot keep up. TCP makes the gateway wait."""
+        if self._session is not None:
+            self._session.hold()
+
+    def release(self) -> None:
+        if self._session is not None:
+            self._session.release()
+
+    @property
+    def held(self) -> bool:
+        return self._session is not None and self._session.held
+
+    def _present(self) -> Session:
+        if self._session is None:
+            raise GatewayUnavailableError(self.state.reason or self.state.status.value)
+        return self._session
+
+    @staticmethod
+    async def _answer(question: _Question, seconds: float) -> list[tuple[Any, ...]]:
+        try:
+            async with asyncio.timeout(seconds):
+                return await question.answer
+        except TimeoutError:
+            raise GatewayTimeoutError(question.end, seconds) from None
+
+    # what is heard
+
+    def _receive(self, message: Message) -> None:
+        name, arguments = message
+        if name == "error":
+            self._on_error(*arguments)
+            return
+        if arguments and (question := self._numbered.get(arguments[0])) is not None:
+            question.take(name, arguments)
+            return
+        for question in self._unnumbered:
+            question.take(name, arguments)
+        for handler in self._handlers.get(name, ()):
+            handler(*arguments)
+
+    def _on_error(self, request_id: int, code: int, text: str, *_: Any) -> None:
+        if request_id == -1:
+            self._on_notice(code, text)
+        question = self._numbered.get(request_id)
+        if question is not None:
+            if code not in _ADVISORY and not 2100 <= code < 2200 and not question.answer.done():
+                question.answer.set_exception(GatewayRequestError(code, text))
+            return
+        for handler in self._error_handlers:
+            handler(request_id, code, text)
+
+    def _on_notice(self, code: int, text: str) -> None:
+        """Connectivity of the gateway itself, as codes with the id -1."""
+        farm = text.rsplit(":", 1)[-1]
+        degraded = self.state.status is GatewayStatus.DEGRADED
+        if code in (_LOST, _SERVER_BROKEN):
+            self._change(replace(self.state, status=GatewayStatus.DEGRADED, reason=f"{code} {text}"))
+        elif code in (_RESTORED, _RESTORED_EMPTY):
+            self._change(replace(self.state, status=GatewayStatus.CONNECTED, reason=""), resync=True)
+        elif code in _FARM_BROKEN:
+            self._change(replace(self.state, broken_farms=self.state.broken_farms | {farm}))
+        elif code in _FARM_WELL and (
+            farm in self.state.broken_farms or (degraded and str(_SERVER_BROKEN) in self.state.reason)
+        ):
+            # a farm that was away for seconds has silently ended subscriptions: ask for everything again
+            well = GatewayState(GatewayStatus.CONNECTED, "", self.state.broken_farms - {farm})
+            self._change(well, resync=True)
+        else:
+            self._log.info("gateway notice", code=code, text=text)
+
+    def missed(self, what: str, reason: str) -> None:
+        """A message could not be understood: listeners have to look for themselves what changed."""
+        self._log.error("message of the gateway not understood", message=what, reason=reason)
+        if self._session is not None and self.state.status is not GatewayStatus.CONNECTING:
+            self._tell(resync=True)
+
+    # connecting and watching
+
+    async def _run(self) -> None:
+        delay = _DELAY_FIRST_SECONDS
+        while True:
+            self._change(GatewayState(GatewayStatus.CONNECTING, self.state.reason))
+            session = Session(self.library, self.client_id, self._receive, self.missed)
+            self._session = session
+            try:
+                await session.hello(self.host, self._settings.ib_port)
+            except GatewayUnavailableError as error:
+                self._dropped(error.reason)
+            else:
+                delay = _DELAY_FIRST_SECONDS
+                self._change(GatewayState(GatewayStatus.CONNECTED), resync=True)
+                try:
+                    reason = await self._until_lost(session)
+                finally:
+                    session.close()
+                self._dropped(reason)
+            await asyncio.sleep(self._entropy.jitter(delay))
+            delay = min(delay * 2, _DELAY_MAX_SECONDS)
+
+    async def _until_lost(self, session: Session) -> str:
+        """The reason why the socket is of no use any more. A silent one is as dead as a closed one."""
+        loop = asyncio.get_running_loop()
+        while True:
+            with suppress(TimeoutError):
+                return await asyncio.wait_for(asyncio.shield(session.lost), _HEARTBEAT_SECONDS)
+            silence = loop.time() - session.received_at
+            if silence > _SILENCE_SECONDS and not session.held:
+                return f"the gateway has been silent for {silence:.0f} s"
+            self.governor.note_message()
+            with suppress(GatewayUnavailableError):
+                session.encoder.reqCurrentTime()
+
+    def _dropped(self, reason: str, *, tell: bool = True) -> None:
+        self._session = None
+        failure = GatewayUnavailableError(reason)
+        for question in [*self._numbered.values(), *self._unnumbered]:
+            if not question.answer.done():
+                question.answer.set_exception(failure)
+        if tell:
+            self._change(GatewayState(GatewayStatus.DISCONNECTED, reason))
+
+    def _change(self, state: GatewayState, *, resync: bool = False) -> None:
+        changed = state != self.state
+        if changed and (state.status is not self.state.status or state.reason != self.state.reason):
+            self._log.info("gateway", status=state.status.value, reason=state.reason, resync=resync)
+        self.state = state
+        if changed or resync:
+            self._changed.set()
+            self._tell(resync=resync)
+
+    def _tell(self, *, resync: bool) -> None:
+        for listener in self._state_listeners:
+            listener(self.state, resync)

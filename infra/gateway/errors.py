@@ -1,0 +1,72 @@
+"""What can go wrong when the gateway is asked: it is away, it says no, or it says nothing."""
+
+from infra.errors import EnvironmentUnhealthyError, RefusedError, ScizorError
+
+_NO_DATA = "returned no data"
+_PACING = "pacing violation"
+
+
+class GatewayUnavailableError(EnvironmentUnhealthyError):
+    """There is no usable connection: not running, client id taken, or cut off from IBKR."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the IB gateway is not available: {reason}")
+        self.reason = reason
+
+
+class ClientIdInUseError(GatewayUnavailableError):
+    """Error 326: another session, or the ghost of a crashed one, holds our client id."""
+
+    def __init__(self, client_id: int) -> None:
+        super().__init__(
+            f"client id {client_id} is in use by another session (326): stop that one, "
+            "or set SCIZOR_IB_CLIENT_ID to a free range"
+        )
+        self.client_id = client_id
+
+
+class GatewayTimeoutError(ScizorError):
+    """The gateway did not finish its answer in time: what came of it is thrown away, it is unknown."""
+
+    def __init__(self, what: str, seconds: float) -> None:
+        super().__init__(f"the IB gateway did not answer {what} within {seconds:g} s")
+
+
+class GatewayRequestError(ScizorError):
+    """The gateway answered a request with an error code."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"the IB gateway answered {code}: {text}")
+        self.code = code
+        self.text = text
+
+    @property
+    def no_data(self) -> bool:
+        """The gateway looked and has nothing for that range: an answer, not a failure."""
+        return self.code == 162 and _NO_DATA in self.text
+
+    @property
+    def pacing(self) -> bool:
+        """Too many requests: the same one may be asked again later."""
+        return (self.code in (162, 420) and _PACING in self.text) or (self.code == 322 and "simultaneous" in self.text)
+
+    @property
+    def unknown_contract(self) -> bool:
+        return self.code == 200
+
+
+class LiveAccountRefusedError(RefusedError):
+    def __init__(self, account_id: str) -> None:
+        super().__init__(
+            f"account {account_id} is not a paper account: set SCIZOR_IB_LIVE=true to let SCIZOR trade real money"
+        )
+
+
+class AccountUnknownError(EnvironmentUnhealthyError):
+    def __init__(self, wanted: str, present: tuple[str, ...]) -> None:
+        known = ", ".join(present) or "none"
+        super().__init__(
+            f"account {wanted!r} is not among the gateway's accounts ({known}): set SCIZOR_IB_ACCOUNT to one of them"
+            if wanted
+            else f"the gateway has several accounts ({known}): set SCIZOR_IB_ACCOUNT to one of them"
+        )

@@ -1,0 +1,191 @@
+"""IB's words and ours: the only place where a name of IB's API meets a name of the schemas."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from infra.gateway.errors import GatewayUnavailableError
+from infra.gateway.library import UNSET_DOUBLE, Library
+from infra.gateway.reports import (
+    BrokerCommission,
+    BrokerCompletedOrder,
+    BrokerExecution,
+    BrokerOpenOrder,
+    BrokerOrderStatus,
+    BrokerReport,
+)
+from schemas.account import AccountState
+from schemas.orders import OrderIntent, OrderType, Side
+
+_SMART = "SMART"
+_ORDER_TYPES = {OrderType.MARKET: "MKT", OrderType.LIMIT: "LMT"}
+_SIDES = {"BUY": Side.BUY, "BOT": Side.BUY, "SELL": Side.SELL, "SLD": Side.SELL, "SSHORT": Side.SELL}
+
+
+def decimal(value: float) -> Decimal:
+    """The exact decimal that the gateway wrote: its floats are the shortest that read back the same."""
+    number = Decimal(repr(float(value)))
+    return number.quantize(Decimal(1)) if number == number.to_integral_value() else number
+
+
+def _price(value: float) -> Decimal | None:
+    return None if value >= UNSET_DOUBLE else decimal(value)
+
+
+def execution_root(execution_id: str) -> tuple[str, int]:
+    """Root and revision: a correction differs only in the digits after the last dot."""
+    root, dot, revision = execution_id.rpartition(".")
+    if dot and revision.isdigit() and int(revision) >= 1:
+        return root, int(revision)
+    return execution_id, 1
+
+
+# to the gateway
+
+
+def to_contract(library: Library, intent: OrderIntent) -> Any:
+    return library.contract(
+        conId=intent.contract_id, symbol=intent.symbol, secType="STK", exchange=_SMART, currency=intent.currency
+    )
+
+
+def to_order(
+    library: Library, intent: OrderIntent, quantity: Decimal, limit_price: Decimal | None, account_id: str
+) -> Any:
+    order = library.order(
+        action=intent.side.value,
+        totalQuantity=float(quantity),
+        orderType=_ORDER_TYPES[intent.order_type],
+        tif=intent.time_in_force.value,
+        orderRef=intent.intent_id,
+        account=account_id,
+    )
+    if limit_price is not None:
+        order.lmtPrice = float(limit_price)
+    return order
+
+
+# from the gateway
+
+
+def open_order(order_id: int, contract: Any, order: Any, state: Any) -> BrokerOpenOrder:
+    return BrokerOpenOrder(
+        order_id=order_id,
+        client_id=order.clientId,
+        permanent_id=order.permId,
+        order_ref=order.orderRef,
+        account_id=order.account,
+        contract_id=contract.conId,
+        symbol=contract.symbol,
+        side=_SIDES[order.action],
+        quantity=decimal(order.totalQuantity),
+        order_type=order.orderType,
+        limit_price=_price(order.lmtPrice) if order.orderType == "LMT" else None,
+        time_in_force=order.tif,
+        status=state.status,
+    )
+
+
+def completed_order(contract: Any, order: Any, state: Any) -> BrokerCompletedOrder:
+    filled = order.filledQuantity
+    return BrokerCompletedOrder(
+        permanent_id=order.permId,
+        order_ref=order.orderRef,
+        account_id=order.account,
+        contract_id=contract.conId,
+        symbol=contract.symbol,
+        side=_SIDES[order.action],
+        quantity=decimal(order.totalQuantity),
+        filled_quantity=Decimal(0) if filled >= UNSET_DOUBLE else decimal(filled),
+        order_type=order.orderType,
+        limit_price=_price(order.lmtPrice) if order.orderType == "LMT" else None,
+        status=state.status,
+        completed_status=state.completedStatus,
+    )
+
+
+def order_status(
+    order_id: int,
+    status: str,
+    filled: float,
+    remaining: float,
+    average_price: float,
+    permanent_id: int,
+    _parent_id: int,
+    _last_price: float,
+    client_id: int,
+    why_held: str,
+    *_: Any,
+) -> BrokerOrderStatus:
+    return BrokerOrderStatus(
+        order_id=order_id,
+        client_id=client_id,
+        permanent_id=permanent_id,
+        status=status,
+        filled=decimal(filled),
+        remaining=decimal(remaining),
+        average_price=decimal(average_price),
+        why_held=why_held,
+    )
+
+
+def execution(_request_id: int, contract: Any, found: Any) -> BrokerExecution:
+    root, revision = execution_root(found.execId)
+    return BrokerExecution(
+        root=root,
+        revision=revision,
+        order_id=found.orderId,
+        client_id=found.clientId,
+        permanent_id=found.permId,
+        order_ref=found.orderRef,
+        account_id=found.acctNumber,
+        contract_id=contract.conId,
+        symbol=contract.symbol,
+        currency=contract.currency,
+        side=_SIDES[found.side],
+        quantity=decimal(found.shares),
+        price=decimal(found.price),
+        cumulative_quantity=decimal(found.cumQty),
+        average_price=decimal(found.avgPrice),
+        exchange=found.exchange,
+        executed_at=found.time,
+    )
+
+
+def commission(report: Any) -> BrokerCommission:
+    root, revision = execution_root(report.execId)
+    return BrokerCommission(
+        root=root,
+        revision=revision,
+        amount=decimal(report.commission),
+        currency=report.currency,
+        realised_pnl=_price(report.realizedPNL),
+    )
+
+
+REPORTS: dict[str, Callable[..., BrokerReport]] = {
+    "openOrder": open_order,
+    "orderStatus": order_status,
+    "execDetails": execution,
+    "commissionReport": commission,
+}
+"""Messages that are reports about orders."""
+
+
+def account_state(
+    account_id: str, values: Mapping[str, tuple[str, str]], positions: Mapping[int, Decimal], now: datetime
+) -> AccountState:
+    missing = {"NetLiquidation", "TotalCashValue", "BuyingPower"} - set(values)
+    if missing:
+        raise GatewayUnavailableError(f"it told no {', '.join(sorted(missing))} of account {account_id}")
+    return AccountState(
+        event_time=now,
+        ingest_time=now,
+        account_id=account_id,
+        currency=values["NetLiquidation"][1],
+        net_liquidation=Decimal(values["NetLiquidation"][0]),
+        cash=Decimal(values["TotalCashValue"][0]),
+        buying_power=Decimal(values["BuyingPower"][0]),
+        positions={str(contract_id): quantity for contract_id, quantity in positions.items()},
+    )
