@@ -1,0 +1,105 @@
+"""How PostgreSQL is reached, and what its failures mean to us."""
+
+from asyncpg import PostgresError
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from infra.delivery import TransientError
+from infra.errors import EnvironmentUnhealthyError, UsageError
+
+_CONNECT_SECONDS = 10
+_COMMAND_SECONDS = 60
+_SERVER_SETTINGS = {
+    "timezone": "UTC",
+    "jit": "off",  # our statements are short: compiling them costs more than it saves
+    "lock_timeout": "15s",
+    "statement_timeout": "55s",
+    "idle_in_transaction_session_timeout": "60s",
+}
+_POOL_WAIT_SECONDS = 10
+_STATEMENT_CACHE = 400
+_GOES_AWAY = ("08", "40", "53", "57P")
+"""SQLSTATE classes: connection, transaction rollback, resources, operator intervention."""
+_LOCK_TIMEOUT = "55P03"
+_SCHEMA_MISSING = ("42P01", "42703", "3F000")
+_NOT_LET_IN = ("28000", "28P01", "3D000", "42501")
+
+
+class StoreUnavailableError(TransientError, EnvironmentUnhealthyError):
+    """PostgreSQL is down, restarting or overloaded: worth trying again."""
+
+
+class StoreRefusedError(EnvironmentUnhealthyError):
+    """PostgreSQL is there but does not let us work: password, rights or missing tables."""
+
+
+def url_of(address: str) -> URL:
+    """SQLAlchemy's URL of `postgresql://user:password@host:port/name`, also with libpq's `sslmode`."""
+    if not address:
+        raise EnvironmentUnhealthyError("no database is known: run `scizor up`, or set SCIZOR_DATABASE_URL")
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        # the text may hold a password: it is not repeated
+        raise UsageError("SCIZOR_DATABASE_URL is not a URL: write postgresql://user:password@host:port/name") from None
+    if url.get_backend_name() != "postgresql" or not url.database:
+        raise UsageError("SCIZOR_DATABASE_URL has to look like postgresql://user:password@host:port/name")
+    query = dict(url.query)
+    if "sslmode" in query:
+        query["ssl"] = query.pop("sslmode")
+    return url.set(drivername="postgresql+asyncpg", query=query)
+
+
+def engine(address: str, *, name: str, pool_size: int) -> AsyncEngine:
+    """A pool of at most `pool_size` connections, all kept; the application name shows in pg_stat_activity."""
+    return create_async_engine(
+        url_of(address),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=_POOL_WAIT_SECONDS,
+        connect_args={
+            "timeout": _CONNECT_SECONDS,
+            "command_timeout": _COMMAND_SECONDS,
+            "prepared_statement_cache_size": _STATEMENT_CACHE,
+            "server_settings": {**_SERVER_SETTINGS, "application_name": f"scizor {name}"},
+        },
+    )
+
+
+def place_of(url: URL) -> str:
+    """Where the database is, without the password."""
+    return f"{url.host or 'localhost'}:{url.port or 5432}/{url.database}"
+
+
+def understood(error: BaseException, url: URL) -> Exception | None:
+    """The failure in our words, or None when it is none of the world's: a constraint, a wrong statement."""
+    place = place_of(url)
+    if isinstance(error, PoolTimeoutError):
+        return StoreUnavailableError(f"all connections to {place} are busy for {_POOL_WAIT_SECONDS} s")
+    if isinstance(error, OSError | TimeoutError):
+        why = str(error) or type(error).__name__
+        return StoreUnavailableError(f"PostgreSQL at {place} does not answer ({why}): try `scizor doctor`")
+    if isinstance(error, PostgresError):
+        return _by_state(error.sqlstate, error, place)
+    if isinstance(error, DBAPIError):
+        state: str = getattr(error.orig, "sqlstate", None) or ""
+        if error.connection_invalidated or (isinstance(error, InterfaceError) and not state):
+            return StoreUnavailableError(f"the connection to PostgreSQL at {place} was lost")
+        return _by_state(state, error.orig, place)
+    return None
+
+
+def _by_state(state: str, error: BaseException | None, place: str) -> Exception | None:
+    if state.startswith(_GOES_AWAY) or state == _LOCK_TIMEOUT:
+        return StoreUnavailableError(f"PostgreSQL at {place} could not do it now ({state}): {error}")
+    if state in _SCHEMA_MISSING:
+        return StoreRefusedError(f"tables are missing or old at {place}: run `scizor db upgrade` ({error})")
+    if state in _NOT_LET_IN:
+        return StoreRefusedError(f"PostgreSQL at {place} refused: {error}; check SCIZOR_DATABASE_URL")
+    return None
+
+
+WORLD = (SQLAlchemyError, PostgresError, OSError, TimeoutError)
+"""What a statement may raise when the world fails; ask `understood`."""

@@ -1,0 +1,181 @@
+"""Transactions in which state, the inbox row and what is to be published agree, or none of them happened."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from sqlalchemy import ARRAY, BigInteger, LargeBinary, Text, Uuid, bindparam
+from sqlalchemy import text as sql
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from infra.errors import EnvironmentUnhealthyError, ScizorError
+from infra.publish import NotAWriterError, Origin, Outgoing, outgoing
+from infra.settings import Settings
+from infra.store import connection
+from infra.store.connection import StoreRefusedError, StoreUnavailableError
+from infra.store.outbox import Outbox, encoded_headers, event_id_of
+from infra.topics import Catalogue, load_catalogue
+from schemas.event import Event
+
+__all__ = ["Store", "StoreRefusedError", "StoreUnavailableError", "Transaction"]
+
+POOL_SIZE = 4
+
+_HANDLE = sql(
+    "INSERT INTO inbox (service, topic, partition, record_offset) VALUES (:service, :topic, :partition, :record_offset)"
+    " ON CONFLICT (service, topic, partition) DO UPDATE SET record_offset = excluded.record_offset"
+    " WHERE inbox.record_offset < excluded.record_offset"
+)
+_PUT_OUT = sql(
+    "INSERT INTO outbox (id, owner, aggregatetype, aggregateid, type, payload, topic, key, headers, timestamp_ms)"
+    " SELECT id, :owner, topic, convert_from(key, 'UTF8'), type, payload, topic, key, headers::jsonb, timestamp_ms"
+    " FROM unnest(:ids, :types, :payloads, :topics, :keys, :headers, :timestamps)"
+    " WITH ORDINALITY AS row (id, type, payload, topic, key, headers, timestamp_ms, number)"
+    " ORDER BY number RETURNING sequence"
+).bindparams(
+    bindparam("owner", type_=Text),
+    bindparam("ids", type_=ARRAY(Uuid(as_uuid=True))),
+    bindparam("types", type_=ARRAY(Text)),
+    bindparam("payloads", type_=ARRAY(LargeBinary)),
+    bindparam("topics", type_=ARRAY(Text)),
+    bindparam("keys", type_=ARRAY(LargeBinary)),
+    bindparam("headers", type_=ARRAY(Text)),
+    bindparam("timestamps", type_=ARRAY(BigInteger)),
+)
+
+
+class RecordTooLargeError(ScizorError):
+    def __init__(self, record: Outgoing, bytes_max: int) -> None:
+        super().__init__(
+            f"an event for {record.topic} has {len(record.value)} bytes, more than the topic's {bytes_max}"
+        )
+
+
+class Transaction:
+    """One transaction of one service. Ends with the `async with` block: committed, or on an exception undone."""
+
+    def __init__(self, connection: AsyncConnection, service: str, catalogue: Catalogue) -> None:
+        self.connection = connection
+        self._service = service
+        self._catalogue = catalogue
+        self.to_publish: list[Outgoing] = []
+
+    async def seen(self, origin: Origin) -> bool:
+        """Whether this record, or a later one of its partition, was handled before; from now on it was.
+
+        Takes the partition's row: another member with the same record waits here and then sees it as handled.
+        """
+        result = await self.connection.execute(
+            _HANDLE,
+            {
+                "service": self._service,
+                "topic": origin.topic,
+                "partition": origin.partition,
+                "record_offset": origin.offset,
+            },
+        )
+        return bool(result.rowcount == 0)
+
+    async def publish(self, event: Event, *, cause: Origin | None = None) -> None:
+        """Publish if and when this transaction commits, in the order of these calls."""
+        topic = self._catalogue.topic_of(type(event))
+        if topic.name not in self._catalogue.services[self._service].writes:
+            raise NotAWriterError(self._service, topic.name)
+        record = outgoing(topic, event, cause, f"scizor/{self._service}")
+        if len(record.value) > topic.message_max_bytes:
+            raise RecordTooLargeError(record, topic.message_max_bytes)
+        self.to_publish.append(record)
+
+    async def put_out(self) -> list[int]:
+        """Write what is to be published into the outbox; the numbers of its rows, in order."""
+        if not self.to_publish:
+            return []
+        rows = self.to_publish
+        result = await self.connection.execute(
+            _PUT_OUT,
+            {
+                "owner": self._service,
+                "ids": [event_id_of(row) for row in rows],
+                "types": [dict(row.headers).get("ce_type", b"").decode() for row in rows],
+                "payloads": [row.value for row in rows],
+                "topics": [row.topic for row in rows],
+                "keys": [row.key for row in rows],
+                "headers": [encoded_headers(row.headers) for row in rows],
+                "timestamps": [row.timestamp_ms for row in rows],
+            },
+        )
+        return list(result.scalars())
+
+
+class Store:
+    """The database of one service: a small warm pool, and the outbox of what its commits publish."""
+
+    def __init__(
+        self, settings: Settings, service: str, *, catalogue: Catalogue | None = None, pool_size: int = POOL_SIZE
+    ) -> None:
+        self.service = service
+        self._catalogue = catalogue or load_catalogue()
+        self._pool_size = pool_size
+        address = settings.database_url.get_secret_value()
+        self.engine = connection.engine(address, name=service, pool_size=pool_size)
+        self.outbox = Outbox(self.engine, service)
+
+    async def start(self) -> None:
+        """Open the connections ahead of the first record, and refuse a database that could forget commits."""
+        async with AsyncExitStack() as opened:
+            for _ in range(self._pool_size):
+                held = await self._connected()
+                opened.push_async_callback(held.close)
+            await self._refuse_forgetful(held)
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """One transaction (read committed). What it publishes leaves right after the commit.
+
+        Raises StoreUnavailableError when it is worth trying again: nothing happened then, or, when the answer to the
+        commit was lost, all of it, which `seen` tells the next time.
+        """
+        held = await self._connected()
+        transaction = Transaction(held, self.service, self._catalogue)
+        try:
+            yield transaction
+            numbers = await transaction.put_out()
+            try:
+                await held.commit()
+            except BaseException:
+                self.outbox.look_again()  # it may have been committed: the relay finds out from the table
+                raise
+            self.outbox.hand_over(numbers, transaction.to_publish)
+        except SQLAlchemyError as error:
+            if (meaning := connection.understood(error, self.engine.url)) is not None:
+                raise meaning from error
+            raise
+        finally:
+            await held.close()  # undoes what was not committed
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection to read from, in one snapshot per statement."""
+        async with self.transaction() as transaction:
+            yield transaction.connection
+
+    async def _connected(self) -> AsyncConnection:
+        try:
+            return await self.engine.connect()
+        except connection.WORLD as error:
+            if (meaning := connection.understood(error, self.engine.url)) is not None:
+                raise meaning from error
+            raise
+
+    async def _refuse_forgetful(self, held: AsyncConnection) -> None:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            value: Any = await held.scalar(sql(f"SHOW {setting}"))
+            if value == "off":
+                raise EnvironmentUnhealthyError(
+                    f"PostgreSQL at {connection.place_of(self.engine.url)} runs with {setting} off and may forget "
+                    f"what it confirmed: set {setting} = on"
+                )
