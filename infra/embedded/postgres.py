@@ -3,20 +3,19 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from infra.embedded.ports import free_port
 from infra.embedded.process import Child, Command, failure, require_disk
+from infra.embedded.waiting import within
 from infra.errors import EnvironmentUnhealthyError
 from infra.keys import secret_in
 
 USER = "scizor"
 DATABASE = "scizor"
 START_SECONDS = 60.0
-POLL_SECONDS = 0.03
 STOP_SECONDS = 15.0
 STOP_SIGNAL = signal.SIGINT  # a fast shutdown: clients are cut off, nothing is lost
 TOOL_SECONDS = 60.0
@@ -105,11 +104,9 @@ class PostgresServer:
 
     def wait_ready(self, seconds: float = START_SECONDS) -> None:
         """Until the database `scizor` answers a query, which the first start creates."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        for _ in within(seconds):
             if self.is_ready():
                 return
-            time.sleep(POLL_SECONDS)
         raise failure(f"PostgreSQL did not answer at port {self._port} within {seconds:.0f} s", self._log, ADVICE)
 
     def ask_to_stop(self) -> None:

@@ -2,12 +2,12 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from infra.embedded.process import started_at
+from infra.embedded.waiting import within
 from infra.errors import EnvironmentUnhealthyError
 from infra.settings import Settings
 
@@ -117,9 +117,9 @@ def end_leftovers(settings: Settings) -> None:
     run = read_run_file(settings)
     if run is None:
         return
-    deadline = time.monotonic() + LEFTOVER_SECONDS
-    while time.monotonic() < deadline and any(process.lives for process in run.processes.values()):
-        time.sleep(0.05)
+    for _ in within(LEFTOVER_SECONDS):
+        if not any(process.lives for process in run.processes.values()):
+            break
     for process in run.processes.values():
         if process.lives:
             os.killpg(process.pid, signal.SIGKILL)

@@ -6,7 +6,6 @@ import http.client
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
@@ -27,13 +26,13 @@ from infra.embedded.running import (
 )
 from infra.embedded.starting import PREPARATIONS, Plan, Preparation, Starter, reachable
 from infra.embedded.supervisor import Supervisor, Ward
+from infra.embedded.waiting import POLL_SECONDS, within
 from infra.errors import EnvironmentUnhealthyError, UsageError
 from infra.settings import Settings
 from infra.topics import ServiceSpec, load_catalogue
 
 __all__ = ["Preparation", "Stack", "StackRunningError", "find_stack", "running_settings"]
 
-POLL_SECONDS = 0.05
 READY_SECONDS = 120.0
 STOP_SECONDS = 60.0
 
@@ -124,22 +123,21 @@ class Stack:
 
     def wait_ready(self, timeout: float = READY_SECONDS) -> None:
         """Until the simulator listens and every service answers /ready with 200."""
-        deadline = time.monotonic() + timeout
         waiting = {"gateway_simulator", *self.health_ports} & set(self.processes)
         total = len(waiting)
-        while True:
+        reasons: dict[str, str] = {}
+        for _ in within(timeout, self._pause):
+            self._raise_failure()
             reasons = {name: reason for name in sorted(waiting) if (reason := self._why_not_ready(name)) is not None}
             for name in sorted(waiting - set(reasons)):
                 waiting.remove(name)
                 self._report(f"{name} is ready", 1 - len(waiting) / total)
             if not waiting:
                 break
-            if time.monotonic() > deadline:
-                who = ", ".join(f"{name} {reason}" for name, reason in reasons.items())
-                log = self._plan.logs / f"{next(iter(reasons))}.log"
-                raise failure(f"not ready after {timeout:.0f} s: {who}", log, "more with `scizor logs SERVICE`")
-            self._pause()
-            self._raise_failure()
+        else:
+            who = ", ".join(f"{name} {reason}" for name, reason in reasons.items())
+            log = self._plan.logs / f"{next(iter(reasons))}.log"
+            raise failure(f"not ready after {timeout:.0f} s: {who}", log, "more with `scizor logs SERVICE`")
         self._is_ready = True
         self._write_run_file()
 
@@ -209,8 +207,8 @@ class Stack:
         self._raise_when_stopped()
         self._progress(what, fraction)
 
-    def _pause(self) -> None:
-        self._stopping.wait(POLL_SECONDS)
+    def _pause(self, seconds: float) -> None:
+        self._stopping.wait(seconds)
         self._raise_when_stopped()
 
     def _raise_when_stopped(self) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from infra.embedded.postgres import PostgresServer
 from infra.embedded.process import Child, Command, failure
 from infra.embedded.programs import Program, environment_of
 from infra.embedded.supervisor import Supervisor
+from infra.embedded.waiting import POLL_SECONDS, within
 from infra.settings import REPOSITORY, Settings
 from infra.topics import ServiceSpec
 
@@ -59,7 +59,7 @@ class Starter:
     """Starts the parts in order; knows the addresses that came out."""
 
     def __init__(
-        self, settings: Settings, plan: Plan, supervisor: Supervisor, report: Report, pause: Callable[[], None]
+        self, settings: Settings, plan: Plan, supervisor: Supervisor, report: Report, pause: Callable[[float], None]
     ) -> None:
         self.settings = settings
         self.health_ports: dict[str, int] = {}
@@ -103,7 +103,7 @@ class Starter:
                 self._report(f"{server.name} is up", 0.4)
                 self._take_address(server)
                 self._prepare(server.name)
-            self._pause()
+            self._pause(POLL_SECONDS)
 
     def _take_address(self, server: Server) -> None:
         if isinstance(server, KafkaServer):
@@ -132,9 +132,9 @@ class Starter:
                 self._preparing.append((preparation, child))
 
     def _await(self, preparation: Preparation, child: Child) -> None:
-        deadline = time.monotonic() + PREPARATION_SECONDS
-        while child.exit_code is None and time.monotonic() < deadline:
-            self._pause()
+        for _ in within(PREPARATION_SECONDS, self._pause):
+            if child.exit_code is not None:
+                break
         if child.exit_code != 0:
             how = "takes too long" if child.exit_code is None else f"failed with status {child.exit_code}"
             log = self._plan.logs / f"{preparation.name}.log"

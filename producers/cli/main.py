@@ -1,0 +1,108 @@
+"""The `scizor` command: a table of commands, each loaded only when it is called."""
+
+import importlib
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+from infra.errors import ScizorError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a command lives (`module:attribute`, a typer.Typer or a function) and what the help says about it."""
+
+    where: str
+    help: str
+    panel: str
+
+
+MAIN = "The main job"
+SYSTEM = "The system"
+DATA = "Data"
+TRADING = "Strategies and trading"
+TOOLS = "Tools"
+
+# One line per command or group; nothing is imported before it is called.
+COMMANDS = {
+    "test": Entry(
+        "producers.cli.testing:run_tests", "Run all tests; --fast for those that need nothing running.", MAIN
+    ),
+    "up": Entry("producers.cli.stack:up", "Start Kafka, PostgreSQL, the gateway simulator and all services.", SYSTEM),
+    "down": Entry("producers.cli.stack:down", "Stop what `up` started.", SYSTEM),
+    "status": Entry("producers.cli.stack:status", "What is running, with addresses, health and memory.", SYSTEM),
+    "logs": Entry("producers.cli.stack:logs", "Show the log of one service.", SYSTEM),
+    "doctor": Entry("producers.cli.doctor:doctor", "Check this machine and the running system.", SYSTEM),
+    "config": Entry("producers.cli.config:app", "Settings and where each comes from.", SYSTEM),
+}
+
+app = typer.Typer(
+    name="scizor",
+    help="Event-driven algorithmic trading for Interactive Brokers, over Apache Kafka.",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 environment not healthy, 4 refused by risk, 130 interrupted. "
+    "--debug anywhere shows tracebacks.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _register(name: str, entry: Entry) -> None:
+    """A stand-in with the help line, which hands all its arguments to the real command."""
+
+    def call(context: typer.Context) -> None:
+        _load(entry)(args=context.args, prog_name=f"scizor {name}")
+
+    app.command(
+        name,
+        help=entry.help,
+        rich_help_panel=entry.panel,
+        add_help_option=False,
+        context_settings={
+            "allow_extra_args": True,
+            "ignore_unknown_options": True,
+            "allow_interspersed_args": False,
+        },
+    )(call)
+
+
+def _load(entry: Entry) -> Any:
+    module, _, attribute = entry.where.partition(":")
+    found = getattr(importlib.import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        found.pretty_exceptions_enable = False
+        return found
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command()(found)
+    return alone
+
+
+for _name, _entry in COMMANDS.items():
+    _register(_name, _entry)
+
+
+def main() -> None:
+    """Run one command line; every failure becomes a line on stderr and an exit code."""
+    arguments = [each for each in sys.argv[1:] if each != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    try:
+        app(args=arguments, prog_name="scizor")
+    except ScizorError as error:
+        if debug:
+            raise
+        print(f"scizor: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:  # the last stop: a bug is told in one line, --debug tells all
+        if debug:
+            raise
+        print(f"scizor: unexpected {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""`scizor up`, `down`, `status`, `logs`: the whole system on this machine."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from infra.clock import SystemClock
+from infra.embedded.memory import tree_mb
+from infra.embedded.process import tail
+from infra.embedded.running import Process, RunFile, find_run
+from infra.embedded.stack import Stack, StackRunningError, why_not_ready
+from infra.embedded.starting import reachable
+from infra.embedded.waiting import POLL_SECONDS, within
+from infra.errors import EnvironmentUnhealthyError, UsageError
+from infra.settings import Settings
+from producers.cli.config import load_settings
+
+DETACH_SECONDS = 180.0
+DOWN_SECONDS = 60.0
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def up(
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it running in the background.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start Kafka, PostgreSQL, the gateway simulator and all services; a second call finds the first."""
+    settings = load_settings()
+    run = find_run(settings)
+    if run is not None and (detach or run.ready):
+        _note(f"already running (process {run.supervisor.pid})")
+        _show(_wait_until_ready(settings) if detach else run, as_json)
+        return
+    if detach:
+        _show(_detached(settings), as_json)
+        return
+    with _ended_by_sigterm(), Stack(settings) as stack:
+        clock = SystemClock()
+        begun = clock.monotonic()
+        try:
+            stack.start(_progress)
+        except StackRunningError:
+            _note("already starting elsewhere")
+            _show(_wait_until_ready(settings), as_json)
+            return
+        stack.wait_ready()
+        _note(f"ready after {clock.monotonic() - begun:.1f} s; Ctrl-C stops everything")
+        run = find_run(settings)
+        assert run is not None, "a stack that is ready has said so"
+        _show(run, as_json)
+        stack.wait()
+
+
+def down(as_json: AsJson = False) -> None:
+    """Stop what `up` started, services first; nothing running is fine."""
+    settings = load_settings()
+    run = find_run(settings)
+    if run is not None:
+        os.kill(run.supervisor.pid, signal.SIGTERM)
+        for _ in within(DOWN_SECONDS):
+            if not run.supervisor.lives:
+                break
+        else:
+            os.kill(run.supervisor.pid, signal.SIGKILL)  # its children are on leashes and end with it
+            _note(f"process {run.supervisor.pid} did not end within {DOWN_SECONDS:.0f} s and was killed")
+    _note("nothing is running" if run is None else "stopped")
+    if as_json:
+        print(json.dumps({"stopped": run is not None}))
+
+
+def status(as_json: AsJson = False) -> None:
+    """What is running, with addresses, health and memory; exit 3 when nothing is or something is unhealthy."""
+    settings = load_settings()
+    run = find_run(settings)
+    if run is None:
+        if as_json:
+            print(json.dumps({"running": False}))
+        raise EnvironmentUnhealthyError("nothing is running: start it with `scizor up`")
+    document = _describe(run, settings)
+    if as_json:
+        print(json.dumps(document, indent=2))
+    else:
+        _print_status(document)
+    if not all(row["healthy"] for row in document["processes"].values()):
+        raise typer.Exit(EnvironmentUnhealthyError.exit_code)
+
+
+def logs(
+    service: Annotated[str, typer.Argument(help="A service, kafka, postgres, gateway_simulator, migrate or topics.")],
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=10_000, help="How many of the last lines.")] = 100,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows, until Ctrl-C.")] = False,
+) -> None:
+    """Show the log of one service."""
+    folder = load_settings().home.resolve() / "logs"
+    path = folder / f"{service}.log"
+    if not path.is_file() or path.parent != folder:
+        known = ", ".join(sorted(each.stem for each in folder.glob("*.log"))) or "none yet: start with `scizor up`"
+        raise UsageError(f"no log of {service!r} in {folder}; there is {known}")
+    print(tail(path, lines))
+    if follow:
+        _follow(path)
+
+
+def _follow(path: Path) -> None:
+    position = path.stat().st_size
+    while True:
+        size = path.stat().st_size if path.exists() else 0
+        position = position if size >= position else 0  # it was rotated: begin again
+        if size > position:
+            with path.open("rb") as file:
+                file.seek(position)
+                text = file.read()
+            position += len(text)
+            sys.stdout.write(text.decode("utf-8", "replace"))
+            sys.stdout.flush()
+        time.sleep(POLL_SECONDS)
+
+
+def _detached(settings: Settings) -> RunFile:
+    """Start the supervisor as a process of its own session, and wait until it says that all is ready."""
+    log = settings.home.resolve() / "logs" / "up.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "producers.cli.main", "up"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return _wait_until_ready(settings, child, log)
+
+
+def _wait_until_ready(
+    settings: Settings, child: "subprocess.Popen[bytes] | None" = None, log: Path | None = None
+) -> RunFile:
+    said = 0
+    for _ in within(DETACH_SECONDS):
+        if log is not None:
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            for line in lines[said:]:
+                print(line, file=sys.stderr)
+            said = len(lines)
+        run = find_run(settings)
+        if run is not None and run.ready:
+            return run
+        if child is not None and child.poll() is not None:
+            raise EnvironmentUnhealthyError(f"it ended with status {child.returncode} while starting; log: {log}")
+    raise EnvironmentUnhealthyError(f"not ready after {DETACH_SECONDS:.0f} s: see `scizor logs up`")
+
+
+def _describe(run: RunFile, settings: Settings) -> dict[str, Any]:
+    host = reachable(settings.bind)
+    rows = {name: _describe_process(process, host) for name, process in run.processes.items()}
+    own = {"supervisor": tree_mb(run.supervisor.pid, children=False)}
+    return {
+        "running": True,
+        "ready": run.ready,
+        "home": str(run.home),
+        "supervisor": run.supervisor.pid,
+        "addresses": addresses(run, host),
+        "processes": rows,
+        "memory_mb": round(sum(own.values()) + sum(row["memory_mb"] for row in rows.values()), 1),
+    }
+
+
+def _describe_process(process: Process, host: str) -> dict[str, Any]:
+    reason = "not running" if not process.lives else ""
+    if process.lives and process.metrics_port:
+        reason = why_not_ready(host, process.metrics_port) or ""
+    return {
+        "pid": process.pid,
+        "state": process.state,
+        "healthy": not reason,
+        "reason": reason,
+        "restarts": process.restarts,
+        "memory_mb": round(tree_mb(process.pid), 1),
+        "health": f"http://{host}:{process.metrics_port}" if process.metrics_port else "",
+    }
+
+
+def addresses(run: RunFile, host: str) -> dict[str, str]:
+    """Where a person or a program reaches the running system."""
+    return {
+        "kafka": run.kafka,
+        "postgres": f"127.0.0.1:{run.database_port}" if run.database_password_file else "outside",
+        "gateway": f"{run.ib_host}:{run.ib_port}",
+        "data farmer": f"http://{host}:{run.farmer_port}/docs",
+        "backtester": f"http://{host}:{run.backtester_port}/docs",
+        "algo trader": f"http://{host}:{run.trader_port}/docs",
+    }
+
+
+def _show(run: RunFile, as_json: bool) -> None:
+    found = addresses(run, reachable(load_settings().bind))
+    if as_json:
+        print(json.dumps({"supervisor": run.supervisor.pid, "addresses": found}, indent=2), flush=True)
+        return
+    for name, address in found.items():
+        print(f"  {name:<14}{address}", flush=True)
+
+
+def _print_status(document: dict[str, Any]) -> None:
+    print(f"{'process':<20}{'pid':>8}  {'state':<12}{'restarts':>8}{'MB':>8}  health")
+    for name, row in document["processes"].items():
+        health = row["reason"] or row["health"] or "ok"
+        print(f"{name:<20}{row['pid']:>8}  {row['state']:<12}{row['restarts']:>8}{row['memory_mb']:>8.0f}  {health}")
+    print(f"all together {document['memory_mb']:.0f} MB, state in {document['home']}")
+    for name, address in document["addresses"].items():
+        print(f"  {name:<14}{address}")
+
+
+def _progress(what: str, fraction: float) -> None:
+    _note(f"{fraction:4.0%} {what}")
+
+
+def _note(text: str) -> None:
+    print(f"scizor: {text}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM, which `down` sends, unwinds like Ctrl-C but counts as a good end."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

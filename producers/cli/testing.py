@@ -1,0 +1,62 @@
+"""`scizor test`: everything that decides whether a change may land."""
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from infra.clock import SystemClock
+from infra.errors import UsageError
+from infra.settings import REPOSITORY
+
+NEEDED = ("pytest", "pytest_asyncio", "pytest_timeout", "hypothesis", "httpx", "ibapi", "ruff", "mypy", "importlinter")
+LINT_IMPORTS = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
+CHECKS = {
+    "format": ("-m", "ruff", "format", "--check", "."),
+    "lint": ("-m", "ruff", "check", "."),
+    "types": ("-m", "mypy"),
+    "imports": ("-c", LINT_IMPORTS),
+}
+FAST = ("tests/unit", "tests/contract")
+SLOW = ("tests/integration", "tests/e2e")
+
+
+def run_tests(
+    context: typer.Context,
+    fast: Annotated[bool, typer.Option("--fast", help="Only what needs nothing running: under a minute.")] = False,
+) -> None:
+    """Format, lint, types and import contracts, then all tests.
+
+    Further arguments go to pytest, which then runs alone: `scizor test tests/unit -k bars`.
+    """
+    _require_extra()
+    rooms = FAST if fast else FAST + SLOW
+    if context.args:
+        raise typer.Exit(_run("tests", ("-m", "pytest", *context.args)))
+    failed = [name for name, command in CHECKS.items() if _run(name, command) != 0]
+    if _run("tests", ("-m", "pytest", *rooms)) != 0:
+        failed.append("tests")
+    if failed:
+        print(f"scizor: failed: {', '.join(failed)}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _require_extra() -> None:
+    if not (REPOSITORY / "tests").is_dir():
+        raise UsageError("the tests live in the source tree: run ./scizor test in a clone")
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(f"{', '.join(missing)} missing: ./scizor test gets them, or pip install -e '.[demo,test]'")
+
+
+def _run(name: str, command: Sequence[str]) -> int:
+    print(f"scizor: {name}", file=sys.stderr, flush=True)
+    clock = SystemClock()
+    begun = clock.monotonic()
+    status = subprocess.run([sys.executable, *command], cwd=REPOSITORY, check=False).returncode
+    outcome = "passed" if status == 0 else "FAILED"
+    print(f"scizor: {name} {outcome} after {clock.monotonic() - begun:.1f} s", file=sys.stderr, flush=True)
+    return status
