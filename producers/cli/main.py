@@ -36,6 +36,9 @@ COMMANDS = {
     "logs": Entry("producers.cli.stack:logs", "Show the log of one service.", SYSTEM),
     "doctor": Entry("producers.cli.doctor:doctor", "Check this machine and the running system.", SYSTEM),
     "config": Entry("producers.cli.config:app", "Settings and where each comes from.", SYSTEM),
+    "topics": Entry("producers.cli.topics:app", "Topics: apply, list, describe, tail, replay.", TOOLS),
+    "dlq": Entry("producers.cli.dlq:app", "Records that no service could handle: list, show, replay.", TOOLS),
+    "docs": Entry("producers.cli.docs:app", "The AsyncAPI document of all topics.", TOOLS),
 }
 
 app = typer.Typer(
