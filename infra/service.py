@@ -6,7 +6,7 @@ Starting is recovering: `before` hooks fold and reconcile, only then the first r
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from starlette.types import ASGIApp
 
@@ -20,6 +20,9 @@ from infra.publish import Origin, Publisher
 from infra.settings import Settings
 from infra.topics import Catalogue, load_catalogue
 from schemas.event import Event
+
+if TYPE_CHECKING:
+    from infra.store.database import Store  # services without a database need not load it
 
 E = TypeVar("E", bound=Event)
 Hook = Callable[[], Awaitable[None]]
@@ -94,6 +97,13 @@ class Service:
     def ready_when(self, name: str, check: Callable[[], str | None]) -> None:
         """/ready asks `check`: None when fine, else what is wrong."""
         self._checks[name] = check
+
+    def relay(self, store: "Store") -> None:
+        """Open `store` before the first record, publish what its commits put out, close it at the end."""
+        self.before(store.start)
+        self.task("outbox", lambda: store.outbox.relay(self.publisher.post))
+        self.ready_when("outbox", store.outbox.why_not_ready)
+        self.after(store.close)
 
     def halt_with(self, halt: Halt) -> None:
         """Called once when a trading record cannot be applied."""
