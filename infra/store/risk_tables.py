@@ -56,7 +56,7 @@ book_executions = Table(
     exact("commission"),
     moment("executed_at", nullable=True),
     PrimaryKeyConstraint("account_id", "execution_id"),
-    Index(None, "account_id", "contract_id"),
+    Index(None, "account_id", "contract_id", "executed_at"),
     Index(None, "order_id"),
     comment="The newest revision of every execution that risk has folded into its books.",
 )
@@ -113,10 +113,12 @@ reservations = Table(
     text("state"),
     moment("opened_at"),
     moment("released_at", nullable=True),
-    CheckConstraint("state IN ('open', 'unknown', 'released')", name="state"),
+    CheckConstraint("state IN ('open', 'unknown', 'ended', 'released')", name="state"),
     CheckConstraint("remaining >= 0", name="remaining"),
+    Index(None, "account_id", "opened_at"),
     Index("ix_reservations_held", "account_id", "contract_id", postgresql_where=sql("state <> 'released'")),
-    comment="What an approved order may still do at its worst. Only the broker's word releases it, never time.",
+    comment="What an approved order may still do at its worst. It ends when the broker says so and is released when "
+    "all that was filled has moved the position; time alone never releases it.",
 )
 
 risk_limits = Table(
