@@ -262,7 +262,7 @@ class Connection:
         if name == "error":
             self._on_error(*arguments)
             return
-        if arguments and (question := self._numbered.get(arguments[0])) is not None:
+        if arguments and type(arguments[0]) is int and (question := self._numbered.get(arguments[0])) is not None:
             question.take(name, arguments)
             return
         for question in self._unnumbered:

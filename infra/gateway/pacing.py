@@ -120,6 +120,11 @@ class Governor:
             if window.times and now - window.times[-1] < window.seconds
         }
 
+    async def pause(self, seconds: float) -> None:
+        """Wait without asking anything: the gateway has complained."""
+        self.waited_seconds += seconds
+        await self._sleep(seconds)
+
     async def _wait_while(self, wait: Callable[[float], float]) -> None:
         while (seconds := wait(self._clock.monotonic())) > 0:
             self.waited_seconds += seconds

@@ -1,10 +1,11 @@
 """IB's words and ours: the only place where a name of IB's API meets a name of the schemas."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from infra.gateway import hours
 from infra.gateway.errors import GatewayUnavailableError
 from infra.gateway.library import UNSET_DOUBLE, Library
 from infra.gateway.reports import (
@@ -16,7 +17,9 @@ from infra.gateway.reports import (
     BrokerReport,
 )
 from schemas.account import AccountState
+from schemas.market import Source
 from schemas.orders import OrderIntent, OrderType, Side
+from schemas.validation import Contract
 
 _SMART = "SMART"
 _ORDER_TYPES = {OrderType.MARKET: "MKT", OrderType.LIMIT: "LMT"}
@@ -39,6 +42,73 @@ def execution_root(execution_id: str) -> tuple[str, int]:
     if dot and revision.isdigit() and int(revision) >= 1:
         return root, int(revision)
     return execution_id, 1
+
+
+# contracts and times
+
+_SOURCE_TAG = "SCIZOR_SOURCE"
+"""Security id that the gateway simulator adds; a real gateway knows no such tag."""
+_SOURCES = {
+    "": (Source.IB, Source.IB),
+    "real": (Source.REAL, Source.DERIVED),
+    "synthetic": (Source.SYNTHETIC, Source.SYNTHETIC),
+}
+"""Daily and intraday."""
+
+
+def contract(details: Any, now: datetime) -> Contract:
+    found = details.contract
+    tags = {tag.tag: tag.value for tag in details.secIdList or ()}
+    daily, intraday = _SOURCES[tags.get(_SOURCE_TAG, "")]
+    return Contract(
+        event_time=now,
+        ingest_time=now,
+        contract_id=found.conId,
+        symbol=found.symbol,
+        security_type=found.secType,
+        exchange=found.exchange,
+        primary_exchange=found.primaryExchange,
+        currency=found.currency,
+        local_symbol=found.localSymbol,
+        trading_class=found.tradingClass,
+        name=details.longName,
+        minimum_tick=details.minTick or 0.01,
+        multiplier=float(found.multiplier or 1),
+        time_zone=hours.zone(details.timeZoneId).key,
+        trading_hours=details.tradingHours,
+        liquid_hours=details.liquidHours,
+        daily_source=daily,
+        intraday_source=intraday,
+    )
+
+
+def contract_to_ib(library: Library, known: Contract) -> Any:
+    return library.contract(
+        conId=known.contract_id,
+        symbol=known.symbol,
+        secType=known.security_type,
+        exchange=known.exchange,
+        primaryExchange=known.primary_exchange,
+        currency=known.currency,
+        localSymbol=known.local_symbol,
+        tradingClass=known.trading_class,
+    )
+
+
+def moment(text: str) -> datetime:
+    """A time as `formatDate` 2 gives it: seconds since the epoch; else UTC digits with any separators."""
+    if text.isdigit() and len(text) != 8:
+        return datetime.fromtimestamp(int(text), UTC)
+    digits = "".join(filter(str.isdigit, text))[:14]
+    return datetime.strptime(digits.ljust(14, "0"), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+
+
+def bar_interval(known: Contract, size: timedelta, text: str) -> tuple[datetime, datetime]:
+    """Start and end of a historical bar: a daily one is its session, an intraday one begins at its epoch second."""
+    if len(text) == 8:
+        return hours.session(known, date(int(text[:4]), int(text[4:6]), int(text[6:])))
+    start = moment(text)
+    return start, start + size
 
 
 # to the gateway
