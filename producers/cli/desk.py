@@ -33,12 +33,17 @@ class Feed:
         self._prefix = prefix
         self._clock = clock
 
-    async def events(self, seconds: float) -> AsyncIterator[Event]:
-        """Events as they come, until `seconds` have passed."""
+    async def events(self, seconds: float, *, idle_seconds: float | None = None) -> AsyncIterator[Event]:
+        """Events as they come, until `seconds` have passed, or `idle_seconds` without any."""
         deadline = self._clock.monotonic() + seconds
+        last = self._clock.monotonic()
         catalogue = load_catalogue()
-        while self._clock.monotonic() < deadline:
+        while (now := self._clock.monotonic()) < deadline:
             polled = await self._consumer.getmany(timeout_ms=_POLL_MS)
+            if polled:
+                last = now
+            elif idle_seconds is not None and now - last > idle_seconds:
+                return
             for place, records in polled.items():
                 topic = catalogue.topic(place.topic.removeprefix(self._prefix))
                 for record in records:
