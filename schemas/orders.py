@@ -126,10 +126,15 @@ class RiskBasis(Event):
     """Quantity of this contract that may still be bought by orders in flight."""
     open_sells: Decimal
     open_orders: int
+    open_orders_of_contract: int = 0
     orders_last_minute: int
     gross_exposure: Money
     """Sum over contracts of the worst-case absolute position times price, before this intent."""
     realised_pnl_today: Money
+    duplicate_of: str = ""
+    """The intent that asked for the same a moment before."""
+    blocked_by: str = ""
+    """The order of this contract of which nobody could tell whether the broker has it."""
     price: Money | None
     price_time: UtcTime | None
     limits: RiskLimits | None

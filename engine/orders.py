@@ -1,0 +1,250 @@
+"""The life of an order: what is known is a set of facts, and the status follows from the set.
+
+Facts only ever grow, so the same facts in any order, any number of times, end in the same order. What the broker says
+is a fact; an error that leaves room for doubt is none: it asks for a look at the broker's books.
+"""
+
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from schemas.orders import OrderStatus
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The broker has the order: it stands in its book, or did."""
+
+    permanent_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The broker's running count of what was filled; it may run ahead of the executions."""
+
+    filled: Decimal
+    average_price: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """One revision of one execution; quantity 0 when it was busted."""
+
+    execution_id: str
+    revision: int
+    quantity: Decimal
+    price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """We asked the broker to cancel it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The broker said that it no longer works: CANCELED, REJECTED or EXPIRED."""
+
+    status: OrderStatus
+    code: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NeverArrived:
+    """We established that the broker never had it. Anything that the broker says later weighs more."""
+
+    status: OrderStatus
+    reason: str
+    code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """It cannot be told whether the broker has it. Anything that the broker says later weighs more."""
+
+    reason: str
+
+
+Fact = Acknowledged | Reported | Executed | CancelRequested | Ended | NeverArrived | Lost
+
+_ENDS = (OrderStatus.EXPIRED, OrderStatus.CANCELED, OrderStatus.REJECTED)
+"""From weak to strong: a rejection explains the cancellation that comes with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The strongest end that was told; of equals the one with the greater code, then text."""
+
+    rank: int = -1
+    code: int = 0
+    reason: str = ""
+
+    @property
+    def place(self) -> tuple[int, int, str]:
+        return self.rank, self.code, self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """One execution: its newest revision, and what the oldest known revision said."""
+
+    revision: int
+    quantity: Decimal
+    price: Decimal
+    first_revision: int
+    first_quantity: Decimal
+
+    def with_(self, fact: Executed) -> "_Told":
+        told = self
+        if fact.revision > self.revision:
+            told = replace(told, revision=fact.revision, quantity=fact.quantity, price=fact.price)
+        if fact.revision < self.first_revision:
+            told = replace(told, first_revision=fact.revision, first_quantity=fact.quantity)
+        return told
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFacts:
+    """All that is known of one order of `quantity`."""
+
+    quantity: Decimal
+    acknowledged: bool = False
+    permanent_id: int = 0
+    reported: Decimal = ZERO
+    cancel_requested: bool = False
+    end: _End = field(default_factory=_End)
+    never_arrived: _End = field(default_factory=_End)
+    lost: str = ""
+    executions: tuple[tuple[str, _Told], ...] = ()
+
+    def with_(self, fact: Fact) -> "OrderFacts":  # noqa: PLR0911 # one return a kind of fact reads best
+        """The facts with one more; equal to these when it was known."""
+        match fact:
+            case Acknowledged(permanent_id):
+                return replace(self, acknowledged=True, permanent_id=max(self.permanent_id, permanent_id))
+            case Reported(filled):
+                return replace(self, acknowledged=True, reported=max(self.reported, filled))
+            case Executed():
+                return replace(self, acknowledged=True, executions=self._executions_with(fact))
+            case CancelRequested():
+                return replace(self, cancel_requested=True)
+            case Ended(status, code, reason):
+                end = _End(_ENDS.index(status), code, reason)
+                return replace(self, acknowledged=True, end=max(self.end, end, key=lambda each: each.place))
+            case NeverArrived(status, reason, code):
+                end = _End(_ENDS.index(status), code, reason)
+                strongest = max(self.never_arrived, end, key=lambda each: each.place)
+                return replace(self, never_arrived=strongest)
+            case Lost(reason):
+                return replace(self, lost=max(self.lost, reason))
+
+    def _executions_with(self, fact: Executed) -> tuple[tuple[str, _Told], ...]:
+        known = dict(self.executions)
+        told = known.get(fact.execution_id)
+        if told is None:
+            told = _Told(fact.revision, fact.quantity, fact.price, fact.revision, fact.quantity)
+        known[fact.execution_id] = told.with_(fact)
+        return tuple(sorted(known.items()))
+
+    @property
+    def executed(self) -> Decimal:
+        """Sum of the newest revisions of all executions."""
+        return sum((told.quantity for _, told in self.executions), ZERO)
+
+    @property
+    def missing(self) -> Decimal:
+        """What the broker says was filled, but for which no execution has come."""
+        first = sum((told.first_quantity for _, told in self.executions), ZERO)
+        return max(ZERO, self.reported - first)
+
+    @property
+    def cumulative(self) -> Decimal:
+        return self.executed + self.missing
+
+    @property
+    def average_price(self) -> Decimal:
+        """Of the executions that have come; 0 without any."""
+        executed = self.executed
+        if not executed:
+            return ZERO
+        paid = sum((told.quantity * told.price for _, told in self.executions), ZERO)
+        return (paid / executed).quantize(Decimal("0.00000001"))
+
+    @property
+    def overfilled(self) -> bool:
+        return self.cumulative > self.quantity
+
+    @property
+    def contradictory(self) -> bool:
+        """The broker refused the order, and filled it."""
+        return self.end.rank == _ENDS.index(OrderStatus.REJECTED) and self.cumulative > 0
+
+    @property
+    def status(self) -> OrderStatus:
+        if self.cumulative >= self.quantity:
+            return OrderStatus.FILLED
+        if self.end.rank >= 0 and not self.contradictory:
+            return _ENDS[self.end.rank]
+        if self.acknowledged:
+            return self._working_status
+        if self.never_arrived.rank >= 0:
+            return _ENDS[self.never_arrived.rank]
+        return OrderStatus.UNKNOWN if self.lost else OrderStatus.SENDING
+
+    @property
+    def _working_status(self) -> OrderStatus:
+        if self.cancel_requested:
+            return OrderStatus.PENDING_CANCEL
+        return OrderStatus.PARTIALLY_FILLED if self.cumulative > 0 else OrderStatus.NEW
+
+    @property
+    def explanation(self) -> tuple[int, str]:
+        """Code and text for the status, where there are any."""
+        if self.status is OrderStatus.UNKNOWN:
+            return 0, self.lost
+        end = self.end if self.acknowledged else self.never_arrived
+        return (end.code, end.reason) if self.status.final and self.status is not OrderStatus.FILLED else (0, "")
+
+    def to_json(self) -> dict[str, Any]:
+        """For storage."""
+        return {
+            "quantity": str(self.quantity),
+            "acknowledged": self.acknowledged,
+            "permanent_id": self.permanent_id,
+            "reported": str(self.reported),
+            "cancel_requested": self.cancel_requested,
+            "end": list(self.end.place),
+            "never_arrived": list(self.never_arrived.place),
+            "lost": self.lost,
+            "executions": {
+                root: [
+                    told.revision,
+                    str(told.quantity),
+                    str(told.price),
+                    told.first_revision,
+                    str(told.first_quantity),
+                ]
+                for root, told in self.executions
+            },
+        }
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> "OrderFacts":
+        executions = {
+            root: _Told(revision, Decimal(quantity), Decimal(price), first, Decimal(first_quantity))
+            for root, (revision, quantity, price, first, first_quantity) in stored["executions"].items()
+        }
+        return cls(
+            quantity=Decimal(stored["quantity"]),
+            acknowledged=stored["acknowledged"],
+            permanent_id=stored["permanent_id"],
+            reported=Decimal(stored["reported"]),
+            cancel_requested=stored["cancel_requested"],
+            end=_End(*stored["end"]),
+            never_arrived=_End(*stored["never_arrived"]),
+            lost=stored["lost"],
+            executions=tuple(sorted(executions.items())),
+        )

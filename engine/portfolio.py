@@ -1,0 +1,244 @@
+"""What is held and what it earned: the fold of all executions; order of arrival, repeats and corrections do not matter.
+
+Of every execution the newest revision counts, and executions count in the order in which they happened.
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from schemas.orders import Commission, Fill, FillBusted, FillCorrected, FillEvent, Side
+
+ZERO = Decimal(0)
+_SMALLEST = Decimal("0.00000001")
+_TRIPS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:round-trips")
+
+
+def exactly(amount: Decimal) -> Decimal:
+    """Money as it is stored: 8 places."""
+    return amount.quantize(_SMALLEST, ROUND_HALF_EVEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One revision of one execution; `quantity` is signed, and 0 when the execution was busted."""
+
+    execution_id: str
+    revision: int
+    quantity: Decimal
+    price: Decimal
+    executed_at: datetime
+    strategy_id: str = ""
+
+    @property
+    def place(self) -> tuple[datetime, str]:
+        """Where it stands among the executions of its contract."""
+        return self.executed_at, self.execution_id
+
+
+def execution_of(event: Fill | FillCorrected | FillBusted) -> Execution:
+    if isinstance(event, FillBusted):
+        return Execution(event.execution_id, event.revision, ZERO, ZERO, event.event_time)
+    quantity = event.last_quantity * event.side.sign
+    return Execution(
+        event.execution_id, event.revision, quantity, event.last_price, event.event_time, event.strategy_id
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Signed quantity, the average price it was opened at, and what closing has earned before commissions."""
+
+    quantity: Decimal = ZERO
+    average_price: Decimal = ZERO
+    realised: Decimal = ZERO
+
+    def after(self, quantity: Decimal, price: Decimal) -> "Holding":
+        """With one execution more: adding moves the average, reducing earns, passing zero begins anew."""
+        before, now = self.quantity, self.quantity + quantity
+        if quantity == 0:
+            return self
+        if before * quantity >= 0:
+            average = exactly((before * self.average_price + quantity * price) / now)
+            return Holding(now, average, self.realised)
+        closed = quantity if before * now >= 0 else -before
+        realised = exactly(self.realised - closed * (price - self.average_price))
+        if now == 0:
+            return Holding(now, ZERO, realised)
+        return Holding(now, self.average_price if before * now > 0 else price, realised)
+
+
+def hold(executions: Iterable[Execution]) -> Holding:
+    """What executions of one contract, at most one revision of each, add up to."""
+    holding = Holding()
+    for execution in sorted(executions, key=lambda each: each.place):
+        holding = holding.after(execution.quantity, execution.price)
+    return holding
+
+
+@dataclass(slots=True)
+class RoundTrip:
+    """From flat to flat, or through zero to the other side. `quantity` is all that was opened, without sign."""
+
+    trade_id: str
+    strategy_id: str
+    side: Side
+    opened_at: datetime
+    closed_at: datetime | None = None
+    quantity: Decimal = ZERO
+    closed: Decimal = ZERO
+    paid_in: Decimal = ZERO
+    paid_out: Decimal = ZERO
+    legs: list[tuple[str, Decimal]] = field(default_factory=list)
+    """(execution id, which share of it belongs to this trip)"""
+
+    @property
+    def entry_price(self) -> Decimal:
+        return exactly(self.paid_in / self.quantity)
+
+    @property
+    def exit_price(self) -> Decimal:
+        return exactly(self.paid_out / self.closed) if self.closed else ZERO
+
+    @property
+    def gross_pnl(self) -> Decimal:
+        return exactly((self.paid_out - self.paid_in) * self.side.sign)
+
+
+class ContractLedger:
+    """All executions of one contract in one account, and what follows from them."""
+
+    def __init__(self, account_id: str, contract_id: int) -> None:
+        self.account_id = account_id
+        self.contract_id = contract_id
+        self.symbol = ""
+        self.currency = "USD"
+        self.holding = Holding()
+        self._executions: dict[str, Execution] = {}
+        self._commissions: dict[str, tuple[int, Decimal]] = {}
+        self._last: tuple[datetime, str] | None = None
+        self._trips: list[RoundTrip] = []
+
+    @property
+    def fills(self) -> int:
+        """How many executions count."""
+        return sum(1 for execution in self._executions.values() if execution.quantity)
+
+    @property
+    def updated_at(self) -> datetime | None:
+        """When the last execution happened."""
+        return self._last[0] if self._last else None
+
+    @property
+    def commission(self) -> Decimal:
+        return sum((self._commission_of(root) for root in self._commissions), ZERO)
+
+    @property
+    def round_trips(self) -> Iterator[RoundTrip]:
+        """Those that ended, in the order of their end."""
+        return (trip for trip in self._trips if trip.closed_at is not None)
+
+    def commission_of(self, trip: RoundTrip) -> Decimal:
+        return exactly(sum((self._commission_of(root) * share for root, share in trip.legs), ZERO))
+
+    def _commission_of(self, root: str) -> Decimal:
+        execution = self._executions.get(root)
+        if execution is None or not execution.quantity:
+            return ZERO
+        return self._commissions.get(root, (0, ZERO))[1]
+
+    def take(self, execution: Execution) -> bool:
+        """Fold one revision in; False when this or a newer one was known."""
+        root = execution.execution_id
+        known = self._executions.get(root)
+        if known is not None and known.revision >= execution.revision:
+            return False
+        self._executions[root] = execution
+        if known is None and (self._last is None or execution.place > self._last):
+            self._count(execution)
+        else:
+            self._count_again()
+        return True
+
+    def charge(self, root: str, revision: int, amount: Decimal) -> bool:
+        """Note what an execution cost; False when this or a newer revision was known."""
+        if self._commissions.get(root, (0, ZERO))[0] >= revision:
+            return False
+        self._commissions[root] = (revision, amount)
+        return True
+
+    def _count_again(self) -> None:
+        self.holding, self._last, self._trips = Holding(), None, []
+        for execution in sorted(self._executions.values(), key=lambda each: each.place):
+            self._count(execution)
+
+    def _count(self, execution: Execution) -> None:
+        self._last = execution.place
+        if not execution.quantity:
+            return
+        held = self.holding.quantity
+        self.holding = self.holding.after(execution.quantity, execution.price)
+        closing = ZERO
+        if held * execution.quantity < 0:
+            closing = -held if held * self.holding.quantity < 0 else execution.quantity
+            self._leg(execution, closing, opens=False)
+        if opening := execution.quantity - closing:
+            self._leg(execution, opening, opens=True)
+
+    def _leg(self, execution: Execution, quantity: Decimal, *, opens: bool) -> None:
+        if not self._trips or self._trips[-1].closed_at is not None:
+            name = f"{self.account_id}\0{self.contract_id}\0{execution.execution_id}"
+            side = Side.BUY if quantity > 0 else Side.SELL
+            trade_id = str(uuid.uuid5(_TRIPS, name))
+            self._trips.append(RoundTrip(trade_id, execution.strategy_id, side, execution.executed_at))
+        trip = self._trips[-1]
+        trip.legs.append((execution.execution_id, quantity / execution.quantity))
+        money = abs(quantity) * execution.price
+        if opens:
+            trip.quantity += abs(quantity)
+            trip.paid_in += money
+        else:
+            trip.closed += abs(quantity)
+            trip.paid_out += money
+            if trip.closed == trip.quantity:
+                trip.closed_at = execution.executed_at
+
+
+class Portfolio:
+    """The ledgers of all contracts of all accounts."""
+
+    def __init__(self) -> None:
+        self.ledgers: dict[tuple[str, int], ContractLedger] = {}
+        self._contract_of: dict[tuple[str, str], int] = {}
+        self._waiting: dict[tuple[str, str], Commission] = {}
+
+    def apply(self, event: FillEvent) -> ContractLedger | None:
+        """Fold one event in; returns the ledger that changed, None for what was known already.
+
+        A commission may come before its execution: it waits. Raises ValueError when a revision names another contract.
+        """
+        key = (event.account_id, event.execution_id)
+        if isinstance(event, Commission):
+            return self._charge(key, event)
+        contract_id = self._contract_of.setdefault(key, event.contract_id)
+        if contract_id != event.contract_id:
+            raise ValueError(f"execution {event.execution_id} is of contract {contract_id}, not {event.contract_id}")
+        ledger = self.ledgers.setdefault((event.account_id, contract_id), ContractLedger(event.account_id, contract_id))
+        if not isinstance(event, FillBusted):
+            ledger.symbol, ledger.currency = event.symbol, event.currency
+        changed = ledger.take(execution_of(event))
+        if waiting := self._waiting.pop(key, None):
+            changed = ledger.charge(waiting.execution_id, waiting.revision, waiting.amount) or changed
+        return ledger if changed else None
+
+    def _charge(self, key: tuple[str, str], event: Commission) -> ContractLedger | None:
+        contract_id = self._contract_of.get(key)
+        if contract_id is None:
+            waiting = self._waiting.get(key)
+            if waiting is None or waiting.revision < event.revision:
+                self._waiting[key] = event
+            return None
+        ledger = self.ledgers[event.account_id, contract_id]
+        return ledger if ledger.charge(event.execution_id, event.revision, event.amount) else None

@@ -1,0 +1,48 @@
+"""Whether trading is allowed: how one state follows another, and which of several scopes holds."""
+
+from collections.abc import Mapping
+
+from schemas.account import TradingMode, TradingState
+
+RECONCILER = "executor"
+"""Who halts while the broker's books and ours are compared; its ACTIVE lifts its own halts and nobody else's."""
+
+_STRICTNESS = (TradingMode.ACTIVE, TradingMode.REDUCING, TradingMode.HALTED)
+
+
+def strictness(mode: TradingMode) -> int:
+    return _STRICTNESS.index(mode)
+
+
+def account_scope(account_id: str) -> str:
+    return f"account:{account_id}"
+
+
+def follow(current: TradingState | None, told: TradingState) -> TradingState:
+    """The state of a scope after `told`.
+
+    A stricter state always holds. A looser one has to be newer than what it lifts, and the reconciler's has to lift
+    a halt of its own: it never undoes what a person or risk has stopped.
+    """
+    if current is None or current == told:
+        return told
+    if strictness(told.mode) > strictness(current.mode):
+        return told
+    if told.event_time <= current.event_time:
+        return current
+    if strictness(told.mode) < strictness(current.mode) and told.by == RECONCILER != current.by:
+        return current
+    return told
+
+
+def scopes_of(account_id: str, strategy_id: str, symbol: str) -> tuple[str, ...]:
+    """The scopes that concern an order."""
+    return "global", account_scope(account_id), f"strategy:{strategy_id}", f"symbol:{symbol}"
+
+
+def mode_of(states: Mapping[str, TradingMode], account_id: str, strategy_id: str = "", symbol: str = "") -> TradingMode:
+    """The strictest mode of all scopes that concern an order; without a state of the account it is HALTED."""
+    if account_scope(account_id) not in states:
+        return TradingMode.HALTED
+    found = [states[scope] for scope in scopes_of(account_id, strategy_id, symbol) if scope in states]
+    return max(found, key=strictness)
