@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import BarColumns, Floats, Integers
+from engine.columns import BarColumns, Floats
 from engine.exchange import Exchange, Execution, Order, commission_model, slippage_model
 from engine.facts import Bar, Fill
 from engine.ledger import Curve, RoundTrip, curve, round_trips
@@ -101,8 +101,8 @@ class BacktestResult:
         """SHA-256 over fills and equity alone: sums and products, whose bits do not depend on the processor."""
         whole = hashlib.sha256()
         for each in self.executions:
-            fill = (each.contract_id, each.time_us, each.quantity, each.price, each.commission)
-            whole.update(("%d %d %s %s %s;" % (*fill[:2], *map(float.hex, fill[2:]))).encode())
+            amounts = " ".join(map(float.hex, (each.quantity, each.price, each.commission)))
+            whole.update(f"{each.contract_id} {each.time_us} {amounts};".encode())
         whole.update(self.curve.times_us.astype("<i8").tobytes())
         whole.update(self.curve.equity.astype("<f8").tobytes())
         return whole.hexdigest()
@@ -125,6 +125,7 @@ def run(
     options = options or BacktestOptions()
     replay = _Replay(columns, strategy_class(config), options)
     replay.play(on_progress or (lambda done, total: None))
+    replay.let_go()
     executions = replay.exchange.executions
     return BacktestResult(
         strategy=strategy_class.__name__,
@@ -151,6 +152,7 @@ class _Replay:
         self._listens = type(strategy).on_fill is not BaseStrategy.on_fill
         self._stop = 0
         self._rows: Iterator[bool] = iter(())
+        self._shown: list[tuple[Value, Floats | None]] = []
         for contract_id in columns.contracts:
             strategy.positions[contract_id] = strategy.positions[contract_id]
         self._arrange()
@@ -183,7 +185,7 @@ class _Replay:
         ready = self._ready[first:stop].tolist()
         self._stop, self._rows = stop, iter(ready)
         rest = self._setters(first, stop)
-        for one.now, two.now, is_ready, bar, _ in zip(  # noqa: B020 - the loop's targets are the slots, as meant
+        for one.now, two.now, is_ready, bar, _ in zip(
             ones, twos, self._rows, self.columns.bars(first, stop), rest, strict=False
         ):
             if working and bar.contract_id in working:
@@ -200,9 +202,7 @@ class _Replay:
         self.strategy.positions[bar.contract_id].add(execution.quantity, execution.price)
         if self._listens:
             self.strategy.on_fill(
-                Fill(
-                    bar.contract_id, execution.time_us, execution.quantity, execution.price, execution.commission
-                )
+                Fill(bar.contract_id, execution.time_us, execution.quantity, execution.price, execution.commission)
             )
 
     def _take(self, signal: StrategySignal, bar: Bar) -> None:
@@ -216,40 +216,50 @@ class _Replay:
         else:
             self.exchange.place(contract_id, Order(quantity, bar.end_us, signal.reason))
 
+    def let_go(self) -> None:
+        """Break the cycle of strategy and replay, so that the columns' memory is free at once."""
+        for slot in self.strategy.slots:
+            slot.forget()
+        self._shown = []
+
     # what the loop reads, arranged before it
 
     def _arrange(self) -> None:
         columns, strategy = self.columns, self.strategy
-        groups = list(columns.groups())
-        self._ready: NDArray[np.bool_] = np.empty(len(columns), dtype=bool)
-        self._places = np.empty(len(columns), dtype=np.int64)  # a row's number among its contract's bars
-        self._own: dict[int, Integers] = dict(groups)
-        for _, rows in groups:
-            self._places[rows] = np.arange(len(rows))
-        self._ready[:] = self._places >= strategy.warmup - 1
+        unready = max(strategy.warmup - 1, 0)
+        self._ready: NDArray[np.bool_] = np.ones(len(columns), dtype=bool)
+        for own in columns.rows.values():
+            self._ready[own[:unready]] = False
         values: dict[int, Floats] = {}
         for slot in strategy.slots:
-            values[id(slot)] = column = np.empty(len(columns))
-            for _, rows in groups:
-                column[rows] = slot.indicator(*(self._argument(each, rows, values) for each in slot.arguments))
-            slot.remember(partial(self._past, column))
-        self._shown: list[tuple[Value, Floats | None]] = [
-            (slot, values[id(slot)]) for slot in strategy.slots if slot.shown
-        ]
+            values[id(slot)] = column = self._values(slot, values)
+            if slot.shown:
+                slot.remember(partial(self._past, column))
+        self._shown = [(slot, values[id(slot)]) for slot in strategy.slots if slot.shown]
         self._shown += [(Value(), None)] * (2 - len(self._shown))
         strategy.position = strategy.positions[columns.contracts[0]]
 
-    def _argument(self, given: Any, rows: Integers, values: Mapping[int, Floats]) -> Any:
+    def _values(self, slot: Slot, values: Mapping[int, Floats]) -> Floats:
+        """The slot's indicator, contract by contract, in the order of the rows."""
+        given = [self._argument(each, values) for each in slot.arguments]
+        if len(self.columns.contracts) == 1:
+            return slot.indicator(*given)
+        column = np.empty(len(self.columns))
+        for own in self.columns.rows.values():
+            column[own] = slot.indicator(*(each[own] if isinstance(each, np.ndarray) else each for each in given))
+        return column
+
+    def _argument(self, given: Any, values: Mapping[int, Floats]) -> Any:
         if isinstance(given, Slot):
-            return values[id(given)][rows]
-        return getattr(self.columns, given)[rows] if isinstance(given, str) else given
+            return values[id(given)]
+        return getattr(self.columns, given) if isinstance(given, str) else given
 
     def _past(self, column: Floats, back: int) -> float:
-        row = self.row
-        place = int(self._places[row]) + back + 1
+        row, places = self.row, self.columns.places
+        place = int(places[row]) + back + 1
         if place < 0:
-            raise IndexError(f"no value {back}: the contract has {self._places[row] + 1} bars so far")
-        return float(column[self._own[int(self.columns.contract_id[row])][place]])
+            raise IndexError(f"no value {back}: the contract has {places[row] + 1} bars so far")
+        return float(column[self.columns.rows[int(self.columns.contract_id[row])][place]])
 
     @staticmethod
     def _cut(values: Floats | None, first: int, stop: int) -> Any:
@@ -258,7 +268,9 @@ class _Replay:
     def _setters(self, first: int, stop: int) -> Any:
         """An iterator that sets the slots beyond two and, with several contracts, the position in hand."""
         set_now = vars(Value)["now"].__set__
-        setters: list[Any] = [map(set_now, repeat(slot), self._cut(each, first, stop)) for slot, each in self._shown[2:]]
+        setters: list[Any] = [
+            map(set_now, repeat(slot), self._cut(each, first, stop)) for slot, each in self._shown[2:]
+        ]
         if len(self.columns.contracts) > 1:
             positions = map(self.strategy.positions.__getitem__, self.columns.contract_id[first:stop].tolist())
             setters.append(map(partial(setattr, self.strategy, "position"), positions))

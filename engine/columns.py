@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from itertools import repeat
 from typing import Self
 
 import numpy as np
@@ -25,7 +26,7 @@ class ColumnsError(ValueError):
 class BarColumns:
     """Bars of one size, sorted by end and then contract, one a row.
 
-    Eight arrays of one shape `(bars,)`: ids and times are int64 (microseconds since 1970 UTC), prices and volume float64.
+    Eight arrays of one shape `(bars,)`: ids and times int64 (microseconds since 1970 UTC), prices and volume float64.
     `symbols` names the contracts; `sources` says where the prices come from (values of `schemas.market.Source`).
 
     Raises ColumnsError when lengths differ, a value is not finite, a price leaves low..high, rows are not sorted,
@@ -55,22 +56,30 @@ class BarColumns:
         return len(self.contract_id)
 
     @cached_property
-    def contracts(self) -> tuple[int, ...]:
-        """The contract ids that occur, ascending."""
-        return tuple(np.unique(self.contract_id).tolist())
+    def rows(self) -> dict[int, Integers]:
+        """Each contract's row numbers in time order, contracts ascending."""
+        if not len(self):
+            return {}
+        if self.contract_id.min() == self.contract_id.max():
+            return {int(self.contract_id[0]): np.arange(len(self))}
+        grouped = np.argsort(self.contract_id, kind="stable")
+        edges = np.flatnonzero(np.diff(self.contract_id[grouped])) + 1
+        return {int(self.contract_id[own[0]]): own for own in np.split(grouped, edges)}
 
     @cached_property
-    def by_contract(self) -> Integers:
-        """Row numbers grouped by contract, each group in time order; shape `(bars,)`."""
-        return np.argsort(self.contract_id, kind="stable")
+    def contracts(self) -> tuple[int, ...]:
+        """The contract ids that occur, ascending."""
+        return tuple(self.rows)
 
-    def groups(self) -> Iterable[tuple[int, Integers]]:
-        """Each contract with the numbers of its rows in time order, contracts ascending."""
-        ids = self.contract_id[self.by_contract]
-        edges = np.flatnonzero(np.diff(ids)) + 1
-        for rows in np.split(self.by_contract, edges):
-            if len(rows):
-                yield int(self.contract_id[rows[0]]), rows
+    @cached_property
+    def places(self) -> Integers:
+        """Each row's number among the bars of its contract, from 0; shape `(bars,)`."""
+        if len(self.rows) == 1:
+            return self.rows[self.contracts[0]]
+        places = np.empty(len(self), dtype=np.int64)
+        for own in self.rows.values():
+            places[own] = np.arange(len(own))
+        return places
 
     def symbol(self, contract_id: int) -> str:
         """The contract's symbol; its id as text when nobody named it."""
@@ -91,7 +100,10 @@ class BarColumns:
 
     def bars(self, first: int = 0, stop: int | None = None) -> Iterable[Bar]:
         """The rows from `first` to `stop` as structs."""
-        return map(Bar, *(getattr(self, name)[first:stop].tolist() for name in COLUMNS))
+        rest = (getattr(self, name)[first:stop].tolist() for name in COLUMNS[1:])
+        if len(self.contracts) == 1:
+            return map(Bar, repeat(self.contracts[0]), *rest)
+        return map(Bar, self.contract_id[first:stop].tolist(), *rest)
 
     def digest(self) -> str:
         """SHA-256 over the eight columns, little-endian, each with its name; names and sources are left out."""
@@ -133,12 +145,15 @@ class BarColumns:
             np.append(False, (later < 0) | ((later == 0) & (np.diff(self.contract_id) <= 0))),
             "rows are not sorted by end and contract, or one bar comes twice",
         )
-        rows = self.by_contract
-        overlapping = (self.start_us[rows][1:] < self.end_us[rows][:-1]) & (np.diff(self.contract_id[rows]) == 0)
-        self._refuse(np.isin(np.arange(len(self)), rows[1:][overlapping]), "it starts before the one before has ended")
+        for own in self.rows.values():
+            overlapping = np.flatnonzero(self.start_us[own[1:]] < self.end_us[own[:-1]])
+            if len(overlapping):
+                self._refuse_row(int(own[overlapping[0] + 1]), "it starts before the one before has ended")
 
     def _refuse(self, wrong: NDArray[np.bool_], why: str) -> None:
         if wrong.any():
-            row = int(np.argmax(wrong))
-            bar = next(iter(self.bars(row, row + 1)))
-            raise ColumnsError(f"bar {row} of {self.symbol(bar.contract_id)} at {bar.start:%Y-%m-%d %H:%M}: {why}")
+            self._refuse_row(int(np.argmax(wrong)), why)
+
+    def _refuse_row(self, row: int, why: str) -> None:
+        bar = next(iter(self.bars(row, row + 1)))
+        raise ColumnsError(f"bar {row} of {self.symbol(bar.contract_id)} at {bar.start:%Y-%m-%d %H:%M}: {why}")

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from schemas.market import Bar as BarEvent
-from schemas.market import HistoricalBar, Tick as TickEvent
+from schemas.market import HistoricalBar
+from schemas.market import Tick as TickEvent
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

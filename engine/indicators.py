@@ -85,7 +85,9 @@ class _LiveMean:
 
 
 def _mean_column(values: Floats, size: int) -> Floats:
-    return _windowed_sums(values, size) / size
+    sums = _windowed_sums(values, size)
+    sums /= size
+    return sums
 
 
 def _zscore_column(values: Floats, size: int) -> Floats:
@@ -144,16 +146,17 @@ class _LiveRsi:
         self._last = self._gain = self._loss = 0.0
 
     def update(self, *values: float) -> float:
-        if math.isnan(values[0]):  # an input that is an indicator itself and has no value yet
+        value = values[0]
+        if math.isnan(value):  # an input that is an indicator itself and has no value yet
             return math.nan
-        change = values[0] - self._last
-        self._last = values[0]
+        change = value - self._last
+        self._last = value
         self._seen += 1
         if self._seen == 0:
             return math.nan
-        size = min(self._seen, self._size)
-        self._gain += (max(change, 0.0) - self._gain) / size
-        self._loss += (max(-change, 0.0) - self._loss) / size
+        size = self._size if self._seen > self._size else self._seen
+        self._gain += ((change if change > 0 else 0.0) - self._gain) / size
+        self._loss += ((-change if change < 0 else 0.0) - self._loss) / size
         if self._seen < self._size:
             return math.nan
         total = self._gain + self._loss
@@ -187,13 +190,15 @@ class _LiveSide:
 
 
 def _crossing_column(first: Floats, second: Floats | float) -> Floats:
-    now = _side_column(first, second)
-    crossed = np.zeros(len(now))
-    before, after = now[:-1], now[1:]
-    crossed[1:] = ((before <= 0) & (after > 0)).astype(np.float64) - ((before >= 0) & (after < 0))
-    crossed[np.isnan(now)] = np.nan
-    crossed[1:][np.isnan(before)] = np.nan
-    crossed[:1] = np.nan
+    crossed = np.full(len(first), np.nan)
+    seconds = np.broadcast_to(second, first.shape)
+    for start in range(0, len(first) - 1, _BLOCK):
+        block = slice(start, start + _BLOCK + 1)
+        sides = _side_column(first[block], seconds[block])
+        before, now = sides[:-1], sides[1:]
+        above, below = (before <= 0) & (now > 0), (before >= 0) & (now < 0)
+        known = ~np.isnan(before + now)
+        np.subtract(above, below, out=crossed[start + 1 : start + _BLOCK + 1], where=known, dtype=np.float64)
     return crossed
 
 

@@ -34,21 +34,24 @@ def curve(columns: BarColumns, executions: Sequence[Execution], cash: float) -> 
     paid = quantities * prices + np.array([each.commission for each in executions])
     balances = np.subtract.accumulate(np.concatenate(([cash], paid)))
     equity = _carried(balances, np.searchsorted(times, columns.end_us[rows]), len(times))
-    gross = np.zeros(len(times))
+    gross: Floats | None = None
     ids = np.array([each.contract_id for each in executions], dtype=np.int64)
-    for contract_id, own in columns.groups():
+    for contract_id, own in columns.rows.items():
         mine = ids == contract_id
         if not mine.any():
             continue
         held = np.concatenate(([0.0], np.cumsum(quantities[mine])))
         quantity = _carried(held, np.searchsorted(own, rows[mine]), len(own))
-        value = quantity * columns.close[own]
-        if not single:
+        if single:
+            value = np.multiply(quantity, columns.close, out=quantity)
+        else:
+            value = quantity * columns.close[own]
             at = np.searchsorted(times, columns.end_us[own])
             value = _carried(np.concatenate(([0.0], value)), at, len(times))
-        equity = equity + value
-        gross += np.abs(value)
-    return Curve(times, equity, gross, cash)
+        equity += value
+        size = np.abs(value, out=value)
+        gross = size if gross is None else np.add(gross, size, out=gross)
+    return Curve(times, equity, np.zeros(len(times)) if gross is None else gross, cash)
 
 
 def _carried(levels: Floats, at: Integers, length: int) -> Floats:
@@ -123,9 +126,7 @@ class _Trip:
 
 def round_trips(columns: BarColumns, executions: Iterable[Execution]) -> tuple[RoundTrip, ...]:
     """All round trips in the order of their end, those still open last."""
-    places = np.empty(len(columns), dtype=np.int64)  # a row's number among its contract's bars
-    for _, own in columns.groups():
-        places[own] = np.arange(len(own))
+    places = columns.places
     under_way: dict[int, _Trip] = {}
     ended: list[RoundTrip] = []
     for execution in executions:

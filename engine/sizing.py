@@ -18,7 +18,7 @@ def to_decimal(value: float) -> Decimal:
 def order_quantity(target: float, held: float, full: float, lot: float = 1.0) -> float:
     """Signed quantity that brings `held` to `target` times `full`, rounded towards zero to whole lots."""
     lots = target * full / lot
-    return math.trunc(lots + math.copysign(1e-9, lots)) * lot - held
+    return int(lots + math.copysign(1e-9, lots)) * lot - held
 
 
 def sizing(
@@ -27,7 +27,7 @@ def sizing(
     """Signed quantity of the order that `signal` asks for; 0 when there is nothing to do.
 
     `current_quantity` is what is held and what orders in flight will add; `full_quantity` the size of a full position.
-    The wanted position is rounded towards zero to whole lots. Without a finite `price` there is no market to trade on: 0.
+    The wanted position is rounded towards zero to whole lots. Without a finite `price` there is no market: 0.
     """
     if not math.isfinite(price):
         return Decimal(0)

@@ -225,6 +225,6 @@ def _power(base: float, exponent: float) -> float | None:
     if base <= 0:
         return None
     try:
-        return base**exponent - 1
+        return float(base**exponent) - 1
     except OverflowError:
         return None

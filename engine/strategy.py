@@ -80,12 +80,16 @@ class StrategySignal(msgspec.Struct, frozen=True, gc=False):
     @classmethod
     def long(cls, contract_id: int, strength: float = 1.0, reason: str = "") -> Self:
         """Be long with `strength` in [0, 1]."""
-        return cls(contract_id, _strength(strength), reason)
+        if strength < 0.0:
+            raise ValueError(f"a strength lies in [0, 1], not at {strength}")
+        return cls(contract_id, strength, reason)
 
     @classmethod
     def short(cls, contract_id: int, strength: float = 1.0, reason: str = "") -> Self:
         """Be short with `strength` in [0, 1]."""
-        return cls(contract_id, -_strength(strength), reason)
+        if strength < 0.0:
+            raise ValueError(f"a strength lies in [0, 1], not at {strength}")
+        return cls(contract_id, -strength, reason)
 
     @classmethod
     def flat(cls, contract_id: int, reason: str = "") -> Self:
@@ -103,12 +107,6 @@ class StrategySignal(msgspec.Struct, frozen=True, gc=False):
         return abs(self.value)
 
 
-def _strength(strength: float) -> float:
-    if not 0.0 <= strength <= 1.0:
-        raise ValueError(f"a strength lies in [0, 1], not at {strength}")
-    return strength
-
-
 class Position:
     """What the strategy holds of a contract: signed `quantity`, and the `average_price` it was opened at."""
 
@@ -121,7 +119,9 @@ class Position:
     def add(self, quantity: float, price: float) -> None:
         """Fold one fill in: adding moves the average, reducing leaves it, passing zero begins anew at `price`."""
         before, after = self.quantity, self.quantity + quantity
-        if after == 0:
+        if before == 0:
+            self.average_price = price
+        elif after == 0:
             self.average_price = 0.0
         elif before * quantity >= 0:
             self.average_price = (before * self.average_price + quantity * price) / after
@@ -163,6 +163,8 @@ class Slot(Value):
         self.indicator = indicator
         self.arguments = arguments
         self.shown = shown
+        self.ready: int
+        self.settled: int
         inputs = [each for each in arguments[: indicator.inputs] if isinstance(each, Slot)]
         parameters = arguments[indicator.inputs :]
         self.ready = indicator.ready(*parameters) + max((each.ready - 1 for each in inputs), default=0)
@@ -178,13 +180,17 @@ class Slot(Value):
         """For whoever drives the strategy: where values further back than now come from."""
         self._past = past
 
+    def forget(self) -> None:
+        """For whoever drove the strategy: there is no past any more."""
+        self._past = _nothing_yet
+
 
 class BaseStrategy:
     """A strategy: subclass it, declare indicators, decide in `on_bar`.
 
     It cannot know whether it runs live or in a backtest. One instance serves all its contracts: in `on_bar`, slots and
-    `position` are those of the bar's contract, `positions[contract_id]` those of any; what else it keeps between bars it
-    keeps by contract. `on_bar` is first called, for each contract, on the bar at which all indicators have a value.
+    `position` are those of the bar's contract, `positions[contract_id]` those of any; what else it keeps between bars
+    it keeps by contract. `on_bar` is first called, for each contract, on the bar at which all indicators have a value.
     """
 
     class Config(StrategyConfig):

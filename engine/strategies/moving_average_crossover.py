@@ -32,7 +32,7 @@ class MovingAverageCrossover(BaseStrategy):
 
     def on_bar(self, bar: Bar) -> StrategySignal | None:
         crossed = self.crossed.now
-        if crossed == 0.0:
+        if not crossed:
             return None
         if crossed > 0:
             return StrategySignal.long(bar.contract_id, reason="fast crossed above slow")

@@ -10,7 +10,7 @@ from engine.strategy import BaseStrategy, StrategyConfig, StrategySignal
 
 
 class RsiMeanReversion(BaseStrategy):
-    """Buy when the RSI falls below `oversold`, and leave when it is back at `exit_level`; with `short`, the mirror too."""
+    """Buy when the RSI falls below `oversold`, and leave when it is back at `exit_level`; `short` mirrors it."""
 
     class Config(StrategyConfig):
         """Window in bars, levels of the RSI from 0 to 100."""
