@@ -114,8 +114,9 @@ def require_disk(folder: Path) -> None:
 
 
 def started_at(pid: int) -> str:
-    """When a process started, in kernel ticks since boot: pid and this together name one process. Empty if none."""
+    """When a process started, in kernel ticks since boot: pid and this together name one process. Empty if it ended."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return ""
+    return "" if fields[0] in "ZX" else fields[19]  # a zombie has ended, whoever still has to reap it
