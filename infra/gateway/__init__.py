@@ -19,6 +19,8 @@ from infra.gateway.errors import (
     GatewayUnavailableError,
     LiveAccountRefusedError,
 )
+from infra.gateway.live import Feed, Interrupted, Live, MarketEvent
+from infra.gateway.market import BAR_SIZES, History, Market
 from infra.gateway.orders import Orders
 from infra.gateway.reports import (
     BrokerCommission,
@@ -35,6 +37,7 @@ from infra.gateway.reports import (
 )
 
 __all__ = [
+    "BAR_SIZES",
     "AccountUnknownError",
     "BrokerCommission",
     "BrokerCompletedOrder",
@@ -48,11 +51,17 @@ __all__ = [
     "ClientSlot",
     "Connection",
     "ErrorMeaning",
+    "Feed",
     "GatewayRequestError",
     "GatewayState",
     "GatewayStatus",
     "GatewayTimeoutError",
     "GatewayUnavailableError",
+    "History",
+    "Interrupted",
+    "Live",
     "LiveAccountRefusedError",
+    "Market",
+    "MarketEvent",
     "Orders",
 ]
