@@ -1,0 +1,61 @@
+"""Bars of topics, from the beginning to the present end, as columns: what a backtest replays."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from infra.columns import BAR_SCHEMA, decode_bars, newest
+from infra.replay import read_to_end
+from infra.settings import Settings
+from infra.topics import Catalogue, load_catalogue
+
+
+@dataclass(frozen=True)
+class BarFilter:
+    """Which bars are wanted; None means all. `start_us` and `end_us` bound the bar's start, end excluded."""
+
+    contract_ids: Collection[int] | None = None
+    bar_size_seconds: int | None = None
+    start_us: int | None = None
+    end_us: int | None = None
+    known_by_us: int | None = None
+    """Only what was known at this wall time: bars first seen later are left out."""
+
+    def expression(self) -> pl.Expr:
+        wanted = [pl.lit(True)]
+        if self.contract_ids is not None:
+            wanted.append(pl.col("contract_id").is_in(list(self.contract_ids)))
+        if self.bar_size_seconds is not None:
+            wanted.append(pl.col("bar_size_seconds") == self.bar_size_seconds)
+        if self.start_us is not None:
+            wanted.append(pl.col("start_us") >= self.start_us)
+        if self.end_us is not None:
+            wanted.append(pl.col("start_us") < self.end_us)
+        if self.known_by_us is not None:
+            wanted.append(pl.col("ingest_us") <= self.known_by_us)
+        return pl.all_horizontal(wanted)
+
+
+async def read_bars(
+    settings: Settings,
+    topics: Sequence[str] = ("market.history.v1", "market.bars.v1"),
+    wanted: BarFilter | None = None,
+    *,
+    catalogue: Catalogue | None = None,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> pl.DataFrame:
+    """One bar per natural key, the newest revision, sorted by event time and contract.
+
+    What cannot be decoded is left out: the persister sets it aside. `on_progress` gets the records read so far.
+    """
+    catalogue = catalogue or load_catalogue()
+    expression = (wanted or BarFilter()).expression()
+    frames = [BAR_SCHEMA.to_frame()]
+    count = 0
+    async for records in read_to_end(settings, topics, catalogue=catalogue):
+        topic = catalogue.topic(records[0].topic.removeprefix(settings.topic_prefix))
+        frames.append(decode_bars(topic, records).frame.filter(expression))
+        count += len(records)
+        on_progress(count)
+    return newest(pl.concat(frames)).sort("end_us", "contract_id", "bar_size_seconds", maintain_order=True)
