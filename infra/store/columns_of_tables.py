@@ -1,5 +1,6 @@
 """Kinds of columns that the tables share, and the one MetaData that holds all tables."""
 
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, DateTime, Float, MetaData, Numeric, Text
@@ -41,3 +42,9 @@ def whole(name: str, **options: Any) -> Column[int]:
 
 def json(name: str, **options: Any) -> Column[Any]:
     return Column(name, JSONB, **{"nullable": False, **options})
+
+
+def plain(amount: Decimal) -> Decimal:
+    """A stored amount without the zeros that its column pads it with: 100, not 100.00000000."""
+    whole_part = amount.to_integral_value()
+    return whole_part if whole_part == amount else amount.normalize()

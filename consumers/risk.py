@@ -1,0 +1,325 @@
+"""The one judge of every intent: decides on a locked book, reserves, and keeps that book up to date.
+
+Whatever must agree is read and written in one transaction; decisions leave through the outbox. Orders and fills are
+folded from their topics, in whatever order these bring them.
+"""
+
+import asyncio
+import hashlib
+import uuid
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+from prometheus_client import Counter
+
+from engine import risk
+from engine.portfolio import Execution, Holding, exactly, hold
+from engine.reservations import Reservation
+from engine.risk import Book
+from engine.trading_state import account_scope, follow, mode_of, scopes_of, strictness
+from infra.clock import Clock
+from infra.publish import Origin
+from infra.service import Service
+from infra.settings import Settings
+from infra.store import book, book_moves
+from infra.store.book_moves import HeldPosition, KnownExecution
+from infra.store.database import Store, Transaction
+from schemas.account import LimitBreached, RiskLimits, TradingMode, TradingState
+from schemas.event import Event
+from schemas.orders import (
+    CancelIntent,
+    Commission,
+    Fill,
+    FillBusted,
+    FillCorrected,
+    ModifyIntent,
+    OrderIntent,
+    OrderUpdate,
+    RiskDecision,
+    Side,
+)
+
+_BREACHES = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:breaches")
+_ZERO = Decimal(0)
+
+
+def fields_of(intent: OrderIntent | CancelIntent | ModifyIntent) -> str:
+    """A fingerprint of everything that was approved: SHA-256 of the intent as it is written."""
+    return hashlib.sha256(intent.to_json()).hexdigest()
+
+
+class Risk:
+    """Decides about intents, folds what happened to orders, and halts an account that lost too much."""
+
+    def __init__(self, service: Service, store: Store) -> None:
+        self._service = service
+        self._store = store
+        self._clock: Clock = service.clock
+        labels = ("outcome", "reason")
+        self._decisions = Counter("scizor_risk_decisions", "Intents decided", labels, registry=service.metrics.registry)
+
+    def wire(self) -> None:
+        on = self._service.on
+        on(OrderIntent, self.on_order_intent)
+        on(CancelIntent, self.on_harmless_intent)
+        on(ModifyIntent, self.on_harmless_intent)
+        on(OrderUpdate, self.on_order_update)
+        on(Fill, self.on_fill)
+        on(FillCorrected, self.on_fill)
+        on(FillBusted, self.on_fill)
+        on(Commission, self.on_commission)
+        on(TradingState, self.on_trading_state)
+        on(RiskLimits, self.on_limits)
+        self._service.halt_with(self.halt)
+
+    # decisions
+
+    async def on_order_intent(self, intent: OrderIntent, origin: Origin) -> None:
+        async with self._store.transaction() as tx:
+            if await tx.seen(origin):
+                return
+            now = self._clock.now()
+            day = await book.lock(tx.connection, intent.account_id, now)
+            if await book.decided(tx.connection, intent.intent_id):
+                return
+            decision = risk.check(intent, await self._book(tx, intent, day, now), now)
+            await self._tell(tx, decision, origin, now)
+            if decision.approved:
+                await book.reserve(tx.connection, intent, risk.valuation_price(intent), now)
+        self._count(decision)
+
+    async def on_harmless_intent(self, intent: CancelIntent | ModifyIntent, origin: Origin) -> None:
+        """Cancels pass whatever the book says, changes do not pass at all: neither needs to read it."""
+        async with self._store.transaction() as tx:
+            if await tx.seen(origin):
+                return
+            now = self._clock.now()
+            await book.lock(tx.connection, intent.account_id, now)
+            if await book.decided(tx.connection, intent.intent_id):
+                return
+            decision = risk.check(intent, Book(), now)
+            await self._tell(tx, decision, origin, now)
+        self._count(decision)
+
+    async def _book(self, tx: Transaction, intent: OrderIntent, day: book.Day, now: datetime) -> Book:
+        scopes = scopes_of(intent.account_id, intent.strategy_id, intent.symbol)
+        found = await book.read(tx.connection, intent, scopes, now, risk.DUPLICATE_WINDOW)
+        return Book(
+            trading_mode=mode_of(found.modes, intent.account_id, intent.strategy_id, intent.symbol),
+            limits=found.limits,
+            position=found.position,
+            open_buys=found.open_buys,
+            open_sells=found.open_sells,
+            open_orders=found.open_orders,
+            open_orders_of_contract=found.open_orders_of_contract,
+            orders_last_minute=found.orders_last_minute,
+            exposure_elsewhere=exactly(found.exposure_elsewhere),
+            realised_pnl_today=day.on(risk.trading_day(intent.event_time)),
+            duplicate_of=found.duplicate_of,
+            blocked_by=found.blocked_by,
+        )
+
+    async def _tell(self, tx: Transaction, decision: RiskDecision, origin: Origin, now: datetime) -> None:
+        approved_fields = fields_of(decision.intent) if decision.approved else None
+        await book.record(tx.connection, decision, approved_fields, now)
+        await tx.publish(decision, cause=origin)
+        if decision.reason is not None:
+            breach = LimitBreached(
+                breach_id=decision.decision_id,
+                scope=account_scope(decision.account_id),
+                account_id=decision.account_id,
+                strategy_id=decision.strategy_id,
+                rule=decision.reason.value,
+                detail=decision.detail,
+                event_time=decision.event_time,
+                ingest_time=now,
+            )
+            await book_moves.save_breach(tx.connection, breach)
+            await tx.publish(breach, cause=origin)
+
+    def _count(self, decision: RiskDecision) -> None:
+        reason = decision.reason.value if decision.reason else ""
+        self._decisions.labels("approved" if decision.approved else "denied", reason).inc()
+        if decision.reason is not None:
+            self._service.log.info("denied", intent_id=decision.intent_id, reason=reason, detail=decision.detail)
+
+    # what happened to orders
+
+    async def on_order_update(self, told: OrderUpdate, origin: Origin) -> None:
+        async with self._store.transaction() as tx:
+            if await tx.seen(origin):
+                return
+            now = self._clock.now()
+            await book.lock(tx.connection, told.account_id, now)
+            if await book_moves.reservation(tx.connection, told.order_id) is None:
+                price = told.limit_price or told.average_price
+                await book_moves.adopt_reservation(tx.connection, told, price, now)
+            known = await self._reservation(tx, told.order_id)
+            assert known is not None, "it was adopted above"
+            if known.sequence == 0:
+                known = replace(known, filled=await book_moves.filled_of(tx.connection, told.order_id))
+            changed = known.with_update(told)
+            if changed != known or known.sequence == 0:
+                await self._save_reservation(tx, changed, now)
+
+    async def on_fill(self, told: Fill | FillCorrected | FillBusted, origin: Origin) -> None:
+        async with self._store.transaction() as tx:
+            if await tx.seen(origin):
+                return
+            now = self._clock.now()
+            day = await book.lock(tx.connection, told.account_id, now)
+            known = await book_moves.execution(tx.connection, told.account_id, told.execution_id)
+            if known.revision >= told.revision:
+                return
+            newer = _revised(known, told)
+            await book_moves.save_execution(tx.connection, told.account_id, told.execution_id, newer)
+            earned = await self._move_position(tx, told, known, newer)
+            await self._move_reservation(tx, newer.order_id, abs(newer.quantity) - abs(known.quantity), now)
+            await self._earn(tx, told, day, earned - newer.charged + known.charged, now)
+
+    async def on_commission(self, told: Commission, origin: Origin) -> None:
+        async with self._store.transaction() as tx:
+            if await tx.seen(origin):
+                return
+            now = self._clock.now()
+            day = await book.lock(tx.connection, told.account_id, now)
+            known = await book_moves.execution(tx.connection, told.account_id, told.execution_id)
+            if known.commission_revision >= told.revision:
+                return
+            newer = replace(known, commission_revision=told.revision, commission=told.amount)
+            await book_moves.save_execution(tx.connection, told.account_id, told.execution_id, newer)
+            await self._earn(tx, told, day, known.charged - newer.charged, now)
+
+    async def _move_position(
+        self, tx: Transaction, told: Fill | FillCorrected | FillBusted, known: KnownExecution, newer: KnownExecution
+    ) -> Decimal:
+        """Fold the execution into the position; returns what it has earned, or a correction has changed."""
+        account, contract = told.account_id, told.contract_id
+        before = await book_moves.position(tx.connection, account, contract)
+        place = (told.event_time, told.execution_id)
+        if known.revision == 0 and await book_moves.is_last(tx.connection, account, contract, place):
+            held = Holding(before.quantity, before.average_price, before.realised_pnl)
+            held = held.after(newer.quantity, newer.price)
+        else:
+            rows = await book_moves.executions_of(tx.connection, account, contract)
+            held = hold(Execution(r.execution_id, r.revision, r.quantity, r.price, r.executed_at) for r in rows)
+        after = HeldPosition(held.quantity, held.average_price, held.realised)
+        await book_moves.save_position(tx.connection, account, contract, after, newer.price or None)
+        return after.realised_pnl - before.realised_pnl
+
+    async def _move_reservation(self, tx: Transaction, order_id: str, change: Decimal, now: datetime) -> None:
+        known = await self._reservation(tx, order_id) if order_id and change else None
+        if known is not None:
+            await self._save_reservation(tx, known.with_fill(change), now)
+
+    async def _reservation(self, tx: Transaction, order_id: str) -> Reservation | None:
+        row = await book_moves.reservation(tx.connection, order_id)
+        if row is None:
+            return None
+        return Reservation(
+            order_id=row.order_id,
+            contract_id=row.contract_id,
+            side=Side(row.side),
+            quantity=row.quantity,
+            told=row.told,
+            filled=row.filled,
+            sequence=row.sequence,
+            ended=row.state in ("ended", "released"),
+            unknown=row.state == "unknown",
+        )
+
+    async def _save_reservation(self, tx: Transaction, kept: Reservation, now: datetime) -> None:
+        changes = {
+            "told": kept.told,
+            "filled": kept.filled,
+            "remaining": kept.remaining,
+            "sequence": kept.sequence,
+            "state": kept.state,
+        }
+        await book_moves.save_reservation(tx.connection, kept.order_id, changes, now)
+
+    async def _earn(
+        self,
+        tx: Transaction,
+        told: Fill | FillCorrected | FillBusted | Commission,
+        day: book.Day,
+        earned: Decimal,
+        now: datetime,
+    ) -> None:
+        earned_day = day.earned(earned, risk.trading_day(told.event_time))
+        await book.earn(tx.connection, told.account_id, earned_day, now)
+        limits = await book.limits_of(tx.connection, told.account_id) if earned < 0 else None
+        if limits is not None and risk.loss_exceeds(earned_day.realised_pnl, limits):
+            reason = f"lost {-earned_day.realised_pnl:f} on {earned_day.day}, at most {limits.daily_loss_max:f}"
+            await self._halt(tx, told.account_id, reason, now)
+
+    # limits and states
+
+    async def on_limits(self, limits: RiskLimits, origin: Origin) -> None:
+        async with self._store.transaction() as tx:
+            if not await tx.seen(origin):
+                await book_moves.save_limits(tx.connection, limits)
+
+    async def on_trading_state(self, told: TradingState, origin: Origin) -> None:
+        async with self._store.transaction() as tx:
+            if await tx.seen(origin):
+                return
+            current = await book_moves.state_of(tx.connection, told.scope)
+            state = follow(current, told)
+            if state != current:
+                await book_moves.save_state(tx.connection, state)
+
+    async def halt(self, event: Event, reason: str) -> None:
+        """A record of the account cannot be applied: what is not understood must not be traded on."""
+        account_id = getattr(event, "account_id", None)
+        if account_id is not None:
+            async with self._store.transaction() as tx:
+                await self._halt(tx, account_id, reason, self._clock.now())
+
+    async def _halt(self, tx: Transaction, account_id: str, reason: str, now: datetime) -> None:
+        scope = account_scope(account_id)
+        current = await book_moves.state_of(tx.connection, scope)
+        if current is not None and strictness(current.mode) >= strictness(TradingMode.HALTED) and current.by == "risk":
+            return
+        state = TradingState(
+            scope=scope, mode=TradingMode.HALTED, reason=reason[:500], by="risk", event_time=now, ingest_time=now
+        )
+        await book_moves.save_state(tx.connection, state)
+        await tx.publish(state)
+        breach = LimitBreached(
+            breach_id=str(uuid.uuid5(_BREACHES, f"{scope}\0{now.isoformat()}\0{reason}")),
+            scope=scope,
+            account_id=account_id,
+            rule="halted",
+            detail=reason[:500],
+            event_time=now,
+            ingest_time=now,
+        )
+        await book_moves.save_breach(tx.connection, breach)
+        await tx.publish(breach)
+
+
+def _revised(known: KnownExecution, told: Fill | FillCorrected | FillBusted) -> KnownExecution:
+    """The execution after a newer revision; a bust takes its quantity away."""
+    newer = replace(known, revision=told.revision, contract_id=told.contract_id, executed_at=told.event_time)
+    if isinstance(told, FillBusted):
+        return replace(newer, quantity=_ZERO, price=_ZERO)
+    quantity = told.last_quantity * told.side.sign
+    return replace(newer, order_id=told.order_id, quantity=quantity, price=told.last_price)
+
+
+def main() -> None:
+    settings = Settings()
+    service = Service("risk", settings)
+    store = Store(settings, "risk")
+    Risk(service, store).wire()
+    service.before(store.start)
+    service.task("outbox", lambda: store.outbox.relay(service.publisher.post))
+    service.ready_when("outbox", store.outbox.why_not_ready)
+    service.after(store.close)
+    asyncio.run(service.run())
+
+
+if __name__ == "__main__":
+    main()
