@@ -7,9 +7,9 @@ from pathlib import Path
 SECRET_BYTES = 24
 
 
-def new_secret() -> str:
-    """A fresh secret of URL-safe characters."""
-    return secrets.token_urlsafe(SECRET_BYTES)
+def new_secret(size: int = SECRET_BYTES) -> str:
+    """A fresh secret of `size` random bytes, as URL-safe characters."""
+    return secrets.token_urlsafe(size)
 
 
 def secret_in(path: Path) -> str:

@@ -1,0 +1,115 @@
+"""Who may do what: one declaration both shows the role in the OpenAPI file and enforces it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Request, Security
+from fastapi.routing import APIRoute
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+
+from consumers.api.keyring import Keyring
+from consumers.api.problems import ForbiddenError, TooManyError, UnauthenticatedError, UnavailableError
+from infra.api_keys import Role
+from infra.clock import Clock
+from infra.http import Why
+
+REQUESTS_PER_SECOND_MAX = 50.0
+"""Of one key. Halting is exempt: nobody waits for a safety stop."""
+BURST_MAX = 100.0
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="An API key: `scizor keys create`.")
+_header = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="header", description="The same key.")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: the label and role of a key, and the id of the request."""
+
+    key_id: str
+    label: str
+    role: Role
+    request_id: str
+
+
+OnRefused = Callable[[Caller, str, str], Awaitable[None]]
+"""Told about a change (method and path) that a caller's role does not permit, and why."""
+
+
+class Limiter:
+    """A bucket of requests for each key, refilled steadily."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def allows(self, key_id: str) -> bool:
+        now = self._clock.monotonic()
+        left, since = self._buckets.get(key_id, (BURST_MAX, now))
+        left = min(BURST_MAX, left + (now - since) * REQUESTS_PER_SECOND_MAX)
+        self._buckets[key_id] = (left - 1 if left >= 1 else left, now)
+        return left >= 1
+
+
+class Guard:
+    """Stands before every route that has a role."""
+
+    def __init__(self, keyring: Keyring, clock: Clock, why_not_ready: Why, on_refused: OnRefused | None = None) -> None:
+        self._keyring = keyring
+        self._on_refused = on_refused
+        self._limiter = Limiter(clock)
+        self._why_not_ready = why_not_ready
+
+    async def admit(self, request: Request, role: Role, text: str | None) -> Caller:
+        """The caller, or the reason why not: no key, too low a role, too many requests, not yet recovered."""
+        if text is None:
+            raise UnauthenticatedError("this address needs an API key")
+        record = await self._keyring.find(text)
+        if record is None:
+            raise UnauthenticatedError("the API key is unknown, revoked or expired")
+        request.state.key_id = record.key_id
+        caller = Caller(record.key_id, record.label, record.role, request.state.request_id)
+        permitted = caller.role.includes(role)
+        exempt = permitted and request.url.path.endswith("/halt")
+        if not exempt and not self._limiter.allows(caller.key_id):
+            raise TooManyError(f"more than {REQUESTS_PER_SECOND_MAX:.0f} requests a second: slow down")
+        if not permitted:
+            why = f"this needs the role {role}, the key has {caller.role}: ask an administrator"
+            if self._on_refused is not None and request.method != "GET":
+                await self._on_refused(caller, f"{request.method} {request.url.path}", why)
+            raise ForbiddenError(why)
+        if recovering := self._why_not_ready().get("start"):
+            raise UnavailableError(f"the service is not ready yet ({recovering}): try again in a moment")
+        return caller
+
+
+async def authenticate(
+    request: Request,
+    scopes: SecurityScopes,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    header: Annotated[str | None, Security(_header)],
+) -> Caller:
+    """Hand the key and the declared role to the app's guard."""
+    guard: Guard = request.app.state.guard
+    (role,) = scopes.scopes
+    return await guard.admit(request, Role(role), bearer.credentials if bearer else header)
+
+
+Viewer = Annotated[Caller, Security(authenticate, scopes=[Role.VIEWER.value])]
+Trader = Annotated[Caller, Security(authenticate, scopes=[Role.TRADER.value])]
+Admin = Annotated[Caller, Security(authenticate, scopes=[Role.ADMIN.value])]
+
+
+def declared_role(operation: dict[str, Any]) -> Role | None:
+    """The role that an operation of an OpenAPI file declares."""
+    roles = {role for requirement in operation.get("security", []) for each in requirement.values() for role in each}
+    return Role(roles.pop()) if len(roles) == 1 else None
+
+
+def assert_every_route_has_a_role(app: FastAPI) -> None:
+    """A route that forgot its role does not start."""
+    for path, operations in app.openapi()["paths"].items():
+        for method, operation in operations.items():
+            assert declared_role(operation), f"{method.upper()} {path} declares no role"
+    hidden = [route.path for route in app.routes if isinstance(route, APIRoute) and not route.include_in_schema]
+    assert not hidden, f"routes outside the OpenAPI file: {hidden}"

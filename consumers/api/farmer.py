@@ -1,0 +1,50 @@
+"""The data farmer's HTTP service: symbols, collection runs, stored bars, live data."""
+
+import asyncio
+
+from fastapi import FastAPI
+
+from consumers.api.application import About
+from consumers.api.bars import Bars
+from consumers.api.collections import Collections, Requested
+from consumers.api.front import Front
+from consumers.api.subscriptions import LiveData
+from consumers.api.symbols import Symbols
+from consumers.api.views import Latest
+from infra.settings import Settings
+from schemas.collection import CollectionRun
+from schemas.market import Quote, Subscription
+
+ABOUT = About(
+    "SCIZOR data farmer",
+    "Search the symbol registry, have symbols validated and history collected, read stored bars, "
+    "want live data. Changes answer 202: the event is published, its outcome is told under `Location`.",
+)
+
+
+def build(front: Front) -> FastAPI:
+    """Wire views and routes."""
+    runs = Latest[CollectionRun](lambda run: run.run_id, keys_max=1000)
+    quotes = Latest[Quote](lambda quote: str(quote.contract_id))
+    subscriptions = Latest[Subscription](lambda subscription: str(subscription.contract_id))
+    requested = Requested()
+    front.remember(CollectionRun, runs, fold=False)
+    front.remember(Subscription, subscriptions, fold=True)
+    front.remember_prices(Quote, quotes)
+    routes = (
+        Symbols(front, requested),
+        Collections(front, runs, requested),
+        Bars(front),
+        LiveData(front, subscriptions, quotes),
+    )
+    return front.app(ABOUT, [each.router() for each in routes])
+
+
+def main() -> None:
+    front = Front("api_farmer", Settings())
+    app = build(front)
+    asyncio.run(front.service.run(app))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""What each HTTP service is built from: the service, its database, its keys, its changes, its views."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar, cast
+
+from fastapi import APIRouter, FastAPI
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consumers.api.access import Caller
+from consumers.api.application import About, create_app
+from consumers.api.changes import Changes
+from consumers.api.keyring import Keyring
+from consumers.api.views import Latest, fold_into
+from infra.api_keys import KeyRecord
+from infra.clock import Clock, Entropy
+from infra.delivery import Failure, Record
+from infra.service import Service
+from infra.settings import Settings
+from infra.store import api_keys
+from infra.store.database import Store
+from schemas.event import Event
+
+E = TypeVar("E", bound=Event)
+
+_READ_SECONDS_MAX = 5.0
+
+
+class Front:
+    """One HTTP service of topics.yaml, not yet running."""
+
+    def __init__(
+        self, name: str, settings: Settings, *, clock: Clock | None = None, entropy: Entropy | None = None
+    ) -> None:
+        self.service = service = Service(name, settings, clock=clock, entropy=entropy)
+        self.store = store = Store(settings, name)
+        self.keyring = Keyring(self._load_keys, service.clock, service.log)
+        self.changes = Changes(service, store)
+        self._folded: dict[type[Event], Latest[Event]] = {}
+        service.before(self.keyring.refresh)
+        service.before(self._fold)
+        service.task("keys", self.keyring.keep_fresh)
+        service.task("outbox", lambda: store.outbox.relay(service.publisher.post))
+        service.task("audit", self.changes.keep_spool_empty)
+        service.after(store.close)
+        service.ready_when("database", lambda: self.keyring.trouble)
+        service.ready_when("outbox", store.outbox.why_not_ready)
+
+    def remember(self, event_class: type[E], view: Latest[E], *, fold: bool) -> None:
+        """Keep `view` up to date; `fold`: from the beginning of the topic, else from where the group stands."""
+        self.service.on(event_class, view.on_event)
+        if fold:
+            self._folded[event_class] = cast(Latest[Event], view)
+
+    def remember_prices(self, event_class: type[E], view: Latest[E]) -> None:
+        """Keep the newest event of each contract; what was overtaken within a poll is not even parsed."""
+        topic = self.service.catalogue.topic_of(event_class)
+
+        async def on_records(records: Sequence[Record]) -> Sequence[Failure]:
+            return view.apply_newest(topic, records)
+
+        self.service.on_batch([topic.name], on_records)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection to read from, for a few seconds at most."""
+        async with asyncio.timeout(_READ_SECONDS_MAX), self.store.reading() as connection:
+            yield connection
+
+    def app(self, about: About, routers: Iterable[APIRouter]) -> FastAPI:
+        """The ASGI app with these routes."""
+        return create_app(about, self.service, self.keyring, routers, on_refused=self._on_refused)
+
+    async def _on_refused(self, caller: Caller, action: str, why: str) -> None:
+        await self.changes.refused(caller, action, why)
+
+    async def _load_keys(self) -> Sequence[KeyRecord]:
+        async with self.store.reading() as connection:
+            return await api_keys.all_keys(connection)
+
+    async def _fold(self) -> None:
+        await fold_into(self.service.settings, self.service.catalogue, self._folded)

@@ -1,0 +1,110 @@
+"""What bodies and answers have in common: nothing unknown comes in, times carry a zone, pages have an end."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Query
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from consumers.api.problems import InvalidError
+from schemas.event import UtcTime
+
+PAGE_MAX = 1000
+OFFSET_MAX = 1_000_000
+YEARS_MAX = 60
+
+T = TypeVar("T")
+
+
+class Body(BaseModel):
+    """What a caller sends: known fields only, and a hint where a name is nearly right."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_unknown_fields(cls, given: Any) -> Any:
+        known = list(cls.model_fields)
+        for name in given if isinstance(given, Mapping) else ():
+            if name not in known:
+                close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+                hint = f" (did you mean {close[0]}?)" if close else ""
+                raise ValueError(f"unknown field {str(name)[:50]!r}{hint}: known are {', '.join(known)}")
+        return given
+
+
+class Answer(BaseModel):
+    """What a service says: decimals as text, times as RFC 3339 in UTC."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class Page(Answer, Generic[T]):
+    """One page of a list."""
+
+    items: list[T]
+    next_offset: int | None = Field(None, description="`offset` of the next page; null on the last one.")
+
+
+class Accepted(Answer):
+    """A request that was published; what becomes of it is told under `location`."""
+
+    id: str
+    location: str
+
+
+_SIZE = re.compile(r"(\d{1,6})\s*(s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)", re.IGNORECASE)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _bar_size(given: Any) -> Any:
+    if not isinstance(given, str):
+        return given
+    if match := _SIZE.fullmatch(given.strip()):
+        return timedelta(seconds=int(match.group(1)) * _SECONDS[match.group(2)[0].lower()])
+    return given
+
+
+def _bar_size_bounds(size: timedelta) -> timedelta:
+    if not timedelta(seconds=1) <= size <= timedelta(days=31) or size.microseconds:
+        raise ValueError("a bar lasts whole seconds, from 1s to 31d: write 5s, 1m, 1h or 1d")
+    return size
+
+
+def bar_size_text(size: timedelta) -> str:
+    """5s, 1m, 1h or 1d."""
+    seconds = int(size.total_seconds())
+    unit = next(unit for unit in ("d", "h", "m", "s") if seconds % _SECONDS[unit] == 0)
+    return f"{seconds // _SECONDS[unit]}{unit}"
+
+
+BarSize = Annotated[
+    timedelta,
+    BeforeValidator(_bar_size, json_schema_input_type=str),
+    AfterValidator(_bar_size_bounds),
+    PlainSerializer(bar_size_text, return_type=str),
+]
+"""How long a bar lasts: `5s`, `1m`, `1h`, `1d`."""
+
+Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description=f"Rows of a page, at most {PAGE_MAX}.")]
+Offset = Annotated[int, Query(ge=0, le=OFFSET_MAX, description="Rows to skip: `next_offset` of the page before.")]
+Moment = Annotated[UtcTime | None, Query(description="RFC 3339 with a time zone, for instance 2013-02-28T14:30:00Z.")]
+
+
+def page_of(items: list[T], limit: int, offset: int) -> Page[T]:
+    """A page of rows of which one more than `limit` was asked for."""
+    more = len(items) > limit
+    return Page[T](items=items[:limit], next_offset=offset + limit if more else None)
+
+
+def order_of_times(start: datetime | None, end: datetime | None) -> None:
+    """Refuse a range that ends before it starts, or that no market has lived through."""
+    if start is None or end is None:
+        return
+    if end <= start:
+        raise InvalidError("end must be after start")
+    if end - start > timedelta(days=366 * YEARS_MAX):
+        raise InvalidError(f"the range is longer than {YEARS_MAX} years: ask for less")

@@ -1,0 +1,263 @@
+"""What the HTTP services read. Nothing here writes; every list has an end, every value is a bound parameter."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, exists, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from infra.store.tables import (
+    backtest_jobs,
+    bars,
+    collection_runs,
+    commissions,
+    decisions,
+    fills,
+    intents,
+    order_events,
+    orders,
+    positions,
+    symbols,
+)
+
+_MEANINGS_MAX = 20
+_EVENTS_MAX = 1000
+FINAL_STATUSES = ("FILLED", "CANCELED", "REJECTED", "EXPIRED")
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Which rows of a list: one more than `limit` is read, to tell whether there is a next page."""
+
+    limit: int
+    offset: int = 0
+
+    def of(self, statement: Select[Any]) -> Select[Any]:
+        return statement.limit(self.limit + 1).offset(self.offset)
+
+
+async def _rows(connection: AsyncConnection, statement: Select[Any]) -> Sequence[RowMapping]:
+    rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
+    return rows
+
+
+async def _row(connection: AsyncConnection, statement: Select[Any]) -> RowMapping | None:
+    row: RowMapping | None = (await connection.execute(statement)).mappings().first()
+    return row
+
+
+def _like(text: str) -> str:
+    """A pattern that finds `text` anywhere, its wildcards taken literally."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
+
+
+# symbols and bars
+
+
+async def symbol_page(
+    connection: AsyncConnection, part: Slice, *, search: str | None = None, state: str | None = None
+) -> Sequence[RowMapping]:
+    """The registry by symbol; `search` looks in symbols and names."""
+    statement = select(symbols).order_by(symbols.c.symbol, symbols.c.symbol_id)
+    if search:
+        name = symbols.c.contract["name"].astext
+        statement = statement.where(or_(symbols.c.symbol.ilike(_like(search)), name.ilike(_like(search))))
+    if state:
+        statement = statement.where(symbols.c.state == state)
+    return await _rows(connection, part.of(statement))
+
+
+async def symbol_meanings(connection: AsyncConnection, symbol: str) -> Sequence[RowMapping]:
+    """Every entry of the registry that `symbol` (or a symbol_id) can mean, the valid ones first."""
+    valid_first = case((symbols.c.state == "valid", 0), else_=1)
+    named = or_(symbols.c.symbol_id == symbol, symbols.c.symbol == symbol)
+    statement = select(symbols).where(named).order_by(valid_first, symbols.c.symbol_id)
+    return await _rows(connection, statement.limit(_MEANINGS_MAX))
+
+
+@dataclass(frozen=True)
+class BarRange:
+    """Which bars. `start` is included, `end` is not; `as_of`: only what was known then."""
+
+    contract_id: int
+    bar_size_seconds: int
+    start: datetime | None = None
+    end: datetime | None = None
+    source: str | None = None
+    as_of: datetime | None = None
+
+    def condition(self) -> ColumnElement[bool]:
+        parts = [bars.c.contract_id == self.contract_id, bars.c.bar_size_seconds == self.bar_size_seconds]
+        if self.start is not None:
+            parts.append(bars.c.start >= self.start)
+        if self.end is not None:
+            parts.append(bars.c.start < self.end)
+        if self.source is not None:
+            parts.append(bars.c.source == self.source)
+        if self.as_of is not None:
+            parts.append(bars.c.ingest_time <= self.as_of)
+        return and_(*parts)
+
+
+async def bar_page(connection: AsyncConnection, wanted: BarRange, limit: int) -> Sequence[RowMapping]:
+    """One bar for each start, its newest revision; oldest first from `start`, or the newest ones before `end`.
+
+    One more than `limit` is read. Bars come newest first when there is no `start`.
+    """
+    forward = wanted.start is not None
+    start = bars.c.start.asc() if forward else bars.c.start.desc()
+    newest = (start, bars.c.revision.desc(), bars.c.ingest_time.desc(), bars.c.source)
+    statement = select(bars).where(wanted.condition()).distinct(bars.c.start).order_by(*newest)
+    return await _rows(connection, statement.limit(limit + 1))
+
+
+async def bar_sizes(connection: AsyncConnection, contract_id: int) -> Sequence[int]:
+    """Which sizes of bars there are of a contract, in seconds."""
+    # a loose index scan: the next greater size, again and again, instead of reading all bars
+    size = bars.c.bar_size_seconds
+    found: list[int] = []
+    while len(found) < _MEANINGS_MAX:
+        statement = select(func.min(size)).where(bars.c.contract_id == contract_id, size > (found[-1] if found else 0))
+        following = await connection.scalar(statement)
+        if following is None:
+            break
+        found.append(following)
+    return found
+
+
+# collection
+
+
+async def collection_page(connection: AsyncConnection, part: Slice) -> Sequence[RowMapping]:
+    """Collection runs, the latest first."""
+    latest = (collection_runs.c.ingest_time.desc(), collection_runs.c.run_id)
+    return await _rows(connection, part.of(select(collection_runs).order_by(*latest)))
+
+
+async def collection_run(connection: AsyncConnection, run_id: str) -> RowMapping | None:
+    return await _row(connection, select(collection_runs).where(collection_runs.c.run_id == run_id))
+
+
+# backtests
+
+_JOB_SUMMARY = [
+    column for column in backtest_jobs.c if column.name not in {"fills", "round_trips", "equity", "request"}
+]
+
+
+async def backtest_page(
+    connection: AsyncConnection, part: Slice, *, strategy: str | None = None, state: str | None = None
+) -> Sequence[RowMapping]:
+    """Backtests without their fills and equity, the latest request first."""
+    latest = (
+        func.coalesce(backtest_jobs.c.requested_at, backtest_jobs.c.finished_at).desc(),
+        backtest_jobs.c.backtest_id,
+    )
+    statement = select(*_JOB_SUMMARY).order_by(*latest)
+    if strategy:
+        statement = statement.where(backtest_jobs.c.strategy == strategy)
+    if state:
+        statement = statement.where(backtest_jobs.c.state == state)
+    return await _rows(connection, part.of(statement))
+
+
+async def backtest(connection: AsyncConnection, backtest_id: str) -> RowMapping | None:
+    """One backtest with everything that is known of it."""
+    return await _row(connection, select(backtest_jobs).where(backtest_jobs.c.backtest_id == backtest_id))
+
+
+async def backtest_summaries(connection: AsyncConnection, backtest_ids: Sequence[str]) -> Sequence[RowMapping]:
+    return await _rows(connection, select(*_JOB_SUMMARY).where(backtest_jobs.c.backtest_id.in_(backtest_ids)))
+
+
+# trading
+
+
+async def order_page(
+    connection: AsyncConnection,
+    part: Slice,
+    *,
+    working: bool | None = None,
+    account_id: str | None = None,
+    strategy_id: str | None = None,
+    symbol: str | None = None,
+) -> Sequence[RowMapping]:
+    """Orders, the newest first."""
+    statement = select(orders).order_by(orders.c.created_at.desc(), orders.c.order_id)
+    if working is not None:
+        final = orders.c.status.in_(FINAL_STATUSES)
+        statement = statement.where(~final if working else final)
+    for column, value in (
+        (orders.c.account_id, account_id),
+        (orders.c.strategy_id, strategy_id),
+        (orders.c.symbol, symbol),
+    ):
+        if value is not None:
+            statement = statement.where(column == value)
+    return await _rows(connection, part.of(statement))
+
+
+async def order(connection: AsyncConnection, order_id: str) -> RowMapping | None:
+    return await _row(connection, select(orders).where(orders.c.order_id == order_id))
+
+
+async def events_of_order(connection: AsyncConnection, order_id: str) -> Sequence[RowMapping]:
+    """Every update of an order, the first one first."""
+    statement = select(order_events).where(order_events.c.order_id == order_id).order_by(order_events.c.sequence)
+    return await _rows(connection, statement.limit(_EVENTS_MAX))
+
+
+async def intent(connection: AsyncConnection, intent_id: str) -> RowMapping | None:
+    return await _row(connection, select(intents).where(intents.c.intent_id == intent_id))
+
+
+async def decision_of(connection: AsyncConnection, intent_id: str) -> RowMapping | None:
+    return await _row(connection, select(decisions).where(decisions.c.intent_id == intent_id))
+
+
+async def decision_page(
+    connection: AsyncConnection, part: Slice, *, approved: bool | None = None, account_id: str | None = None
+) -> Sequence[RowMapping]:
+    """What risk decided, the newest first."""
+    statement = select(decisions).order_by(decisions.c.decided_at.desc(), decisions.c.decision_id)
+    if approved is not None:
+        statement = statement.where(decisions.c.approved.is_(approved))
+    if account_id is not None:
+        statement = statement.where(decisions.c.account_id == account_id)
+    return await _rows(connection, part.of(statement))
+
+
+def _newest_commission(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    newest = select(column).where(commissions.c.execution_id == fills.c.execution_id)
+    return newest.order_by(commissions.c.revision.desc()).limit(1).scalar_subquery()
+
+
+async def fill_page(
+    connection: AsyncConnection, part: Slice, *, account_id: str | None = None, order_id: str | None = None
+) -> Sequence[RowMapping]:
+    """Executions that count, the latest first: of each its newest revision, unless that busted it."""
+    newer = fills.alias("newer")
+    overtaken = exists().where(newer.c.execution_id == fills.c.execution_id, newer.c.revision > fills.c.revision)
+    cost = _newest_commission(commissions.c.amount).label("commission")
+    currency = _newest_commission(commissions.c.currency).label("commission_currency")
+    statement = select(fills, cost, currency).where(~overtaken, fills.c.type != "FillBusted")
+    if account_id is not None:
+        statement = statement.where(fills.c.account_id == account_id)
+    if order_id is not None:
+        statement = statement.where(fills.c.order_id == order_id)
+    return await _rows(connection, part.of(statement.order_by(fills.c.event_time.desc(), fills.c.execution_id)))
+
+
+async def position_page(
+    connection: AsyncConnection, part: Slice, *, account_id: str | None = None, open_only: bool = True
+) -> Sequence[RowMapping]:
+    """Positions by account and symbol."""
+    statement = select(positions).order_by(positions.c.account_id, positions.c.symbol, positions.c.contract_id)
+    if account_id is not None:
+        statement = statement.where(positions.c.account_id == account_id)
+    if open_only:
+        statement = statement.where(positions.c.quantity != 0)
+    return await _rows(connection, part.of(statement))
