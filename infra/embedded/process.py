@@ -99,7 +99,9 @@ def tail(path: Path, lines: int = 15) -> str:
 
 def failure(what: str, log: Path, advice: str) -> EnvironmentUnhealthyError:
     """What failed, what its log says last, where that log is, and what to do."""
-    return EnvironmentUnhealthyError(f"{what}\n{tail(log)}\nlog: {log}\n{advice}")
+    lines = [line for line in tail(log, 60).splitlines() if not line.startswith("\tat ")]
+    said = "\n".join(lines[-15:])
+    return EnvironmentUnhealthyError(f"{what}\n{said}\nlog: {log}\n{advice}")
 
 
 def require_disk(folder: Path) -> None:

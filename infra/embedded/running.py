@@ -1,5 +1,6 @@
 """The run file: how every other command finds the stack that is running, or learns that none is."""
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -121,6 +122,8 @@ def end_leftovers(settings: Settings) -> None:
         if not any(process.lives for process in run.processes.values()):
             break
     for process in run.processes.values():
-        if process.lives:
-            os.killpg(process.pid, signal.SIGKILL)
+        # When the process itself is gone its group may still hold children of its; a pid is not reused before they end.
+        if process.pid and (process.lives or not started_at(process.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     run_file_path(settings).unlink(missing_ok=True)

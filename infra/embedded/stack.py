@@ -93,8 +93,9 @@ class Stack:
         absolute = settings.model_copy(update={"home": home})
         self._starter = Starter(absolute, self._plan, self._supervisor, self._report, self._pause)
         self._progress: Progress = _silent
-        self._thread: threading.Thread | None = None
         self._up = threading.Event()
+        self._ended = threading.Event()
+        self._ended.set()
         self._stopping = threading.Event()
         self._error: BaseException | None = None
         self._is_ready = False
@@ -115,8 +116,8 @@ class Stack:
         self._progress = progress
         self._lock.enter_context(_one_stack_in(self.settings))
         # All children are born in one thread that outlives them: a leash hangs on the thread that started the child.
-        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
-        self._thread.start()
+        self._ended.clear()
+        threading.Thread(target=self._run, name="supervisor", daemon=True).start()
         while not self._up.wait(POLL_SECONDS):
             pass  # in steps, so that Ctrl-C is heard
         self._raise_failure()
@@ -143,16 +144,14 @@ class Stack:
 
     def wait(self) -> None:
         """Until the stack was stopped or its supervision has failed."""
-        assert self._thread is not None, "start the stack first"
-        while self._thread.is_alive():
-            self._thread.join(POLL_SECONDS)
+        while not self._ended.wait(POLL_SECONDS):
+            pass  # in steps, so that Ctrl-C is heard
         self._raise_failure()
 
     def stop(self) -> None:
         """End everything, services first; safe to call twice."""
         self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(STOP_SECONDS)
+        self._ended.wait(STOP_SECONDS)  # not a join: that one believes the thread has ended when Ctrl-C interrupts it
         self._lock.close()
 
     @property
@@ -199,9 +198,12 @@ class Stack:
         except BaseException as error:  # noqa: BLE001 - whoever waits in another thread raises it
             self._error = error
         finally:
-            self._supervisor.stop()
-            run_file_path(self.settings).unlink(missing_ok=True)
-            self._up.set()
+            try:
+                self._supervisor.stop()
+                run_file_path(self.settings).unlink(missing_ok=True)
+            finally:
+                self._up.set()
+                self._ended.set()
 
     def _report(self, what: str, fraction: float) -> None:
         self._raise_when_stopped()
