@@ -24,6 +24,10 @@ FAST = ("tests/unit", "tests/contract")
 SLOW = ("tests/integration", "tests/e2e")
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def run_tests(
     context: typer.Context,
     fast: Annotated[bool, typer.Option("--fast", help="Only what needs nothing running: under a minute.")] = False,
