@@ -32,10 +32,6 @@ REQUEST_ID_FIRST = 1_500_000_000
 """Request ids start here: far above any order id, with which they share one number space at the gateway."""
 _REQUEST_ID_LAST = 2_147_000_000
 
-_HEARTBEAT_SECONDS = 5.0
-_SILENCE_SECONDS = 10.0
-_DELAY_FIRST_SECONDS = 0.25
-_DELAY_MAX_SECONDS = 5.0
 _REQUEST_SECONDS = 15.0
 
 _LOST, _RESTORED_EMPTY, _RESTORED, _SERVER_BROKEN = 1100, 1101, 1102, 2110
@@ -55,6 +51,21 @@ class ClientSlot(IntEnum):
     MARKET_DATA = 1
     DATA_FARMER = 2
     KILL_SWITCH = 3
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long the connection is patient, in seconds of wall time."""
+
+    hello: float = 5.0
+    """From the first byte to the logon."""
+    heartbeat: float = 5.0
+    """Between two questions for the time."""
+    silence: float = 10.0
+    """Without a byte from the gateway: the socket is dead, closed or not."""
+    delay_first: float = 0.25
+    delay_max: float = 5.0
+    """Between two attempts to connect; the delay doubles."""
 
 
 @dataclass
@@ -84,6 +95,7 @@ class Connection:
         clock: Clock | None = None,
         entropy: Entropy | None = None,
         governor: Governor | None = None,
+        timing: Timing | None = None,
     ) -> None:
         self._settings = settings
         self.host = settings.ib_host or "127.0.0.1"
@@ -91,6 +103,7 @@ class Connection:
         self.clock = clock or SystemClock()
         self._entropy = entropy or SystemEntropy()
         self.governor = governor or Governor(self.clock)
+        self._timing = timing or Timing()
         self.state = GatewayState(GatewayStatus.DISCONNECTED, "not started")
         self._log = structlog.get_logger("gateway").bind(client_id=self.client_id)
         self._library: Library | None = None
@@ -309,17 +322,17 @@ class Connection:
     # connecting and watching
 
     async def _run(self) -> None:
-        delay = _DELAY_FIRST_SECONDS
+        delay = self._timing.delay_first
         while True:
             self._change(GatewayState(GatewayStatus.CONNECTING, self.state.reason))
             session = Session(self.library, self.client_id, self._receive, self.missed)
             self._session = session
             try:
-                await session.hello(self.host, self._settings.ib_port)
+                await session.hello(self.host, self._settings.ib_port, self._timing.hello)
             except GatewayUnavailableError as error:
                 self._dropped(error.reason)
             else:
-                delay = _DELAY_FIRST_SECONDS
+                delay = self._timing.delay_first
                 self._change(GatewayState(GatewayStatus.CONNECTED), resync=True)
                 try:
                     reason = await self._until_lost(session)
@@ -327,16 +340,16 @@ class Connection:
                     session.close()
                 self._dropped(reason)
             await asyncio.sleep(self._entropy.jitter(delay))
-            delay = min(delay * 2, _DELAY_MAX_SECONDS)
+            delay = min(delay * 2, self._timing.delay_max)
 
     async def _until_lost(self, session: Session) -> str:
         """The reason why the socket is of no use any more. A silent one is as dead as a closed one."""
         loop = asyncio.get_running_loop()
         while True:
             with suppress(TimeoutError):
-                return await asyncio.wait_for(asyncio.shield(session.lost), _HEARTBEAT_SECONDS)
+                return await asyncio.wait_for(asyncio.shield(session.lost), self._timing.heartbeat)
             silence = loop.time() - session.received_at
-            if silence > _SILENCE_SECONDS and not session.held:
+            if silence > self._timing.silence and not session.held:
                 return f"the gateway has been silent for {silence:.0f} s"
             self.governor.note_message()
             with suppress(GatewayUnavailableError):

@@ -97,16 +97,20 @@ class Market:
         symbol: str = "",
         *,
         security_type: str = "STK",
-        exchange: str = "SMART",
+        primary_exchange: str = "",
         currency: str = "USD",
         contract_id: int = 0,
     ) -> list[Contract]:
-        """All contracts that match; GatewayRequestError 200 when there are none."""
+        """All contracts that match, routed by SMART; GatewayRequestError 200 when there are none."""
         if contract_id:
-            wanted = self._connection.library.contract(conId=contract_id)
+            wanted = self._connection.library.contract(conId=contract_id, exchange="SMART")
         else:
             wanted = self._connection.library.contract(
-                symbol=symbol, secType=security_type, exchange=exchange, currency=currency
+                symbol=symbol,
+                secType=security_type,
+                exchange="SMART",
+                primaryExchange=primary_exchange,
+                currency=currency,
             )
         rows = await self._connection.ask(
             lambda e, number: e.reqContractDetails(number, wanted),
@@ -115,7 +119,8 @@ class Market:
             seconds=_CONTRACT_SECONDS,
         )
         now = self._connection.clock.now()
-        return [translate.contract(details, now) for (details,) in rows]
+        found = [translate.contract(details, now) for (details,) in rows]
+        return [contract for contract in found if primary_exchange in ("", contract.primary_exchange)]
 
     async def head_timestamp(self, contract: Contract) -> datetime:
         """When the contract's recorded trades begin."""

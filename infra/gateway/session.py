@@ -14,7 +14,6 @@ from infra.gateway.library import (
     frame,
 )
 
-HELLO_SECONDS = 5.0
 _FRAME_BYTES_MAX = 64 * 1024 * 1024
 _CLIENT_ID_IN_USE = 326
 
@@ -43,17 +42,17 @@ class Session(asyncio.Protocol):
         self.received_at = loop.time()
         self.held = False
 
-    async def hello(self, host: str, port: int) -> None:
+    async def hello(self, host: str, port: int, seconds: float) -> None:
         """Connect and log on; raises GatewayUnavailableError that says what is wrong."""
         try:
-            async with asyncio.timeout(HELLO_SECONDS):
+            async with asyncio.timeout(seconds):
                 await asyncio.get_running_loop().create_connection(lambda: self, host, port)
                 self._write(b"API\0" + frame(b"v%d..%d" % (SERVER_VERSION_MIN, SERVER_VERSION_MAX)))
                 await self._ready
         except TimeoutError:
             self.close()
             raise GatewayUnavailableError(
-                f"{host}:{port} accepts connections but does not log us on within {HELLO_SECONDS:g} s"
+                f"{host}:{port} accepts connections but does not log us on within {seconds:g} s"
             ) from None
         except OSError as error:
             raise GatewayUnavailableError(

@@ -51,6 +51,7 @@ _SOURCE_TAG = "SCIZOR_SOURCE"
 _SOURCES = {
     "": (Source.IB, Source.IB),
     "real": (Source.REAL, Source.DERIVED),
+    "file": (Source.REAL, Source.DERIVED),
     "synthetic": (Source.SYNTHETIC, Source.SYNTHETIC),
 }
 """Daily and intraday."""
@@ -59,7 +60,7 @@ _SOURCES = {
 def contract(details: Any, now: datetime) -> Contract:
     found = details.contract
     tags = {tag.tag: tag.value for tag in details.secIdList or ()}
-    daily, intraday = _SOURCES[tags.get(_SOURCE_TAG, "")]
+    daily, intraday = _SOURCES.get(tags.get(_SOURCE_TAG, ""), _SOURCES["synthetic"])
     return Contract(
         event_time=now,
         ingest_time=now,

@@ -1,0 +1,81 @@
+"""A collection request from the command line: published, followed until it is done, told about on stderr."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+
+from infra.errors import EnvironmentUnhealthyError, ScizorError, UsageError
+from infra.settings import Settings
+from infra.symbol_names import AMBIGUOUS_SYMBOL, UNKNOWN_SYMBOL
+from producers.cli.desk import Desk
+from producers.cli.records import run as run_with_kafka
+from schemas.collection import CollectHistory, CollectionRun, RunState, ValidateSymbols
+from schemas.event import Event
+
+_RUNS = "collection.runs.v1"
+_ANSWER_SECONDS = 30.0
+_SILENCE_SECONDS = 900.0
+_DAY_SECONDS = 86_400.0
+_FINISHED = (RunState.DONE, RunState.FAILED)
+
+
+class SymbolsRefusedError(UsageError):
+    """No contract, or several, go by the names that were given."""
+
+
+class RunFailedError(ScizorError):
+    """The run ended without what was asked."""
+
+
+def carry_out(settings: Settings, request: ValidateSymbols | CollectHistory) -> CollectionRun:
+    """Publish the request and wait for the end of its run; progress goes to stderr."""
+    return run_with_kafka(_carry_out(settings, request), settings)
+
+
+async def _carry_out(settings: Settings, request: ValidateSymbols | CollectHistory) -> CollectionRun:
+    async with Desk(settings) as desk:
+        feed = await desk.feed([_RUNS])
+        await desk.publish(request)
+        seconds = _ANSWER_SECONDS
+        events = feed.events(_DAY_SECONDS)
+        while True:
+            told = await _next(events, request.run_id, seconds)
+            _show(told)
+            if told.state in _FINISHED:
+                return told
+            seconds = _SILENCE_SECONDS
+
+
+async def _next(events: AsyncIterator[Event], run_id: str, seconds: float) -> CollectionRun:
+    try:
+        async with asyncio.timeout(seconds):
+            async for event in events:
+                if isinstance(event, CollectionRun) and event.run_id == run_id:
+                    return event
+    except TimeoutError:
+        pass
+    raise EnvironmentUnhealthyError(
+        f"the data farmer has said nothing about run {run_id} for {seconds:.0f} s: "
+        "`scizor status` shows whether it runs, `scizor logs data_farmer` what it does; the run itself is not lost"
+    )
+
+
+def _show(told: CollectionRun) -> None:
+    parts = [f"{told.state.value}: {told.symbols_done} of {told.symbols} symbols"]
+    if told.kind == "history":
+        parts.append(f"{told.bars_received} bars received, {told.bars_published} published")
+    if waiting := told.failures.get("gateway"):
+        parts.append(waiting)
+    print(", ".join(parts), file=sys.stderr)
+
+
+def complain(told: CollectionRun) -> None:
+    """Raise when symbols were left out; UsageError when it was their names."""
+    if not told.failures:
+        return
+    text = "; ".join(f"{symbol}: {why}" for symbol, why in told.failures.items())
+    if all(why.startswith((UNKNOWN_SYMBOL, AMBIGUOUS_SYMBOL)) for why in told.failures.values()):
+        raise SymbolsRefusedError(text)
+    if "gateway" in told.failures:
+        raise EnvironmentUnhealthyError(f"the IB gateway is missing: {told.failures['gateway']}")
+    raise RunFailedError(text)
