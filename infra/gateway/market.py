@@ -74,7 +74,7 @@ class History:
 
 
 @dataclass(frozen=True)
-class _Span:
+class Span:
     start: datetime
     end: datetime
 
@@ -144,7 +144,7 @@ class Market:
             raise BarSizeUnknownError(bar_size)
         size = BAR_SIZES[bar_size]
         known = start
-        for span in _spans(contract, size, start, end):
+        for span in spans_of(contract, size, start, end):
             found = await self._part(contract, size, span)
             fresh = [bar for bar in found if bar.event_time <= end and bar.event_time > known]
             if fresh:
@@ -164,7 +164,7 @@ class Market:
             found += sorted([*part.bars, *part.quarantined], key=lambda bar: bar.event_time)
         return found
 
-    async def _part(self, contract: Contract, size: BarSize, span: _Span) -> list[HistoricalBar | Quarantined]:
+    async def _part(self, contract: Contract, size: BarSize, span: Span) -> list[HistoricalBar | Quarantined]:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 rows = await self._ask(contract, size, span)
@@ -181,10 +181,10 @@ class Market:
                 return [self._bar(contract, size, row) for row in rows]
         raise AssertionError("the last attempt returns or raises")
 
-    async def _ask(self, contract: Contract, size: BarSize, span: _Span) -> list[Any]:
+    async def _ask(self, contract: Contract, size: BarSize, span: Span) -> list[Any]:
         wanted = translate.contract_to_ib(self._connection.library, contract)
         until = f"{span.end:%Y%m%d-%H:%M:%S}"
-        duration = _duration(size, span)
+        duration = duration_of(size, span)
         request = HistoryRequest(
             identity=f"{contract.contract_id}/{until}/{duration}/{size.words}",
             contract=f"{contract.contract_id}/{contract.exchange}/TRADES",
@@ -228,7 +228,7 @@ class Market:
         return checked(HistoricalBar, values)
 
 
-def _duration(size: BarSize, span: _Span) -> str:
+def duration_of(size: BarSize, span: Span) -> str:
     """The least legal duration that covers the span."""
     length = span.end - span.start
     unit = size.unit
@@ -238,17 +238,17 @@ def _duration(size: BarSize, span: _Span) -> str:
     return f"{count} {unit}"
 
 
-def _spans(contract: Contract, size: BarSize, start: datetime, end: datetime) -> Iterator[_Span]:
+def spans_of(contract: Contract, size: BarSize, start: datetime, end: datetime) -> Iterator[Span]:
     """The pieces that a range is asked in; small bars are asked for only inside sessions."""
     if size.step > _DAY:
         while start < end:
             until = min(start + size.step, end)
-            yield _Span(start, until)
+            yield Span(start, until)
             start = until
         return
     for opening, closing in hours.sessions(contract, start, end):
         begin = opening
         while begin < closing:
             until = min(begin + size.step, closing)
-            yield _Span(begin, until)
+            yield Span(begin, until)
             begin = until
