@@ -132,7 +132,7 @@ class Stack:
             reasons = {name: reason for name in sorted(waiting) if (reason := self._why_not_ready(name)) is not None}
             for name in sorted(waiting - set(reasons)):
                 waiting.remove(name)
-                self._report(f"{name} is ready", 1 - len(waiting) / total)
+                self._report(f"{name} is ready", 1 - 0.2 * len(waiting) / total)
             if not waiting:
                 break
         else:

@@ -148,7 +148,7 @@ class Starter:
             port = free_port(0, host) if spec.port is None else ports[HTTP_PORTS[spec.port]]
             self.health_ports[spec.name] = port
             own = self.settings.model_copy(update={"metrics_port": port if spec.port is None else 0})
-            self._report(f"starting {spec.name}", 0.6 + 0.4 * number / len(self._plan.services))
+            self._report(f"starting {spec.name}", 0.6 + 0.2 * number / len(self._plan.services))
             self._supervisor.start(Program(spec.name, [spec.run], own, self._plan.logs), SERVICES)
 
     def _write_targets(self) -> None:

@@ -57,7 +57,7 @@ def _register(name: str, entry: Entry) -> None:
     """A stand-in with the help line, which hands all its arguments to the real command."""
 
     def call(context: typer.Context) -> None:
-        _load(entry)(args=context.args, prog_name=f"scizor {name}")
+        _load(COMMANDS[name])(args=context.args, prog_name=f"scizor {name}")
 
     app.command(
         name,

@@ -55,10 +55,12 @@ def up(
             _show(_wait_until_ready(settings), as_json)
             return
         stack.wait_ready()
-        _note(f"ready after {clock.monotonic() - begun:.1f} s; Ctrl-C stops everything")
+        _note(f"ready after {clock.monotonic() - begun:.1f} s")
         run = find_run(settings)
         assert run is not None, "a stack that is ready has said so"
         _show(run, as_json)
+        if not as_json:
+            print("Ctrl-C stops everything", flush=True)
         stack.wait()
 
 
@@ -135,8 +137,8 @@ def _detached(settings: Settings) -> RunFile:
         child = subprocess.Popen(
             [sys.executable, "-m", "producers.cli.main", "up"],
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            stdout=subprocess.DEVNULL,
+            stderr=output,
             start_new_session=True,
         )
     return _wait_until_ready(settings, child, log)
@@ -231,13 +233,14 @@ def _note(text: str) -> None:
 
 @contextlib.contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM, which `down` sends, unwinds like Ctrl-C but counts as a good end."""
+    """SIGTERM, which `down` sends, and a closed terminal unwind like Ctrl-C, but count as a good end."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
         raise SystemExit(0)
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

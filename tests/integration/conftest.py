@@ -1,7 +1,5 @@
 """One real Kafka and one real PostgreSQL for the whole run; each test gets its own topic prefix and database."""
 
-import importlib
-import importlib.util
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from infra import migrate
 from infra.embedded.kafka import Folders, KafkaServer
 from infra.embedded.postgres import PostgresServer
 from infra.settings import Settings
@@ -51,8 +50,7 @@ def postgres_server(servers_home: Path) -> Iterator[PostgresServer]:
     try:
         server.start()
         server.execute(f"CREATE DATABASE {TEMPLATE}")
-        if importlib.util.find_spec("infra.migrate") is not None:
-            importlib.import_module("infra.migrate").upgrade(server.url_of(TEMPLATE))
+        migrate.upgrade(server.url_of(TEMPLATE))
         yield server
     finally:
         server.stop()
