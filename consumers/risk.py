@@ -5,7 +5,6 @@ folded from their topics, in whatever order these bring them.
 """
 
 import asyncio
-import hashlib
 import uuid
 from dataclasses import replace
 from datetime import datetime
@@ -42,11 +41,6 @@ from schemas.orders import (
 
 _BREACHES = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:breaches")
 _ZERO = Decimal(0)
-
-
-def fields_of(intent: OrderIntent | CancelIntent | ModifyIntent) -> str:
-    """A fingerprint of everything that was approved: SHA-256 of the intent as it is written."""
-    return hashlib.sha256(intent.to_json()).hexdigest()
 
 
 class Risk:
@@ -121,7 +115,7 @@ class Risk:
         )
 
     async def _tell(self, tx: Transaction, decision: RiskDecision, origin: Origin, now: datetime) -> None:
-        approved_fields = fields_of(decision.intent) if decision.approved else None
+        approved_fields = risk.fingerprint(decision.intent) if decision.approved else None
         await book.record(tx.connection, decision, approved_fields, now)
         await tx.publish(decision, cause=origin)
         if decision.reason is not None:

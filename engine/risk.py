@@ -3,6 +3,7 @@
 Orders in flight count at their worst: all open buys filled and no sell, or all open sells filled and no buy.
 """
 
+import hashlib
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,6 +76,11 @@ def _worth(quantity: Decimal, price: Decimal | None) -> Decimal:
 def decision_id_of(intent_id: str) -> str:
     """One intent has one decision: its id is a function of the intent's."""
     return str(uuid.uuid5(_DECISIONS, intent_id))
+
+
+def fingerprint(intent: AnyIntent) -> str:
+    """Of everything that is approved with an intent: SHA-256 of the intent as it is written."""
+    return hashlib.sha256(intent.to_json()).hexdigest()
 
 
 def valuation_price(intent: OrderIntent) -> Decimal:
@@ -159,7 +165,7 @@ def _denial(intent: AnyIntent, book: Book, now: datetime) -> Denial | None:
     return None
 
 
-def _reduces(intent: OrderIntent, book: Book) -> bool:
+def reduces(intent: OrderIntent, book: Book) -> bool:
     """Whether the order can only bring the position nearer to zero, even when all others in flight fill first."""
     if intent.side is Side.SELL:
         return book.position - book.open_sells - intent.quantity >= 0
@@ -169,7 +175,7 @@ def _reduces(intent: OrderIntent, book: Book) -> bool:
 def _trading_mode(intent: OrderIntent, book: Book, limits: RiskLimits, now: datetime) -> Denial | None:
     if book.trading_mode is TradingMode.HALTED:
         return DenialReason.TRADING_HALTED, "trading is halted for this account, strategy or symbol"
-    if book.trading_mode is TradingMode.REDUCING and not _reduces(intent, book):
+    if book.trading_mode is TradingMode.REDUCING and not reduces(intent, book):
         return DenialReason.REDUCING_ONLY, f"only orders that reduce the position of {book.position:f} pass"
     return None
 
@@ -245,7 +251,7 @@ def _flow(intent: OrderIntent, book: Book, limits: RiskLimits, now: datetime) ->
 
 
 def _loss(intent: OrderIntent, book: Book, limits: RiskLimits, now: datetime) -> Denial | None:
-    if loss_exceeds(book.realised_pnl_today, limits) and not _reduces(intent, book):
+    if loss_exceeds(book.realised_pnl_today, limits) and not reduces(intent, book):
         return (
             DenialReason.DAILY_LOSS_MAX,
             f"lost {-book.realised_pnl_today:f} today, at most {limits.daily_loss_max:f}",

@@ -58,6 +58,15 @@ class Settings(BaseSettings):
     ib_live: bool = Field(
         False, description="Permit a live (real money) account; without it only paper accounts trade."
     )
+    reconcile_seconds: float = Field(
+        30.0, gt=0, le=60, description="Wall seconds between two comparisons of orders and positions with the broker's."
+    )
+    reconcile_patience_seconds: float = Field(
+        5.0,
+        gt=0,
+        le=60,
+        description="Wall seconds between the two looks after which an order that the broker lacks never arrived.",
+    )
     simulator_now: str = Field(
         "2013-02-28T09:25:00-05:00", description="Market time at which the gateway simulator starts."
     )

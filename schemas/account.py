@@ -26,6 +26,8 @@ class TradingState(Event):
     mode: TradingMode
     reason: Annotated[str, Field(max_length=500)]
     by: Name
+    accept_positions: bool = False
+    """A person takes the broker's positions for the true ones: the executor books the difference."""
 
 
 class RiskLimits(Event):

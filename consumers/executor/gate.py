@@ -1,0 +1,137 @@
+"""Whether an order may go out at this moment; everything has to be well, and what is not known is not well."""
+
+import asyncio
+from collections import deque
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from engine.risk import book_of, reduces
+from engine.trading_state import RECONCILER, account_scope, follow, mode_of
+from infra.clock import Clock
+from infra.gateway import Connection
+from infra.store.leases import Lease
+from schemas.account import RiskLimits, TradingMode, TradingState
+from schemas.orders import OrderIntent, RiskBasis
+
+_MINUTE = timedelta(minutes=1)
+
+
+class Gate:
+    """Open while we lead, the gateway answers, the books agree and nobody has stopped trading."""
+
+    def __init__(self, connection: Connection, lease: Lease, clock: Clock) -> None:
+        self._connection = connection
+        self._lease = lease
+        self._clock = clock
+        self._states: dict[str, TradingState] = {}
+        self._changed = asyncio.Event()
+        self._sent: deque[tuple[datetime, Decimal]] = deque()
+        self.troubles: tuple[str, ...] = ("the broker's books were not yet compared with ours",)
+        """What keeps it shut beside trading states; empty after a clean comparison."""
+
+        self.gaps = 0
+        """How often the connection had a gap: a comparison that began before the last one proves nothing."""
+
+    # trading states
+
+    def hear(self, told: TradingState) -> TradingState:
+        """Fold a state in; returns the one that holds now for its scope."""
+        self._states[told.scope] = state = follow(self._states.get(told.scope), told)
+        self._changed.set()
+        return state
+
+    def state_of(self, account_id: str) -> TradingState | None:
+        return self._states.get(account_scope(account_id))
+
+    def mode(self, intent: OrderIntent) -> TradingMode:
+        modes = {scope: state.mode for scope, state in self._states.items()}
+        return mode_of(modes, intent.account_id, intent.strategy_id, intent.symbol)
+
+    def wanted_state(self, account_id: str) -> TradingState | None:
+        """The state to publish so that the account's says what the comparison found; None when it says so."""
+        state = self.state_of(account_id)
+        halted_by_us = state is not None and state.mode is TradingMode.HALTED and state.by == RECONCILER
+        if self.troubles:
+            if state is not None and state.mode is not TradingMode.ACTIVE:
+                return None
+            mode, reason = TradingMode.HALTED, "; ".join(self.troubles)
+        elif state is None or halted_by_us:
+            mode, reason = TradingMode.ACTIVE, "our books agree with the broker's"
+        else:
+            return None
+        now = self._clock.now()
+        return TradingState(
+            scope=account_scope(account_id),
+            mode=mode,
+            reason=reason[:500],
+            by=RECONCILER,
+            event_time=now,
+            ingest_time=now,
+        )
+
+    # the comparison of the books
+
+    def shut(self, *troubles: str) -> None:
+        self.troubles = troubles
+        self._changed.set()
+
+    def gap(self) -> None:
+        """Reports may have been missed."""
+        self.gaps += 1
+        self.shut("the connection to the gateway had a gap: the books are compared")
+
+    def open(self) -> None:
+        self.troubles = ()
+        self._changed.set()
+
+    # the last look before an order goes out
+
+    def why_shut(self) -> str | None:
+        """What keeps every order back, or None."""
+        if not self._lease.fresh:
+            return "the lease of the executor is not confirmed"
+        if not self._connection.state.usable:
+            return f"the gateway cannot be used: {self._connection.state.reason or self._connection.state.status}"
+        return "; ".join(self.troubles) or None
+
+    async def until_open(self, seconds: float) -> str | None:
+        """Wait at most so long for the gate; what still keeps it shut then."""
+        deadline = self._clock.monotonic() + seconds
+        while (why := self.why_shut()) is not None:
+            remaining = deadline - self._clock.monotonic()
+            if remaining <= 0:
+                return why
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), min(remaining, 0.1))
+            except TimeoutError:
+                continue
+        return None
+
+    def why_not(self, intent: OrderIntent, basis: RiskBasis, now: datetime) -> str | None:
+        """What keeps this order back, or None: trading states, and a second look at sizes and rates."""
+        mode = self.mode(intent)
+        if mode is TradingMode.HALTED:
+            return "trading is halted"
+        if mode is TradingMode.REDUCING and not reduces(intent, book_of(basis)):
+            return "only orders that reduce the position pass"
+        if basis.limits is None:
+            return "approved without limits"
+        return self._too_much(intent, basis.limits, now)
+
+    def _too_much(self, intent: OrderIntent, limits: RiskLimits, now: datetime) -> str | None:
+        while self._sent and self._sent[0][0] <= now - _MINUTE:
+            self._sent.popleft()
+        worth = intent.quantity * max(intent.reference_price, intent.limit_price or Decimal(0))
+        if intent.quantity > limits.quantity_max or worth > limits.notional_max:
+            return "larger than the limits of one order"
+        if len(self._sent) + 1 > limits.orders_per_minute_max:
+            return f"{len(self._sent)} orders went out within a minute"
+        most = limits.notional_max * limits.orders_per_minute_max
+        if sum(sent for _, sent in self._sent) + worth > most:
+            return f"orders worth {most:f} went out within a minute"
+        return None
+
+    def sent(self, at: datetime, worth: Decimal) -> None:
+        """Count an order that goes out."""
+        self._sent.append((at, worth))

@@ -1,0 +1,96 @@
+"""What the gateway's words mean for an order: reports become facts, executions become fills."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from engine.orders import Acknowledged, CancelRequested, Ended, Executed, Fact, Reported
+from infra.gateway import (
+    BrokerCompletedOrder,
+    BrokerError,
+    BrokerExecution,
+    BrokerOpenOrder,
+    BrokerOrderStatus,
+    ErrorMeaning,
+)
+from schemas.orders import Fill, FillBusted, FillCorrected, OrderStatus
+
+_CANCELLED = ("Cancelled", "ApiCancelled")
+
+
+def facts_of_status(told: BrokerOrderStatus) -> list[Fact]:
+    facts = _facts_of_word(told.status, told.permanent_id)
+    if told.filled > 0:
+        facts.append(Reported(told.filled, told.average_price))
+    return facts
+
+
+def facts_of_open_order(told: BrokerOpenOrder) -> list[Fact]:
+    return _facts_of_word(told.status, told.permanent_id)
+
+
+def _facts_of_word(word: str, permanent_id: int) -> list[Fact]:
+    """`Inactive` says nothing certain: refused, held, or asleep until its session; the error beside it tells."""
+    facts: list[Fact] = [Acknowledged(permanent_id)]
+    if word in _CANCELLED:
+        facts.append(Ended(OrderStatus.CANCELED))
+    elif word == "PendingCancel":
+        facts.append(CancelRequested())
+    return facts
+
+
+def facts_of_completed_order(told: BrokerCompletedOrder) -> list[Fact]:
+    facts: list[Fact] = [Acknowledged(told.permanent_id)]
+    if told.filled_quantity > 0:
+        facts.append(Reported(told.filled_quantity))
+    if told.status in _CANCELLED:
+        facts.append(Ended(OrderStatus.CANCELED, 0, told.completed_status))
+    elif told.status == "Inactive":
+        facts.append(Ended(OrderStatus.REJECTED, 0, told.completed_status))
+    return facts
+
+
+def facts_of_error(told: BrokerError) -> list[Fact]:
+    """None for warnings, and none for errors after which the order may well live: these ask for a look."""
+    match told.meaning:
+        case ErrorMeaning.REJECTED:
+            return [Ended(OrderStatus.REJECTED, told.code, told.text)]
+        case ErrorMeaning.CANCELED:
+            return [Ended(OrderStatus.CANCELED, told.code, told.text)]
+        case _:
+            return []
+
+
+def facts_of_execution(told: BrokerExecution) -> list[Fact]:
+    return [Acknowledged(told.permanent_id), Executed(told.root, told.revision, told.quantity, told.price)]
+
+
+def fill_of(told: BrokerExecution, order_id: str, strategy_id: str, now: datetime) -> Fill | FillCorrected | FillBusted:
+    """The event of an execution: its first revision, a correction, or the end of one that never was."""
+    if told.quantity == Decimal(0):
+        return FillBusted(
+            execution_id=told.root,
+            revision=told.revision,
+            account_id=told.account_id,
+            contract_id=told.contract_id,
+            event_time=told.executed_at,
+            ingest_time=now,
+        )
+    kind = Fill if told.revision <= 1 else FillCorrected
+    return kind(
+        execution_id=told.root,
+        revision=max(told.revision, 1),
+        order_id=order_id,
+        broker_order_id=told.order_id,
+        permanent_id=told.permanent_id,
+        account_id=told.account_id,
+        strategy_id=strategy_id,
+        contract_id=told.contract_id,
+        symbol=told.symbol,
+        currency=told.currency,
+        side=told.side,
+        last_quantity=told.quantity,
+        last_price=told.price,
+        exchange=told.exchange,
+        event_time=told.executed_at,
+        ingest_time=now,
+    )

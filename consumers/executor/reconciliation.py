@@ -1,0 +1,240 @@
+"""Our books against the broker's: at the start, after every gap in the connection, and again and again.
+
+Until they agree nothing is sent. Snapshots are complete or an exception; a failed question is never read as empty.
+"""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+from consumers.executor.gate import Gate
+from consumers.executor.ledger import Ledger
+from consumers.executor.sender import Sender
+from consumers.executor.tracking import Tracked
+from engine.orders import Ended, Fact, Lost, NeverArrived
+from infra.gateway import (
+    BrokerCompletedOrder,
+    BrokerExecution,
+    BrokerOpenOrder,
+    Connection,
+    GatewayRequestError,
+    GatewayTimeoutError,
+    GatewayUnavailableError,
+    Orders,
+)
+from infra.service import Service
+from infra.store import orders as table
+from infra.store.database import Store
+from schemas.orders import OrderStatus, TimeInForce
+
+_RETRY_SECONDS = 0.5
+_LOOKS_MAX = 4
+_SETTLE_SECONDS = 1.0
+_A_DAY = timedelta(days=1)
+_GATEWAY = (GatewayUnavailableError, GatewayTimeoutError, GatewayRequestError)
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """The broker's books, asked for one after the other."""
+
+    begun: float
+    next_id: int
+    open_orders: list[BrokerOpenOrder]
+    completed: list[BrokerCompletedOrder]
+    executions: list[BrokerExecution]
+    positions: dict[int, Decimal]
+
+    @property
+    def refs(self) -> set[str]:
+        return {each.order_ref for each in self.open_orders} | {each.order_ref for each in self.completed}
+
+    @property
+    def permanent_ids(self) -> set[int]:
+        return {each.permanent_id for each in self.open_orders} | {each.permanent_id for each in self.completed}
+
+
+class Reconciliation:
+    """Compares, judges orders that the broker does not know, and opens or shuts the gate."""
+
+    def __init__(self, service: Service, store: Store, ledger: Ledger, gate: Gate, sender: Sender) -> None:
+        self._service = service
+        self._settings = service.settings
+        self._clock = service.clock
+        self._store = store
+        self._ledger = ledger
+        self._gate = gate
+        self._sender = sender
+        self._asked = asyncio.Event()
+        self._absent_since: dict[str, float] = {}
+        self._compared_executions = 0
+        self._settling: asyncio.TimerHandle | None = None
+
+    def ask(self) -> None:
+        """Compare as soon as possible."""
+        self._asked.set()
+
+    def ask_after_fill(self) -> None:
+        """Compare when executions have been quiet for a moment."""
+        if self._settling is not None:
+            self._settling.cancel()
+        self._settling = asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self._asked.set)
+
+    async def run(self, connection: Connection, orders: Orders) -> None:
+        """For ever: compare when asked, and at least every so often."""
+        while True:
+            try:
+                clean = await self._once(connection, orders)
+            except _GATEWAY as error:
+                # what could not be asked is unknown, and unknown means no trading
+                self._gate.shut(f"the broker's books cannot be read: {error}")
+                await self.tell_state()
+                clean = False
+            seconds = self._settings.reconcile_seconds if clean else _RETRY_SECONDS
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), seconds)
+            self._asked.clear()
+
+    async def _once(self, connection: Connection, orders: Orders) -> bool:
+        if not connection.state.usable:
+            why = connection.state.reason or connection.state.status.value
+            self._gate.shut(f"the gateway cannot be used: {why}")
+            await self.tell_state()
+            await connection.usable(self._settings.reconcile_seconds)
+        await self._know_account(orders)
+        gaps = self._gate.gaps
+        snapshot = await self._look(orders)
+        troubles = await self._judge_absent(snapshot)
+        troubles += await self._compare(orders, snapshot)
+        self._cancel_again(snapshot)
+        account = await orders.account_state()
+        async with self._store.transaction() as tx:
+            await table.save_account(tx.connection, account)
+            await tx.publish(account)
+        if troubles:
+            self._service.log.warning("the books do not agree", troubles=troubles)
+            self._gate.shut(*troubles)
+        elif gaps == self._gate.gaps:
+            self._gate.open()
+        await self.tell_state()
+        return not troubles
+
+    async def _know_account(self, orders: Orders) -> None:
+        account_id = orders.account_id
+        if self._ledger.account_id == account_id:
+            return
+        assert not self._ledger.account_id, "the gateway changed its account"
+        await self._ledger.load(account_id)
+        now = self._clock.now()
+        async with self._store.reading() as connection:
+            for at, worth in await table.sent_since(connection, account_id, now - timedelta(minutes=1)):
+                self._gate.sent(at, worth)
+
+    async def _look(self, orders: Orders) -> _Snapshot:
+        """All of the broker's books, folded into ours."""
+        begun = self._clock.monotonic()
+        next_id = await orders.next_order_id()
+        self._sender.known_id = max(self._sender.known_id, next_id)
+        open_orders = await orders.open_orders()
+        completed = await orders.completed_orders()
+        executions = await orders.executions()
+        positions = await orders.positions()
+        await self._ledger.apply([*executions, *open_orders, *completed], self._sender.client_id)
+        return _Snapshot(begun, next_id, open_orders, completed, executions, positions)
+
+    # orders that the broker does not show
+
+    async def _judge_absent(self, seen: _Snapshot) -> list[str]:
+        """What to make of working orders that are neither open nor completed; what still has to be waited for."""
+        waiting = []
+        refs, permanent_ids = seen.refs, seen.permanent_ids
+        absent = [
+            order
+            for order in self._ledger.working
+            if order.order_id not in refs
+            and not (order.facts.permanent_id in permanent_ids and order.facts.permanent_id)
+        ]
+        for order in absent:
+            since = self._absent_since.setdefault(order.order_id, seen.begun)
+            if seen.begun - since < patience:
+                if order.status in (OrderStatus.SENDING, OrderStatus.UNKNOWN):
+                    waiting.append(f"order {order.order_id} is looked for")
+                continue
+            fact = self._judgement(order, seen.next_id)
+            async with self._ledger.lock:
+                current = self._ledger.get(order.order_id) or order
+                if fact is None:
+                    waiting.append(f"order {order.order_id} was at the broker and is there no more")
+                elif current.facts == order.facts:
+                    await self._ledger.change(current, [fact])
+        gone = set(self._absent_since) - {order.order_id for order in absent}
+        for order_id in gone:
+            del self._absent_since[order_id]
+        return waiting
+
+    def _judgement(self, order: Tracked, next_id: int) -> Fact | None:
+        """The broker has been asked twice, some seconds apart, and does not show the order."""
+        if order.facts.acknowledged:
+            too_old = self._clock.now() - order.created_at > _A_DAY
+            if order.time_in_force is TimeInForce.DAY and too_old:
+                return Ended(OrderStatus.EXPIRED, 0, "a day order of an earlier day")
+            return None
+        if (order.broker_order_id or 0) >= next_id:
+            return NeverArrived(OrderStatus.EXPIRED, "it never reached the broker")
+        if (doubt := self._ledger.doubtful.get(order.order_id)) is not None:
+            return NeverArrived(OrderStatus.REJECTED, doubt[1], doubt[0])
+        return Lost(f"order id {order.broker_order_id} was used, but the broker does not show the order")
+
+    def _cancel_again(self, seen: _Snapshot) -> None:
+        """Cancels that were asked for while the gateway was away."""
+        refs = {each.order_ref for each in seen.open_orders}
+        for order in self._ledger.working:
+            if order.ours and order.facts.cancel_requested and order.order_id in refs:
+                self._sender.cancel(order)
+
+    # positions
+
+    async def _compare(self, orders: Orders, seen: _Snapshot) -> list[str]:
+        """What differs; looked at again a few times, since fills may come between two questions."""
+        for look in range(_LOOKS_MAX):
+            if look:
+                await asyncio.sleep(_RETRY_SECONDS * look)
+                seen = await self._look(orders)
+            troubles = self._order_troubles() + await self._position_troubles(seen.positions)
+            if not troubles:
+                break
+        return troubles
+
+    def _order_troubles(self) -> list[str]:
+        troubles = []
+        for order in self._ledger.all:
+            if order.facts.missing:
+                troubles.append(f"executions of {order.facts.missing:f} are missing for order {order.order_id}")
+            if order.facts.overfilled:
+                troubles.append(f"order {order.order_id} was filled beyond its quantity")
+            if order.facts.contradictory:
+                troubles.append(f"order {order.order_id} was both refused and filled")
+        return troubles
+
+    async def _position_troubles(self, theirs: dict[int, Decimal]) -> list[str]:
+        async with self._store.reading() as connection:
+            ours = await table.positions(connection, self._ledger.account_id)
+        return [
+            f"contract {contract_id}: we count {ours.get(contract_id, Decimal(0)):f}, "
+            f"the broker {theirs.get(contract_id, Decimal(0)):f}"
+            for contract_id in sorted(ours.keys() | theirs.keys())
+            if ours.get(contract_id, Decimal(0)) != theirs.get(contract_id, Decimal(0))
+        ]
+
+    # telling
+
+    async def tell_state(self) -> None:
+        """Say what was found, unless somebody else has stopped trading for a reason of theirs."""
+        if not self._ledger.account_id:
+            return
+        wanted = self._gate.wanted_state(self._ledger.account_id)
+        if wanted is not None:
+            self._gate.hear(wanted)
+            await self._service.publish(wanted)

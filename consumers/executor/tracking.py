@@ -1,0 +1,206 @@
+"""An order as the executor follows it: what it is, what is known of it, and the update that tells it."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from engine.orders import Fact, OrderFacts
+from infra.gateway import BrokerOpenOrder
+from infra.store.columns_of_tables import plain
+from schemas.orders import OrderIntent, OrderStatus, OrderType, OrderUpdate, Side, TimeInForce
+
+EXTERNAL = "external"
+"""Strategy of orders that SCIZOR did not place."""
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """One order, ours or not."""
+
+    order_id: str
+    decision_id: str | None
+    client_id: int
+    broker_order_id: int | None
+    account_id: str
+    strategy_id: str
+    contract_id: int
+    symbol: str
+    side: Side
+    quantity: Decimal
+    order_type: OrderType
+    limit_price: Decimal | None
+    time_in_force: TimeInForce
+    facts: OrderFacts
+    sequence: int
+    known_at: datetime
+    """Market time of the newest thing known of it."""
+    created_at: datetime
+    """Wall time."""
+
+    @property
+    def status(self) -> OrderStatus:
+        return self.facts.status
+
+    @property
+    def ours(self) -> bool:
+        return self.decision_id is not None
+
+    def with_(self, facts: Iterable[Fact], known_at: datetime | None = None) -> "Tracked":
+        """With more facts: the same order when they were known, one update further when it looks different."""
+        now_known = self.facts
+        for fact in facts:
+            now_known = now_known.with_(fact)
+        if now_known == self.facts:
+            return self
+        moment = max(self.known_at, known_at) if known_at else self.known_at
+        after = replace(self, facts=now_known, known_at=moment)
+        return replace(after, sequence=self.sequence + 1) if after.look != self.look else after
+
+    @property
+    def look(self) -> tuple[object, ...]:
+        """What an update shows of the facts."""
+        known = self.facts
+        return self.status, known.cumulative, known.average_price, known.permanent_id, known.explanation
+
+    def update(self, now: datetime) -> OrderUpdate:
+        """What is to be told of it."""
+        code, reason = self.facts.explanation
+        return OrderUpdate(
+            order_id=self.order_id,
+            broker_order_id=self.broker_order_id or 0,
+            permanent_id=self.facts.permanent_id,
+            account_id=self.account_id,
+            strategy_id=self.strategy_id,
+            contract_id=self.contract_id,
+            symbol=self.symbol,
+            side=self.side,
+            quantity=self.quantity,
+            order_type=self.order_type,
+            limit_price=self.limit_price,
+            status=self.status,
+            cumulative_quantity=self.facts.cumulative,
+            average_price=self.facts.average_price,
+            sequence=self.sequence,
+            reason=reason[:500],
+            code=code,
+            event_time=self.known_at,
+            ingest_time=now,
+        )
+
+    def changes(self, now: datetime) -> dict[str, Any]:
+        """The columns that move with its facts."""
+        code, reason = self.facts.explanation
+        return {
+            "permanent_id": self.facts.permanent_id,
+            "status": self.status.value,
+            "cumulative_quantity": self.facts.cumulative,
+            "average_price": self.facts.average_price,
+            "sequence": self.sequence,
+            "reason": reason[:500],
+            "code": code,
+            "facts": self.stored_facts(),
+            "updated_at": now,
+        }
+
+    def stored_facts(self) -> dict[str, Any]:
+        return {**self.facts.to_json(), "known_at": self.known_at.isoformat()}
+
+    def values(self, now: datetime, lease_epoch: int, intent: OrderIntent | None = None) -> dict[str, Any]:
+        """All columns, for an order that was not written when its approval was spent."""
+        return {
+            "order_id": self.order_id,
+            "decision_id": self.decision_id,
+            "client_id": self.client_id,
+            "broker_order_id": self.broker_order_id,
+            "account_id": self.account_id,
+            "strategy_id": self.strategy_id,
+            "contract_id": self.contract_id,
+            "symbol": self.symbol,
+            "side": self.side.value,
+            "quantity": self.quantity,
+            "order_type": self.order_type.value,
+            "limit_price": self.limit_price,
+            "time_in_force": self.time_in_force.value,
+            "lease_epoch": lease_epoch,
+            "intent": intent.model_dump(mode="json") if intent else None,
+            "created_at": self.created_at,
+            **self.changes(now),
+        }
+
+
+def of_intent(intent: OrderIntent, decision_id: str, client_id: int, now: datetime) -> Tracked:
+    """The order that an intent becomes, before it has an id at the broker."""
+    return Tracked(
+        order_id=intent.intent_id,
+        decision_id=decision_id,
+        client_id=client_id,
+        broker_order_id=None,
+        account_id=intent.account_id,
+        strategy_id=intent.strategy_id,
+        contract_id=intent.contract_id,
+        symbol=intent.symbol,
+        side=intent.side,
+        quantity=intent.quantity,
+        order_type=intent.order_type,
+        limit_price=intent.limit_price,
+        time_in_force=intent.time_in_force,
+        facts=OrderFacts(intent.quantity),
+        sequence=1,
+        known_at=intent.event_time,
+        created_at=now,
+    )
+
+
+def external_id(permanent_id: int) -> str:
+    """Our id of an order that SCIZOR did not place."""
+    return f"{EXTERNAL}-{permanent_id}"
+
+
+def of_stranger(told: BrokerOpenOrder, now: datetime) -> Tracked:
+    """An order in the broker's book that SCIZOR did not place: it counts in limits, and is left alone."""
+    return Tracked(
+        order_id=external_id(told.permanent_id),
+        decision_id=None,
+        client_id=told.client_id,
+        broker_order_id=told.order_id if told.order_id > 0 else None,
+        account_id=told.account_id,
+        strategy_id=EXTERNAL,
+        contract_id=told.contract_id,
+        symbol=told.symbol,
+        side=told.side,
+        quantity=told.quantity,
+        order_type=OrderType.LIMIT if told.limit_price else OrderType.MARKET,
+        limit_price=told.limit_price or None,
+        time_in_force=TimeInForce.GTC if told.time_in_force == "GTC" else TimeInForce.DAY,
+        facts=OrderFacts(told.quantity),
+        sequence=0,
+        known_at=now,
+        created_at=now,
+    )
+
+
+def of_row(row: Any) -> Tracked:
+    """The order of a row of the orders table."""
+    stored = row.facts if isinstance(row.facts, dict) else json.loads(row.facts)
+    return Tracked(
+        order_id=row.order_id,
+        decision_id=row.decision_id,
+        client_id=row.client_id,
+        broker_order_id=row.broker_order_id,
+        account_id=row.account_id,
+        strategy_id=row.strategy_id,
+        contract_id=row.contract_id,
+        symbol=row.symbol,
+        side=Side(row.side),
+        quantity=plain(row.quantity),
+        order_type=OrderType(row.order_type),
+        limit_price=None if row.limit_price is None else plain(row.limit_price),
+        time_in_force=TimeInForce(row.time_in_force),
+        facts=OrderFacts.from_json(stored),
+        sequence=row.sequence,
+        known_at=datetime.fromisoformat(stored["known_at"]),
+        created_at=row.created_at,
+    )

@@ -1,0 +1,88 @@
+"""Who leads: one process at a time holds a lease, and its epoch tells a former holder that it is one no more.
+
+The lease is a lock of a database session: it falls free the moment its holder dies, and a holder that is only
+frozen keeps it. Every change of holder raises the epoch, which whoever acts for the lease checks in its transaction.
+"""
+
+import asyncio
+
+from sqlalchemy import text as sql
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from infra.clock import Clock
+from infra.errors import EnvironmentUnhealthyError
+from infra.settings import Settings
+from infra.store import connection
+
+_TRY_SECONDS = 0.25
+_BEAT_SECONDS = 1.0
+_BEAT_PATIENCE_SECONDS = 5.0
+
+_LOCK = sql("SELECT pg_try_advisory_lock(hashtext('scizor lease'), hashtext(:name))")
+_LEAD = sql(
+    "INSERT INTO leases (name, holder, epoch, expires_at, acquired_at)"
+    " VALUES (:name, :holder, 1, now() + interval '10 s', now())"
+    " ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, epoch = leases.epoch + 1,"
+    " expires_at = excluded.expires_at, acquired_at = excluded.acquired_at RETURNING epoch"
+)
+_BEAT = sql(
+    "UPDATE leases SET expires_at = now() + interval '10 s' WHERE name = :name AND epoch = :epoch RETURNING epoch"
+)
+
+
+class LeaseLostError(EnvironmentUnhealthyError):
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"the lease {name!r} is lost ({why}): another process may lead now, this one stops")
+
+
+class Lease:
+    """Acquire it before leading, keep it with a background task, and check `epoch` in every transaction."""
+
+    def __init__(self, settings: Settings, name: str, clock: Clock) -> None:
+        self.name = name
+        self.epoch = 0
+        self._holder = settings.instance
+        self._clock = clock
+        self._engine: AsyncEngine = connection.engine(
+            settings.database_url.get_secret_value(), name=f"lease {name}", pool_size=1
+        )
+        self._session: AsyncConnection | None = None
+        self._beaten_at = 0.0
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the database confirmed the lease within the last seconds."""
+        return self.epoch > 0 and self._clock.monotonic() - self._beaten_at < _BEAT_PATIENCE_SECONDS
+
+    async def acquire(self) -> None:
+        """Wait until no other process leads, then lead."""
+        session = await self._engine.connect()
+        self._session = session = await session.execution_options(isolation_level="AUTOCOMMIT")
+        while not await session.scalar(_LOCK, {"name": self.name}):  # noqa: ASYNC110 # the holder is another process
+            await asyncio.sleep(_TRY_SECONDS)
+        epoch = await session.scalar(_LEAD, {"name": self.name, "holder": self._holder})
+        assert epoch is not None, "the statement returns the epoch"
+        self.epoch = epoch
+        self._beaten_at = self._clock.monotonic()
+
+    async def keep(self) -> None:
+        """Until it is lost: then LeaseLostError. For `Service.task`."""
+        assert self._session is not None, "acquire the lease first"
+        while True:
+            await asyncio.sleep(_BEAT_SECONDS)
+            begun = self._clock.monotonic()
+            try:
+                async with asyncio.timeout(_BEAT_PATIENCE_SECONDS):
+                    epoch = await self._session.scalar(_BEAT, {"name": self.name, "epoch": self.epoch})
+            except connection.WORLD as error:
+                raise LeaseLostError(self.name, str(error) or type(error).__name__) from error
+            if epoch is None:
+                raise LeaseLostError(self.name, "its epoch has changed")
+            self._beaten_at = begun
+
+    async def release(self) -> None:
+        """Let another process lead at once."""
+        self.epoch = 0
+        if self._session is not None:
+            await self._session.close()
+        await self._engine.dispose()

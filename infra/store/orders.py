@@ -1,0 +1,221 @@
+"""Orders as the executor keeps them: spent approvals, what became of each order, executions, broker events."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import insert, or_, select
+from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from infra.store.columns_of_tables import plain
+from infra.store.tables import account_states, broker_events, commissions, decisions, fills, order_events, orders
+from schemas.account import AccountState
+from schemas.orders import Commission, Fill, FillBusted, FillCorrected, OrderIntent, OrderUpdate
+
+_FINAL = ("FILLED", "CANCELED", "REJECTED", "EXPIRED")
+
+# one statement, one winner: the approval has to be there, unspent, alive and for these fields, and the lease ours
+_SPEND = sql("""
+WITH taken AS (
+    INSERT INTO order_ids (client_id, next_id) VALUES (:client_id, greatest(:known_id, 1) + 1)
+    ON CONFLICT (client_id) DO UPDATE SET next_id = greatest(order_ids.next_id, :known_id) + 1
+    RETURNING next_id - 1 AS id
+)
+INSERT INTO orders (order_id, decision_id, client_id, broker_order_id, permanent_id, account_id, strategy_id,
+                    contract_id, symbol, side, quantity, order_type, limit_price, time_in_force, status,
+                    cumulative_quantity, average_price, sequence, reason, code, lease_epoch, intent, facts,
+                    created_at, updated_at)
+SELECT d.intent_id, d.decision_id, :client_id, taken.id, 0, :account_id, :strategy_id,
+       :contract_id, :symbol, :side, :quantity, :order_type, :limit_price, :time_in_force, 'SENDING',
+       0, 0, 1, '', 0, l.epoch, CAST(:intent AS jsonb), CAST(:facts AS jsonb), :now, :now
+FROM taken, decisions d, leases l
+WHERE d.decision_id = :decision_id AND d.approved AND d.approved_fields = :approved_fields AND d.expires_at > :now
+  AND l.name = :lease AND l.epoch = :epoch
+ON CONFLICT DO NOTHING
+RETURNING broker_order_id
+""")
+_POSITIONS = sql("""
+SELECT contract_id, sum(CASE WHEN side = 'SELL' THEN -last_quantity ELSE coalesce(last_quantity, 0) END) AS quantity
+FROM (SELECT DISTINCT ON (execution_id) * FROM fills WHERE account_id = :account
+      ORDER BY execution_id, revision DESC) newest
+GROUP BY contract_id
+""")
+_SENT_LATELY = sql(
+    "SELECT created_at, quantity, intent ->> 'reference_price' AS price FROM orders"
+    " WHERE account_id = :account AND broker_order_id IS NOT NULL AND decision_id IS NOT NULL AND created_at > :since"
+)
+
+
+@dataclass(frozen=True)
+class Approval:
+    """What risk wrote about an intent."""
+
+    intent_id: str
+    approved: bool
+    approved_fields: str | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Spending:
+    """An approval about to be spent by an order."""
+
+    decision_id: str
+    approved_fields: str
+    client_id: int
+    known_id: int
+    """The lowest order id that the gateway accepts, as far as we know."""
+    lease: str
+    epoch: int
+    facts: str
+
+
+async def approval(connection: AsyncConnection, decision_id: str) -> Approval | None:
+    table = decisions.c
+    query = select(table.intent_id, table.approved, table.approved_fields, table.expires_at)
+    row = (await connection.execute(query.where(table.decision_id == decision_id))).first()
+    return Approval(*row) if row is not None else None
+
+
+async def spend(connection: AsyncConnection, intent: OrderIntent, spending: Spending, now: datetime) -> int | None:
+    """Write the order in SENDING with an order id of its own; None when the approval does not let us.
+
+    The id is never used again, whether or not the order is sent.
+    """
+    found = await connection.scalar(
+        _SPEND,
+        {
+            "client_id": spending.client_id,
+            "known_id": spending.known_id,
+            "account_id": intent.account_id,
+            "strategy_id": intent.strategy_id,
+            "contract_id": intent.contract_id,
+            "symbol": intent.symbol,
+            "side": intent.side.value,
+            "quantity": intent.quantity,
+            "order_type": intent.order_type.value,
+            "limit_price": intent.limit_price,
+            "time_in_force": intent.time_in_force.value,
+            "intent": intent.to_json().decode(),
+            "facts": spending.facts,
+            "now": now,
+            "decision_id": spending.decision_id,
+            "approved_fields": spending.approved_fields,
+            "lease": spending.lease,
+            "epoch": spending.epoch,
+        },
+    )
+    return int(found) if found is not None else None
+
+
+async def add(connection: AsyncConnection, values: Mapping[str, Any]) -> bool:
+    """Write an order that is not sent by us, or not sent at all; False when it is known."""
+    result = await connection.execute(
+        upsert(orders).values(**values).on_conflict_do_nothing().returning(orders.c.order_id)
+    )
+    return result.first() is not None
+
+
+async def save(connection: AsyncConnection, order_id: str, changes: Mapping[str, Any]) -> None:
+    await connection.execute(orders.update().where(orders.c.order_id == order_id).values(**changes))
+
+
+async def save_update(connection: AsyncConnection, told: OrderUpdate, decision_id: str | None = None) -> bool:
+    """Append an update; False when `decision_id` was spent before."""
+    values = {
+        "order_id": told.order_id,
+        "sequence": told.sequence,
+        "status": told.status.value,
+        "decision_id": decision_id,
+        "body": told.model_dump(mode="json"),
+        "event_time": told.event_time,
+        "ingest_time": told.ingest_time,
+    }
+    statement = upsert(order_events).values(values).on_conflict_do_nothing().returning(order_events.c.sequence)
+    return (await connection.execute(statement)).first() is not None
+
+
+async def working(connection: AsyncConnection, account_id: str) -> Sequence[Any]:
+    """Rows of all orders that are not done."""
+    query = select(orders).where(orders.c.account_id == account_id, orders.c.status.not_in(_FINAL))
+    return (await connection.execute(query)).all()
+
+
+async def find(
+    connection: AsyncConnection, *, order_id: str = "", broker: tuple[int, int] | None = None, permanent_id: int = 0
+) -> Any | None:
+    """The row of an order by our id, by (client id, broker's order id), or by the broker's permanent id."""
+    conditions = [orders.c.order_id == order_id] if order_id else []
+    if broker is not None:
+        conditions.append((orders.c.client_id == broker[0]) & (orders.c.broker_order_id == broker[1]))
+    if permanent_id:
+        conditions.append(orders.c.permanent_id == permanent_id)
+    if not conditions:
+        return None
+    query = select(orders).where(or_(*conditions)).order_by((orders.c.order_id == order_id).desc(), orders.c.created_at.desc())
+    return (await connection.execute(query.limit(1))).first()
+
+
+async def save_fill(connection: AsyncConnection, told: Fill | FillCorrected | FillBusted) -> bool:
+    """Write one revision of an execution; False when it is known."""
+    values = {**told.model_dump(exclude={"type"}), "type": told.type}
+    values.setdefault("order_id", "")
+    values.setdefault("strategy_id", "")
+    statement = upsert(fills).values(values).on_conflict_do_nothing().returning(fills.c.revision)
+    return (await connection.execute(statement)).first() is not None
+
+
+async def save_commission(connection: AsyncConnection, told: Commission) -> bool:
+    values = told.model_dump(exclude={"type"})
+    statement = upsert(commissions).values(values).on_conflict_do_nothing().returning(commissions.c.revision)
+    return (await connection.execute(statement)).first() is not None
+
+
+async def executed_at(connection: AsyncConnection, execution_id: str) -> datetime | None:
+    query = select(fills.c.event_time).where(fills.c.execution_id == execution_id).order_by(fills.c.revision.desc())
+    found: datetime | None = await connection.scalar(query.limit(1))
+    return found
+
+
+async def positions(connection: AsyncConnection, account_id: str) -> dict[int, Decimal]:
+    """Signed quantity by contract id, from the newest revisions of all executions; flat ones are left out."""
+    rows = await connection.execute(_POSITIONS, {"account": account_id})
+    return {row.contract_id: plain(row.quantity) for row in rows if row.quantity}
+
+
+async def symbol_of(connection: AsyncConnection, contract_id: int) -> str | None:
+    query = select(orders.c.symbol).where(orders.c.contract_id == contract_id).order_by(orders.c.created_at.desc())
+    found: str | None = await connection.scalar(query.limit(1))
+    return found
+
+
+async def sent_since(connection: AsyncConnection, account_id: str, since: datetime) -> list[tuple[datetime, Decimal]]:
+    """When orders were sent since then, and what each was worth."""
+    rows = await connection.execute(_SENT_LATELY, {"account": account_id, "since": since})
+    return [(row.created_at, Decimal(row.quantity) * Decimal(row.price)) for row in rows]
+
+
+async def save_broker_events(
+    connection: AsyncConnection,
+    account_id: str,
+    events: Sequence[tuple[str, int | None, dict[str, Any]]],
+    now: datetime,
+) -> None:
+    """Append what the gateway said: kind, its order id, all of it."""
+    rows = [
+        {"account_id": account_id, "kind": kind, "broker_order_id": number, "body": body, "received_at": now}
+        for kind, number, body in events
+    ]
+    if rows:
+        await connection.execute(insert(broker_events).values(rows))
+
+
+async def save_account(connection: AsyncConnection, told: AccountState) -> None:
+    values = told.model_dump(mode="python", exclude={"type", "account_id", "positions"})
+    values["positions"] = {contract: str(quantity) for contract, quantity in told.positions.items()}
+    statement = upsert(account_states).values(account_id=told.account_id, **values)
+    await connection.execute(statement.on_conflict_do_update(index_elements=[account_states.c.account_id], set_=values))
