@@ -137,34 +137,96 @@ def _cut(text: bytes, event_type: str) -> tuple[pl.DataFrame, list[int]]:
         truncate_ragged_lines=True,
         missing_columns="insert",
     )
+    found = cut.select(_SURVEY).row(0, named=True)
     frame = cut.select(
-        contract_id=_number("contract_id", pl.Int64),
-        bar_size_seconds=_meanings(cut["bar_size"], _seconds_of, pl.Int64),
-        start_us=_time(cut["start"]),
-        end_us=_time(cut["event_time"]),
-        ingest_us=_time(cut["ingest_time"]),
-        **{name: _number(name, pl.Float64) for name in (*_PRICES, "volume")},
-        source=_meanings(cut["source"], {f'"source":"{each}"': each.value for each in Source}.get, pl.String),
-        basis=_meanings(cut["basis"], {f'"basis":"{each}"': each.value for each in Basis}.get, pl.String),
-        revision=_number("revision", pl.Int64),
-        late=_meanings(cut["late"], {'"late":false': False, '"late":true': True}.get, pl.Boolean),
+        **_NUMBERS,
+        **{name: _TIMES[name].reading(found[f"{name} min"], found[f"{name} max"]) for name in _TIMES},
+        **{name: _meanings(name, found[name], meaning, BAR_SCHEMA[column]) for name, column, meaning in _FEW},
+        right=pl.all_horizontal(
+            _SHAPE,
+            _meanings("symbol", found["symbol"], _is_name, pl.Boolean()),
+            pl.col("type") == f'"type":"{event_type}"}}',
+        ),
     )
-    shape = [
-        *(pl.col(name).str.starts_with(_PREFIXES[name]) for name in _NUMBERS),
-        _meanings(cut["symbol"], lambda text: _NAME.fullmatch(text) is not None, pl.Boolean),
-        pl.col("type") == f'"type":"{event_type}"}}',
-        pl.col("beyond").is_null(),
-    ]
-    # asking each column as a whole is cheap; only when one of them says no each row is asked
-    if all(column.null_count() == 0 for column in frame) and _all(frame, _RULES) and _all(cut, shape):
-        return frame, []
-    right = pl.all_horizontal(cut.select(pl.all_horizontal(*shape)).to_series(), *_RULES)
-    return frame, frame.select(right.fill_null(value=False)).to_series().not_().arg_true().to_list()
+    frame = frame.select(_NAMED)
+    # asking each column as a whole is cheap; only when one of them says no, each row is asked
+    if not any(column.null_count() for column in frame) and frame.select(_ALL_RULES).item():
+        return frame.drop("right"), []
+    odd = frame.select(pl.all_horizontal(*_RULES).fill_null(value=False)).to_series().not_()
+    return frame.drop("right"), odd.arg_true().to_list()
 
 
-_PREFIXES = {name: f'"{name}":' for name in _FIELDS}
-_NUMBERS = ("contract_id", *_PRICES, "volume", "revision")
-_RULES = [
+def _prefix(name: str) -> str:
+    return ("{" if name == _FIELDS[0] else "") + f'"{name}":'
+
+
+def _number(name: str) -> pl.Expr:
+    return pl.col(name).str.slice(len(_prefix(name))).cast(BAR_SCHEMA[name], strict=False)
+
+
+class _Time:
+    """Microseconds of `"start":"2013-02-28T17:00:05Z"`, also with six digits of a fraction before the Z."""
+
+    def __init__(self, name: str) -> None:
+        begin = len(_prefix(name)) + 1
+        self._short, self._long = begin + 21, begin + 28
+        text = pl.col(name)
+        whole = text.str.slice(begin, 19).str.to_datetime(_SECONDS, time_unit="us", strict=False).cast(pl.Int64)
+        fraction = pl.when(text.str.slice(begin + 19, 1) == ".").then(
+            text.str.slice(begin + 20, 6).cast(pl.Int64, strict=False)
+        )
+        size = text.str.len_bytes()
+        self._whole = whole
+        self._fractional = whole + fraction
+        self._either = pl.when(size == self._short).then(whole).when(size == self._long).then(whole + fraction)
+
+    def reading(self, size_min: int | None, size_max: int | None) -> pl.Expr:
+        """The quickest expression for texts of these sizes."""
+        if size_min != size_max:
+            return self._either
+        return {self._short: self._whole, self._long: self._fractional}.get(size_min or 0, pl.lit(None, pl.Int64))
+
+
+def _seconds_of(text: str) -> int | None:
+    try:
+        return _whole_seconds(_BAR_SIZE.validate_json(text.removeprefix(_prefix("bar_size"))))
+    except (ValidationError, MalformedRecordError):
+        return None
+
+
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
+
+
+def _meanings(name: str, texts: Sequence[str | None], meaning: Callable[[str], Any], dtype: pl.DataType) -> pl.Expr:
+    """What each of a column's few different texts means; null where it means nothing."""
+    known = {text: meaning(text) for text in texts if text is not None}
+    if len(texts) == 1:
+        return pl.lit(known.get(texts[0] or ""), dtype=dtype)
+    return pl.col(name).replace_strict(known, default=None, return_dtype=dtype)
+
+
+_NUMBERS = {name: _number(name) for name in ("contract_id", *_PRICES, "volume", "revision")}
+_TIMES = {name: _Time(name) for name in ("start", "event_time", "ingest_time")}
+_FEW: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
+    ("bar_size", "bar_size_seconds", _seconds_of),
+    ("source", "source", {f'"source":"{each}"': each.value for each in Source}.get),
+    ("basis", "basis", {f'"basis":"{each}"': each.value for each in Basis}.get),
+    ("late", "late", {'"late":false': False, '"late":true': True}.get),
+)
+_SURVEY = [
+    *(pl.col(name).unique().implode() for name in ("symbol", *(name for name, _, _ in _FEW))),
+    *(pl.col(name).str.len_bytes().min().alias(f"{name} min") for name in _TIMES),
+    *(pl.col(name).str.len_bytes().max().alias(f"{name} max") for name in _TIMES),
+]
+_RENAMED = {"bar_size_seconds": "bar_size", "start_us": "start", "end_us": "event_time", "ingest_us": "ingest_time"}
+_NAMED = [*(pl.col(_RENAMED.get(name, name)).alias(name) for name in BAR_SCHEMA), pl.col("right")]
+_SHAPE = pl.all_horizontal(
+    *(pl.col(name).str.starts_with(_prefix(name)) for name in _NUMBERS),
+    *(pl.col(name).str.starts_with(_prefix(name) + '"') & pl.col(name).str.ends_with('Z"') for name in _TIMES),
+    pl.col("beyond").is_null(),
+)
+_RULES = (
     *(pl.col(name).is_finite() for name in (*_PRICES, "volume")),
     *(pl.col(name).is_not_null() for name in BAR_SCHEMA),
     pl.col("contract_id").is_between(1, 2**53 - 1),
@@ -173,54 +235,10 @@ _RULES = [
     pl.col("volume") >= 0,
     pl.col("end_us") > pl.col("start_us"),
     pl.col("revision").is_between(0, 2**31 - 1),
-]
+    pl.col("right"),
+)
 """The schema's rules, by column; null where a field is missing or is not what it has to be."""
-
-
-def _all(frame: pl.DataFrame, conditions: Sequence[pl.Expr]) -> bool:
-    verdicts = frame.select(condition.all(ignore_nulls=False).alias(str(n)) for n, condition in enumerate(conditions))
-    return all(verdict is True for verdict in verdicts.row(0))
-
-
-def _meanings(column: pl.Series, meaning: Callable[[str], Any], dtype: type[pl.DataType]) -> pl.Expr:
-    """What each of a column's few different texts means; null where it means nothing."""
-    texts = column.unique().to_list()
-    known = {text: meaning(text) for text in texts if text is not None}
-    if len(texts) == 1:
-        return pl.repeat(known.get(texts[0]), pl.len(), dtype=dtype)
-    return pl.col(column.name).replace_strict(known, default=None, return_dtype=dtype)
-
-
-def _seconds_of(text: str) -> int | None:
-    try:
-        return _whole_seconds(_BAR_SIZE.validate_json(text.removeprefix('"bar_size":')))
-    except (ValidationError, MalformedRecordError):
-        return None
-
-
-def _number(name: str, dtype: type[pl.DataType]) -> pl.Expr:
-    return pl.col(name).str.slice(len(_PREFIXES[name])).cast(dtype, strict=False)
-
-
-def _time(column: pl.Series) -> pl.Expr:
-    """Microseconds of `"start":"2013-02-28T17:00:05Z"`, also with six digits of a fraction before the Z."""
-    opening = _PREFIXES[column.name] + '"'
-    if column.name == _FIELDS[0]:
-        opening = "{" + opening
-    begin = len(opening)
-    text = pl.col(column.name)
-    whole = text.str.slice(begin, 19).str.to_datetime(_SECONDS, time_unit="us", strict=False).cast(pl.Int64)
-    right = text.str.starts_with(opening) & text.str.ends_with('Z"')
-    size = column.str.len_bytes()
-    if (size == begin + 21).all():
-        return pl.when(right).then(whole)
-    fraction = text.str.slice(begin + 20, 6).cast(pl.Int64, strict=False)
-    if (size == begin + 28).all():
-        return pl.when(right & (text.str.slice(begin + 19, 1) == ".")).then(whole + fraction)
-    # both kinds: the digits are there when the text is long enough
-    long = (text.str.len_bytes() == begin + 28) & (text.str.slice(begin + 19, 1) == ".")
-    short = text.str.len_bytes() == begin + 21
-    return pl.when(right & short).then(whole).when(right & long).then(whole + fraction)
+_ALL_RULES = pl.all_horizontal(*(rule.all(ignore_nulls=False) for rule in _RULES))
 
 
 # one set of bars, one digest
@@ -230,9 +248,9 @@ _PACKED = np.dtype([(name, ">i8" if name in NATURAL_KEY else ">f8") for name in 
 
 
 def newest(frame: pl.DataFrame) -> pl.DataFrame:
-    """One row per natural key (contract, bar size, start), sorted by it: the one with the highest revision."""
-    order = [*NATURAL_KEY, "revision"] if "revision" in frame.columns else [*NATURAL_KEY]
-    return frame.sort(order, maintain_order=True).unique(NATURAL_KEY, keep="last", maintain_order=True)
+    """One row per natural key (contract, bar size, start), sorted by it: the highest revision, then the latest seen."""
+    ranking = [name for name in ("revision", "ingest_us") if name in frame.columns]
+    return frame.sort(*NATURAL_KEY, *ranking, maintain_order=True).unique(NATURAL_KEY, keep="last", maintain_order=True)
 
 
 def bar_digest(frame: pl.DataFrame) -> str:

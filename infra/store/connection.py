@@ -1,8 +1,9 @@
 """How PostgreSQL is reached, and what its failures mean to us."""
 
+from asyncpg import InterfaceError as DriverError
 from asyncpg import PostgresError
 from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -22,6 +23,7 @@ _POOL_WAIT_SECONDS = 10
 _STATEMENT_CACHE = 400
 _GOES_AWAY = ("08", "40", "53", "57P")
 """SQLSTATE classes: connection, transaction rollback, resources, operator intervention."""
+_ABOUT_DATA = ("22", "23")
 _LOCK_TIMEOUT = "55P03"
 _SCHEMA_MISSING = ("42P01", "42703", "3F000")
 _NOT_LET_IN = ("28000", "28P01", "3D000", "42501")
@@ -81,14 +83,27 @@ def understood(error: BaseException, url: URL) -> Exception | None:
     if isinstance(error, OSError | TimeoutError):
         why = str(error) or type(error).__name__
         return StoreUnavailableError(f"PostgreSQL at {place} does not answer ({why}): try `scizor doctor`")
-    if isinstance(error, PostgresError):
-        return _by_state(error.sqlstate, error, place)
-    if isinstance(error, DBAPIError):
-        state: str = getattr(error.orig, "sqlstate", None) or ""
-        if error.connection_invalidated or (isinstance(error, InterfaceError) and not state):
-            return StoreUnavailableError(f"the connection to PostgreSQL at {place} was lost")
-        return _by_state(state, error.orig, place)
+    cause = _driver_error(error)
+    if isinstance(cause, PostgresError):
+        return _by_state(cause.sqlstate or "", cause, place)
+    if isinstance(cause, DriverError) and not isinstance(cause, ValueError):
+        return StoreUnavailableError(f"the connection to PostgreSQL at {place} was lost: {cause}")
     return None
+
+
+def is_about_data(error: BaseException) -> bool:
+    """Whether PostgreSQL refused a value, not the statement: no retry helps, other rows are fine."""
+    cause = _driver_error(error)
+    if isinstance(cause, PostgresError):
+        return (cause.sqlstate or "").startswith(_ABOUT_DATA)
+    return isinstance(cause, DriverError) and isinstance(cause, ValueError)
+
+
+def _driver_error(error: BaseException) -> BaseException | None:
+    """asyncpg's own error, which SQLAlchemy wraps twice."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return error.orig.__cause__ or error.orig
+    return error
 
 
 def _by_state(state: str, error: BaseException | None, place: str) -> Exception | None:
@@ -101,5 +116,7 @@ def _by_state(state: str, error: BaseException | None, place: str) -> Exception 
     return None
 
 
-WORLD = (SQLAlchemyError, PostgresError, OSError, TimeoutError)
-"""What a statement may raise when the world fails; ask `understood`."""
+WORLD = (SQLAlchemyError, PostgresError, DriverError, OSError, TimeoutError)
+"""What connecting may raise when the world fails; ask `understood`."""
+STATEMENT_FAILURES = (SQLAlchemyError, PostgresError, DriverError)
+"""What a statement may raise."""

@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import ARRAY, BigInteger, LargeBinary, Text, Uuid, bindparam
 from sqlalchemy import text as sql
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.errors import EnvironmentUnhealthyError, ScizorError
@@ -150,7 +149,7 @@ class Store:
                 self.outbox.look_again()  # it may have been committed: the relay finds out from the table
                 raise
             self.outbox.hand_over(numbers, transaction.to_publish)
-        except SQLAlchemyError as error:
+        except connection.STATEMENT_FAILURES as error:
             if (meaning := connection.understood(error, self.engine.url)) is not None:
                 raise meaning from error
             raise

@@ -1,0 +1,60 @@
+"""Backtests from request to result, and every trial."""
+
+from collections.abc import Sequence
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from infra.store.newest import Row, put_once
+from infra.store.strategies import put_code
+from infra.store.tables import backtest_jobs, trials
+from schemas.backtest import BacktestCanceled, BacktestFinished, BacktestRequested, Trial
+
+_RESULT = {"error", "code_hash", "bars", "data_digest", "result_hash", "metrics", "fills", "round_trips", "equity"}
+JobEvent = BacktestRequested | BacktestCanceled | BacktestFinished
+
+
+async def put_jobs(connection: AsyncConnection, events: Sequence[JobEvent]) -> None:
+    """Each event fills the fields it knows: requests and results come in any order, and each as often as it likes."""
+    for event in events:
+        row = _known(event)
+        statement = insert(backtest_jobs).values(**row)
+        changed = {name: statement.excluded[name] for name in row if name != "backtest_id"}
+        await connection.execute(statement.on_conflict_do_update(index_elements=["backtest_id"], set_=changed))
+        if isinstance(event, BacktestFinished) and event.code_hash:
+            await put_code(connection, event.code_hash, event.request.strategy, event.event_time)
+
+
+def _known(event: JobEvent) -> Row:
+    if isinstance(event, BacktestCanceled):
+        return {"backtest_id": event.backtest_id, "canceled_by": event.by, "canceled_at": event.event_time}
+    if isinstance(event, BacktestFinished):
+        parts = (
+            "error",
+            "code_hash",
+            "bars",
+            "data_digest",
+            "result_hash",
+            "metrics",
+            "fills",
+            "round_trips",
+            "equity",
+        )
+        result = {name: value for name, value in event.model_dump(mode="json").items() if name in parts}
+        return _known(event.request) | result | {"succeeded": event.succeeded, "finished_at": event.event_time}
+    return {
+        "backtest_id": event.backtest_id,
+        "strategy": event.strategy,
+        "parameters": event.parameters,
+        "symbols": list(event.symbols),
+        "request": event.model_dump(mode="json"),
+        "requested_by": event.requested_by,
+        "requested_at": event.event_time,
+    }
+
+
+async def put_trials(connection: AsyncConnection, events: Sequence[Trial]) -> None:
+    rows = [event.model_dump(exclude={"type"}) | {"symbols": list(event.symbols)} for event in events]
+    await put_once(connection, trials, rows)
+    for event in events:
+        await put_code(connection, event.code_hash, event.strategy, event.event_time)
