@@ -1,7 +1,7 @@
 """The frame of the three HTTP services: health and docs for everybody, every other route behind its role."""
 
 import gzip
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -55,7 +55,7 @@ def create_app(
     about: About,
     service: Service,
     keyring: Keyring,
-    routers: Iterable[APIRouter],
+    routers: Sequence[APIRouter],
     *,
     on_refused: access.OnRefused | None = None,
     why_not_ready: Why | None = None,
@@ -74,10 +74,10 @@ def create_app(
     app.state.guard = access.Guard(keyring, service.clock, why, on_refused)
     for router in routers:
         app.include_router(router)
+    access.assert_every_route_has_a_role(app, routers)
     app.router.routes += [*health_routes(service.metrics, why), _health_route(service, why), *_docs_routes()]
     problems.install(app)
     _add_middleware(app, service)
-    access.assert_every_route_has_a_role(app)
     return app
 
 

@@ -16,7 +16,7 @@ from consumers.api.access import Viewer
 from consumers.api.front import Front
 from consumers.api.models import Answer, BarSize, Limit, Moment, bar_size_text, order_of_times
 from consumers.api.problems import NotFoundError
-from consumers.api.symbols import SymbolPath, tradable
+from consumers.api.symbols import SymbolPath, known_contract
 from infra.store import queries
 from infra.store.queries import BarRange
 from schemas.event import UtcTime
@@ -78,19 +78,18 @@ class Bars:
     ) -> Any:
         """From `start` on, `start` included and `end` not; without `start` the newest bars before `end`."""
         order_of_times(start, end)
-        entry = await tradable(self._front, symbol)
-        assert entry.contract_id is not None, "a tradable symbol has a contract"
-        wanted = BarRange(entry.contract_id, int(bar_size.total_seconds()), start, end, source, as_of)
+        contract = await known_contract(self._front, symbol)
+        wanted = BarRange(contract.contract_id, int(bar_size.total_seconds()), start, end, source, as_of)
         async with self._front.reading() as connection:
             rows = await queries.bar_page(connection, wanted, limit)
-            sizes = [] if rows else await queries.bar_sizes(connection, entry.contract_id)
+            sizes = [] if rows else await queries.bar_sizes(connection, contract.contract_id)
         if not rows and wanted.bar_size_seconds not in sizes:
             stored = ", ".join(bar_size_text(timedelta(seconds=each)) for each in sizes) or "none at all"
             raise NotFoundError(
                 f"no bars of {bar_size_text(bar_size)} for {symbol}; stored sizes: {stored}; "
                 "POST /collections brings more"
             )
-        answer = _page(entry.symbol, wanted, rows, limit)
+        answer = _page(contract.symbol, wanted, rows, limit)
         return _as_csv(answer) if format == "csv" else answer
 
 

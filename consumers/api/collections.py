@@ -10,13 +10,24 @@ from pydantic import Field
 from consumers.api.access import Trader, Viewer
 from consumers.api.changes import Change
 from consumers.api.front import Front
-from consumers.api.models import Accepted, Answer, BarSize, Body, Limit, Offset, Page, order_of_times, page_of
+from consumers.api.models import (
+    Accepted,
+    Answer,
+    BarSize,
+    Body,
+    Limit,
+    Offset,
+    Page,
+    SymbolNames,
+    order_of_times,
+    page_of,
+)
 from consumers.api.problems import NotFoundError
 from consumers.api.views import Latest
 from infra.store import queries
 from infra.store.queries import Slice
 from schemas.collection import CollectHistory, CollectionRun, ValidateSymbols
-from schemas.event import Name, UtcTime
+from schemas.event import UtcTime
 
 _REMEMBERED_MAX = 1000
 
@@ -43,7 +54,7 @@ class RunOut(Answer):
 class CollectIn(Body):
     """History to be collected, in market time. Without `start` all there is, without `end` until now."""
 
-    symbols: Annotated[tuple[Name, ...], Field(min_length=1, max_length=1000, examples=[["AAPL", "MSFT"]])]
+    symbols: SymbolNames
     bar_size: BarSize = Field(timedelta(days=1), examples=["1d", "5s"])
     start: UtcTime | None = None
     end: UtcTime | None = None

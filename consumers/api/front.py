@@ -1,7 +1,7 @@
 """What each HTTP service is built from: the service, its database, its keys, its changes, its views."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar, cast
 
@@ -68,7 +68,7 @@ class Front:
         async with asyncio.timeout(_READ_SECONDS_MAX), self.store.reading() as connection:
             yield connection
 
-    def app(self, about: About, routers: Iterable[APIRouter]) -> FastAPI:
+    def app(self, about: About, routers: Sequence[APIRouter]) -> FastAPI:
         """The ASGI app with these routes."""
         return create_app(about, self.service, self.keyring, routers, on_refused=self._on_refused)
 

@@ -4,13 +4,17 @@ import difflib
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from consumers.api.problems import InvalidError
-from schemas.event import UtcTime
+from infra.errors import UsageError
+from infra.store.columns_of_tables import plain
+from infra.symbol_names import parse_symbol
+from schemas.event import Name, UtcTime
 
 PAGE_MAX = 1000
 OFFSET_MAX = 1_000_000
@@ -55,6 +59,24 @@ class Accepted(Answer):
     id: str
     location: str
 
+
+Exact = Annotated[Decimal, AfterValidator(plain), PlainSerializer("{:f}".format, return_type=str)]
+"""Money or an amount as it is stored; said as text without needless zeros."""
+
+
+def _spelt(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Each symbol once, as the registry spells it."""
+    try:
+        return tuple(dict.fromkeys(str(parse_symbol(each)) for each in names))
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+
+
+SymbolNames = Annotated[
+    tuple[Name, ...],
+    Field(min_length=1, max_length=1000, examples=[["AAPL", "MSFT"]]),
+    AfterValidator(_spelt),
+]
 
 _SIZE = re.compile(r"(\d{1,6})\s*(s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)", re.IGNORECASE)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}

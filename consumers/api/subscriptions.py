@@ -10,7 +10,7 @@ from consumers.api.changes import Change
 from consumers.api.front import Front
 from consumers.api.models import Answer, Body
 from consumers.api.problems import InvalidError, NotFoundError
-from consumers.api.symbols import SymbolPath, tradable
+from consumers.api.symbols import SymbolPath, known_contract, tradable
 from consumers.api.views import Latest
 from schemas.event import UtcTime
 from schemas.market import Quote, Source, Subscription
@@ -71,8 +71,8 @@ class LiveData:
         return router
 
     async def quote(self, caller: Viewer, symbol: SymbolPath) -> QuoteOut:
-        entry = await tradable(self._front, symbol)
-        quote = self._quotes.get(str(entry.contract_id))
+        contract = await known_contract(self._front, symbol)
+        quote = self._quotes.get(str(contract.contract_id))
         if quote is None:
             raise NotFoundError(
                 f"no quote of {symbol} has come since this service started: POST /subscriptions/{symbol} asks for them"
@@ -87,36 +87,35 @@ class LiveData:
         """Live data starts to flow in a moment; what others want of the contract goes on."""
         if not (body.bars or body.ticks or body.quotes):
             raise InvalidError(f"nothing is wanted: set bars, ticks or quotes, or DELETE /subscriptions/{symbol}")
-        entry = await tradable(self._front, symbol)
-        assert entry.contract_id is not None, "a tradable symbol has a contract"
+        contract = await tradable(self._front, symbol)
         async with self._one_at_a_time:
-            before = self._subscriptions.get(str(entry.contract_id))
+            before = self._subscriptions.get(str(contract.contract_id))
             others = tuple(each for each in before.wanted_by if each != WANTED_BY) if before else ()
             now = self._front.service.clock.now()
             after = Subscription(
                 event_time=now,
                 ingest_time=now,
-                contract_id=entry.contract_id,
-                symbol=entry.symbol,
+                contract_id=contract.contract_id,
+                symbol=contract.symbol,
                 bars=body.bars or bool(others and before and before.bars),
                 ticks=body.ticks or bool(others and before and before.ticks),
                 quotes=body.quotes or bool(others and before and before.quotes),
                 wanted_by=(*others, WANTED_BY),
             )
-            await self._change(caller, Change(f"POST /subscriptions/{symbol}", entry.symbol, before, after), after)
+            await self._change(caller, Change(f"POST /subscriptions/{symbol}", contract.symbol, before, after), after)
         return SubscriptionOut.model_validate(after)
 
     async def unsubscribe(self, caller: Trader, symbol: SymbolPath) -> SubscriptionOut:
         """Live data stops when nobody else wants it."""
-        entry = await tradable(self._front, symbol)
+        contract = await known_contract(self._front, symbol)
         async with self._one_at_a_time:
-            before = self._subscriptions.get(str(entry.contract_id))
+            before = self._subscriptions.get(str(contract.contract_id))
             if before is None or WANTED_BY not in before.wanted_by:
                 raise NotFoundError(f"nobody subscribed {symbol} here: GET /subscriptions lists what is wanted")
             now = self._front.service.clock.now()
             others = tuple(each for each in before.wanted_by if each != WANTED_BY)
             after = before.revised(event_time=now, ingest_time=now, wanted_by=others)
-            await self._change(caller, Change(f"DELETE /subscriptions/{symbol}", entry.symbol, before, after), after)
+            await self._change(caller, Change(f"DELETE /subscriptions/{symbol}", contract.symbol, before, after), after)
         return SubscriptionOut.model_validate(after)
 
     async def _change(self, caller: Trader, change: Change, after: Subscription) -> None:

@@ -10,13 +10,14 @@ from consumers.api.access import Trader, Viewer
 from consumers.api.changes import Change
 from consumers.api.collections import Requested
 from consumers.api.front import Front
-from consumers.api.models import Accepted, Answer, Body, Limit, Offset, Page, page_of
+from consumers.api.models import Accepted, Answer, Body, Limit, Offset, Page, SymbolNames, page_of
 from consumers.api.problems import ConflictError, NotFoundError
 from infra.store import queries
 from infra.store.queries import Slice
+from infra.symbol_names import parse_symbol
 from schemas.collection import ValidateSymbols
-from schemas.event import Name, UtcTime
-from schemas.validation import SymbolState
+from schemas.event import UtcTime
+from schemas.validation import Contract, SymbolState
 
 SymbolPath = Annotated[str, Path(min_length=1, max_length=128, examples=["AAPL"])]
 
@@ -39,7 +40,7 @@ class SymbolOut(Answer):
 class ValidateIn(Body):
     """Symbols for the gateway to be asked about."""
 
-    symbols: Annotated[tuple[Name, ...], Field(min_length=1, max_length=1000, examples=[["AAPL", "MSFT"]])]
+    symbols: SymbolNames
     force: bool = Field(False, description="Ask again even when the registry verified the symbol lately.")
 
 
@@ -90,20 +91,30 @@ class Symbols:
 
 async def meanings(front: Front, symbol: str) -> Sequence[SymbolOut]:
     """What a symbol can mean, valid ones first; NotFoundError when the registry does not know it."""
+    name = parse_symbol(symbol)
     async with front.reading() as connection:
-        rows = await queries.symbol_meanings(connection, symbol)
+        rows = await queries.symbol_meanings(connection, name.symbol_id, name.symbol)
     if not rows:
         raise NotFoundError(f"no symbol {symbol!r} in the registry: POST /symbols asks the gateway about it")
     return [SymbolOut.model_validate(dict(row)) for row in rows]
 
 
-async def tradable(front: Front, symbol: str) -> SymbolOut:
-    """The one entry with a contract; ConflictError when there is none, or several."""
+async def known_contract(front: Front, symbol: str) -> Contract:
+    """The one contract that a symbol means; ConflictError when there is none yet, or several."""
     known = await meanings(front, symbol)
-    valid = [each for each in known if each.contract_id is not None]
-    if not valid:
-        raise ConflictError(f"{symbol} has no contract yet (state {known[0].state}): POST /symbols validates it")
-    if len({each.contract_id for each in valid}) > 1:
-        names = ", ".join(each.symbol_id for each in valid)
-        raise ConflictError(f"{symbol} can mean {names}: use one of these ids in its place")
-    return valid[0]
+    contracts = [Contract.model_validate(each.contract) for each in known if each.contract is not None]
+    if not contracts:
+        raise ConflictError(f"{symbol} has no contract (state {known[0].state}): POST /symbols asks the gateway for it")
+    if len({each.contract_id for each in contracts}) > 1:
+        names = ", ".join(f"{each.symbol}:{each.primary_exchange or each.exchange}" for each in contracts)
+        raise ConflictError(f"{symbol} can mean {names}: say which")
+    return contracts[0]
+
+
+async def tradable(front: Front, symbol: str) -> Contract:
+    """The contract of a symbol that is valid now; ConflictError when it is not."""
+    known = await meanings(front, symbol)
+    if known[0].state is not SymbolState.VALID:
+        why = f" ({known[0].reason})" if known[0].reason else ""
+        raise ConflictError(f"{symbol} is {known[0].state}{why}: POST /symbols with force asks the gateway again")
+    return await known_contract(front, symbol)

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, exists, fu
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.store.tables import (
+    account_states,
     backtest_jobs,
     bars,
     collection_runs,
@@ -19,11 +20,13 @@ from infra.store.tables import (
     order_events,
     orders,
     positions,
+    risk_limits,
     symbols,
+    trading_state,
 )
 
 _MEANINGS_MAX = 20
-_EVENTS_MAX = 1000
+_ROWS_MAX = 1000
 FINAL_STATUSES = ("FILLED", "CANCELED", "REJECTED", "EXPIRED")
 
 
@@ -70,11 +73,13 @@ async def symbol_page(
     return await _rows(connection, part.of(statement))
 
 
-async def symbol_meanings(connection: AsyncConnection, symbol: str) -> Sequence[RowMapping]:
-    """Every entry of the registry that `symbol` (or a symbol_id) can mean, the valid ones first."""
+async def symbol_meanings(connection: AsyncConnection, symbol_id: str, symbol: str) -> Sequence[RowMapping]:
+    """The entry of this id; without one all entries that go by `symbol`, the valid ones first."""
+    exact = await _rows(connection, select(symbols).where(symbols.c.symbol_id == symbol_id))
+    if exact:
+        return exact
     valid_first = case((symbols.c.state == "valid", 0), else_=1)
-    named = or_(symbols.c.symbol_id == symbol, symbols.c.symbol == symbol)
-    statement = select(symbols).where(named).order_by(valid_first, symbols.c.symbol_id)
+    statement = select(symbols).where(symbols.c.symbol == symbol).order_by(valid_first, symbols.c.symbol_id)
     return await _rows(connection, statement.limit(_MEANINGS_MAX))
 
 
@@ -207,7 +212,7 @@ async def order(connection: AsyncConnection, order_id: str) -> RowMapping | None
 async def events_of_order(connection: AsyncConnection, order_id: str) -> Sequence[RowMapping]:
     """Every update of an order, the first one first."""
     statement = select(order_events).where(order_events.c.order_id == order_id).order_by(order_events.c.sequence)
-    return await _rows(connection, statement.limit(_EVENTS_MAX))
+    return await _rows(connection, statement.limit(_ROWS_MAX))
 
 
 async def intent(connection: AsyncConnection, intent_id: str) -> RowMapping | None:
@@ -261,3 +266,26 @@ async def position_page(
     if open_only:
         statement = statement.where(positions.c.quantity != 0)
     return await _rows(connection, part.of(statement))
+
+
+async def accounts(connection: AsyncConnection) -> Sequence[RowMapping]:
+    """What the broker last said about each account."""
+    return await _rows(connection, select(account_states).order_by(account_states.c.account_id).limit(_ROWS_MAX))
+
+
+async def limits_in_force(connection: AsyncConnection, scope: str | None = None) -> Sequence[RowMapping]:
+    """The highest version of the limits of each scope, or of one."""
+    statement = select(risk_limits).distinct(risk_limits.c.scope)
+    if scope is not None:
+        statement = statement.where(risk_limits.c.scope == scope)
+    return await _rows(
+        connection, statement.order_by(risk_limits.c.scope, risk_limits.c.version.desc()).limit(_ROWS_MAX)
+    )
+
+
+async def trading_states(connection: AsyncConnection, scope: str | None = None) -> Sequence[RowMapping]:
+    """The state that risk holds for each scope, or for one."""
+    statement = select(trading_state).order_by(trading_state.c.scope)
+    if scope is not None:
+        statement = statement.where(trading_state.c.scope == scope)
+    return await _rows(connection, statement.limit(_ROWS_MAX))

@@ -1,0 +1,36 @@
+"""The backtester's HTTP service: which strategies there are, backtests and their reports."""
+
+import asyncio
+
+from fastapi import FastAPI
+
+from consumers.api.application import About
+from consumers.api.backtests import Backtests
+from consumers.api.catalog import StrategyCatalog
+from consumers.api.front import Front
+from consumers.api.views import Latest
+from infra.settings import Settings
+from schemas.backtest import BacktestProgress
+
+ABOUT = About(
+    "SCIZOR backtester",
+    "Request backtests, follow them, read their results and reports, compare them. A backtest is a replay of the "
+    "stored bars: the same request on the same bars gives the same result hash.",
+)
+
+
+def build(front: Front) -> FastAPI:
+    """Wire views and routes."""
+    progress = Latest[BacktestProgress](lambda told: told.backtest_id, keys_max=1000)
+    front.remember(BacktestProgress, progress, fold=False)
+    return front.app(ABOUT, [StrategyCatalog().router(), Backtests(front, progress).router()])
+
+
+def main() -> None:
+    front = Front("api_backtester", Settings())
+    app = build(front)
+    asyncio.run(front.service.run(app))
+
+
+if __name__ == "__main__":
+    main()

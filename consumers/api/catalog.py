@@ -1,0 +1,36 @@
+"""The strategies that can be backtested, with what they take."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from consumers.api.access import Viewer
+from consumers.api.models import Answer
+
+
+class StrategyOut(Answer):
+    """A strategy by name."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any] = Field(description="Names with their defaults.")
+
+
+class StrategyCatalog:
+    """Routes about strategies as they ship."""
+
+    def router(self) -> APIRouter:
+        router = APIRouter(tags=["strategies"])
+        router.get("/strategies", summary="Strategies that can be backtested")(self.list_strategies)
+        return router
+
+    async def list_strategies(self, caller: Viewer) -> list[StrategyOut]:
+        return await asyncio.to_thread(_listing)
+
+
+def _listing() -> list[StrategyOut]:
+    from engine.registry import listing  # loads the engine, hence not at import
+
+    return [StrategyOut.model_validate(each) for each in listing()]

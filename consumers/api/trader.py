@@ -1,0 +1,57 @@
+"""The algo trader's HTTP service: orders, what is held, limits, whether trading is allowed, live strategies."""
+
+import asyncio
+
+from fastapi import FastAPI
+
+from consumers.api.application import About
+from consumers.api.decisions import Decisions
+from consumers.api.front import Front
+from consumers.api.limits import Limits
+from consumers.api.live_strategies import LiveStrategies
+from consumers.api.orders import Orders
+from consumers.api.portfolio import Portfolio
+from consumers.api.prices import Prices
+from consumers.api.trading import Trading
+from consumers.api.views import Latest
+from infra.settings import Settings
+from schemas.account import RiskLimits
+from schemas.market import Bar, Quote
+from schemas.strategy import StrategyState
+
+ABOUT = About(
+    "SCIZOR algo trader",
+    "Orders with their trail from wish to execution, positions and balances as the fills and the broker tell them, "
+    "risk decisions and limits, halting and arming, and commands to live strategies. "
+    "Changes answer 202: the event is published, and risk judges every order, also one placed here.",
+)
+
+
+def build(front: Front) -> FastAPI:
+    """Wire views and routes."""
+    prices = Prices()
+    limits = Latest[RiskLimits](lambda told: told.scope)
+    strategies = Latest[StrategyState](lambda state: state.strategy_id)
+    front.remember_prices(Bar, prices.bars)
+    front.remember_prices(Quote, prices.quotes)
+    front.remember(RiskLimits, limits, fold=True)
+    front.remember(StrategyState, strategies, fold=True)
+    routes = (
+        Orders(front, prices),
+        Portfolio(front),
+        Decisions(front),
+        Limits(front, limits),
+        Trading(front),
+        LiveStrategies(front, strategies),
+    )
+    return front.app(ABOUT, [each.router() for each in routes])
+
+
+def main() -> None:
+    front = Front("api_trader", Settings())
+    app = build(front)
+    asyncio.run(front.service.run(app))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Whether trading is allowed: halt at once, arm with care."""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from consumers.api.access import Admin, Trader, Viewer
+from consumers.api.changes import Change
+from consumers.api.front import Front
+from consumers.api.models import Answer, Body
+from consumers.api.problems import ConflictError
+from engine.trading_state import RECONCILER
+from infra.store import queries
+from schemas.account import TradingMode, TradingState
+from schemas.event import UtcTime
+
+Scope = Annotated[
+    str,
+    Field(
+        max_length=128,
+        pattern=r"^(global|(account|strategy|symbol):[A-Za-z0-9][A-Za-z0-9._:/ -]*)$",
+        description="`global`, `account:ID`, `strategy:ID` or `symbol:NAME`.",
+        examples=["global", "account:DU1234567"],
+    ),
+]
+Reason = Annotated[str, Field(min_length=1, max_length=400)]
+
+
+class HaltIn(Body):
+    """What is to stop, and why."""
+
+    scope: Scope = "global"
+    reason: Reason
+
+
+class ArmIn(Body):
+    """What may trade again, and why."""
+
+    scope: Scope
+    reason: Reason
+    override: bool = Field(
+        False, description="Also lift the executor's own halt, though books and broker were not found equal."
+    )
+
+
+class StateOut(Answer):
+    """The state of one scope; of several that concern an order the strictest holds."""
+
+    scope: str
+    mode: TradingMode
+    reason: str
+    by: str
+    event_time: UtcTime
+
+
+class Trading:
+    """Routes about whether trading is allowed."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+
+    def router(self) -> APIRouter:
+        router = APIRouter(tags=["trading"])
+        router.get("/trading/state", summary="What may trade, by scope")(self.states)
+        router.post("/trading/halt", status_code=202, summary="Stop: no new order passes")(self.halt)
+        router.post("/trading/arm", status_code=202, summary="Let orders pass again")(self.arm)
+        return router
+
+    async def states(self, caller: Viewer) -> list[StateOut]:
+        """As risk holds them. An account without a state of its own is HALTED."""
+        async with self._front.reading() as connection:
+            rows = await queries.trading_states(connection)
+        return [StateOut.model_validate(dict(row)) for row in rows]
+
+    async def halt(self, caller: Trader, body: HaltIn) -> StateOut:
+        """Works without the database, and is never rate-limited. Orders that work already are not cancelled."""
+        state = self._state(caller, body.scope, TradingMode.HALTED, body.reason)
+        change = Change("POST /trading/halt", body.scope, after=body)
+        await self._front.changes.make_at_once(caller, change, [state])
+        return StateOut.model_validate(state)
+
+    async def arm(self, caller: Admin, body: ArmIn) -> StateOut:
+        """Lifts a halt of this scope; halts of other scopes stay."""
+        async with self._front.reading() as connection:
+            rows = await queries.trading_states(connection, body.scope)
+        before = StateOut.model_validate(dict(rows[0])) if rows else None
+        reconciling = before is not None and before.by == RECONCILER and before.mode is not TradingMode.ACTIVE
+        if before is not None and reconciling and not body.override:
+            raise ConflictError(
+                f"the executor halted {body.scope} ({before.reason}) and lifts that itself once books and broker "
+                'agree; "override": true arms all the same'
+            )
+        state = self._state(caller, body.scope, TradingMode.ACTIVE, body.reason)
+        change = Change("POST /trading/arm", body.scope, before, body)
+        await self._front.changes.make(caller, change, [state])
+        return StateOut.model_validate(state)
+
+    def _state(self, caller: Trader, scope: str, mode: TradingMode, reason: str) -> TradingState:
+        now = self._front.service.clock.now()
+        return TradingState(
+            scope=scope, mode=mode, reason=reason, by=f"key {caller.label}"[:128], event_time=now, ingest_time=now
+        )
