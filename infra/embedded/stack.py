@@ -89,7 +89,8 @@ class Stack:
             simulator_options=simulator_options,
             preparations=preparations,
         )
-        self._supervisor = Supervisor(clock or SystemClock(), note)
+        self._clock = clock or SystemClock()
+        self._supervisor = Supervisor(self._clock, note)
         absolute = settings.model_copy(update={"home": home})
         self._starter = Starter(absolute, self._plan, self._supervisor, self._report, self._pause)
         self._progress: Progress = _silent
@@ -192,13 +193,16 @@ class Stack:
             self._write_run_file()
             self._starter.bring_up()
             self._up.set()
+            up_since = self._clock.monotonic()
             while not self._stopping.wait(POLL_SECONDS):
                 if self._supervisor.watch():
                     self._write_run_file()
+                self._starter.speed_up_next_start(self._clock.monotonic() - up_since)
         except BaseException as error:  # noqa: BLE001 - whoever waits in another thread raises it
             self._error = error
         finally:
             try:
+                self._starter.leave()
                 self._supervisor.stop()
                 run_file_path(self.settings).unlink(missing_ok=True)
             finally:

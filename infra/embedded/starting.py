@@ -19,6 +19,7 @@ from infra.settings import REPOSITORY, Settings
 from infra.topics import ServiceSpec
 
 PREPARATION_SECONDS = 120.0
+CACHE_AFTER_SECONDS = 60.0
 SERVERS, GATEWAY, SERVICES = range(3)
 
 # The setting that holds the port on which a service with a port of its own in topics.yaml listens.
@@ -71,6 +72,7 @@ class Starter:
         self._report = report
         self._pause = pause
         self._preparing: list[tuple[Preparation, Child]] = []
+        self._cache_maker: Child | None = None
 
     def bring_up(self) -> None:
         """Everything, in order; raises when a server or a preparation fails, or `pause` says to stop."""
@@ -83,6 +85,19 @@ class Starter:
                 child.finish(0)
         self._start_services()
         self._write_targets()
+
+    def speed_up_next_start(self, seconds_up: float) -> None:
+        """Once the system has run for a while, make in the background the cache with which the broker starts faster."""
+        if self._cache_maker is not None:
+            _ = self._cache_maker.exit_code  # reaps it
+        elif seconds_up > CACHE_AFTER_SECONDS and self.kafka.pid and not self.kafka.has_cache:
+            argv = [sys.executable, "-m", "infra.embedded.aot", str(self._plan.jars)]
+            self._cache_maker = Child(Command(argv, self._plan.logs / "aot.log", directory=REPOSITORY))
+
+    def leave(self) -> None:
+        """End what works in the background."""
+        if self._cache_maker is not None:
+            self._cache_maker.finish(0)
 
     def _start_servers(self) -> None:
         waiting: list[Server] = []
