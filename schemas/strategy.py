@@ -112,15 +112,19 @@ class Signal(Event):
 
 
 class JournalEntry(Event):
-    """Which input a strategy consumed, in which order: acknowledged before the outputs it causes."""
+    """Which inputs a strategy consumed, in which order: acknowledged before the outputs they cause.
+
+    One entry stands for a run of inputs from one place: those of the strategy's own among the records from
+    `first_offset` to `offset`. Entry after entry, inputs are fed again in exactly the order they were consumed.
+    """
 
     type: Literal["JournalEntry"] = "JournalEntry"
     strategy_id: Name
     sequence: Annotated[int, Field(ge=1)]
     topic: str
     partition: int
+    first_offset: int
     offset: int
-    """The last input offset consumed by this entry."""
     consumed_at: UtcTime
     outputs: tuple[str, ...] = ()
     """Ids of the signals and intents that followed from it."""
