@@ -100,11 +100,11 @@ def find_stack(settings: Settings) -> Settings | None:
 
 def running_settings(settings: Settings, *, needs_database: bool = True) -> Settings:
     """Settings that reach Kafka and the database: outside addresses win, else those of the running stack."""
-    found = find_stack(settings)
-    if found is not None:
+    found = find_stack(settings) or settings
+    if found.kafka and (found.database_url.get_secret_value() or not needs_database):
         return found
-    if settings.kafka and (settings.database_url.get_secret_value() or not needs_database):
-        return settings
+    if found is not settings:
+        raise EnvironmentUnhealthyError("the system is still starting: `scizor status` tells when it is ready")
     raise EnvironmentUnhealthyError("nothing is running: start it with `scizor up`")
 
 

@@ -93,6 +93,13 @@ def test_nothing_running_says_what_to_do(tmp_path: Path) -> None:
         running_settings(settings_at(tmp_path))
 
 
+def test_a_stack_without_addresses_yet_is_still_starting(tmp_path: Path) -> None:
+    write(a_run(tmp_path).model_copy(update={"kafka": ""}))
+
+    with pytest.raises(EnvironmentUnhealthyError, match="still starting"):
+        running_settings(settings_at(tmp_path))
+
+
 def test_an_outside_kafka_is_enough_for_what_needs_no_database(tmp_path: Path) -> None:
     settings = settings_at(tmp_path, kafka="broker:9092")
 
