@@ -120,6 +120,24 @@ class ContractLedger:
         self._commissions: dict[str, tuple[int, Decimal]] = {}
         self._last: tuple[datetime, str] | None = None
         self._trips: list[RoundTrip] = []
+        self._trips_of: dict[str, list[RoundTrip]] = {}
+        self._changed: dict[str, RoundTrip] = {}
+        self._gone: set[str] = set()
+
+    @property
+    def changed_trips(self) -> list[RoundTrip]:
+        """Ended round trips that are new or different since `told`."""
+        return [trip for trip in self._changed.values() if trip.closed_at is not None]
+
+    @property
+    def gone_trips(self) -> set[str]:
+        """Ids of round trips that a correction has undone since `told`."""
+        return {trade_id for trade_id, trip in self._changed.items() if trip.closed_at is None} | self._gone
+
+    def told(self) -> None:
+        """Somebody has taken note of the changes."""
+        self._changed.clear()
+        self._gone.clear()
 
     @property
     def fills(self) -> int:
@@ -167,12 +185,16 @@ class ContractLedger:
         if self._commissions.get(root, (0, ZERO))[0] >= revision:
             return False
         self._commissions[root] = (revision, amount)
+        self._changed |= {trip.trade_id: trip for trip in self._trips_of.get(root, ())}
         return True
 
     def _count_again(self) -> None:
-        self.holding, self._last, self._trips = Holding(), None, []
+        before = {trip.trade_id for trip in self._trips}
+        self.holding, self._last, self._trips, self._trips_of, self._changed = Holding(), None, [], {}, {}
         for execution in sorted(self._executions.values(), key=lambda each: each.place):
             self._count(execution)
+        now = {trip.trade_id for trip in self._trips}
+        self._gone = (self._gone | before) - now
 
     def _count(self, execution: Execution) -> None:
         self._last = execution.place
@@ -194,6 +216,8 @@ class ContractLedger:
             trade_id = str(uuid.uuid5(_TRIPS, name))
             self._trips.append(RoundTrip(trade_id, execution.strategy_id, side, execution.executed_at))
         trip = self._trips[-1]
+        self._changed[trip.trade_id] = trip
+        self._trips_of.setdefault(execution.execution_id, []).append(trip)
         trip.legs.append((execution.execution_id, quantity / execution.quantity))
         money = abs(quantity) * execution.price
         if opens:

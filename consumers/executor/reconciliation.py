@@ -150,11 +150,13 @@ class Reconciliation:
         """What to make of working orders that are neither open nor completed; what still has to be waited for."""
         waiting = []
         refs, permanent_ids = seen.refs, seen.permanent_ids
+        patience = self._settings.reconcile_patience_seconds
         absent = [
             order
             for order in self._ledger.working
             if order.order_id not in refs
-            and not (order.facts.permanent_id in permanent_ids and order.facts.permanent_id)
+            and order.facts.permanent_id not in permanent_ids - {0}
+            and self._ledger.sent_at(order.order_id) < seen.begun - patience  # a fresh one may just have come
         ]
         for order in absent:
             since = self._absent_since.setdefault(order.order_id, seen.begun)
