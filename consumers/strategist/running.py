@@ -20,6 +20,7 @@ from schemas.market import Bar, HistoricalBar, Source, Tick
 from schemas.orders import (
     DenialReason,
     Fill,
+    FillBusted,
     FillCorrected,
     OrderIntent,
     OrderType,
@@ -136,13 +137,15 @@ class RunningStrategy:
         """Whether the event is one of this strategy's inputs."""
         if isinstance(event, Bar | Tick):
             return self.state in (RunningState.RUNNING, RunningState.PAUSED) and event.contract_id in self.contracts
+        if isinstance(event, FillBusted):
+            return event.execution_id in self._trading.executions
         return getattr(event, "strategy_id", None) == self.strategy_id
 
     def take(self, event: Event, origin: Origin) -> list[Signal | OrderIntent]:
         """Fold one input in; what follows from it, in order. An exception of the strategy makes it FAILED."""
         try:
             return self._take(event, origin)
-        except Exception as error:  # the strategy is a stranger's code: its fault is an outcome, told in its state
+        except Exception as error:  # noqa: BLE001 (a stranger's code: its fault is an outcome, told in its state)
             self.fail(f"{type(error).__name__}: {error}")
             return []
 
@@ -155,7 +158,7 @@ class RunningStrategy:
             self._on_decision(event)
         elif isinstance(event, OrderUpdate):
             self._on_update(event)
-        elif isinstance(event, Fill | FillCorrected):
+        elif isinstance(event, Fill | FillCorrected | FillBusted):
             self._on_fill(event)
         else:
             self._on_command(event)
@@ -279,7 +282,7 @@ class RunningStrategy:
         if order is not None:
             self._keep(order.with_update(update))
 
-    def _on_fill(self, fill: Fill | FillCorrected) -> None:
+    def _on_fill(self, fill: Fill | FillCorrected | FillBusted) -> None:
         trading = self._trading
         known = trading.executions.get(fill.execution_id)
         execution = execution_of(fill)
@@ -287,7 +290,7 @@ class RunningStrategy:
             return
         trading.executions[fill.execution_id] = execution
         trading.contract_of[fill.execution_id] = fill.contract_id
-        order = trading.in_flight.get(fill.order_id)
+        order = None if isinstance(fill, FillBusted) else trading.in_flight.get(fill.order_id)
         if order is not None:
             self._keep(order.with_fill(abs(execution.quantity) - abs(known.quantity if known else Decimal(0))))
         assert self._host is not None, "a strategy that traded has a host"
