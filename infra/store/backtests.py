@@ -11,6 +11,7 @@ from infra.store.tables import backtest_jobs, trials
 from schemas.backtest import BacktestCanceled, BacktestFinished, BacktestRequested, Trial
 
 _RESULT = {"error", "code_hash", "bars", "data_digest", "result_hash", "metrics", "fills", "round_trips", "equity"}
+_RESULT = {"error", "code_hash", "bars", "data_digest", "result_hash", "metrics", "fills", "round_trips", "equity"}
 JobEvent = BacktestRequested | BacktestCanceled | BacktestFinished
 
 
@@ -29,19 +30,8 @@ def _known(event: JobEvent) -> Row:
     if isinstance(event, BacktestCanceled):
         return {"backtest_id": event.backtest_id, "canceled_by": event.by, "canceled_at": event.event_time}
     if isinstance(event, BacktestFinished):
-        parts = (
-            "error",
-            "code_hash",
-            "bars",
-            "data_digest",
-            "result_hash",
-            "metrics",
-            "fills",
-            "round_trips",
-            "equity",
-        )
-        result = {name: value for name, value in event.model_dump(mode="json").items() if name in parts}
-        return _known(event.request) | result | {"succeeded": event.succeeded, "finished_at": event.event_time}
+        result = event.model_dump(mode="json", include=_RESULT)
+        return {**_known(event.request), **result, "succeeded": event.succeeded, "finished_at": event.event_time}
     return {
         "backtest_id": event.backtest_id,
         "strategy": event.strategy,
