@@ -134,16 +134,21 @@ def _position(ledger: ContractLedger, now: datetime) -> Position | None:
     )
 
 
-def main() -> None:
-    settings = Settings()
+def build(settings: Settings) -> Service:
+    """The service, wired."""
     service = Service("portfolio", settings)
     store = Store(settings, "portfolio", pool_size=2)
-    service.before(store.start)
+    service.relay(store)
     PortfolioKeeper(service, store).wire()
-    service.task("outbox", lambda: store.outbox.relay(service.publisher.post))
-    service.ready_when("outbox", store.outbox.why_not_ready)
-    service.after(store.close)
-    asyncio.run(service.run())
+    return service
+
+
+def main() -> None:
+    asyncio.run(_run())
+
+
+async def _run() -> None:
+    await build(Settings()).run()
 
 
 if __name__ == "__main__":

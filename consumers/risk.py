@@ -303,16 +303,21 @@ def _revised(known: KnownExecution, told: Fill | FillCorrected | FillBusted) -> 
     return replace(newer, order_id=told.order_id, quantity=quantity, price=told.last_price)
 
 
-def main() -> None:
-    settings = Settings()
+def build(settings: Settings) -> Service:
+    """The service, wired."""
     service = Service("risk", settings)
     store = Store(settings, "risk")
+    service.relay(store)
     Risk(service, store).wire()
-    service.before(store.start)
-    service.task("outbox", lambda: store.outbox.relay(service.publisher.post))
-    service.ready_when("outbox", store.outbox.why_not_ready)
-    service.after(store.close)
-    asyncio.run(service.run())
+    return service
+
+
+def main() -> None:
+    asyncio.run(_run())
+
+
+async def _run() -> None:
+    await build(Settings()).run()
 
 
 if __name__ == "__main__":

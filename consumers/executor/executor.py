@@ -1,0 +1,150 @@
+"""The executor: gateway, lease, ledger, gate, sender and reconciliation, wired to the topics."""
+
+import asyncio
+from collections import deque
+
+from consumers.executor.gate import Gate
+from consumers.executor.ledger import Ledger, Said
+from consumers.executor.reconciliation import Reconciliation
+from consumers.executor.sender import Sender
+from engine.trading_state import account_scope
+from infra.errors import RefusedError
+from infra.gateway import (
+    BrokerConnection,
+    BrokerError,
+    BrokerExecution,
+    BrokerReport,
+    ClientSlot,
+    Connection,
+    ErrorMeaning,
+    Orders,
+)
+from infra.publish import Origin
+from infra.replay import fold
+from infra.service import Service
+from infra.settings import Settings
+from infra.store.database import Store
+from infra.store.leases import Lease
+from schemas.account import TradingMode, TradingState
+from schemas.event import Event
+from schemas.orders import RiskDecision
+
+_BATCH_MAX = 200
+_HOLD_AT = 5_000
+
+
+class OpenKafkaRefusedError(RefusedError):
+    def __init__(self, kafka: str) -> None:
+        super().__init__(
+            f"the Kafka at {kafka} lets anybody write orders: set SCIZOR_KAFKA_SECURITY=SASL_SSL with a user and a "
+            "password, or SCIZOR_ALLOW_OPEN_KAFKA=true to trade a real gateway account over it all the same"
+        )
+
+
+def guard(settings: Settings) -> None:
+    """Refuse what must not trade: a real gateway account over a Kafka that anybody may write to."""
+    if settings.ib_host and not settings.kafka_security.startswith("SASL") and not settings.allow_open_kafka:
+        raise OpenKafkaRefusedError(settings.kafka)
+
+
+class Executor:
+    """One account's sender. Starting is recovering: nothing is sent before the books agree."""
+
+    def __init__(self, service: Service, store: Store) -> None:
+        guard(service.settings)
+        self._service = service
+        self._clock = service.clock
+        self._lease = Lease(service.settings, "executor", service.clock)
+        self._connection = Connection(
+            service.settings, ClientSlot.EXECUTOR, clock=service.clock, entropy=service.entropy
+        )
+        self._orders = Orders(self._connection, self._tell)
+        self._ledger = Ledger(store, service.clock, lambda: self._lease.epoch)
+        self._gate = Gate(self._connection, self._lease, service.clock)
+        self._sender = Sender(service, store, self._ledger, self._gate, self._lease)
+        self._sender.orders = self._orders
+        self._sender.client_id = self._connection.client_id
+        self._reconciliation = Reconciliation(service, store, self._ledger, self._gate, self._sender)
+        self._reports: deque[Said] = deque()
+        self._arrived = asyncio.Event()
+
+    def wire(self) -> None:
+        service = self._service
+        service.on(RiskDecision, self._sender.on_decision)
+        service.on(TradingState, self._on_trading_state)
+        service.halt_with(self._halt)
+        service.before(self._fold_trading_states)
+        service.before(self._lease.acquire)
+        service.before(self._connection.start)
+        service.task("lease", self._lease.keep)
+        service.task("gateway", self._connection.watch)
+        service.task("reports", self._take_reports)
+        service.task("reconciliation", lambda: self._reconciliation.run(self._connection, self._orders))
+        service.ready_when("trading", self._gate.why_shut)
+        service.after(self._lease.release)
+        service.after(self._connection.stop)
+
+    # what the gateway tells; called by its reader, in the order of the socket
+
+    def _tell(self, report: BrokerReport) -> None:
+        if isinstance(report, BrokerConnection):
+            if report.resync or not report.state.usable:
+                self._gate.gap()
+                self._reconciliation.ask()
+            return
+        self._reports.append(report)
+        self._arrived.set()
+        if len(self._reports) >= _HOLD_AT:
+            self._connection.hold()
+        if isinstance(report, BrokerExecution):
+            self._reconciliation.ask_after_fill()
+        elif isinstance(report, BrokerError) and report.meaning is ErrorMeaning.RECONCILE:
+            self._reconciliation.ask()
+
+    async def _take_reports(self) -> None:
+        """Everything that was told, in order; what cannot be stored now is tried again, and nothing is skipped."""
+        await self._ledger.known.wait()
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._reports:
+                batch = [self._reports[i] for i in range(min(_BATCH_MAX, len(self._reports)))]
+                await self._ledger.apply(batch, self._connection.client_id)
+                for _ in batch:
+                    self._reports.popleft()
+                if len(self._reports) < _HOLD_AT:
+                    self._connection.release()
+
+    # trading states
+
+    async def _fold_trading_states(self) -> None:
+        async for event, _ in fold(self._service.settings, ["trading.state.v1"]):
+            if isinstance(event, TradingState):
+                self._gate.hear(event)
+
+    async def _on_trading_state(self, told: TradingState, origin: Origin) -> None:
+        holds = self._gate.hear(told)
+        if holds != told:
+            # the newest record of a scope is what compaction keeps: say again what holds
+            await self._service.publish(holds, cause=origin)
+        await self._reconciliation.tell_state()
+
+    async def _halt(self, event: Event, reason: str) -> None:
+        """A decision cannot be applied: stop the account until a person has looked."""
+        now = self._clock.now()
+        if self._ledger.account_id:
+            scope = account_scope(self._ledger.account_id)
+            state = TradingState(
+                scope=scope, mode=TradingMode.HALTED, reason=reason, by="safety", event_time=now, ingest_time=now
+            )
+            self._gate.hear(state)
+            await self._service.publish(state)
+
+
+def build(settings: Settings) -> Service:
+    """The service, wired."""
+    service = Service("executor", settings)
+    store = Store(settings, "executor")
+    service.relay(store)
+    Executor(service, store).wire()
+    return service
