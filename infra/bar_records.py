@@ -1,7 +1,9 @@
 """Bars from columns to records of their topic: whole frames become JSON at once, in the very shape of the events."""
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
 from pydantic import TypeAdapter
@@ -12,11 +14,15 @@ from infra.topics import TopicSpec
 from schemas.market import Bar, HistoricalBar
 
 _NUMBERS = ("open", "high", "low", "close", "volume")
-_WHOLE = "%Y-%m-%dT%H:%M:%SZ"
-_FRACTIONAL = "%Y-%m-%dT%H:%M:%S%.6fZ"
-_FEW_MAX = 16
+_WHOLE = '"%Y-%m-%dT%H:%M:%SZ"'
+_FRACTIONAL = '"%Y-%m-%dT%H:%M:%S%.6fZ"'
+_SLICE_ROWS = 10_000
+"""Small enough for the processor's cache."""
 _DURATION: TypeAdapter[timedelta] = TypeAdapter(timedelta)
 _NO_HEADERS: Headers = []
+
+_Piece = str | pl.Expr
+"""What stands between two quotation marks: the same in every row, or a column."""
 
 
 def encode_bars(
@@ -28,78 +34,82 @@ def encode_bars(
     """
     if frame.is_empty():
         return pl.Series("value", [], dtype=pl.Binary)
-    sizes = {size: _text(_DURATION.dump_json(timedelta(seconds=size))) for size in frame["bar_size_seconds"].unique()}
-    fields = {
+    fields: dict[str, _Piece] = {
         "event_time": _moment(frame["end_us"]),
         "ingest_time": _moment(frame["ingest_us"]),
-        "contract_id": _number("contract_id"),
-        "symbol": _known("contract_id", {number: f'"{symbols[number]}"' for number in frame["contract_id"].unique()}),
-        "bar_size": _known("bar_size_seconds", sizes),
+        "contract_id": _few(frame["contract_id"], str),
+        "symbol": _few(frame["contract_id"], lambda contract_id: f'"{symbols[contract_id]}"'),
+        "bar_size": _few(frame["bar_size_seconds"], _duration),
         "start": _moment(frame["start_us"]),
-        **{name: _number(name) for name in _NUMBERS},
-        **{name: _known(name, {word: f'"{word}"' for word in frame[name].unique()}) for name in ("source", "basis")},
-        "revision": _number("revision"),
-        "late": _known("late", {True: "true", False: "false"}),
-        "type": pl.lit(f'"{event_class.__name__}"'),
+        **{name: pl.col(name).cast(pl.String) for name in _NUMBERS},
+        **{name: _few(frame[name], lambda word: f'"{word}"') for name in ("source", "basis")},
+        "revision": _few(frame["revision"], str),
+        "late": _few(frame["late"], lambda late: "true" if late else "false"),
+        "type": f'"{event_class.__name__}"',
     }
     assert list(fields) == list(event_class.model_fields), "the events have changed: so must these"
-    pieces: list[pl.Expr] = []
-    for number, (name, value) in enumerate(fields.items()):
-        pieces += [pl.lit(("," if number else "{") + f'"{name}":'), value]
-    return frame.select(pl.concat_str([*pieces, pl.lit("}")]).cast(pl.Binary).alias("value")).to_series()
+    pieces: list[_Piece] = []
+    for name, value in fields.items():
+        pieces += [("," if pieces else "{") + f'"{name}":', value]
+    return frame.select(pl.concat_str(_joined([*pieces, "}"])).cast(pl.Binary).alias("value")).to_series()
 
 
-async def publish_bars(
-    publisher: Publisher,
-    topic: TopicSpec,
-    frame: pl.DataFrame,
-    symbols: Mapping[int, str],
-) -> int:
-    """Publish a frame of BAR_SCHEMA to a topic of bars in large batches; returns how many the broker took."""
-    assert frame.schema == BAR_SCHEMA, f"not a frame of bars: {frame.schema}"
-    (event_class,) = topic.classes
-    assert issubclass(event_class, Bar | HistoricalBar), f"{topic.name} is no topic of bars"
-    return await publisher.send_columns(topic.name, _records(event_class, frame, symbols)) if len(frame) else 0
+def _joined(pieces: Iterable[_Piece]) -> list[pl.Expr]:
+    """Neighbours that are the same in every row become one."""
+    joined: list[pl.Expr] = []
+    constants = ""
+    for piece in pieces:
+        if isinstance(piece, str):
+            constants += piece
+        else:
+            joined += [pl.lit(constants), piece]
+            constants = ""
+    return [*joined, pl.lit(constants)]
 
 
-def _records(
-    event_class: type[Bar] | type[HistoricalBar], frame: pl.DataFrame, symbols: Mapping[int, str]
-) -> Iterator[tuple[bytes, bytes, int, Headers]]:
-    keys = {number: str(number).encode() for number in frame["contract_id"].unique()}
-    values = encode_bars(event_class, frame, symbols).to_list()
-    times = (frame["ingest_us"] // 1000).to_list()
-    for number, value, timestamp in zip(frame["contract_id"].to_list(), values, times, strict=True):
-        yield keys[number], value, timestamp, _NO_HEADERS
+def _few(column: pl.Series, write: Callable[[Any], str]) -> _Piece:
+    """A column of few different values, each written once."""
+    values = column.unique().to_list()
+    if len(values) == 1:
+        return write(values[0])
+    return pl.col(column.name).replace_strict({value: write(value) for value in values}, return_dtype=pl.String)
 
 
-def _text(json: bytes) -> str:
-    return json.decode()
+def _duration(seconds: int) -> str:
+    return _DURATION.dump_json(timedelta(seconds=seconds)).decode()
 
 
-def _number(name: str) -> pl.Expr:
-    return pl.col(name).cast(pl.String)
-
-
-def _known(name: str, texts: Mapping[int, str] | Mapping[str, str] | Mapping[bool, str]) -> pl.Expr:
-    """A column of few values, each written once."""
-    if len(texts) == 1:
-        return pl.lit(next(iter(texts.values())))
-    return pl.col(name).replace_strict(dict(texts), return_dtype=pl.String)
-
-
-def _moment(times: pl.Series) -> pl.Expr:
+def _moment(times: pl.Series) -> _Piece:
     """RFC 3339 with a fraction only where there is one, as pydantic writes it."""
-    few = times.unique() if times.n_unique() <= _FEW_MAX else None
-    if few is not None:
-        written = few.to_frame().select(_written(few)).to_series().to_list()
-        return _known(times.name, dict(zip(few.to_list(), written, strict=True)))
+    if times[0] == times[-1] and times.n_unique() == 1:
+        return str(times.head(1).to_frame().select(_written(times.head(1))).item())
     return _written(times)
 
 
 def _written(times: pl.Series) -> pl.Expr:
     moment = pl.from_epoch(times.name, time_unit="us").dt
-    whole = pl.concat_str([pl.lit('"'), moment.to_string(_WHOLE), pl.lit('"')])
     if not (times % 1_000_000 != 0).any():
-        return whole
-    fractional = pl.concat_str([pl.lit('"'), moment.to_string(_FRACTIONAL), pl.lit('"')])
-    return pl.when(pl.col(times.name) % 1_000_000 == 0).then(whole).otherwise(fractional)
+        return moment.to_string(_WHOLE)
+    whole = pl.col(times.name) % 1_000_000 == 0
+    return pl.when(whole).then(moment.to_string(_WHOLE)).otherwise(moment.to_string(_FRACTIONAL))
+
+
+async def publish_bars(publisher: Publisher, topic: TopicSpec, frame: pl.DataFrame, symbols: Mapping[int, str]) -> int:
+    """Publish a frame of BAR_SCHEMA to a topic of bars in large batches; returns how many the broker took."""
+    assert frame.schema == BAR_SCHEMA, f"not a frame of bars: {frame.schema}"
+    (event_class,) = topic.classes
+    assert issubclass(event_class, Bar | HistoricalBar), f"{topic.name} is no topic of bars"
+    slices = (_records(event_class, part, symbols) for part in frame.iter_slices(_SLICE_ROWS))
+    return await publisher.send_columns(topic.name, itertools.chain.from_iterable(slices))
+
+
+def _records(
+    event_class: type[Bar] | type[HistoricalBar], frame: pl.DataFrame, symbols: Mapping[int, str]
+) -> Iterator[tuple[bytes, bytes, int, Headers]]:
+    keys = {contract_id: str(contract_id).encode() for contract_id in frame["contract_id"].unique()}
+    return zip(
+        map(keys.__getitem__, frame["contract_id"].to_list()),
+        encode_bars(event_class, frame, symbols).to_list(),
+        (frame["ingest_us"] // 1000).to_list(),
+        itertools.repeat(_NO_HEADERS),
+    )

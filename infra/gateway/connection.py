@@ -32,7 +32,6 @@ REQUEST_ID_FIRST = 1_500_000_000
 """Request ids start here: far above any order id, with which they share one number space at the gateway."""
 _REQUEST_ID_LAST = 2_147_000_000
 
-_REQUEST_SECONDS = 15.0
 
 _LOST, _RESTORED_EMPTY, _RESTORED, _SERVER_BROKEN = 1100, 1101, 1102, 2110
 _FARM_BROKEN = frozenset({2103, 2105, 2157})
@@ -63,6 +62,8 @@ class Timing:
     """Between two questions for the time."""
     silence: float = 10.0
     """Without a byte from the gateway: the socket is dead, closed or not."""
+    request: float = 15.0
+    """For the end of an answer, where the request has no time of its own."""
     delay_first: float = 0.25
     delay_max: float = 5.0
     """Between two attempts to connect; the delay doubles."""
@@ -203,7 +204,7 @@ class Connection:
         return request_id
 
     async def ask(
-        self, send: Callable[[Any, int], None], *, rows: str, end: str, seconds: float = _REQUEST_SECONDS
+        self, send: Callable[[Any, int], None], *, rows: str, end: str, seconds: float | None = None
     ) -> list[tuple[Any, ...]]:
         """Send a numbered request; the arguments (but the number) of its `rows`, complete, or an exception.
 
@@ -211,7 +212,7 @@ class Connection:
         connection, or it broke meanwhile. Never half an answer.
         """
         await self.governor.message()
-        return await self.ask_admitted(send, rows=rows, end=end, seconds=seconds)
+        return await self.ask_admitted(send, rows=rows, end=end, seconds=seconds or self._timing.request)
 
     async def ask_admitted(
         self, send: Callable[[Any, int], None], *, rows: str, end: str, seconds: float
@@ -228,7 +229,7 @@ class Connection:
             del self._numbered[request_id]
 
     async def ask_all(
-        self, send: Callable[[Any], None], *, rows: str, end: str, seconds: float = _REQUEST_SECONDS
+        self, send: Callable[[Any], None], *, rows: str, end: str, seconds: float | None = None
     ) -> list[tuple[Any, ...]]:
         """Send a request that has no number; one of a kind at a time."""
         async with self._turns.setdefault(end, asyncio.Lock()):
@@ -238,7 +239,7 @@ class Connection:
             self._unnumbered.append(question)
             try:
                 send(session.encoder)
-                return await self._answer(question, seconds)
+                return await self._answer(question, seconds or self._timing.request)
             finally:
                 self._unnumbered.remove(question)
 

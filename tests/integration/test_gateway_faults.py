@@ -184,10 +184,7 @@ async def test_a_pacing_violation_is_waited_out(
     assert isinstance(bad, Quarantined)
 
 
-async def test_an_answer_without_its_end_is_no_answer(
-    gateway: ScriptedGateway, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("infra.gateway.connection._REQUEST_SECONDS", 0.1)
+async def test_an_answer_without_its_end_is_no_answer(gateway: ScriptedGateway, settings: Settings) -> None:
     gateway.answers[61] = lambda peer, _: peer.say(
         61, 3, ACCOUNT, 265598, "AAPL", "STK", "", 0, "", "", "NASDAQ", "USD", "AAPL", "NMS", 100, 440.5
     )
