@@ -19,7 +19,7 @@ from infra.embedded.running import RunFile, find_run, running_settings
 from infra.embedded.stack import Stack, StackRunningError
 from infra.errors import EnvironmentUnhealthyError, UsageError
 from infra.settings import Settings
-from tests.integration.a_stack import a_stack
+from tests.integration.a_stack import SERVICES, a_stack
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 20.0) -> bool:
@@ -194,6 +194,19 @@ def test_a_broker_that_cannot_start_is_told_with_its_log(tmp_path: Path, jars: P
     assert str(tmp_path / "logs" / "kafka") in str(told.value)
     assert "SCIZOR_KAFKA" in str(told.value)
     assert find_run(Settings(home=tmp_path)) is None
+
+
+def test_outside_servers_replace_the_embedded_ones(stack_settings: Settings) -> None:
+    outside = stack_settings.model_copy(update={"ib_host": "127.0.0.1"})
+
+    with Stack(outside, services=SERVICES) as stack:
+        stack.start()
+        stack.wait_ready(60)
+
+        assert set(stack.processes) == {"steady"}
+        assert outside.topic_prefix + "market.bars.v1" in asyncio.run(topics(outside))
+        assert asyncio.run(query(outside, "SELECT count(*) FROM symbols")) == 0
+        assert tail(outside.home / "logs" / "steady.log", lines=1).endswith(f"kafka {outside.kafka}")
 
 
 def test_an_unknown_service_is_a_usage_error() -> None:
