@@ -29,3 +29,13 @@ def secret_in(path: Path) -> str:
     finally:
         draft.unlink()
     return secret
+
+
+def write_secret(path: Path, secret: str) -> None:
+    """Keep `secret` in `path` (mode 0600), in place of what was there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600, exist_ok=False)
+    draft.write_text(secret + "\n", encoding="ascii")
+    draft.replace(path)

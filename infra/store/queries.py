@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, exists, func, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.store.tables import (
@@ -115,7 +116,7 @@ async def bar_page(connection: AsyncConnection, wanted: BarRange, limit: int) ->
     forward = wanted.start is not None
     start = bars.c.start.asc() if forward else bars.c.start.desc()
     newest = (start, bars.c.revision.desc(), bars.c.ingest_time.desc(), bars.c.source)
-    statement = select(bars).where(wanted.condition()).distinct(bars.c.start).order_by(*newest)
+    statement = select(bars).where(wanted.condition()).ext(distinct_on(bars.c.start)).order_by(*newest)
     return await _rows(connection, statement.limit(limit + 1))
 
 
@@ -275,7 +276,7 @@ async def accounts(connection: AsyncConnection) -> Sequence[RowMapping]:
 
 async def limits_in_force(connection: AsyncConnection, scope: str | None = None) -> Sequence[RowMapping]:
     """The highest version of the limits of each scope, or of one."""
-    statement = select(risk_limits).distinct(risk_limits.c.scope)
+    statement = select(risk_limits).ext(distinct_on(risk_limits.c.scope))
     if scope is not None:
         statement = statement.where(risk_limits.c.scope == scope)
     return await _rows(

@@ -34,6 +34,7 @@ COMMANDS = {
     "logs": Entry("producers.cli.stack:logs", "Show the log of one service.", SYSTEM),
     "doctor": Entry("producers.cli.doctor:doctor", "Check this machine and the running system.", SYSTEM),
     "config": Entry("producers.cli.config:app", "Settings and where each comes from.", SYSTEM),
+    "keys": Entry("producers.cli.keys:app", "API keys of the HTTP services: create, list, revoke.", SYSTEM),
     "symbols": Entry("producers.cli.symbols:app", "The symbol registry: add, list, validate.", DATA),
     "collect": Entry("producers.cli.collect:app", "Market data from the gateway into the topics.", DATA),
     "topics": Entry("producers.cli.topics:app", "Topics: apply, list, describe, tail, replay.", TOOLS),
