@@ -150,6 +150,7 @@ class _Replay:
             slippage_model(options.slippage, options.slippage_rate),
         )
         self._listens = type(strategy).on_fill is not BaseStrategy.on_fill
+        self._due: dict[int, tuple[int, int]] = {}  # by contract: when its working order's bar opens, and its row
         self._stop = 0
         self._rows: Iterator[bool] = iter(())
         self._shown: list[tuple[Value, Floats | None]] = []
@@ -180,7 +181,8 @@ class _Replay:
 
     def _chunk(self, first: int, stop: int) -> None:
         """The loop that everything else stays out of: two slots are set by the `for` itself, further ones in C."""
-        working, match, on_bar = self.exchange.working, self._match, self.strategy.on_bar
+        working, on_bar = self.exchange.working, self.strategy.on_bar
+        match = self._match_next if len(self.columns.contracts) == 1 else self._match_due
         (one, ones), (two, twos) = ((slot, self._cut(values, first, stop)) for slot, values in self._shown[:2])
         ready = self._ready[first:stop].tolist()
         self._stop, self._rows = stop, iter(ready)
@@ -188,17 +190,27 @@ class _Replay:
         for one.now, two.now, is_ready, bar, _ in zip(
             ones, twos, self._rows, self.columns.bars(first, stop), rest, strict=False
         ):
-            if working and bar.contract_id in working:
+            if working:
                 match(bar)
             if is_ready:
                 signal = on_bar(bar)
                 if signal is not None:
                     self._take(signal, bar)
 
-    def _match(self, bar: Bar) -> None:
-        execution = self.exchange.match(bar, self.row)
-        if execution is None:
-            return
+    def _match_next(self, bar: Bar) -> None:
+        """With one contract, an order fills in the very next bar."""
+        self._execute(bar, self.row)
+
+    def _match_due(self, bar: Bar) -> None:
+        """With several, in every bar that opened before the one in hand closed, even if it ends after that."""
+        due = [(opens_us, contract_id) for contract_id, (opens_us, _) in self._due.items() if opens_us < bar.end_us]
+        for _, contract_id in sorted(due):
+            _, row = self._due.pop(contract_id)
+            self._execute(next(iter(self.columns.bars(row, row + 1))), row)
+
+    def _execute(self, bar: Bar, row: int) -> None:
+        execution = self.exchange.match(bar, row)
+        assert execution is not None, "an order met a bar that opened before its decision"
         self.strategy.positions[bar.contract_id].add(execution.quantity, execution.price)
         if self._listens:
             self.strategy.on_fill(
@@ -213,8 +225,18 @@ class _Replay:
         quantity = order_quantity(signal.value, position.quantity, self.options.quantity, self.options.lot)
         if quantity == 0:
             self.exchange.cancel(contract_id)
-        else:
-            self.exchange.place(contract_id, Order(quantity, bar.end_us, signal.reason))
+            self._due.pop(contract_id, None)
+            return
+        self.exchange.place(contract_id, Order(quantity, bar.end_us, signal.reason))
+        if len(self.columns.contracts) > 1:
+            self._expect_open(contract_id, bar.end_us)
+
+    def _expect_open(self, contract_id: int, after_us: int) -> None:
+        """Note when, and in which row, the contract opens next; without such a bar the order waits for ever."""
+        own = self.columns.rows[contract_id]
+        place = int(np.searchsorted(self.columns.start_us[own], after_us))
+        if place < len(own):
+            self._due[contract_id] = (int(self.columns.start_us[own[place]]), int(own[place]))
 
     def let_go(self) -> None:
         """Break the cycle of strategy and replay, so that the columns' memory is free at once."""

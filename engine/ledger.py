@@ -28,6 +28,7 @@ def curve(columns: BarColumns, executions: Sequence[Execution], cash: float) -> 
     """The equity curve. Cash changes fill by fill, the book is summed contract after contract: the same bits always."""
     single = len(columns.contracts) == 1
     times = columns.end_us if single else np.unique(columns.end_us)
+    executions = sorted(executions, key=lambda each: int(columns.end_us[each.row])) if not single else executions
     rows = np.array([each.row for each in executions], dtype=np.int64)
     quantities = np.array([each.quantity for each in executions])
     prices = np.array([each.price for each in executions])

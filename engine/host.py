@@ -1,0 +1,176 @@
+"""A strategy as it runs live: one bar at a time, indicators updated one value at a time.
+
+Held to the backtest by a property test: the same bars give the same signals.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from engine.facts import Bar, Fill, Tick, bar_of, tick_of, to_microseconds
+from engine.indicators import Live
+from engine.sizing import sizing
+from engine.strategy import HISTORY_MAX, BaseStrategy, Position, Slot, StrategyConfig, StrategySignal
+from schemas.market import Bar as BarEvent
+from schemas.market import HistoricalBar
+from schemas.market import Tick as TickEvent
+from schemas.orders import Fill as FillEvent
+
+__all__ = ["StrategyHost", "sizing"]
+
+
+class _Contract:
+    """What one contract's bars left behind: the live indicators, their latest values, how far time has come."""
+
+    def __init__(self, slots: Iterable[Slot]) -> None:
+        self.bars = 0
+        self.end_us = -(2**63)
+        self.quantity = Decimal(0)
+        self.live: list[tuple[Slot, Live, deque[float]]] = []
+        for slot in slots:
+            twin = slot.indicator.live(*slot.arguments[slot.indicator.inputs :])
+            self.live.append((slot, twin, deque(maxlen=HISTORY_MAX)))
+
+    def update(self, bar: Bar) -> None:
+        """Bring all indicators, and so their slots, to `bar`."""
+        self.bars += 1
+        self.end_us = bar.end_us
+        for slot, twin, history in self.live:
+            slot.now = twin.update(*(_input(each, bar) for each in slot.arguments[: slot.indicator.inputs]))
+            history.append(slot.now)
+
+    def show(self) -> None:
+        """Let the slots speak of this contract."""
+        for slot, _, history in self.live:
+            slot.now = history[-1] if history else float("nan")
+            slot.remember(partial(_look_back, history))
+
+
+def _input(given: Any, bar: Bar) -> float:
+    if isinstance(given, Slot):
+        return given.now
+    return float(getattr(bar, given) if isinstance(given, str) else given)
+
+
+def _look_back(history: deque[float], back: int) -> float:
+    if -back > len(history):
+        raise IndexError(f"no value {back}: the contract has {len(history)} bars so far")
+    return history[back]
+
+
+class StrategyHost:
+    """Runs one strategy over the contracts of `symbols` (symbol by contract id).
+
+    Bars of a contract must come in order; one that does not end after the last is a repetition and changes nothing.
+    An exception of the strategy passes through.
+    """
+
+    def __init__(
+        self, strategy_class: type[BaseStrategy], config: StrategyConfig | None, symbols: Mapping[int, str]
+    ) -> None:
+        self.symbols = dict(symbols)
+        self.strategy = strategy_class(config)
+        self.signals = 0
+        self.repeated = 0
+        self._contracts = {contract_id: _Contract(self.strategy.slots) for contract_id in self.symbols}
+        for contract_id in self.symbols:
+            self.strategy.positions[contract_id] = Position()
+        self.strategy.on_start()
+
+    @property
+    def warmup(self) -> int:
+        """Bars a contract needs before the strategy is asked for the first time."""
+        return self.strategy.warmup
+
+    @property
+    def settled(self) -> int:
+        """Bars to hand to `warm_up` so that every indicator has the value it would have after endless history."""
+        return self.strategy.settled
+
+    @property
+    def bars_seen(self) -> int:
+        """Bars taken in, warm-up included."""
+        return sum(each.bars for each in self._contracts.values())
+
+    def warm_up(self, bars: Iterable[Bar | BarEvent | HistoricalBar]) -> int:
+        """Bring the indicators up to date with past bars, oldest first, without decisions; returns how many."""
+        return sum(self._take(_as_bar(bar)) for bar in bars)
+
+    def on_bar(self, bar: Bar | BarEvent | HistoricalBar) -> list[StrategySignal]:
+        """What the strategy wants after this closed bar: no signal or one."""
+        fact = _as_bar(bar)
+        if not self._take(fact) or self._contracts[fact.contract_id].bars < self.warmup:
+            return []
+        return self._heard(self.strategy.on_bar(fact))
+
+    def on_tick(self, tick: Tick | TickEvent) -> list[StrategySignal]:
+        """What the strategy wants after this print; the indicators stand where the last bar left them."""
+        fact = tick if isinstance(tick, Tick) else tick_of(tick)
+        contract = self._contracts.get(fact.contract_id)
+        if contract is None or contract.bars < self.warmup:
+            return []
+        contract.show()
+        self.strategy.position = self.strategy.positions[fact.contract_id]
+        return self._heard(self.strategy.on_tick(fact))
+
+    def on_fill(self, fill: FillEvent) -> None:
+        """Fold an execution of the strategy's own into its positions and let it hear of it."""
+        contract = self._contracts.get(fill.contract_id)
+        if contract is None:
+            return
+        quantity = fill.side.sign * fill.last_quantity
+        price = float(fill.last_price)
+        contract.quantity += quantity
+        position = self.strategy.positions[fill.contract_id]
+        position.add(float(quantity), price)
+        position.quantity = float(contract.quantity)  # the exact sum, free of the float sum's residue
+        self.strategy.on_fill(Fill(fill.contract_id, to_microseconds(fill.event_time), float(quantity), price))
+
+    def hold(self, contract_id: int, quantity: Decimal, average_price: Decimal) -> None:
+        """Set what is held, as known from elsewhere: at start-up, or after a correction of a fill."""
+        self._contracts[contract_id].quantity = quantity
+        position = self.strategy.positions[contract_id]
+        position.quantity, position.average_price = float(quantity), float(average_price)
+
+    def quantity(self, contract_id: int) -> Decimal:
+        """What the strategy holds of a contract, signed."""
+        return self._contracts[contract_id].quantity
+
+    def snapshot(self) -> dict[str, Any]:
+        """Counters and positions for the state topic: `bars_seen`, `signals`, `warm` and `positions` by symbol."""
+        return {
+            "bars_seen": self.bars_seen,
+            "signals": self.signals,
+            "warm": all(each.bars >= self.warmup for each in self._contracts.values()),
+            "positions": {
+                self.symbols[contract_id]: format(each.quantity.normalize(), "f")
+                for contract_id, each in self._contracts.items()
+                if each.quantity
+            },
+        }
+
+    def _take(self, bar: Bar) -> bool:
+        contract = self._contracts.get(bar.contract_id)
+        if contract is None:
+            return False
+        if bar.end_us <= contract.end_us:
+            self.repeated += 1
+            return False
+        contract.update(bar)
+        contract.show()
+        self.strategy.position = self.strategy.positions[bar.contract_id]
+        return True
+
+    def _heard(self, signal: StrategySignal | None) -> list[StrategySignal]:
+        if signal is None:
+            return []
+        if signal.contract_id not in self._contracts:
+            raise LookupError(f"a signal for contract {signal.contract_id}, which is not among the strategy's symbols")
+        self.signals += 1
+        return [signal]
+
+
+def _as_bar(bar: Bar | BarEvent | HistoricalBar) -> Bar:
+    return bar if isinstance(bar, Bar) else bar_of(bar)

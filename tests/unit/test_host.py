@@ -1,0 +1,198 @@
+"""A strategy run live, bar by bar, decides as it does in a backtest."""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.backtest import run
+from engine.facts import Bar, Fill, Tick, to_datetime
+from engine.host import StrategyHost
+from engine.indicators import ema, sma, zscore
+from engine.strategies.buy_and_hold import BuyAndHold
+from engine.strategies.moving_average_crossover import MovingAverageCrossover
+from engine.strategies.rsi_mean_reversion import RsiMeanReversion
+from engine.strategy import BaseStrategy, StrategyConfig, StrategySignal
+from schemas.market import Source
+from schemas.orders import Side
+from tests.bars import APPLE, IBM, bars_of, columns_of, random_bars
+from tests.builders import a_bar, a_fill, a_tick
+
+SYMBOLS = {APPLE: "AAPL", IBM: "IBM"}
+
+Diary = list[tuple[int, int, tuple[float, ...]]]
+
+
+class Mixture(BaseStrategy):
+    """Leans on many indicators, on their past and on its position, and keeps a diary of what it saw."""
+
+    diary: Diary
+
+    def indicators(self) -> None:
+        self.mean = self.declare(sma, "close", 5)
+        self.smooth = self.declare(ema, self.mean, 4)
+        self.score = self.declare(zscore, (sma, "high", 3), 6)
+
+    def on_start(self) -> None:
+        self.diary = []
+
+    def on_bar(self, bar: Bar) -> StrategySignal | None:
+        seen = (self.mean.now, self.mean[-2], self.smooth[-3], self.smooth.now, self.score.now, self.position.quantity)
+        self.diary.append((bar.contract_id, bar.end_us, seen))
+        target = max(-1.0, min(1.0, -self.score.now / 3))
+        return (
+            StrategySignal.target(bar.contract_id, target) if abs(target - self.position.quantity / 100) > 0.3 else None
+        )
+
+
+class Played:
+    """The host's side of a replay: its signals become fills at the next open, as the backtest's exchange does."""
+
+    def __init__(self, strategy: type[BaseStrategy], config: StrategyConfig | None, bars: list[Bar]) -> None:
+        self.host = StrategyHost(strategy, config, SYMBOLS)
+        self.orders: list[tuple[int, int, float]] = []
+        wanted: dict[int, float] = {}
+        for bar in bars:
+            number = bar.contract_id
+            if number in wanted:
+                quantity = int(wanted.pop(number) * 100 + 0.0) - self.host.quantity(number)
+                if quantity:
+                    self._fill(bar, quantity)
+            for signal in self.host.on_bar(bar):
+                wanted[number] = signal.value
+
+    def _fill(self, bar: Bar, quantity: Decimal) -> None:
+        self.orders.append((bar.contract_id, bar.start_us, float(quantity)))
+        self.host.on_fill(
+            a_fill(
+                contract_id=bar.contract_id,
+                event_time=to_datetime(bar.start_us),
+                side=Side.BUY if quantity > 0 else Side.SELL,
+                last_quantity=abs(quantity),
+                last_price=Decimal(repr(bar.open)).quantize(Decimal("0.00000001")),
+            )
+        )
+
+
+CASES: list[tuple[type[BaseStrategy], Callable[[], StrategyConfig]]] = [
+    (BuyAndHold, BuyAndHold.Config),
+    (MovingAverageCrossover, lambda: MovingAverageCrossover.Config(fast=2, slow=5, short=True)),
+    (RsiMeanReversion, lambda: RsiMeanReversion.Config(window=4, short=True)),
+    (Mixture, Mixture.Config),
+]
+
+
+@pytest.mark.parametrize(("strategy", "config"), CASES, ids=lambda each: getattr(each, "__name__", ""))
+@given(seed=st.integers(0, 10_000), count=st.integers(1, 150))
+@settings(max_examples=20, deadline=None)
+def test_the_host_orders_what_the_backtest_orders(
+    strategy: type[BaseStrategy], config: Callable[[], StrategyConfig], seed: int, count: int
+) -> None:
+    columns = columns_of(random_bars(seed, count), random_bars(seed + 7, count, contract_id=IBM))
+
+    result = run(columns, strategy, config())
+    played = Played(strategy, config(), list(columns.bars()))
+
+    assert played.orders == [(each.contract_id, each.time_us, each.quantity) for each in result.executions]
+
+
+def test_both_ways_show_a_strategy_the_same_bits() -> None:
+    columns = columns_of(random_bars(5, 200), random_bars(6, 200, contract_id=IBM))
+    diaries: list[Diary] = []
+
+    class Kept(Mixture):
+        """Hands its diary out."""
+
+        def on_start(self) -> None:
+            self.diary = []
+            diaries.append(self.diary)
+
+    run(columns, Kept)
+    Played(Kept, None, list(columns.bars()))
+
+    backtest, live = diaries
+    assert len(live) > 300
+    assert repr(live) == repr(backtest)  # NaN is unlike itself, its text is not
+
+
+def test_warming_up_decides_nothing_and_leaves_the_indicators_where_they_would_be() -> None:
+    bars = random_bars(3, 120)
+    through, warmed = (StrategyHost(MovingAverageCrossover, None, SYMBOLS) for _ in range(2))
+    whole = [through.on_bar(bar) for bar in bars]
+
+    assert warmed.warm_up(bars[:60]) == 60
+    assert [warmed.on_bar(bar) for bar in bars[60:]] == whole[60:]
+    assert any(whole[60:])
+    assert (through.warmup, through.settled) == (31, 31)
+
+
+def test_a_bar_that_comes_again_or_of_another_contract_changes_nothing() -> None:
+    host = StrategyHost(BuyAndHold, None, {APPLE: "AAPL"})
+    first, second = bars_of([10.0, 11.0])
+
+    assert len(host.on_bar(first)) == 1
+    host.on_bar(second)
+    assert [host.on_bar(each) for each in (first, second, *bars_of([5.0], contract_id=IBM))] == [[], [], []]
+    assert (host.bars_seen, host.repeated) == (2, 2)
+
+
+def test_market_events_are_taken_as_they_come_from_the_topic() -> None:
+    host = StrategyHost(BuyAndHold, BuyAndHold.Config(strength=0.5), {APPLE: "AAPL"})
+
+    assert host.on_bar(a_bar(source=Source.REAL)) == [StrategySignal.long(APPLE, 0.5, "buy and hold")]
+
+
+def test_ticks_reach_a_strategy_once_it_is_warm() -> None:
+    class OnTicks(BaseStrategy):
+        """Buys on the first print after its average has a value."""
+
+        def indicators(self) -> None:
+            self.mean = self.declare(sma, "close", 2)
+
+        def on_tick(self, tick: Tick) -> StrategySignal | None:
+            return StrategySignal.long(tick.contract_id) if tick.price > self.mean.now else None
+
+    host = StrategyHost(OnTicks, None, {APPLE: "AAPL"})
+    first, second = bars_of([10.0, 20.0])
+
+    assert host.on_tick(a_tick(price=99.0)) == []
+    host.on_bar(first)
+    host.on_bar(second)
+    assert host.on_tick(a_tick(price=15.0)) == []
+    assert host.on_tick(a_tick(price=15.5)) == [StrategySignal.long(APPLE)]
+    assert host.on_tick(a_tick(price=15.5, contract_id=IBM)) == []
+
+
+def test_fills_and_what_is_known_from_elsewhere_make_the_position() -> None:
+    heard: list[Fill] = []
+
+    class Listener(BuyAndHold):
+        """Listens to its fills."""
+
+        def on_fill(self, fill: Fill) -> None:
+            heard.append(fill)
+
+    host = StrategyHost(Listener, None, SYMBOLS)
+    host.hold(APPLE, Decimal(50), Decimal("400.00"))
+    host.on_fill(a_fill(last_quantity=Decimal(150), last_price=Decimal("440.00")))
+    host.on_fill(a_fill(side=Side.SELL, last_quantity=Decimal("0.1")))
+    host.on_fill(a_fill(contract_id=1))
+
+    assert host.quantity(APPLE) == Decimal("199.9")
+    assert host.strategy.positions[APPLE].quantity == 199.9
+    assert host.strategy.positions[APPLE].average_price == 430.0
+    assert [fill.quantity for fill in heard] == [150.0, -0.1]
+    assert host.snapshot() == {"bars_seen": 0, "signals": 0, "warm": False, "positions": {"AAPL": "199.9"}}
+
+
+def test_a_signal_for_a_contract_the_host_does_not_have_is_a_bug_of_the_strategy() -> None:
+    class Astray(BaseStrategy):
+        """Wants what it cannot have."""
+
+        def on_bar(self, bar: Bar) -> StrategySignal | None:
+            return StrategySignal.long(1)
+
+    with pytest.raises(LookupError, match="contract 1, which is not among"):
+        StrategyHost(Astray, None, SYMBOLS).on_bar(bars_of([1.0])[0])
