@@ -1,0 +1,216 @@
+"""Risk on the real broker and database: decisions count what is in flight, and nothing counts twice."""
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+from consumers import risk
+from infra.settings import Settings
+from schemas.account import TradingMode
+from schemas.orders import (
+    Commission,
+    DenialReason,
+    FillBusted,
+    FillCorrected,
+    OrderStatus,
+    OrderType,
+    OrderUpdate,
+    RiskDecision,
+    Side,
+)
+from tests.builders import APPLE, NOON, SEEN, a_cancel, a_fill
+from tests.integration.an_order_path import (
+    ACCOUNT,
+    OrderPath,
+    a_live_intent,
+    a_state,
+    an_order_path,
+    running,
+    some_limits,
+    until,
+)
+
+D = Decimal
+BOOKS = ("books", "book_positions", "book_executions", "reservations", "decisions", "intents", "risk_limits")
+
+
+def an_update(number: int, status: OrderStatus, filled: int, sequence: int, **changes: Any) -> OrderUpdate:
+    fields = {
+        "order_id": f"intent-{number}",
+        "broker_order_id": number,
+        "account_id": ACCOUNT,
+        "strategy_id": "crossover",
+        "contract_id": APPLE,
+        "symbol": "AAPL",
+        "side": Side.BUY,
+        "quantity": D(100),
+        "order_type": OrderType.MARKET,
+        "status": status,
+        "cumulative_quantity": D(filled),
+        "sequence": sequence,
+        "event_time": NOON,
+        "ingest_time": SEEN,
+    }
+    return OrderUpdate(**(fields | changes))
+
+
+async def decisions(path: OrderPath, count: int) -> list[RiskDecision]:
+    async def enough() -> list[RiskDecision]:
+        found = await path.events("trading.decisions.v1")
+        return found if len(found) >= count else []
+
+    return await until(enough)
+
+
+async def reserved(path: OrderPath) -> Decimal:
+    return D(await path.scalar("SELECT coalesce(sum(remaining), 0) FROM reservations"))
+
+
+async def held(path: OrderPath) -> Decimal:
+    return D(await path.scalar("SELECT coalesce(sum(quantity), 0) FROM book_positions"))
+
+
+async def test_a_hundred_intents_at_once_cannot_jointly_break_a_limit(stack_settings: Settings) -> None:
+    async with an_order_path(stack_settings) as path:
+        await path.tell(some_limits(position_max=D(1000)), a_state(TradingMode.ACTIVE))
+        async with running(risk.build(stack_settings)):
+            await path.settled("risk")
+            wishes = [a_live_intent(n, quantity=D(20), strategy_id=f"s-{n}") for n in range(100)]
+            await asyncio.gather(*(path.tell(wish) for wish in wishes))
+            found = await decisions(path, 100)
+
+        approved = [decision for decision in found if decision.approved]
+        assert len(found) == 100
+        assert len(approved) == 50
+        assert {d.reason for d in found if not d.approved} == {DenialReason.POSITION_MAX}
+        assert await reserved(path) == 1000
+        breaches = await path.events("risk.events.v1")
+        assert len(breaches) == 50
+        assert approved[-1].basis.open_buys == 980
+
+
+async def test_nothing_passes_before_limits_and_a_state_are_there(stack_settings: Settings) -> None:
+    async with an_order_path(stack_settings) as path, running(risk.build(stack_settings)):
+        await path.tell(a_live_intent(1))
+        (first,) = await decisions(path, 1)
+        await path.tell(some_limits())
+        await path.settled("risk")
+        await path.tell(a_live_intent(2), a_cancel(order_id="intent-1"))
+        found = await decisions(path, 3)
+
+    assert first.reason is DenialReason.LIMITS_MISSING
+    assert found[1].reason is DenialReason.TRADING_HALTED
+    assert found[2].approved
+
+
+async def test_what_was_filled_moves_from_the_reservation_to_the_position(stack_settings: Settings) -> None:
+    async with an_order_path(stack_settings) as path, running(risk.build(stack_settings)):
+        await path.tell(some_limits(), a_state(TradingMode.ACTIVE))
+        await path.settled("risk")
+        await path.tell(a_live_intent(1))
+        await decisions(path, 1)
+        assert (await reserved(path), await held(path)) == (100, 0)
+
+        # the end of the order comes before the fills that it counts
+        await path.tell(an_update(1, OrderStatus.CANCELED, 60, 4))
+        await path.settled("risk")
+        assert (await reserved(path), await held(path)) == (60, 0)
+        await path.tell(a_fill(last_quantity=D(60), last_price=D(400)))
+        await path.settled("risk")
+        assert (await reserved(path), await held(path)) == (0, 60)
+
+        # a correction replaces, a bust takes back; the day's profit follows
+        fields = a_fill(last_quantity=D(50), last_price=D(400), revision=2).model_dump(exclude={"type"})
+        await path.tell(FillCorrected(**fields))
+        await path.tell(
+            a_fill(execution_id="sold", side=Side.SELL, last_quantity=D(50), last_price=D(390), order_id="")
+        )
+        commission = Commission(
+            execution_id="sold", account_id=ACCOUNT, amount=D("1.5"), currency="USD", event_time=NOON, ingest_time=SEEN
+        )
+        await path.tell(commission)
+        await path.settled("risk")
+        assert await held(path) == 0
+        assert await path.scalar("SELECT realised_pnl_today FROM books") == D("-501.5")
+
+        bust = FillBusted(
+            execution_id="sold", revision=2, account_id=ACCOUNT, contract_id=APPLE, event_time=NOON, ingest_time=SEEN
+        )
+        await path.tell(bust)
+        await path.settled("risk")
+        assert await held(path) == 50
+        assert await path.scalar("SELECT realised_pnl_today FROM books") == 0
+
+
+async def test_a_day_that_lost_too_much_halts_the_account(stack_settings: Settings) -> None:
+    async with an_order_path(stack_settings) as path, running(risk.build(stack_settings)):
+        await path.tell(some_limits(daily_loss_max=D(500)), a_state(TradingMode.ACTIVE))
+        await path.tell(a_fill(last_quantity=D(100), last_price=D(400)))
+        await path.tell(a_fill(execution_id="sold", side=Side.SELL, last_quantity=D(100), last_price=D(390)))
+
+        async def halted() -> bool:
+            return any(s.mode is TradingMode.HALTED and s.by == "risk" for s in await path.events("trading.state.v1"))
+
+        await until(halted)
+        await path.settled("risk")
+        await path.tell(a_live_intent(1))
+        (decision,) = await decisions(path, 1)
+        assert decision.reason is DenialReason.TRADING_HALTED
+        assert await path.scalar("SELECT mode FROM trading_state") == "HALTED"
+
+
+async def test_an_order_in_doubt_blocks_its_instrument_alone(stack_settings: Settings) -> None:
+    async with an_order_path(stack_settings) as path, running(risk.build(stack_settings)):
+        await path.tell(some_limits(), a_state(TradingMode.ACTIVE))
+        await path.settled("risk")
+        await path.tell(a_live_intent(1), an_update(1, OrderStatus.UNKNOWN, 0, 2))
+        await decisions(path, 1)
+        await path.settled("risk")
+        await path.tell(a_live_intent(2, quantity=D(7)), a_live_intent(3, contract_id=APPLE + 1, symbol="IBM"))
+        _, blocked, other = await decisions(path, 3)
+
+    assert blocked.reason is DenialReason.INSTRUMENT_BLOCKED
+    assert blocked.basis.blocked_by == "intent-1"
+    assert other.approved
+
+
+async def test_orders_that_were_not_placed_by_us_count_in_limits(stack_settings: Settings) -> None:
+    async with an_order_path(stack_settings) as path, running(risk.build(stack_settings)):
+        await path.tell(some_limits(position_max=D(150)), a_state(TradingMode.ACTIVE))
+        await path.tell(an_update(9, OrderStatus.NEW, 0, 1, order_id="external-77", strategy_id="external"))
+        await path.settled("risk")
+        await path.tell(a_live_intent(1))
+        (decision,) = await decisions(path, 1)
+
+    assert decision.reason is DenialReason.POSITION_MAX
+    assert decision.basis.open_buys == 100
+
+
+async def test_every_record_delivered_twice_changes_nothing(stack_settings: Settings) -> None:
+    async with an_order_path(stack_settings) as path, running(risk.build(stack_settings)):
+        await path.tell(some_limits(), a_state(TradingMode.ACTIVE))
+        await path.settled("risk")
+        for number in (1, 2):
+            await path.tell(a_live_intent(number, quantity=D(100 + number)))
+        await path.tell(a_cancel(order_id="intent-2"))
+        await decisions(path, 3)
+        await path.tell(
+            an_update(1, OrderStatus.NEW, 0, 2),
+            a_fill(last_quantity=D(101)),
+            an_update(1, OrderStatus.FILLED, 101, 3),
+            a_fill(execution_id="e-2", order_id="intent-2", last_quantity=D(40), side=Side.SELL, last_price=D(410)),
+            FillCorrected(**a_fill(last_quantity=D(101), last_price=D(441), revision=2).model_dump(exclude={"type"})),
+        )
+        await path.settled("risk")
+        before = await path.dump(*BOOKS)
+        for topic in ("trading.intents.v1", "trading.orders.v1", "trading.fills.v1", "risk.limits.v1"):
+            for record in await path.records(topic):
+                await path.raw(topic, record.key, record.value, record.headers)
+        await path.settled("risk")
+
+        def plain(dump: dict[str, list[str]]) -> dict[str, list[str]]:
+            return {name: rows for name, rows in dump.items() if name != "books"}  # its version counts transactions
+
+        assert plain(await path.dump(*BOOKS)) == plain(before)
+        assert await path.scalar("SELECT realised_pnl_today FROM books") is not None
+        assert len(await path.events("trading.decisions.v1")) == 3
