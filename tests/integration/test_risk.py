@@ -109,15 +109,15 @@ async def test_what_was_filled_moves_from_the_reservation_to_the_position(stack_
         await path.settled("risk")
         await path.tell(a_live_intent(1))
         await decisions(path, 1)
-        assert (await reserved(path), await held(path)) == (100, 0)
+        assert [await reserved(path), await held(path)] == [100, 0]
 
         # the end of the order comes before the fills that it counts
         await path.tell(an_update(1, OrderStatus.CANCELED, 60, 4))
         await path.settled("risk")
-        assert (await reserved(path), await held(path)) == (60, 0)
+        assert [await reserved(path), await held(path)] == [60, 0]
         await path.tell(a_fill(last_quantity=D(60), last_price=D(400)))
         await path.settled("risk")
-        assert (await reserved(path), await held(path)) == (0, 60)
+        assert [await reserved(path), await held(path)] == [0, 60]
 
         # a correction replaces, a bust takes back; the day's profit follows
         fields = a_fill(last_quantity=D(50), last_price=D(400), revision=2).model_dump(exclude={"type"})
