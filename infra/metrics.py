@@ -89,6 +89,7 @@ class Metrics:
     def received(self, topic: str) -> Received:
         """The counters of `topic` (logical name), bound once."""
         if topic not in self._received:
+            self.dead_letters.labels(topic)  # there from the start, so that the first one is seen as an increase
             labels = {**self._labels, "handler": topic}
             done = {status: self._processed.labels(**labels, status=status) for status in ("acked", "error", "skipped")}
             self._received[topic] = Received(

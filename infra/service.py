@@ -50,6 +50,8 @@ class Service:
         self.catalogue = catalogue or load_catalogue()
         self.spec = self.catalogue.services[name]
         self.metrics = Metrics(name)
+        for topic in self.spec.reads:
+            self.metrics.received(topic)  # every counter is there, at zero, before the first record
         self.log = logs.configure(settings, name)
         self.publisher = Publisher(name, settings, self.catalogue, self.clock, self.metrics)
         self._delivery = Delivery(

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from aiokafka import AIOKafkaProducer
 
 from infra import broker, topic_admin
@@ -150,3 +151,18 @@ async def test_every_panel_shows_something_and_every_alert_rule_can_be_evaluated
 def filled_in(expression: str) -> str:
     """As Grafana would send it."""
     return expression.replace("$__rate_interval", "20s").replace("$service", "portfolio|risk")
+
+
+def test_the_configuration_is_valid_and_each_alert_fires_when_it_should_and_not_before() -> None:
+    promtool = str(unpacked("prometheus") / "usr" / "bin" / "promtool")
+    stories = REPOSITORY / "tests" / "integration" / "alerts.yml"
+    rules = yaml.safe_load((FOLDER / "prometheus" / "alerts.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+
+    for command in (
+        ["check", "config", str(FOLDER / "prometheus" / "prometheus.yml")],
+        ["test", "rules", str(stories)],
+    ):
+        done = subprocess.run([promtool, *command], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    told = stories.read_text(encoding="utf-8")
+    assert [rule["alert"] for rule in rules if f'alertname="{rule["alert"]}"' not in told] == []
