@@ -231,7 +231,7 @@ class Stack:
         settings = self.settings
         if name in self.health_ports:
             return why_not_ready(reachable(settings.bind), self.health_ports[name])
-        return None if answers(settings.ib_host, settings.ib_port) else "does not listen"
+        return None if answers("127.0.0.1", settings.ib_port) else "does not listen"
 
     def _write_run_file(self) -> None:
         settings = self.settings

@@ -135,7 +135,8 @@ class Starter:
         program = Program("gateway_simulator", [*argv, *self._plan.simulator_options], settings, self._plan.logs)
         self._report("starting the gateway simulator", 0.2)
         self._supervisor.start(program, GATEWAY)
-        self.settings = settings.model_copy(update={"ib_host": "127.0.0.1", "ib_port": port})
+        # The host stays empty: by that a service knows that no real account is at stake.
+        self.settings = settings.model_copy(update={"ib_port": port})
 
     def _prepare(self, server: str) -> None:
         for preparation in self._plan.preparations:

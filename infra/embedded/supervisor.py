@@ -109,7 +109,7 @@ class Supervisor:
             return False
         delay = ward.died(now, hopeless=code == EnvironmentUnhealthyError.exit_code)
         part.finish()  # ends what the dead one left behind in its group
-        self._note(f"{part.name} {_ending(code)}: starting it again in {delay:.1f} s")
+        self._note(f"{part.name} {_ending(code)}: starting it again in {delay:.1f} s (scizor logs {part.name})")
         return True
 
     def _restart(self, ward: Ward) -> None:

@@ -108,7 +108,7 @@ def _checks_of_running(settings: Settings, run: RunFile | None) -> dict[str, Cal
         checks["kafka round trip"] = lambda: asyncio.run(_kafka_round_trip(reachable_settings))
     if reachable_settings.database_url.get_secret_value():
         checks["postgres query"] = lambda: asyncio.run(_postgres_query(reachable_settings))
-    if reachable_settings.ib_host:
+    if reachable_settings.ib_host or run is not None:
         checks["gateway"] = lambda: _gateway(reachable_settings)
     return checks
 
@@ -282,9 +282,12 @@ async def _postgres_query(settings: Settings) -> Finding:
 
 
 def _gateway(settings: Settings) -> Finding:
-    address = f"{settings.ib_host}:{settings.ib_port}"
-    if answers(settings.ib_host, settings.ib_port, seconds=3):
-        return Finding("ok", f"something listens at {address}")
+    host = settings.ib_host or "127.0.0.1"
+    address = f"{host}:{settings.ib_port}"
+    if answers(host, settings.ib_port, seconds=3):
+        return Finding("ok", f"{'a gateway' if settings.ib_host else 'the simulator'} listens at {address}")
+    if not settings.ib_host:
+        return Finding("fail", f"the simulator does not listen at {address}", "scizor logs gateway_simulator")
     fix = (
         "start TWS or IB Gateway and permit socket clients: in TWS under Settings, API, Settings, "
         "'Enable ActiveX and Socket Clients', same port (7497 paper, 7496 live; IB Gateway 4002 and 4001)"

@@ -197,7 +197,7 @@ def addresses(run: RunFile, host: str) -> dict[str, str]:
     return {
         "kafka": run.kafka,
         "postgres": f"127.0.0.1:{run.database_port}" if run.database_password_file else "outside",
-        "gateway": f"{run.ib_host}:{run.ib_port}",
+        "gateway": f"{run.ib_host}:{run.ib_port}" if run.ib_host else f"127.0.0.1:{run.ib_port} (simulator)",
         "data farmer": f"http://{host}:{run.farmer_port}/docs",
         "backtester": f"http://{host}:{run.backtester_port}/docs",
         "algo trader": f"http://{host}:{run.trader_port}/docs",

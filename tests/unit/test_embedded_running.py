@@ -38,7 +38,7 @@ def a_run(home: Path, supervisor: Process | None = None, **processes: Process) -
         kafka="127.0.0.1:20001",
         database_port=20002,
         database_password_file=password,
-        ib_host="127.0.0.1",
+        ib_host="",
         ib_port=20003,
         farmer_port=20004,
         backtester_port=20005,
@@ -58,7 +58,8 @@ def test_a_running_stack_gives_its_addresses(tmp_path: Path) -> None:
 
     assert found.kafka == "127.0.0.1:20001"
     assert found.database_url.get_secret_value() == "postgresql://scizor:hush@127.0.0.1:20002/scizor"
-    assert (found.ib_host, found.ib_port, found.trader_port) == ("127.0.0.1", 20003, 20006)
+    assert (found.ib_port, found.trader_port) == (20003, 20006)
+    assert found.ib_host == "", "an empty host says that the gateway is the simulator"
 
 
 def test_outside_addresses_win_over_those_of_the_stack(tmp_path: Path) -> None:
