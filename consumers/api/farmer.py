@@ -30,7 +30,7 @@ def build(front: Front) -> FastAPI:
     requested = Requested()
     front.remember(CollectionRun, runs, fold=False)
     front.remember(Subscription, subscriptions, fold=True)
-    front.remember_prices(Quote, quotes)
+    front.remember_prices({Quote: quotes})
     routes = (
         Symbols(front, requested),
         Collections(front, runs, requested),

@@ -1,9 +1,9 @@
 """What each HTTP service is built from: the service, its database, its keys, its changes, its views."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from fastapi import APIRouter, FastAPI
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -53,14 +53,19 @@ class Front:
         if fold:
             self._folded[event_class] = cast(Latest[Event], view)
 
-    def remember_prices(self, event_class: type[E], view: Latest[E]) -> None:
+    def remember_prices(self, views: Mapping[type[Event], Latest[Any]]) -> None:
         """Keep the newest event of each contract; what was overtaken within a poll is not even parsed."""
-        topic = self.service.catalogue.topic_of(event_class)
+        prefix = self.service.settings.topic_prefix
+        topics = [(self.service.catalogue.topic_of(event_class), view) for event_class, view in views.items()]
 
         async def on_records(records: Sequence[Record]) -> Sequence[Failure]:
-            return view.apply_newest(topic, records)
+            failures: list[Failure] = []
+            for topic, view in topics:
+                of_topic = [record for record in records if record.topic == prefix + topic.name]
+                failures += view.apply_newest(topic, of_topic)
+            return failures
 
-        self.service.on_batch([topic.name], on_records)
+        self.service.on_batch([topic.name for topic, _ in topics], on_records)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:

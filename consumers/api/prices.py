@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from consumers.api.views import Latest
+from infra.store.columns_of_tables import plain
 from schemas.market import Bar, Quote
 
 
@@ -35,4 +36,4 @@ class Prices:
 
 
 def _exact(price: float) -> Decimal:
-    return round(Decimal(str(price)), 8)
+    return plain(round(Decimal(str(price)), 8))

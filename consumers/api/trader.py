@@ -32,8 +32,7 @@ def build(front: Front) -> FastAPI:
     prices = Prices()
     limits = Latest[RiskLimits](lambda told: told.scope)
     strategies = Latest[StrategyState](lambda state: state.strategy_id)
-    front.remember_prices(Bar, prices.bars)
-    front.remember_prices(Quote, prices.quotes)
+    front.remember_prices({Bar: prices.bars, Quote: prices.quotes})
     front.remember(RiskLimits, limits, fold=True)
     front.remember(StrategyState, strategies, fold=True)
     routes = (

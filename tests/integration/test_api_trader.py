@@ -1,0 +1,306 @@
+"""The algo trader's HTTP service on the real broker and database: orders by hand, limits, halting, what is held."""
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+from engine import risk
+from infra.api_keys import Role
+from infra.clock import SystemClock
+from infra.settings import Settings
+from infra.store import book, book_moves, orders, portfolio, symbols
+from schemas.account import AccountState, Position, RiskLimits, TradingMode, TradingState
+from schemas.event import Event
+from schemas.orders import Commission, FillBusted, FillCorrected, OrderIntent, OrderStatus, OrderUpdate
+from schemas.strategy import Deploy, Pause, RunningState, StrategyState
+from tests.builders import APPLE, NOON, SEEN, a_bar, a_fill, a_trading_state, an_intent
+from tests.integration.an_api import Api, serving
+from tests.integration.test_api_farmer import a_symbol
+
+ACCOUNT = "DU1234567"
+ORDER = {"symbol": "AAPL", "side": "BUY", "quantity": "100"}
+
+
+def a_key(text: str = "first-order") -> dict[str, str]:
+    return {"Idempotency-Key": text}
+
+
+async def tell(api: Api, *events: Event) -> None:
+    """Publish in another service's name."""
+    publisher = api.front.service.publisher
+    for event in events:
+        publisher._writes = publisher._writes | {api.front.service.catalogue.topic_of(type(event)).name}
+        await api.front.service.publish(event)
+
+
+async def know_account_and_apple(api: Api) -> None:
+    account = AccountState(
+        event_time=NOON,
+        ingest_time=SEEN,
+        account_id=ACCOUNT,
+        currency="USD",
+        net_liquidation=Decimal("1000000.50"),
+        cash=Decimal(1_000_000),
+        buying_power=Decimal(4_000_000),
+        positions={str(APPLE): Decimal(100)},
+    )
+    await api.store(lambda connection: orders.save_account(connection, account))
+    await api.store(lambda connection: symbols.put_symbols(connection, [a_symbol()]))
+
+
+async def see_a_price(api: Api) -> None:
+    """Until a bar has come through the topic, an order by hand is refused."""
+    await tell(api, a_bar(close=441.25))
+    async with asyncio.timeout(10):
+        while (await api.ask("POST", "/orders", Role.TRADER, json=ORDER, headers=a_key())).status_code == 409:
+            await asyncio.sleep(0.02)
+
+
+async def test_an_order_by_hand_is_an_intent_once_however_often_it_is_asked_for(stack_settings: Settings) -> None:
+    async with serving("api_trader", stack_settings) as api:
+        await know_account_and_apple(api)
+        no_price = await api.ask("POST", "/orders", Role.TRADER, json=ORDER, headers=a_key())
+        await see_a_price(api)
+        again = await api.ask("POST", "/orders", Role.TRADER, json=ORDER, headers=a_key())
+        other = await api.ask("POST", "/orders", Role.TRADER, json=ORDER | {"quantity": "101"}, headers=a_key())
+        second = await api.ask("POST", "/orders", Role.TRADER, json=ORDER, headers=a_key("second-order"))
+        (first_told, second_told) = await api.first_told("trading.intents.v1", 2)
+        trail = await api.get(again.headers["Location"])
+
+    assert (no_price.status_code, "/subscriptions/AAPL" in no_price.json()["detail"]) == (409, True)
+    assert (again.status_code, other.status_code, second.status_code) == (202, 409, 202)
+    assert isinstance(first_told, OrderIntent)
+    assert isinstance(second_told, OrderIntent)
+    assert (first_told.intent_id, second_told.intent_id) == (again.json()["id"], second.json()["id"])
+    assert (first_told.strategy_id, first_told.account_id, first_told.contract_id) == ("manual", ACCOUNT, APPLE)
+    assert first_told.reference_price == Decimal("441.25")
+    assert first_told.reference_time == SEEN, "the price is as old as its receipt, not as our reading of it"
+    assert trail["intent"]["quantity"] == "100"
+    assert trail["decision"] is None
+
+
+async def test_a_restarted_service_still_knows_an_order_that_risk_has_stored(stack_settings: Settings) -> None:
+    async with serving("api_trader", stack_settings) as api:
+        await know_account_and_apple(api)
+        await see_a_price(api)
+        (intent,) = await api.first_told("trading.intents.v1")
+        key = api.keys[Role.TRADER]
+        assert isinstance(intent, OrderIntent)
+        await api.store(lambda connection: book.lock(connection, ACCOUNT, SEEN))
+        decision = risk.check(intent, risk.Book(), SEEN)
+        await api.store(lambda connection: book.record(connection, decision, None, SEEN))
+
+    async with serving("api_trader", stack_settings) as api:
+        api.keys[Role.TRADER] = key
+        same = await api.ask("POST", "/orders", Role.TRADER, json=ORDER, headers=a_key())
+        other = await api.ask("POST", "/orders", Role.TRADER, json=ORDER | {"side": "SELL"}, headers=a_key())
+        trail = await api.get(f"/orders/{intent.intent_id}")
+        denied = await api.get("/decisions?approved=false")
+
+    assert (same.status_code, same.json()["id"], other.status_code) == (202, intent.intent_id, 409)
+    assert trail["decision"]["reason"] == "limits_missing"
+    assert [each["intent"]["symbol"] for each in denied["items"]] == ["AAPL"]
+
+
+async def test_wrong_orders_are_refused_with_a_hint(stack_settings: Settings) -> None:
+    async with serving("api_trader", stack_settings) as api:
+        await know_account_and_apple(api)
+
+        async def refusal(body: dict[str, Any], headers: dict[str, str] | None = None) -> tuple[int, str]:
+            answer = await api.ask("POST", "/orders", Role.TRADER, json=body, headers=headers or a_key())
+            return answer.status_code, answer.json()["detail"]
+
+        no_key = await api.ask("POST", "/orders", Role.TRADER, json=ORDER)
+        misspelt = await refusal({**ORDER, "quantitiy": 1})
+        fraction = await refusal({**ORDER, "quantity": "-5"})
+        unpriced = await refusal({**ORDER, "order_type": "LIMIT"})
+        elsewhere = await refusal({**ORDER, "account_id": "DU999"})
+        unknown = await refusal({**ORDER, "symbol": "TSLA"})
+
+    assert (no_key.status_code, "idempotency" in no_key.json()["detail"].lower()) == (422, True)
+    assert misspelt[0] == 422
+    assert misspelt[1].startswith("body: unknown field 'quantitiy' (did you mean quantity?): known are account_id, ")
+    assert fraction == (422, "body.quantity: Input should be greater than 0")
+    assert unpriced == (422, "a limit order needs limit_price, a market order has none")
+    assert elsewhere == (404, f"no account 'DU999': there is {ACCOUNT}")
+    assert unknown[0] == 404
+
+
+async def test_limits_are_lowered_by_traders_and_raised_by_admins_alone(stack_settings: Settings) -> None:
+    first = RiskLimits(event_time=SEEN, ingest_time=SEEN, scope=f"account:{ACCOUNT}", version=3)
+    async with serving("api_trader", stack_settings) as api:
+        no_limits = await api.ask(
+            "PUT", "/risk/limits", Role.TRADER, json={"account_id": ACCOUNT, "quantity_max": "10"}
+        )
+        await api.store(lambda connection: book_moves.save_limits(connection, first))
+        lower = {"account_id": ACCOUNT, "quantity_max": "500", "price_collar": "0.02"}
+        lowered = await api.ask("PUT", "/risk/limits", Role.TRADER, json=lower)
+        mixed = {"account_id": ACCOUNT, "quantity_max": "400", "notional_max": "1000000"}
+        raised = await api.ask("PUT", "/risk/limits", Role.TRADER, json=mixed)
+        by_admin = await api.ask("PUT", "/risk/limits", Role.ADMIN, json=mixed)
+        told = await api.first_told("risk.limits.v1", 2)
+        in_force = await api.get("/risk/limits")
+        audit = await api.audit()
+
+    assert no_limits.status_code == 403
+    assert (lowered.status_code, lowered.json()["version"], lowered.json()["quantity_max"]) == (202, 4, "500")
+    assert (raised.status_code, "notional_max" in raised.json()["detail"]) == (403, True)
+    assert (by_admin.status_code, by_admin.json()["version"]) == (202, 5), "counted from the topic, ahead of the table"
+    assert [each.version for each in told if isinstance(each, RiskLimits)] == [4, 5]
+    assert [each["version"] for each in in_force] == [3], "risk has not stored the new ones in this test"
+    assert [row.outcome for row in audit] == ["refused", "done", "refused", "done"]
+    assert (audit[3].detail["before"]["version"], audit[3].detail["after"]["version"]) == (4, 5)
+
+
+async def test_a_trader_halts_and_only_an_admin_arms(stack_settings: Settings) -> None:
+    scope = f"account:{ACCOUNT}"
+    reconciling = a_trading_state(mode=TradingMode.HALTED, by="executor", reason="positions differ")
+    async with serving("api_trader", stack_settings) as api:
+        halted = await api.ask("POST", "/trading/halt", Role.TRADER, json={"reason": "news"})
+        not_by_viewer = await api.ask("POST", "/trading/halt", Role.VIEWER, json={"reason": "fun"})
+        not_by_trader = await api.ask("POST", "/trading/arm", Role.TRADER, json={"scope": scope, "reason": "go"})
+        await api.store(lambda connection: book_moves.save_state(connection, reconciling))
+        arm = {"scope": scope, "reason": "looked at it"}
+        too_early = await api.ask("POST", "/trading/arm", Role.ADMIN, json=arm)
+        armed = await api.ask("POST", "/trading/arm", Role.ADMIN, json=arm | {"override": True})
+        bad_scope = await api.ask("POST", "/trading/arm", Role.ADMIN, json=arm | {"scope": "everything"})
+        states = await api.first_told("trading.state.v1", 2)
+        seen = await api.get("/trading/state")
+
+    assert (halted.status_code, halted.json()["mode"], halted.json()["scope"]) == (202, "HALTED", "global")
+    assert (not_by_viewer.status_code, not_by_trader.status_code, bad_scope.status_code) == (403, 403, 422)
+    assert (too_early.status_code, "positions differ" in too_early.json()["detail"]) == (409, True)
+    assert armed.status_code == 202
+    told = [each for each in states if isinstance(each, TradingState)]
+    assert [(each.mode, each.by) for each in told] == [("HALTED", "key test trader"), ("ACTIVE", "key test admin")]
+    assert [(each["scope"], each["by"]) for each in seen] == [(scope, "executor")]
+
+
+async def test_what_is_held_is_read_with_exact_amounts(stack_settings: Settings) -> None:
+    position = Position(
+        event_time=NOON,
+        ingest_time=SEEN,
+        account_id=ACCOUNT,
+        contract_id=APPLE,
+        symbol="AAPL",
+        quantity=Decimal(-100),
+        average_price=Decimal("440.12345678"),
+        realised_pnl=Decimal("0.00000001"),
+        commission=Decimal("1.25"),
+        fills=2,
+    )
+    fill = a_fill()
+    fields = fill.model_dump(exclude={"type", "revision", "last_price"})
+    corrected = FillCorrected(**fields, revision=2, last_price=Decimal("440.60"))
+    busted = FillBusted(
+        event_time=NOON, ingest_time=SEEN, execution_id="b", revision=2, account_id=ACCOUNT, contract_id=APPLE
+    )
+    cost = Commission(
+        event_time=NOON,
+        ingest_time=SEEN,
+        execution_id=fill.execution_id,
+        account_id=ACCOUNT,
+        amount=Decimal("1.00"),
+        currency="USD",
+    )
+    async with serving("api_trader", stack_settings) as api:
+        await know_account_and_apple(api)
+        await api.store(lambda connection: portfolio.save_position(connection, position))
+        for each in (fill, corrected, a_fill(execution_id="b"), busted):
+            await api.store(lambda connection, each=each: orders.save_fill(connection, each))  # type: ignore[misc] # bound
+        await api.store(lambda connection: orders.save_commission(connection, cost))
+        positions = await api.get("/positions")
+        fills = await api.get(f"/fills?account_id={ACCOUNT}")
+        account = await api.get("/account")
+        nobody = await api.ask("GET", "/account?account_id=DU9")
+
+    (held,) = positions["items"]
+    assert (held["quantity"], held["average_price"], held["realised_pnl"]) == ("-100", "440.12345678", "0.00000001")
+    (executed,) = fills["items"]
+    assert (executed["revision"], executed["last_price"], executed["commission"]) == (2, "440.6", "1")
+    assert (account["net_liquidation"], account["positions"]) == ("1000000.5", {str(APPLE): "100"})
+    assert nobody.status_code == 404
+
+
+async def test_an_order_shows_its_trail_and_can_be_cancelled_while_it_works(stack_settings: Settings) -> None:
+    intent = an_intent()
+    decision = risk.check(intent, risk.Book(), SEEN)
+    update = OrderUpdate(
+        event_time=NOON,
+        ingest_time=SEEN,
+        order_id=intent.intent_id,
+        broker_order_id=7,
+        sequence=1,
+        status=OrderStatus.NEW,
+        **intent.model_dump(
+            include={"account_id", "strategy_id", "contract_id", "symbol", "side", "quantity", "order_type"}
+        ),
+    )
+    row = {
+        **update.model_dump(exclude={"type", "event_time", "ingest_time", "leaves_quantity"}, mode="python"),
+        "status": "NEW",
+        "side": "BUY",
+        "order_type": "MARKET",
+        "client_id": 10,
+        "time_in_force": "DAY",
+        "lease_epoch": 1,
+        "facts": {},
+        "created_at": SEEN,
+        "updated_at": SEEN,
+    }
+    async with serving("api_trader", stack_settings) as api:
+        await api.store(lambda connection: book.record(connection, decision, None, SEEN))
+        await api.store(lambda connection: orders.add(connection, row))
+        await api.store(lambda connection: orders.save_update(connection, update))
+        await api.store(lambda connection: orders.save_fill(connection, a_fill()))
+        trail = await api.get("/orders/intent-1")
+        working = await api.get("/orders?working=true&symbol=AAPL")
+        done = await api.get("/orders?working=false")
+        cancelled = await api.ask("DELETE", "/orders/intent-1?reason=changed my mind", Role.TRADER)
+        (wish,) = await api.first_told("trading.intents.v1")
+        await api.store(lambda connection: orders.save(connection, "intent-1", {"status": "CANCELED"}))
+        too_late = await api.ask("DELETE", "/orders/intent-1", Role.TRADER)
+
+    assert (trail["order"]["status"], trail["decision"]["approved"]) == ("NEW", False)
+    assert [(each["sequence"], each["status"]) for each in trail["updates"]] == [(1, "NEW")]
+    assert [each["last_quantity"] for each in trail["fills"]] == ["100"]
+    assert ([each["order_id"] for each in working["items"]], done["items"]) == (["intent-1"], [])
+    assert (cancelled.status_code, too_late.status_code) == (202, 409)
+    assert wish.model_dump(include={"type", "order_id", "account_id", "reason"}) == {
+        "type": "CancelIntent",
+        "order_id": "intent-1",
+        "account_id": ACCOUNT,
+        "reason": "key test trader: changed my mind",
+    }
+
+
+async def test_live_strategies_are_seen_and_commanded(stack_settings: Settings) -> None:
+    times = {"event_time": SEEN, "ingest_time": SEEN}
+    deployment = Deploy(
+        **times,
+        command_id="c1",
+        strategy_id="crossover",
+        by="test",
+        strategy="moving_average_crossover",
+        symbols=("AAPL",),
+        account_id=ACCOUNT,
+    )
+    state = StrategyState(**times, strategy_id="crossover", state=RunningState.RUNNING, deployment=deployment)
+    async with serving("api_trader", stack_settings) as api:
+        await tell(api, state)
+        async with asyncio.timeout(10):
+            while not (listed := await api.get("/strategies")):
+                await asyncio.sleep(0.02)
+
+    async with serving("api_trader", stack_settings) as api:
+        folded = await api.get("/strategies/crossover")
+        paused = await api.ask("POST", "/strategies/crossover/pause", Role.TRADER)
+        unknown = await api.ask("POST", "/strategies/nothing/start", Role.TRADER)
+        (command,) = await api.first_told("strategy.commands.v1")
+
+    assert listed[0]["strategy_id"] == "crossover"
+    assert folded["state"] == "running", "a restarted service folds the topic before it is ready"
+    assert (paused.status_code, unknown.status_code) == (202, 404)
+    assert isinstance(command, Pause)
+    assert (command.strategy_id, command.by) == ("crossover", "key test trader")
+    assert command.event_time <= SystemClock().now()
