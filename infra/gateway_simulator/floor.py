@@ -1,0 +1,82 @@
+"""What all desks share: the world, its tape, the book, the account, the ledger and those who are connected."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from infra.clock import Clock
+from infra.gateway_simulator.account import Account, dollars
+from infra.gateway_simulator.book import Book
+from infra.gateway_simulator.contracts import NO_DEFINITION, Asked
+from infra.gateway_simulator.faults import Faults
+from infra.gateway_simulator.feed import Feed
+from infra.gateway_simulator.instruments import Catalogue, Instrument
+from infra.gateway_simulator.ledger import Ledger
+from infra.gateway_simulator.market import World
+from infra.gateway_simulator.session import Session
+from infra.gateway_simulator.tape import Tape
+
+NOT_SUPPORTED = "is not supported by this simulator"
+
+
+@dataclass
+class Shared:
+    """One market, one book and one account for all clients."""
+
+    clock: Clock
+    catalogue: Catalogue
+    world: World
+    book: Book
+    account: Account
+    ledger: Ledger
+    feed: Feed = field(default_factory=Feed)
+    faults: Faults = field(default_factory=Faults)
+    sessions: dict[int, Session] = field(default_factory=dict)
+    paced: bool = True
+    _tape: Tape | None = None
+    _followed: dict[int, Instrument] = field(default_factory=dict)
+
+    @property
+    def tape(self) -> Tape:
+        assert self._tape is not None, "the tape is set when the gateway is built"
+        return self._tape
+
+    @tape.setter
+    def tape(self, tape: Tape) -> None:
+        self._tape = tape
+
+    @property
+    def followed(self) -> Collection[Instrument]:
+        return self._followed.values()
+
+    def follow(self, instrument: Instrument) -> None:
+        """Somebody begins to depend on what happens to the instrument."""
+        self.tape.attend(instrument)
+        self._followed[instrument.contract_id] = instrument
+
+    def refollow(self) -> None:
+        """Somebody has stopped to depend on an instrument."""
+        wanted = self.feed.instruments() | self.book.instruments()
+        for instrument in [each for each in self._followed.values() if each not in wanted]:
+            del self._followed[instrument.contract_id]
+            self.world.unfollow(instrument)
+
+    def now(self) -> float:
+        return self.tape.now()
+
+    def find(self, session: Session, request_id: int, asked: Asked) -> Instrument | None:
+        """The instrument that is meant; the client is told when there is none."""
+        found = asked.found_in(self.catalogue)
+        if found is None:
+            session.error(request_id, *NO_DEFINITION)
+        return found
+
+    def mark(self, instrument: Instrument) -> Decimal:
+        """The last price, which positions are valued at."""
+        quote = self.world.quote(instrument, self.now())
+        return dollars(quote.last) if quote is not None else Decimal(0)
+
+
+def invalid(session: Session, request_id: int, cause: str) -> None:
+    """Error 321: the request makes no sense to the gateway."""
+    session.error(request_id, 321, f"Error validating request.-'sm' : cause - {cause}")

@@ -1,0 +1,204 @@
+"""The simulated gateway: one floor, its desks, and the clients that talk to them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TypeAlias
+
+from infra.clock import Clock, Entropy
+from infra.errors import UsageError
+from infra.gateway_simulator.account import Account
+from infra.gateway_simulator.account_desk import AccountDesk
+from infra.gateway_simulator.book import Book
+from infra.gateway_simulator.calendar import Session as TradingDay
+from infra.gateway_simulator.calendar import session_of
+from infra.gateway_simulator.daily import UNITS, DailyBook, csv_files
+from infra.gateway_simulator.faults import Faults
+from infra.gateway_simulator.floor import NOT_SUPPORTED, Shared, invalid
+from infra.gateway_simulator.history_desk import HistoryDesk
+from infra.gateway_simulator.instruments import Catalogue, Instrument
+from infra.gateway_simulator.ledger import Ledger
+from infra.gateway_simulator.live_desk import LiveDesk
+from infra.gateway_simulator.market import ROUND_LOT, MarketClock, World
+from infra.gateway_simulator.order_desk import OrderDesk
+from infra.gateway_simulator.reference_desk import ReferenceDesk
+from infra.gateway_simulator.session import HIGH_WATER, Session
+from infra.gateway_simulator.tape import Tape
+from infra.gateway_simulator.wire import Fields
+
+Handler: TypeAlias = Callable[[Session, Fields], Awaitable[None]]
+
+FARMS = (
+    (2104, "Market data farm connection is OK:usfarm"),
+    (2106, "HMDS data farm connection is OK:ushmds"),
+    (2158, "Sec-def data farm connection is OK:secdefil"),
+)
+ID_IN_USE = "Unable to connect as the client id is already in use. Retry with a unique client id."
+# Requests that a real gateway answers and this one does not: how many fields stand before their request id.
+UNSERVED = {10: 1, 21: 1, 22: 1, 52: 1, 54: 1, 78: 0, 79: 0, 83: 0, 84: 0, 86: 0, 88: 0, 96: 0, 104: 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a simulator is started with; `speed` 0 lets only the control port move market time."""
+
+    start: float
+    speed: float = 1.0
+    seed: int = 7
+    account: str = "DU1234567"
+    cash: Decimal = Decimal(1_000_000)
+    data: Path | None = None
+    ledger: Path | None = None
+    paced: bool = True
+
+
+class Gateway:
+    """Everything behind the socket."""
+
+    def __init__(self, options: Options, clock: Clock, entropy: Entropy) -> None:
+        files = csv_files(options.data) if options.data is not None else {}
+        world = World(DailyBook(options.seed, files), options.seed)
+        if not session_of(world.calendar.days[0]).open <= options.start < session_of(world.calendar.days[-1]).close:
+            first, last = world.calendar.days[0], world.calendar.days[-1]
+            raise UsageError(f"market time must lie between {first} 09:30 and {last} 16:00 in New York")
+        run = entropy.new_id().replace("-", "")[:8]
+        book = Book(run, 1_000_000_000 + int(run, 16) % 1_000_000 * 1000)
+        ledger = Ledger(options.ledger, clock)
+        self.clock = clock
+        self.shared = Shared(
+            clock, Catalogue(files), world, book, Account(options.account, options.cash), ledger, paced=options.paced
+        )
+        self.market_clock = MarketClock(clock, options.start, options.speed)
+        self.tape = self.shared.tape = Tape(world, self.market_clock, self)
+        self._reference = ReferenceDesk(self.shared)
+        self._history = HistoryDesk(self.shared)
+        self._live = LiveDesk(self.shared)
+        self._accounts = AccountDesk(self.shared)
+        self._orders = OrderDesk(self.shared, self._accounts)
+        self._handlers = self._table()
+
+    @property
+    def faults(self) -> Faults:
+        return self.shared.faults
+
+    def _table(self) -> dict[int, Handler]:
+        reference, history, live = self._reference, self._history, self._live
+        orders, accounts = self._orders, self._accounts
+        return {
+            1: live.market_data,
+            2: live.cancel_versioned,
+            3: orders.place,
+            4: orders.cancel,
+            5: orders.open_orders,
+            6: accounts.account_updates,
+            7: orders.executions,
+            8: reference.next_id,
+            9: reference.contract_details,
+            14: reference.ignored,
+            15: reference.ignored,
+            16: orders.all_open_orders,
+            17: reference.managed_accounts,
+            20: history.historical_data,
+            25: history.cancel,
+            49: reference.current_time,
+            50: live.real_time_bars,
+            51: live.cancel_versioned,
+            58: orders.cancel_all,
+            59: live.market_data_type,
+            61: accounts.positions,
+            62: accounts.summary,
+            63: accounts.cancel_summary,
+            64: accounts.cancel_positions,
+            74: accounts.positions_multi,
+            75: reference.ignored,
+            76: accounts.account_updates_multi,
+            77: accounts.cancel_account_updates_multi,
+            81: reference.matching_symbols,
+            87: reference.head_timestamp,
+            90: reference.ignored,
+            91: reference.market_rule,
+            92: accounts.profit,
+            93: accounts.cancel_profit,
+            94: accounts.profit_single,
+            95: accounts.cancel_profit,
+            97: live.tick_by_tick,
+            98: live.cancel_tick_by_tick,
+            99: orders.completed_orders,
+        }
+
+    # what sessions need
+
+    def market_now(self) -> float:
+        return self.tape.now()
+
+    def admit(self, session: Session) -> bool:
+        """Start the session's API; a client id that is in use is turned away."""
+        sessions = self.shared.sessions
+        if session.client_id in sessions:
+            session.error(-1, 326, ID_IN_USE)
+            return False
+        sessions[session.client_id] = session
+        session.send(15, 1, self.shared.account.code)
+        session.send(9, 1, self.shared.book.next_id(session.client_id))
+        for code, text in FARMS:
+            session.error(-1, code, text)
+        self.shared.ledger.write("connected", self.tape.now(), client_id=session.client_id, version=session.version)
+        return True
+
+    def dismiss(self, session: Session) -> None:
+        """The client has gone; its orders stay."""
+        if self.shared.sessions.get(session.client_id) is not session:
+            return
+        del self.shared.sessions[session.client_id]
+        for desk in (self._history, self._live, self._accounts):
+            desk.dismiss(session)
+        self.shared.ledger.write("disconnected", self.tape.now(), client_id=session.client_id)
+
+    async def serve(self, session: Session, message: int, fields: Fields) -> None:
+        handler = self._handlers.get(message)
+        if handler is not None:
+            await handler(session, fields)
+            return
+        fields.skip(UNSERVED.get(message, 0))
+        request_id = fields.whole(-1) if message in UNSERVED else -1
+        invalid(session, request_id, f"request {message} {NOT_SUPPORTED}")
+
+    # what the tape needs
+
+    def followed(self) -> Collection[Instrument]:
+        return self.shared.followed
+
+    def on_print(self, instrument: Instrument, moment: float, price: int, size: int) -> None:
+        quote = self.shared.world.traded(instrument, moment, price, size)
+        self._live.on_quote(instrument, quote)
+        self._orders.on_quote(instrument)
+
+    def on_bar(self, instrument: Instrument, session: TradingDay, bar: int) -> None:
+        self._live.on_bar(instrument, session, bar)
+        self._accounts.tell_profits()
+
+    def on_open(self, session: TradingDay) -> None:
+        self._orders.on_open()
+
+    def on_close(self, session: TradingDay) -> None:
+        self._orders.on_close(session)
+
+    async def settled(self) -> None:
+        """Let clients be served, and wait for those that read slowly."""
+        await asyncio.sleep(0)
+        for session in [each for each in self.shared.sessions.values() if each.unsent > HIGH_WATER]:
+            await session.drained()
+
+    # what the control port needs
+
+    def force_quote(self, symbol: str, price: Decimal, size: int = ROUND_LOT) -> None:
+        """A print by hand, now: told to all subscribers, and traded against."""
+        instrument = self.shared.catalogue.by_symbol.get(symbol)
+        units = price * UNITS
+        if instrument is None or units <= 0 or units != units.to_integral_value() or size <= 0:
+            raise UsageError(f"cannot print {symbol} at {price}: a known symbol, at most four decimals, a size")
+        quote = self.shared.world.forced(instrument, self.tape.now(), int(units), size)
+        self._live.on_quote(instrument, quote)
+        self._orders.on_quote(instrument)

@@ -1,0 +1,183 @@
+"""The market's own time, and what every instrument's last trade and quote are at a moment."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from infra.clock import Clock
+from infra.gateway_simulator.bars import BarHistory, ask_of, bid_of
+from infra.gateway_simulator.calendar import BAR_SECONDS, BARS_A_DAY, Session, session_of
+from infra.gateway_simulator.daily import DailyBar, DailyBook, DailySeries
+from infra.gateway_simulator.instruments import Instrument
+from infra.gateway_simulator.intraday import DayPath, Days
+from infra.gateway_simulator.noise import pick
+
+ROUND_LOT = 100
+
+
+class MarketClock:
+    """Market time: from a start, `speed` market seconds per wall second, or by hand alone when the speed is 0."""
+
+    def __init__(self, clock: Clock, start: float, speed: float) -> None:
+        self._clock = clock
+        self._start = start
+        self._speed = speed
+        self._began = clock.monotonic()
+
+    @property
+    def speed(self) -> float:
+        return self._speed
+
+    def now(self) -> float:
+        """Epoch seconds of market time."""
+        return self._start + (self._clock.monotonic() - self._began) * self._speed
+
+    def advance(self, seconds: float) -> None:
+        """Let market time pass at once."""
+        self._start += seconds
+
+    def wall_seconds_until(self, moment: float) -> float | None:
+        """How long to wait until market time reaches `moment`; None when only a hand moves it."""
+        if self._speed == 0:
+            return None
+        return max(0.0, (moment - self.now()) / self._speed)
+
+
+@dataclass(slots=True)
+class Quote:
+    """Last trade and best prices of one instrument, in units; sizes are what is still displayed."""
+
+    moment: float
+    last: int
+    last_size: int
+    bid: int
+    ask: int
+    bid_size: int
+    ask_size: int
+
+
+@dataclass(slots=True)
+class DaySoFar:
+    """What a day's trading has shown; volume in shares, prices in units; 0 before the first trade."""
+
+    day: date
+    previous_close: int
+    open: int = 0
+    high: int = 0
+    low: int = 0
+    volume: int = 0
+
+    def take(self, price: int, size: int) -> None:
+        self.open = self.open or price
+        self.high = max(self.high, price)
+        self.low = min(self.low or price, price)
+        self.volume += size
+
+
+def quote_after(instrument: Instrument, moment: float, price: int, size: int) -> Quote:
+    """The quote that a trade leaves behind: a cent around it, with sizes of one to nine round lots."""
+    drawn = pick(81, instrument.symbol, round(moment * 100), price)
+    bid_lots, ask_lots = divmod(drawn, 9)
+    return Quote(
+        moment, price, size, bid_of(price), ask_of(price), (bid_lots + 1) * ROUND_LOT, (ask_lots + 1) * ROUND_LOT
+    )
+
+
+class World:
+    """Every instrument's past and present, one and the same for all clients."""
+
+    def __init__(self, daily: DailyBook, seed: int) -> None:
+        self._daily = daily
+        self._days = Days(daily, seed)
+        self.calendar = daily.calendar
+        self.history = BarHistory(daily, self._days)
+        self._quotes: dict[int, Quote] = {}
+        self._so_far: dict[int, DaySoFar] = {}
+        self._followed: set[int] = set()
+
+    def series(self, instrument: Instrument) -> DailySeries:
+        return self._daily.series(instrument.symbol)
+
+    def path(self, instrument: Instrument, session: Session) -> DayPath | None:
+        """The derived day; None when the instrument did not trade on it."""
+        bar = self.series(instrument).on(session.day)
+        return None if bar is None else self._days.path(instrument, bar)
+
+    def daily_bar(self, instrument: Instrument, day: date) -> DailyBar | None:
+        return self.series(instrument).on(day)
+
+    def quote(self, instrument: Instrument, now: float) -> Quote | None:
+        """The quote in force: that of the last trade by `now`; None before the first trade ever."""
+        known = self._quotes.get(instrument.contract_id)
+        if known is not None and instrument.contract_id in self._followed:
+            return known
+        found = self._recovered(instrument, now)
+        if known is None or (found is not None and found.moment > known.moment):
+            known = found
+        if known is not None:
+            self._quotes[instrument.contract_id] = known
+        return known
+
+    def follow(self, instrument: Instrument, now: float) -> None:
+        """From now on every trade is told by `traded`, so that what is remembered is what is true."""
+        if instrument.contract_id not in self._followed:
+            self.quote(instrument, now)
+            self._so_far[instrument.contract_id] = self._counted(instrument, self.calendar.latest(now), now)
+            self._followed.add(instrument.contract_id)
+
+    def unfollow(self, instrument: Instrument) -> None:
+        self._followed.discard(instrument.contract_id)
+
+    def traded(self, instrument: Instrument, moment: float, price: int, size: int) -> Quote:
+        """A trade has happened: the quote after it."""
+        self.so_far(instrument, moment).take(price, size)
+        quote = quote_after(instrument, moment, price, size)
+        self._quotes[instrument.contract_id] = quote
+        return quote
+
+    def forced(self, instrument: Instrument, moment: float, price: int, size: int) -> Quote:
+        """A print by hand: it moves the quote, and is no part of any bar."""
+        quote = quote_after(instrument, moment, price, size)
+        self._quotes[instrument.contract_id] = quote
+        return quote
+
+    def so_far(self, instrument: Instrument, now: float) -> DaySoFar:
+        """The day's open, high, low and volume by `now`."""
+        session = self.calendar.latest(now)
+        known = self._so_far.get(instrument.contract_id)
+        if known is None or known.day != session.day or instrument.contract_id not in self._followed:
+            known = self._so_far[instrument.contract_id] = self._counted(instrument, session, now)
+        return known
+
+    def _counted(self, instrument: Instrument, session: Session, now: float) -> DaySoFar:
+        """All trades of the session before `now`."""
+        before = self.series(instrument).before(session.day)
+        found = DaySoFar(session.day, self._carried(instrument, before, session.day))
+        path = self.path(instrument, session)
+        if path is None:
+            return found
+        complete = max(0, min(BARS_A_DAY, int((now - session.open) // BAR_SECONDS)))
+        if int(path.volume[:complete].sum()):
+            found.open, found.volume = int(path.open[0]), int(path.volume[:complete].sum())
+            found.high, found.low = int(path.high[:complete].max()), int(path.low[:complete].min())
+        for trade in path.trades(complete, min(complete + 1, BARS_A_DAY)):
+            if session.open + trade.offset < now:
+                found.take(trade.price, trade.size)
+        return found
+
+    def _carried(self, instrument: Instrument, before: DailyBar | None, day: date) -> int:
+        """Yesterday's close in today's shares."""
+        if before is None:
+            return 0
+        return before.close // self.series(instrument).split_factor(before.day, day)
+
+    def _recovered(self, instrument: Instrument, now: float) -> Quote | None:
+        session = self.calendar.latest(now)
+        path = self.path(instrument, session)
+        found = path.last_before(now - session.open) if path is not None else None
+        if found is not None:
+            return quote_after(instrument, session.open + found.offset, found.price, found.size)
+        before = self.series(instrument).before(session.day)
+        if before is None:
+            return None
+        price = self._carried(instrument, before, session.day)
+        return quote_after(instrument, session_of(before.day).close, price, ROUND_LOT)

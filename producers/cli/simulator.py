@@ -1,0 +1,47 @@
+"""`scizor ib-simulator`: a simulated IB gateway that any IB API client can connect to."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.gateway_simulator.launch import Choices, chosen, serve
+from producers.cli.config import load_settings
+
+Flag = typer.Option
+
+
+def simulator(
+    host: Annotated[str, Flag(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int | None, Flag(help="Port to listen on; 0 takes a free one. Default: SCIZOR_IB_PORT.")] = None,
+    data: Annotated[Path | None, Flag(help="Folder of SYMBOL.csv files: time,open,high,low,close,volume.")] = None,
+    now: Annotated[str | None, Flag(help="Market time at the start. Default: SCIZOR_SIMULATOR_NOW.")] = None,
+    speed: Annotated[float | None, Flag(help="Market seconds per second. Default: SCIZOR_SIMULATOR_SPEED.")] = None,
+    step: Annotated[bool, Flag("--step", help="Market time moves by the control port alone.")] = False,
+    seed: Annotated[int | None, Flag(help="Seed of all that is invented. Default: SCIZOR_SIMULATOR_SEED.")] = None,
+    account: Annotated[str, Flag(help="Code of the account.")] = "DU1234567",
+    cash: Annotated[str, Flag(help="Cash of the account at the start, in USD.")] = "1000000",
+    ledger: Annotated[Path | None, Flag(help="File that gets a JSON line for everything that happens.")] = None,
+    no_pacing: Annotated[bool, Flag("--no-pacing", help="Lift IB's limits on requests for small bars.")] = False,
+    control_port: Annotated[int, Flag(help="Port for tests; needs --control-token-file. 0 leaves it closed.")] = 0,
+    control_token_file: Annotated[Path | None, Flag(help="File of mode 0600 with the control port's token.")] = None,
+) -> None:
+    """Serve IB's wire protocol until Ctrl-C: real daily prices of five symbols, everything else derived or invented."""
+    settings = load_settings()
+    choices = Choices(
+        host=host,
+        port=settings.ib_port if port is None else port,
+        data=data,
+        now=settings.simulator_now if now is None else now,
+        speed=settings.simulator_speed if speed is None else speed,
+        step=step,
+        seed=settings.simulator_seed if seed is None else seed,
+        account=account,
+        cash=cash,
+        ledger=ledger,
+        no_pacing=no_pacing,
+        control_port=control_port,
+        control_token_file=control_token_file,
+    )
+    asyncio.run(serve(*chosen(choices)))
