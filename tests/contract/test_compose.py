@@ -11,6 +11,7 @@ import yaml
 
 from infra.embedded.kafka import PROPERTIES
 from infra.embedded.starting import PREPARATIONS
+from infra.gateway_simulator.launch import parser as simulator_parser
 from infra.settings import REPOSITORY, Settings
 from infra.topics import ServiceSpec, load_catalogue
 
@@ -72,7 +73,8 @@ def test_the_gateway_is_the_simulator_unless_a_setting_names_a_real_one() -> Non
     assert CONTAINERS["executor"]["environment"]["SCIZOR_IB_HOST"] == "${SCIZOR_IB_HOST:-gateway_simulator}"
     assert simulator["profiles"] == ["simulator"]
     assert simulator["command"][:3] == ["python", "-m", "infra.gateway_simulator"]
-    assert simulator["command"][-2:] == ["--port", str(Settings.model_fields["ib_port"].default)]
+    options = simulator_parser(Settings()).parse_args(simulator["command"][3:])
+    assert (options.host, options.port) == ("0.0.0.0", Settings.model_fields["ib_port"].default)
 
 
 def test_images_are_pinned_and_those_of_the_embedded_stack() -> None:
