@@ -23,6 +23,7 @@ from schemas.orders import (
     FillBusted,
     FillCorrected,
     OrderIntent,
+    OrderStatus,
     OrderType,
     OrderUpdate,
     RiskDecision,
@@ -84,6 +85,8 @@ class _Trading:
     executions: dict[str, Execution] = field(default_factory=dict)
     contract_of: dict[str, int] = field(default_factory=dict)
     in_flight: dict[str, Reservation] = field(default_factory=dict)
+    wish: dict[int, StrategySignal] = field(default_factory=dict)
+    """The target that holds until the strategy names another."""
     denied_target: dict[int, float] = field(default_factory=dict)
     target_of: dict[str, float] = field(default_factory=dict)
 
@@ -190,7 +193,21 @@ class RunningStrategy:
         closed += self._aggregator.on_time(to_microseconds(bar.event_time))
         price = Price(bar.close, bar.event_time, bar.ingest_time, bar.source)
         wishes = [wish for each in closed for wish in self._host.on_bar(each)]
-        return self._outputs(wishes, price, origin)
+        outputs = self._outputs(wishes, price, origin)
+        if closed and not wishes:
+            outputs += self._pursue(bar.contract_id, price, origin)
+        return outputs
+
+    def _pursue(self, contract_id: int, price: Price, origin: Origin) -> list[Signal | OrderIntent]:
+        """A target holds until another is named: what was denied in passing or canceled is asked for again."""
+        wish = self._trading.wish.get(contract_id)
+        if wish is None or self.state is not RunningState.RUNNING:
+            return []
+        intent = self._intent(wish, price, self._id(origin, 0, "intent"))
+        if intent is None:
+            return []
+        self._expect(intent, wish.value)
+        return [intent]
 
     def _on_tick(self, tick: Tick, origin: Origin) -> list[Signal | OrderIntent]:
         assert self._host is not None, "a running strategy has a host"
@@ -202,6 +219,7 @@ class RunningStrategy:
         for number, wish in enumerate(wishes):
             outputs.append(self._signal(wish, price, self._id(origin, number, "signal")))
             self.counters.signals += 1
+            self._trading.wish[wish.contract_id] = wish
             if self.state is RunningState.RUNNING:
                 intent = self._intent(wish, price, self._id(origin, number, "intent"))
                 if intent is not None:
@@ -279,8 +297,11 @@ class RunningStrategy:
 
     def _on_update(self, update: OrderUpdate) -> None:
         order = self._trading.in_flight.get(update.order_id)
-        if order is not None:
-            self._keep(order.with_update(update))
+        if order is None:
+            return
+        if update.status is OrderStatus.REJECTED:
+            self._trading.denied_target[order.contract_id] = self._trading.target_of[update.order_id]
+        self._keep(order.with_update(update))
 
     def _on_fill(self, fill: Fill | FillCorrected | FillBusted) -> None:
         trading = self._trading

@@ -27,16 +27,23 @@ TOOLS = "Tools"
 
 # One line per command or group; nothing is imported before it is called.
 COMMANDS = {
+    "demo": Entry(
+        "producers.cli.demo:demo", "Everything, end to end, on real prices: collect, backtest, trade, check.", MAIN
+    ),
     "test": Entry("producers.cli.testing:app", "Run all tests; --fast for those that need nothing running.", MAIN),
     "up": Entry("producers.cli.stack:up", "Start Kafka, PostgreSQL, the gateway simulator and all services.", SYSTEM),
     "down": Entry("producers.cli.stack:down", "Stop what `up` started.", SYSTEM),
     "status": Entry("producers.cli.stack:status", "What is running, with addresses, health and memory.", SYSTEM),
     "logs": Entry("producers.cli.stack:logs", "Show the log of one service.", SYSTEM),
     "doctor": Entry("producers.cli.doctor:doctor", "Check this machine and the running system.", SYSTEM),
+    "ib-simulator": Entry(
+        "producers.cli.simulator:simulator", "A simulated IB gateway, for any client of IB's API.", TOOLS
+    ),
     "config": Entry("producers.cli.config:app", "Settings and where each comes from.", SYSTEM),
     "keys": Entry("producers.cli.keys:app", "API keys of the HTTP services: create, list, revoke.", SYSTEM),
     "symbols": Entry("producers.cli.symbols:app", "The symbol registry: add, list, validate.", DATA),
     "collect": Entry("producers.cli.collect:app", "Market data from the gateway into the topics.", DATA),
+    "bench": Entry("producers.cli.bench:bench", "Measure this machine, each figure beside its raw limit.", TOOLS),
     "topics": Entry("producers.cli.topics:app", "Topics: apply, list, describe, tail, replay.", TOOLS),
     "dlq": Entry("producers.cli.dlq:app", "Records that no service could handle: list, show, replay.", TOOLS),
     "docs": Entry("producers.cli.docs:app", "The AsyncAPI document of all topics.", TOOLS),

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from infra.gateway_simulator.launch import Choices, chosen, serve
 from producers.cli.config import load_settings
 
 Flag = typer.Option
@@ -28,6 +27,8 @@ def simulator(
     control_token_file: Annotated[Path | None, Flag(help="File of mode 0600 with the control port's token.")] = None,
 ) -> None:
     """Serve IB's wire protocol until Ctrl-C: real daily prices of five symbols, everything else derived or invented."""
+    from infra.gateway_simulator.launch import Choices, chosen, serve  # the help must not wait for numpy
+
     settings = load_settings()
     choices = Choices(
         host=host,

@@ -1,0 +1,155 @@
+"""A live strategy as a fold: targets become orders once, denials and fills are heard, the same inputs give the same."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from consumers.strategist.running import RunningStrategy
+from engine.risk import Book, check
+from infra.publish import Origin
+from schemas.account import RiskLimits, TradingMode
+from schemas.event import Event
+from schemas.orders import DenialReason, FillBusted, OrderIntent, OrderStatus, OrderType, OrderUpdate, Side
+from schemas.strategy import Deploy, Pause, Resume, RunningState, Signal, Start, Stop
+from tests.builders import APPLE, NOON, SEEN, a_bar, a_contract, a_fill
+
+WHEN = {"event_time": NOON, "ingest_time": SEEN}
+COMMAND = {"command_id": "c-1", "strategy_id": "holder", "by": "test", **WHEN}
+
+
+def a_deployment(**changes: Any) -> Deploy:
+    fields: dict[str, Any] = {
+        "strategy": "buy_and_hold",
+        "symbols": ("AAPL",),
+        "account_id": "DU1234567",
+        "quantity": 100.0,
+        "bar_size_seconds": 5,
+    }
+    return Deploy(**(COMMAND | fields | changes))
+
+
+class Desk:
+    """Feeds a strategy as the topics would, with growing offsets."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.strategy = RunningStrategy(a_deployment(**changes), {APPLE: a_contract()})
+        self.offset = 0
+        self.bars = 0
+
+    def give(self, event: Event) -> list[Signal | OrderIntent]:
+        self.offset += 1
+        origin = Origin("market.bars.v1", 0, self.offset, None, 0, SEEN)
+        return self.strategy.take(event, origin) if self.strategy.wants(event) else []
+
+    def bar(self) -> list[Signal | OrderIntent]:
+        self.bars += 1
+        return self.give(a_bar(start=NOON + timedelta(seconds=5 * self.bars)))
+
+    def intent(self) -> OrderIntent:
+        (found,) = [each for each in self.bar() if isinstance(each, OrderIntent)]
+        return found
+
+
+def started(**changes: Any) -> Desk:
+    desk = Desk(**changes)
+    desk.give(Start(**COMMAND))
+    return desk
+
+
+def decided(intent: OrderIntent, reason: DenialReason | None) -> Event:
+    limits = RiskLimits(scope="account:DU1234567", version=1, notional_max=Decimal(10**9), **WHEN)
+    approved = check(intent, Book(trading_mode=TradingMode.ACTIVE, limits=limits), SEEN)
+    assert approved.approved
+    return approved if reason is None else approved.revised(approved=False, reason=reason)
+
+
+def an_update(intent: OrderIntent, status: OrderStatus, filled: int, sequence: int = 1) -> OrderUpdate:
+    return OrderUpdate(
+        order_id=intent.intent_id,
+        broker_order_id=1,
+        account_id=intent.account_id,
+        strategy_id=intent.strategy_id,
+        contract_id=APPLE,
+        symbol="AAPL",
+        side=intent.side,
+        quantity=intent.quantity,
+        order_type=OrderType.MARKET,
+        status=status,
+        cumulative_quantity=Decimal(filled),
+        sequence=sequence,
+        **WHEN,
+    )
+
+
+def test_a_target_becomes_one_order_while_it_is_in_flight() -> None:
+    desk = started()
+    intent = desk.intent()
+    assert (intent.side, intent.quantity, intent.strategy_id) == (Side.BUY, Decimal(100), "holder")
+    assert intent.reference_price == Decimal("441.00000000")
+    assert intent.reference_time == SEEN
+    assert not [each for _ in range(3) for each in desk.bar() if isinstance(each, OrderIntent)]
+
+
+def test_nothing_is_decided_before_the_start_and_after_the_stop() -> None:
+    desk = Desk()
+    assert desk.bar() == []
+    desk.give(Start(**COMMAND))
+    desk.give(Stop(**COMMAND))
+    assert desk.bar() == []
+    assert desk.strategy.state is RunningState.STOPPED
+
+
+def test_a_paused_strategy_says_what_it_wants_but_sends_no_intent() -> None:
+    desk = started()
+    desk.give(Pause(**COMMAND))
+    assert {type(each) for each in desk.bar()} <= {Signal}
+    desk.give(Resume(**COMMAND))
+    assert desk.strategy.state is RunningState.RUNNING
+
+
+def test_a_denied_wish_is_not_repeated_but_one_that_met_a_passing_hindrance_is() -> None:
+    refused, hindered = started(), started()
+    refused.give(decided(refused.intent(), DenialReason.NOTIONAL_MAX))
+    hindered.give(decided(hindered.intent(), DenialReason.PRICE_STALE))
+    assert not [each for each in refused.bar() if isinstance(each, OrderIntent)]
+    assert [each for each in hindered.bar() if isinstance(each, OrderIntent)]
+    assert refused.strategy.report(NOON).denied == 1
+
+
+def test_fills_move_the_position_and_a_bust_takes_it_back() -> None:
+    desk = started()
+    intent = desk.intent()
+    mine = {"order_id": intent.intent_id, "strategy_id": "holder"}
+    desk.give(an_update(intent, OrderStatus.FILLED, 100))
+    desk.give(a_fill(execution_id="e1", last_quantity=Decimal(60), **mine))
+    desk.give(a_fill(execution_id="e1", last_quantity=Decimal(60), **mine))
+    desk.give(a_fill(execution_id="e2", last_quantity=Decimal(40), **mine))
+    assert desk.strategy.report(NOON).positions == {"AAPL": "100"}
+    desk.give(FillBusted(execution_id="e2", revision=2, account_id="DU1234567", contract_id=APPLE, **WHEN))
+    assert desk.strategy.report(NOON).positions == {"AAPL": "60"}
+
+
+def test_a_canceled_rest_is_asked_for_again() -> None:
+    desk = started()
+    intent = desk.intent()
+    desk.give(a_fill(last_quantity=Decimal(30), order_id=intent.intent_id, strategy_id="holder"))
+    desk.give(an_update(intent, OrderStatus.CANCELED, 30))
+    assert desk.intent().quantity == Decimal(70)
+
+
+def test_the_same_inputs_give_the_same_bytes() -> None:
+    def told() -> list[bytes]:
+        desk = started()
+        outputs = desk.bar() + desk.bar()
+        return [each.to_json() for each in outputs]
+
+    assert told() == told()
+    assert told()
+
+
+def test_what_cannot_run_is_failed_with_the_reason() -> None:
+    misnamed = Desk(strategy="buy_and_hodl").strategy
+    misfed = Desk(strategy="moving_average_crossover", parameters={"fast": 10, "slo": 30}).strategy
+    assert (misnamed.state, misfed.state) == (RunningState.FAILED, RunningState.FAILED)
+    assert "buy_and_hold" in misnamed.error
+    assert "slow" in misfed.error
