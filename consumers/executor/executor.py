@@ -127,6 +127,8 @@ class Executor:
         if holds != told:
             # the newest record of a scope is what compaction keeps: say again what holds
             await self._service.publish(holds, cause=origin)
+        elif told.accept_positions and told.scope == account_scope(self._ledger.account_id):
+            await self._reconciliation.accept(self._orders, told)
         await self._reconciliation.tell_state()
 
     async def _halt(self, event: Event, reason: str) -> None:

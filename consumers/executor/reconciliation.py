@@ -12,7 +12,7 @@ from decimal import Decimal
 from consumers.executor.gate import Gate
 from consumers.executor.ledger import Ledger
 from consumers.executor.sender import Sender
-from consumers.executor.tracking import Tracked
+from consumers.executor.tracking import EXTERNAL, Tracked
 from engine.orders import Ended, Fact, Lost, NeverArrived
 from infra.gateway import (
     BrokerCompletedOrder,
@@ -27,7 +27,8 @@ from infra.gateway import (
 from infra.service import Service
 from infra.store import orders as table
 from infra.store.database import Store
-from schemas.orders import OrderStatus, TimeInForce
+from schemas.account import TradingState
+from schemas.orders import Fill, OrderStatus, Side, TimeInForce
 
 _RETRY_SECONDS = 0.5
 _LOOKS_MAX = 4
@@ -229,6 +230,43 @@ class Reconciliation:
             for contract_id in sorted(ours.keys() | theirs.keys())
             if ours.get(contract_id, Decimal(0)) != theirs.get(contract_id, Decimal(0))
         ]
+
+    async def accept(self, orders: Orders, accepted: TradingState) -> None:
+        """A person takes the broker's positions for the true ones: book the difference as executions of its own.
+
+        Their ids follow from the acceptance, so that accepting twice books once.
+        """
+        account_id = self._ledger.account_id
+        try:
+            theirs = await orders.positions()
+        except _GATEWAY as error:
+            self._service.log.warning("positions not accepted: the gateway cannot be asked", reason=str(error))
+            return
+        now = self._clock.now()
+        async with self._ledger.lock, self._store.transaction() as tx:
+            ours = await table.positions(tx.connection, account_id)
+            for contract_id in sorted(ours.keys() | theirs.keys()):
+                difference = theirs.get(contract_id, Decimal(0)) - ours.get(contract_id, Decimal(0))
+                if not difference:
+                    continue
+                symbol, price = await table.last_price(tx.connection, contract_id) or (str(contract_id), Decimal(0))
+                fill = Fill(
+                    execution_id=f"adjustment-{account_id}-{contract_id}-{accepted.event_time:%Y%m%dT%H%M%S.%f}",
+                    broker_order_id=0,
+                    account_id=account_id,
+                    strategy_id=EXTERNAL,
+                    contract_id=contract_id,
+                    symbol=symbol,
+                    side=Side.BUY if difference > 0 else Side.SELL,
+                    last_quantity=abs(difference),
+                    last_price=price,
+                    exchange="ADJUSTMENT",
+                    event_time=accepted.event_time,
+                    ingest_time=now,
+                )
+                if await table.save_fill(tx.connection, fill):
+                    await tx.publish(fill)
+        self.ask()
 
     # telling
 

@@ -20,8 +20,13 @@ _FINAL = ("FILLED", "CANCELED", "REJECTED", "EXPIRED")
 
 # one statement, one winner: the approval has to be there, unspent, alive and for these fields, and the lease ours
 _SPEND = sql("""
-WITH taken AS (
-    INSERT INTO order_ids (client_id, next_id) VALUES (:client_id, greatest(:known_id, 1) + 1)
+WITH unspent AS (
+    SELECT d.intent_id, d.decision_id, l.epoch FROM decisions d, leases l
+    WHERE d.decision_id = :decision_id AND d.approved AND d.approved_fields = :approved_fields AND d.expires_at > :now
+      AND l.name = :lease AND l.epoch = :epoch
+      AND NOT EXISTS (SELECT FROM orders o WHERE o.order_id = d.intent_id)
+), taken AS (
+    INSERT INTO order_ids (client_id, next_id) SELECT :client_id, greatest(:known_id, 1) + 1 FROM unspent
     ON CONFLICT (client_id) DO UPDATE SET next_id = greatest(order_ids.next_id, :known_id) + 1
     RETURNING next_id - 1 AS id
 )
@@ -29,12 +34,10 @@ INSERT INTO orders (order_id, decision_id, client_id, broker_order_id, permanent
                     contract_id, symbol, side, quantity, order_type, limit_price, time_in_force, status,
                     cumulative_quantity, average_price, sequence, reason, code, lease_epoch, intent, facts,
                     created_at, updated_at)
-SELECT d.intent_id, d.decision_id, :client_id, taken.id, 0, :account_id, :strategy_id,
+SELECT u.intent_id, u.decision_id, :client_id, taken.id, 0, :account_id, :strategy_id,
        :contract_id, :symbol, :side, :quantity, :order_type, :limit_price, :time_in_force, 'SENDING',
-       0, 0, 1, '', 0, l.epoch, CAST(:intent AS jsonb), CAST(:facts AS jsonb), :now, :now
-FROM taken, decisions d, leases l
-WHERE d.decision_id = :decision_id AND d.approved AND d.approved_fields = :approved_fields AND d.expires_at > :now
-  AND l.name = :lease AND l.epoch = :epoch
+       0, 0, 1, '', 0, u.epoch, CAST(:intent AS jsonb), CAST(:facts AS jsonb), :now, :now
+FROM unspent u, taken
 ON CONFLICT DO NOTHING
 RETURNING broker_order_id
 """)
@@ -156,7 +159,11 @@ async def find(
         conditions.append(orders.c.permanent_id == permanent_id)
     if not conditions:
         return None
-    query = select(orders).where(or_(*conditions)).order_by((orders.c.order_id == order_id).desc(), orders.c.created_at.desc())
+    query = (
+        select(orders)
+        .where(or_(*conditions))
+        .order_by((orders.c.order_id == order_id).desc(), orders.c.created_at.desc())
+    )
     return (await connection.execute(query.limit(1))).first()
 
 
@@ -187,10 +194,13 @@ async def positions(connection: AsyncConnection, account_id: str) -> dict[int, D
     return {row.contract_id: plain(row.quantity) for row in rows if row.quantity}
 
 
-async def symbol_of(connection: AsyncConnection, contract_id: int) -> str | None:
-    query = select(orders.c.symbol).where(orders.c.contract_id == contract_id).order_by(orders.c.created_at.desc())
-    found: str | None = await connection.scalar(query.limit(1))
-    return found
+async def last_price(connection: AsyncConnection, contract_id: int) -> tuple[str, Decimal] | None:
+    """Symbol and price of the contract's last execution."""
+    query = select(fills.c.symbol, fills.c.last_price).where(
+        fills.c.contract_id == contract_id, fills.c.symbol.is_not(None), fills.c.last_price.is_not(None)
+    )
+    row = (await connection.execute(query.order_by(fills.c.event_time.desc()).limit(1))).first()
+    return (row.symbol, plain(row.last_price)) if row is not None else None
 
 
 async def sent_since(connection: AsyncConnection, account_id: str, since: datetime) -> list[tuple[datetime, Decimal]]:
