@@ -20,6 +20,7 @@ from infra.gateway import (
     Live,
     Market,
     MarketEvent,
+    PastBar,
 )
 from infra.gateway.live import LIVE_BAR
 from infra.gateway.quality import quarantined
@@ -27,7 +28,7 @@ from infra.publish import Origin
 from infra.replay import fold, read_to_end
 from infra.service import Service
 from infra.settings import Settings
-from schemas.market import Bar, HistoricalBar, QuarantineRule, Severity, Subscription
+from schemas.market import Bar, QuarantineRule, Severity, Subscription
 from schemas.validation import Contract
 
 _SUBSCRIPTIONS = "market.subscriptions.v1"
@@ -231,11 +232,18 @@ class MarketData:
                     for finding in part.quarantined:
                         await self._post(finding)
                     for old in part.bars:
-                        await self._put(lane, _late(old))
+                        await self._put(lane, self._late(bar, old))
                     count += len(part.bars)
         except (ScizorError, TimeoutError) as error:
             self._service.log.error("gap not filled", symbol=bar.symbol, begin=begin, end=bar.start, error=str(error))
         self._service.log.info("gap filled", symbol=bar.symbol, begin=begin, end=bar.start, bars=count)
+
+    def _late(self, bar: Bar, old: PastBar) -> Bar:
+        """A bar of the gap before `bar`."""
+        prices = dict(zip(PastBar._fields[2:], old[2:], strict=True))
+        common = bar.model_dump(include={"contract_id", "symbol", "bar_size", "source", "basis"})
+        now = self._service.clock.now()
+        return Bar(**common, **prices, start=old.start, event_time=old.end, ingest_time=now, late=True)
 
     async def _put(self, lane: _Lane, bar: Bar) -> None:
         if lane.last is None or bar.start >= lane.last:
@@ -260,10 +268,6 @@ class MarketData:
         self._in_flight.append(await publisher.post(publisher.prepare(event)))
         while self._in_flight and (self._in_flight[0].done() or len(self._in_flight) > _IN_FLIGHT_MAX):
             await self._in_flight.popleft()
-
-
-def _late(bar: HistoricalBar) -> Bar:
-    return Bar(**bar.model_dump(exclude={"type", "late"}), late=True)
 
 
 def build(settings: Settings, service: Service | None = None) -> Service:

@@ -20,7 +20,7 @@ from infra.gateway.errors import (
     LiveAccountRefusedError,
 )
 from infra.gateway.live import Feed, Interrupted, Live, MarketEvent
-from infra.gateway.market import BAR_SIZES, History, Market
+from infra.gateway.market import BAR_SIZES, History, Market, PastBar, source_of
 from infra.gateway.orders import Orders
 from infra.gateway.reports import (
     BrokerCommission,
@@ -64,4 +64,6 @@ __all__ = [
     "Market",
     "MarketEvent",
     "Orders",
+    "PastBar",
+    "source_of",
 ]

@@ -4,15 +4,15 @@ import math
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from infra.errors import UsageError
 from infra.gateway import hours, translate
 from infra.gateway.connection import Connection
 from infra.gateway.errors import GatewayRequestError, GatewayTimeoutError
 from infra.gateway.pacing import HistoryRequest
-from infra.gateway.quality import checked
-from schemas.market import Basis, HistoricalBar, Quarantined
+from infra.gateway.quality import broken_rule, quarantined
+from schemas.market import Basis, HistoricalBar, Quarantined, Severity, Source
 from schemas.validation import Contract
 
 _CONTRACT_SECONDS = 15.0
@@ -63,11 +63,23 @@ class BarSizeUnknownError(UsageError):
         super().__init__(f"IB serves no bars of {size}: choose one of {known}")
 
 
+class PastBar(NamedTuple):
+    """A bar of the past that can be true: when it began and ended, prices, volume."""
+
+    start: datetime
+    end: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
 @dataclass(frozen=True)
 class History:
     """A part of a contract's past, oldest first."""
 
-    bars: list[HistoricalBar]
+    bars: list[PastBar]
     quarantined: list[Quarantined]
     end: datetime
     """Up to here the past is known now, also where there were no bars."""
@@ -145,29 +157,49 @@ class Market:
         size = BAR_SIZES[bar_size]
         known = start
         for span in spans_of(contract, size, start, end):
-            found = await self._part(contract, size, span)
-            fresh = [bar for bar in found if bar.event_time <= end and bar.event_time > known]
-            if fresh:
-                known = max(bar.event_time for bar in fresh)
-            yield History(
-                bars=[bar for bar in fresh if isinstance(bar, HistoricalBar)],
-                quarantined=[bar for bar in fresh if isinstance(bar, Quarantined)],
-                end=span.end,
-            )
+            part = History([], [], span.end)
+            for row in await self._part(contract, size, span):
+                begin, close = translate.bar_interval(contract, bar_size, row.date)
+                if known < close <= end:
+                    known = close
+                    self._sort_in(part, contract, bar_size, PastBar(begin, close, *_figures(row)))
+            yield part
 
     async def historical_bars(
         self, contract: Contract, bar_size: timedelta, start: datetime, end: datetime
     ) -> list[HistoricalBar | Quarantined]:
-        """All parts of `history` together, in the order of time."""
+        """All parts of `history` as events, in the order of time."""
         found: list[HistoricalBar | Quarantined] = []
         async for part in self.history(contract, bar_size, start, end):
-            found += sorted([*part.bars, *part.quarantined], key=lambda bar: bar.event_time)
+            events = [HistoricalBar(**self._values(contract, bar_size, bar)) for bar in part.bars]
+            found += sorted([*events, *part.quarantined], key=lambda event: event.event_time)
         return found
 
-    async def _part(self, contract: Contract, size: BarSize, span: Span) -> list[HistoricalBar | Quarantined]:
+    def _sort_in(self, part: History, contract: Contract, bar_size: timedelta, bar: PastBar) -> None:
+        broken = broken_rule(dict(zip(PastBar._fields[2:], bar[2:], strict=True)))
+        if broken is None:
+            part.bars.append(bar)
+        else:
+            values = self._values(contract, bar_size, bar)
+            part.quarantined.append(quarantined(HistoricalBar, values, *broken, severity=Severity.ERROR))
+
+    def _values(self, contract: Contract, bar_size: timedelta, bar: PastBar) -> dict[str, Any]:
+        return {
+            "contract_id": contract.contract_id,
+            "symbol": contract.symbol,
+            "bar_size": bar_size,
+            "start": bar.start,
+            "event_time": bar.end,
+            "ingest_time": self._connection.clock.now(),
+            **dict(zip(PastBar._fields[2:], bar[2:], strict=True)),
+            "source": source_of(contract, bar_size),
+            "basis": Basis.SPLIT_ADJUSTED,
+        }
+
+    async def _part(self, contract: Contract, size: BarSize, span: Span) -> list[Any]:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                rows = await self._ask(contract, size, span)
+                return await self._ask(contract, size, span)
             except GatewayRequestError as error:
                 if error.no_data:
                     return []
@@ -177,8 +209,6 @@ class Market:
             except GatewayTimeoutError:
                 if attempt == _ATTEMPTS:
                     raise
-            else:
-                return [self._bar(contract, size, row) for row in rows]
         raise AssertionError("the last attempt returns or raises")
 
     async def _ask(self, contract: Contract, size: BarSize, span: Span) -> list[Any]:
@@ -207,25 +237,13 @@ class Market:
                 raise
         return [bar for (bar,) in rows]
 
-    def _bar(self, contract: Contract, size: BarSize, row: Any) -> HistoricalBar | Quarantined:
-        start, end = translate.bar_interval(contract, size.size, row.date)
-        daily = size.size >= _DAY
-        values = {
-            "contract_id": contract.contract_id,
-            "symbol": contract.symbol,
-            "bar_size": size.size,
-            "start": start,
-            "event_time": end,
-            "ingest_time": self._connection.clock.now(),
-            "open": row.open,
-            "high": row.high,
-            "low": row.low,
-            "close": row.close,
-            "volume": row.volume,
-            "source": contract.daily_source if daily else contract.intraday_source,
-            "basis": Basis.SPLIT_ADJUSTED,
-        }
-        return checked(HistoricalBar, values)
+
+def source_of(contract: Contract, bar_size: timedelta) -> Source:
+    return contract.daily_source if bar_size >= _DAY else contract.intraday_source
+
+
+def _figures(row: Any) -> tuple[float, float, float, float, float]:
+    return row.open, row.high, row.low, row.close, row.volume
 
 
 def duration_of(size: BarSize, span: Span) -> str:

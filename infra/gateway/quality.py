@@ -3,6 +3,7 @@
 import json
 import math
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ _SIZES = ("volume", "size", "bid_size", "ask_size")
 E = TypeVar("E", Bar, HistoricalBar, Tick, Quote)
 
 
-def _broken_rule(values: dict[str, Any]) -> tuple[QuarantineRule, str] | None:
+def broken_rule(values: Mapping[str, float]) -> tuple[QuarantineRule, str] | None:
     numbers = {name: values[name] for name in (*_PRICES, *_SIZES) if name in values}
     if bad := [name for name, number in numbers.items() if not math.isfinite(number)]:
         return QuarantineRule.NOT_FINITE, f"{bad[0]} is {numbers[bad[0]]}"
@@ -31,7 +32,7 @@ def _broken_rule(values: dict[str, Any]) -> tuple[QuarantineRule, str] | None:
 
 def checked(kind: type[E], values: dict[str, Any]) -> E | Quarantined:
     """The event made of `values`, or the finding that it cannot be true."""
-    broken = _broken_rule(values)
+    broken = broken_rule(values)
     if broken is None:
         return kind(**values)
     rule, reason = broken

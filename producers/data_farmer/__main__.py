@@ -5,6 +5,7 @@ import asyncio
 from infra.gateway import ClientSlot, Connection, Market
 from infra.service import Service
 from infra.settings import Settings
+from infra.store.database import Store
 from producers.data_farmer.farmer import DataFarmer
 
 
@@ -12,7 +13,12 @@ def build(settings: Settings, *, gateway_patience_seconds: float = 60.0) -> Serv
     """The service with everything attached."""
     service = Service("data_farmer", settings)
     connection = Connection(settings, ClientSlot.DATA_FARMER, clock=service.clock, entropy=service.entropy)
-    farmer = DataFarmer(service, connection, Market(connection), gateway_patience_seconds=gateway_patience_seconds)
+    store = Store(settings, "data_farmer", pool_size=1) if settings.database_url.get_secret_value() else None
+    if store is not None:
+        service.after(store.close)
+    farmer = DataFarmer(
+        service, connection, Market(connection), store, gateway_patience_seconds=gateway_patience_seconds
+    )
     farmer.attach()
     return service
 

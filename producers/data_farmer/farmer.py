@@ -2,22 +2,41 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from functools import partial
 
+import polars as pl
+
+from infra.bar_records import publish_bars
+from infra.columns import BAR_SCHEMA
 from infra.errors import UsageError
-from infra.gateway import Connection, GatewayRequestError, GatewayTimeoutError, GatewayUnavailableError, History, Market
+from infra.gateway import (
+    Connection,
+    GatewayRequestError,
+    GatewayTimeoutError,
+    GatewayUnavailableError,
+    History,
+    Market,
+    PastBar,
+    source_of,
+)
 from infra.publish import Origin
 from infra.replay import fold
 from infra.service import Service
+from infra.store.database import Store
 from infra.symbol_names import SymbolName, parse_symbol
 from producers.data_farmer.registry import Registry, SymbolUnusableError
 from producers.data_farmer.runs import GATEWAY, Request, Run
 from producers.data_farmer.shelf import Shelf
 from schemas.collection import CollectHistory, CollectionRun, RunState, ValidateSymbols
+from schemas.market import Basis
 from schemas.validation import Contract
 
 _REQUESTS = "collection.requests.v1"
 _RUNS = "collection.runs.v1"
+_HISTORY = "market.history.v1"
+_MOMENT = pl.Datetime("us", "UTC")
+_PAST_BARS = {"start": _MOMENT, "end": _MOMENT, **dict.fromkeys(PastBar._fields[2:], pl.Float64())}
 _PENDING_MAX = 1_000
 _FINISHED = frozenset({RunState.DONE, RunState.FAILED})
 _ATTEMPTS = 3
@@ -27,14 +46,20 @@ class DataFarmer:
     """Works through the requests of its topic. A run that was not finished when the process died begins again."""
 
     def __init__(
-        self, service: Service, connection: Connection, market: Market, *, gateway_patience_seconds: float = 60.0
+        self,
+        service: Service,
+        connection: Connection,
+        market: Market,
+        store: Store | None,
+        *,
+        gateway_patience_seconds: float = 60.0,
     ) -> None:
         self._service = service
         self._connection = connection
         self._market = market
         self._patience = gateway_patience_seconds
         self._registry = Registry(service, connection, market)
-        self._shelf = Shelf(service)
+        self._shelf = Shelf(service, store)
         self._known: set[str] = set()
         """Ids of runs that are finished or pending: asked again, they change nothing."""
         self._pending: asyncio.Queue[Request] = asyncio.Queue(_PENDING_MAX)
@@ -153,16 +178,37 @@ class DataFarmer:
         asked = self._market.requests
         try:
             async for part in self._market.history(contract, request.bar_size, start, end):
-                await self._publish(run, contract, part)
+                await self._publish(run, contract, request.bar_size, part)
                 await self._tell(run, RunState.RUNNING)
         finally:
             run.gateway_requests += self._market.requests - asked
 
-    async def _publish(self, run: Run, contract: Contract, part: History) -> None:
+    def _frame(self, contract: Contract, bar_size: timedelta, part: History) -> pl.DataFrame:
+        prices = pl.DataFrame(part.bars, schema=_PAST_BARS, orient="row")
+        now = self._service.clock.now()
+        constants = {
+            "contract_id": contract.contract_id,
+            "bar_size_seconds": int(bar_size.total_seconds()),
+            "ingest_us": int(now.timestamp()) * 1_000_000 + now.microsecond,
+            "source": source_of(contract, bar_size).value,
+            "basis": Basis.SPLIT_ADJUSTED.value,
+            "revision": 0,
+            "late": False,
+        }
+        return prices.select(
+            pl.col("start").dt.epoch("us").alias("start_us"),
+            pl.col("end").dt.epoch("us").alias("end_us"),
+            *(pl.col(name) for name in ("open", "high", "low", "close", "volume")),
+            *(pl.lit(value, dtype=BAR_SCHEMA[name]).alias(name) for name, value in constants.items()),
+        ).select(BAR_SCHEMA.names())
+
+    async def _publish(self, run: Run, contract: Contract, bar_size: timedelta, part: History) -> None:
         run.bars_received += len(part.bars) + len(part.quarantined)
-        fresh = await self._shelf.fresh(contract.contract_id, part.bars)
-        await self._service.publish_many(fresh)
-        self._shelf.put(fresh)
+        frame = self._frame(contract, bar_size, part)
+        fresh = await self._shelf.fresh(contract.contract_id, frame)
+        topic = self._service.catalogue.topic(_HISTORY)
+        await publish_bars(self._service.publisher, topic, fresh, {contract.contract_id: contract.symbol})
+        self._shelf.put(contract.contract_id, fresh)
         for finding in part.quarantined:
             await self._service.publish(finding)
         run.bars_published += len(fresh)

@@ -1,107 +1,73 @@
-"""Which bars were published before, so that only new or changed ones are published again."""
+"""Which bars are known already, so that only new or changed ones are published."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
-from datetime import datetime, timedelta
 
-import msgspec
-from aiokafka import TopicPartition
-from aiokafka.partitioner import DefaultPartitioner
+import polars as pl
 
-from infra import broker
+from infra import bar_replay
+from infra.bar_replay import BarFilter
+from infra.columns import BAR_SCHEMA, NATURAL_KEY, newest
 from infra.service import Service
-from schemas.market import HistoricalBar
+from infra.store.bars import read_bars
+from infra.store.database import Store, StoreUnavailableError
 
-_TOPIC = "market.history.v1"
-_BARS_MAX = 500_000
-_POLL_MS = 500
-_POLL_RECORDS = 20_000
-
-
-class _Published(msgspec.Struct):
-    """What of a published bar tells whether a new one says anything else."""
-
-    contract_id: int
-    bar_size: timedelta
-    start: datetime
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-    revision: int = 0
-
-
-_Seen = tuple[int, int]
-"""Revision, and hash of the prices and the volume."""
+_ROWS_MAX = 1_000_000
+_CONTENT = ("open", "high", "low", "close", "volume")
 
 
 class Shelf:
-    """Published bars by contract: read from the topic when a contract is first asked for, kept for a while."""
+    """Known bars: the database's, and those that this process published, which the database may not have yet.
 
-    def __init__(self, service: Service) -> None:
+    Without a database the topics are read instead, once for each contract.
+    """
+
+    def __init__(self, service: Service, store: Store | None) -> None:
         self._service = service
-        self._contracts: OrderedDict[int, dict[tuple[timedelta, float], _Seen]] = OrderedDict()
+        self._store = store
+        self._published: OrderedDict[int, pl.DataFrame] = OrderedDict()
 
-    async def fresh(self, contract_id: int, bars: Iterable[HistoricalBar]) -> list[HistoricalBar]:
-        """Those that are new, and those that changed with their next revision; the others are known already."""
-        seen = await self._seen(contract_id)
-        found = []
-        for bar in bars:
-            known = seen.get(_place(bar))
-            if known is None:
-                found.append(bar)
-            elif known[1] != _content(bar):
-                found.append(bar.revised(revision=known[0] + 1))
-        return found
+    async def fresh(self, contract_id: int, bars: pl.DataFrame) -> pl.DataFrame:
+        """Those of a contract's bars that are new, and those that changed, with their next revision."""
+        if bars.is_empty():
+            return bars
+        known = (await self._known(contract_id, bars)).select(*NATURAL_KEY, *_CONTENT, "revision")
+        both = bars.join(known, on=NATURAL_KEY, how="left", suffix="_known", maintain_order="left")
+        changed = pl.any_horizontal(pl.col(name) != pl.col(f"{name}_known") for name in _CONTENT)
+        return (
+            both.filter(pl.col("revision_known").is_null() | changed)
+            .with_columns(revision=(pl.col("revision_known") + 1).fill_null(0))
+            .select(BAR_SCHEMA.names())
+        )
 
-    def put(self, bars: Iterable[HistoricalBar]) -> None:
+    def put(self, contract_id: int, bars: pl.DataFrame) -> None:
         """Remember what the broker has acknowledged."""
-        for bar in bars:
-            self._contracts[bar.contract_id][_place(bar)] = (bar.revision, _content(bar))
+        before = self._published.get(contract_id, BAR_SCHEMA.to_frame())
+        self._published[contract_id] = newest(pl.concat([before, bars]))
+        self._published.move_to_end(contract_id)
+        while len(self._published) > 1 and sum(map(len, self._published.values())) > _ROWS_MAX:
+            self._published.popitem(last=False)
 
-    async def _seen(self, contract_id: int) -> dict[tuple[timedelta, float], _Seen]:
-        if contract_id not in self._contracts:
-            while self._contracts and sum(map(len, self._contracts.values())) > _BARS_MAX:
-                self._contracts.popitem(last=False)
-            self._contracts[contract_id] = await self._read(contract_id)
-        self._contracts.move_to_end(contract_id)
-        return self._contracts[contract_id]
+    async def _known(self, contract_id: int, bars: pl.DataFrame) -> pl.DataFrame:
+        wanted = BarFilter(
+            contract_ids=[contract_id],
+            bar_size_seconds=bars["bar_size_seconds"][0],
+            start_us=bars["start_us"].min(),  # type: ignore[arg-type] # polars types min() by no column type
+            end_us=bars["start_us"].max() + 1,  # type: ignore[arg-type, operator] # the same
+        )
+        stored = await self._stored(wanted)
+        if stored is None and contract_id not in self._published:
+            topics = await bar_replay.read_bars(self._service.settings, wanted=BarFilter(contract_ids=[contract_id]))
+            self.put(contract_id, topics)
+        published = self._published.get(contract_id, BAR_SCHEMA.to_frame()).filter(wanted.expression())
+        return published if stored is None else newest(pl.concat([stored.select(BAR_SCHEMA.names()), published]))
 
-    async def _read(self, contract_id: int) -> dict[tuple[timedelta, float], _Seen]:
-        """The newest revision of every bar of the contract, from its partition of the topic."""
-        settings = self._service.settings
-        key = str(contract_id).encode()
-        numbers = list(range(self._service.catalogue.topic(_TOPIC).partitions))
-        place = TopicPartition(settings.topic_prefix + _TOPIC, DefaultPartitioner()(key, numbers, numbers))
-        decode = msgspec.json.Decoder(_Published).decode
-        seen: dict[tuple[timedelta, float], _Seen] = {}
-        consumer = broker.reader(settings, max_partition_fetch_bytes=4 * 1024 * 1024)
-        await consumer.start()
+    async def _stored(self, wanted: BarFilter) -> pl.DataFrame | None:
+        """What the database has; None without a database."""
+        if self._store is None:
+            return None
         try:
-            consumer.assign([place])
-            end = (await consumer.end_offsets([place]))[place]
-            await consumer.seek_to_beginning(place)
-            while await consumer.position(place) < end:
-                polled = await consumer.getmany(place, timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
-                for record in polled.get(place, ()):
-                    if record.key != key:
-                        continue
-                    try:
-                        bar = decode(record.value)
-                    except msgspec.MsgspecError:
-                        continue  # not ours: whoever reads the topic in a group sets it aside
-                    known = seen.get(_place(bar))
-                    if known is None or known[0] <= bar.revision:
-                        seen[_place(bar)] = (bar.revision, _content(bar))
-        finally:
-            await consumer.stop()
-        return seen
-
-
-def _place(bar: HistoricalBar | _Published) -> tuple[timedelta, float]:
-    return bar.bar_size, bar.start.timestamp()
-
-
-def _content(bar: HistoricalBar | _Published) -> int:
-    return hash((bar.open, bar.high, bar.low, bar.close, bar.volume))
+            async with self._store.reading() as connection:
+                return await read_bars(connection, wanted)
+        except StoreUnavailableError as error:
+            self._service.log.warning("the database is away, reading the topics instead", error=str(error))
+            return None
