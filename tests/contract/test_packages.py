@@ -33,7 +33,6 @@ NAMES_TOPICS = {
     "producers/cli/symbols.py": "folds the registry",
     "producers/data_farmer/farmer.py": "folds requests that were not answered yet",
     "producers/data_farmer/registry.py": "folds the registry",
-    "producers/data_farmer/shelf.py": "folds what was collected before",
     "producers/market_data.py": "folds subscriptions, and which bars were published before",
 }
 
