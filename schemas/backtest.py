@@ -64,7 +64,12 @@ class BacktestFinished(Event):
     fills: tuple[dict[str, Any], ...] = ()
     round_trips: tuple[dict[str, Any], ...] = ()
     equity: tuple[tuple[str, float], ...] = ()
-    """(RFC 3339 time, equity) at the end of each session, thinned to at most 5,000 points."""
+    """(RFC 3339 time, equity) at the end of each session, or of each bar when there are few sessions, thinned to at
+    most 5,000 points."""
+    sources: tuple[str, ...] = ()
+    """Where the prices come from: values of `schemas.market.Source`."""
+    warnings: tuple[str, ...] = ()
+    """What a reader must know before believing the figures."""
 
 
 class Trial(Event):

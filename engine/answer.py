@@ -1,0 +1,238 @@
+"""A backtest as it is asked for and answered on the topics: from request and columns to the finished event."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from engine.backtest import BacktestError, BacktestOptions, BacktestResult, run
+from engine.columns import BarColumns, Integers
+from engine.facts import to_datetime, to_microseconds
+from engine.ledger import Curve
+from engine.registry import strategy_class
+from engine.sizing import to_decimal
+from engine.statistics import session_ends
+from schemas.backtest import BacktestFinished, BacktestRequested, Trial
+from schemas.market import Source
+
+POINTS_MAX = 5_000
+FILLS_MAX = 10_000
+ROUND_TRIPS_MAX = 5_000
+_SESSIONS_FEW = 250
+_TRADES_FEW = 30
+_JUMP = 0.4
+_JUMPS_TOLD = 3
+
+
+def check(request: BacktestRequested) -> None:
+    """Raise ValueError, in one line, when strategy, parameters, money or time of the request cannot be."""
+    strategy_class(request.strategy).Config.parse(request.parameters)
+    _options(request)
+    if request.start and request.end and request.end <= request.start:
+        raise BacktestError(f"the end {request.end:%Y-%m-%d} is not after the start {request.start:%Y-%m-%d}")
+
+
+def answer(
+    request: BacktestRequested, columns: BarColumns, on_progress: Callable[[int, int], None] | None = None
+) -> BacktestResult:
+    """Run what `request` asks for over those of `columns` that lie in its time.
+
+    Raises ValueError, in one line, for whatever is wrong with the request or the bars.
+    """
+    check(request)
+    strategy = strategy_class(request.strategy)
+    start_us = to_microseconds(request.start) if request.start else None
+    end_us = to_microseconds(request.end) if request.end else None
+    wanted = columns.select(start_us=start_us, end_us=end_us)
+    missing = sorted(set(request.symbols) - {wanted.symbol(each) for each in wanted.contracts})
+    if missing:
+        raise BacktestError(
+            f"no bars of {', '.join(missing)}{_between(request)}: collect them first, or widen the dates"
+        )
+    return run(wanted, strategy, strategy.Config.parse(request.parameters), _options(request), on_progress)
+
+
+def _options(request: BacktestRequested) -> BacktestOptions:
+    return BacktestOptions(
+        cash=request.cash,
+        quantity=request.quantity,
+        commission_rate=request.commission_bps,
+        slippage_rate=request.slippage_bps,
+    )
+
+
+def _between(request: BacktestRequested) -> str:
+    after = f" from {request.start:%Y-%m-%d}" if request.start else ""
+    return after + (f" until {request.end:%Y-%m-%d}" if request.end else "")
+
+
+def finished(request: BacktestRequested, result: BacktestResult, *, code_hash: str, now: datetime) -> BacktestFinished:
+    """The event of a run that succeeded; the last fills and round trips when there are more than fit in a record."""
+    return BacktestFinished(
+        event_time=now,
+        ingest_time=now,
+        backtest_id=request.backtest_id,
+        request=request,
+        succeeded=True,
+        code_hash=code_hash,
+        bars=len(result.columns),
+        data_digest=result.data_digest,
+        result_hash=result.result_hash,
+        metrics=result.metrics.model_dump(),
+        fills=tuple(_fills(result)),
+        round_trips=tuple(_round_trips(result)),
+        equity=_points(result.curve),
+        sources=result.columns.sources,
+        warnings=tuple(_warnings(result)),
+    )
+
+
+def failed(request: BacktestRequested, error: str, *, now: datetime) -> BacktestFinished:
+    """The event of a run that could not be."""
+    return BacktestFinished(
+        event_time=now,
+        ingest_time=now,
+        backtest_id=request.backtest_id,
+        request=request,
+        succeeded=False,
+        error=error[:2000],
+    )
+
+
+def trial(done: BacktestFinished, result: BacktestResult) -> Trial:
+    """The ledger's entry; its id is a function of all that the figures depend on, so a repetition counts once."""
+    parts = (
+        done.code_hash,
+        done.request.strategy,
+        dict(result.parameters),
+        done.request.symbols,
+        done.data_digest,
+        vars(result.options),
+    )
+    identity = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return Trial(
+        event_time=done.event_time,
+        ingest_time=done.ingest_time,
+        trial_id=hashlib.sha256(identity.encode()).hexdigest(),
+        code_hash=done.code_hash,
+        strategy=done.request.strategy,
+        parameters=dict(result.parameters),
+        symbols=done.request.symbols,
+        data_digest=done.data_digest,
+        sharpe=result.metrics.sharpe,
+        total_return=result.metrics.total_return,
+        observations=int(result.metrics.sessions or 0),
+    )
+
+
+def _text(value: float) -> str:
+    return format(to_decimal(value).normalize(), "f")
+
+
+def _time(microseconds: int) -> str:
+    return to_datetime(microseconds).isoformat().replace("+00:00", "Z")
+
+
+def _fills(result: BacktestResult) -> list[dict[str, Any]]:
+    return [
+        {
+            "time": _time(each.time_us),
+            "symbol": result.columns.symbol(each.contract_id),
+            "side": "BUY" if each.quantity > 0 else "SELL",
+            "quantity": _text(abs(each.quantity)),
+            "price": _text(each.price),
+            "commission": _text(each.commission),
+            "slippage": _text(each.slippage * abs(each.quantity)),
+            "reason": each.reason,
+        }
+        for each in result.executions[-FILLS_MAX:]
+    ]
+
+
+def _round_trips(result: BacktestResult) -> list[dict[str, Any]]:
+    return [
+        {
+            "symbol": result.columns.symbol(each.contract_id),
+            "direction": "long" if each.quantity > 0 else "short",
+            "quantity": _text(abs(each.quantity)),
+            "entry_time": _time(each.entry_us),
+            "entry_price": _text(each.entry_price),
+            "exit_time": _time(each.exit_us),
+            "exit_price": _text(each.exit_price),
+            "bars": each.bars,
+            "commission": _text(each.commission),
+            "pnl": _text(each.pnl),
+            "return": None if each.gain is None else float(f"{each.gain:.12g}"),
+            "open": each.open,
+        }
+        for each in result.round_trips[-ROUND_TRIPS_MAX:]
+    ]
+
+
+def _points(curve: Curve) -> tuple[tuple[str, float], ...]:
+    places = session_ends(curve.times_us)
+    if len(places) < _SESSIONS_FEW:
+        places = np.arange(len(curve.times_us))
+    return tuple(
+        (_time(time_us), equity)
+        for time_us, equity in zip(
+            curve.times_us[_thinned(places)].tolist(), curve.equity[_thinned(places)].tolist(), strict=True
+        )
+    )
+
+
+def _thinned(places: Integers) -> Integers:
+    if len(places) <= POINTS_MAX:
+        return places
+    return places[np.linspace(0, len(places) - 1, POINTS_MAX).round().astype(np.int64)]
+
+
+def _warnings(result: BacktestResult) -> list[str]:
+    """What a reader must know, the gravest first."""
+    sources, found = result.columns.sources, result.metrics
+    said: list[tuple[object, str]] = [
+        (Source.SYNTHETIC in sources, "The prices are synthetic: invented from a seed, they say nothing of a market."),
+        (Source.DERIVED in sources, "Prices inside the day are derived: invented so that they add up to real days."),
+        (not sources, "Nobody said where the prices come from."),
+        *((True, sentence) for sentence in _jumps(result.columns)),
+        (not result.options.slippage_rate, "No slippage is assumed: every order filled at the open, as if alone."),
+        (not result.options.commission_rate, "No commission is assumed."),
+        (
+            (found.trades or 0) < _TRADES_FEW,
+            f"Only {_count(found.trades, 'closed trade')}: figures about trades rest on very little.",
+        ),
+        (
+            found.open_trades,
+            f"Still open at the end, valued at the last close: {_count(found.open_trades, 'position')}.",
+        ),
+        (result.unfilled, f"Still waiting for an open at the end: {_count(result.unfilled, 'order')}."),
+        (result.curve.equity.min() <= 0, "The account was ruined on the way: equity fell to zero or below."),
+        (len(result.executions) > FILLS_MAX or len(result.round_trips) > ROUND_TRIPS_MAX, _kept(result)),
+    ]
+    return [sentence for holds, sentence in said if holds]
+
+
+def _count(number: float | None, noun: str) -> str:
+    return f"{number or 0:.0f} {noun}{'' if number == 1 else 's'}"
+
+
+def _kept(result: BacktestResult) -> str:
+    fills, trips = len(result.executions), len(result.round_trips)
+    kept = f"Only the last {FILLS_MAX:,} of {fills:,} fills and the last {ROUND_TRIPS_MAX:,} of {trips:,} round trips"
+    return f"{kept} are kept here; the figures count them all."
+
+
+def _jumps(columns: BarColumns) -> list[str]:
+    """Moves from a close to the next open that look like a split nobody adjusted for."""
+    found = []
+    for contract_id, own in columns.rows.items():
+        before, after = columns.close[own[:-1]], columns.open[own[1:]]
+        moves = np.divide(after, before, out=np.ones(len(before)), where=before > 0)
+        for place in np.flatnonzero((moves > 0) & ((moves < 1 - _JUMP) | (moves > 1 / (1 - _JUMP))))[:_JUMPS_TOLD]:
+            day = f"{to_datetime(int(columns.start_us[own[place + 1]])):%Y-%m-%d}"
+            move = f"{moves[place] - 1:+.0%}".replace("-", "\N{MINUS SIGN}")
+            found.append(f"{columns.symbol(contract_id)} opened {move} on {day}: perhaps a split not adjusted for.")
+    return found[:_JUMPS_TOLD]
