@@ -13,7 +13,7 @@ from infra.gateway_simulator.account import Account
 from infra.gateway_simulator.account_desk import AccountDesk
 from infra.gateway_simulator.book import Book
 from infra.gateway_simulator.calendar import Session as TradingDay
-from infra.gateway_simulator.calendar import session_of
+from infra.gateway_simulator.calendar import session_of, utc_text
 from infra.gateway_simulator.daily import UNITS, DailyBook, csv_files
 from infra.gateway_simulator.faults import Faults
 from infra.gateway_simulator.floor import NOT_SUPPORTED, Shared, invalid
@@ -193,12 +193,42 @@ class Gateway:
 
     # what the control port needs
 
-    def force_quote(self, symbol: str, price: Decimal, size: int = ROUND_LOT) -> None:
-        """A print by hand, now: told to all subscribers, and traded against."""
+    def force_quote(self, symbol: str, price: Decimal, size: int = ROUND_LOT) -> int:
+        """Print a trade now, tell it and trade against it; gives CLOCK_MONOTONIC before it, in nanoseconds."""
         instrument = self.shared.catalogue.by_symbol.get(symbol)
         units = price * UNITS
         if instrument is None or units <= 0 or units != units.to_integral_value() or size <= 0:
             raise UsageError(f"cannot print {symbol} at {price}: a known symbol, at most four decimals, a size")
         quote = self.shared.world.forced(instrument, self.tape.now(), int(units), size)
+        sent = round(self.clock.monotonic() * 1e9)
         self._live.on_quote(instrument, quote)
         self._orders.on_quote(instrument)
+        return sent
+
+    def state(self) -> dict[str, object]:
+        """What tests and the demo compare with."""
+        shared = self.shared
+        return {
+            "market_time": utc_text(self.tape.now()),
+            "market_speed": self.market_clock.speed,
+            "account": shared.account.code,
+            "cash": f"{shared.account.cash:f}",
+            "positions": {str(each.instrument.contract_id): f"{each.quantity:f}" for each in shared.account.held()},
+            "orders": [
+                {
+                    "client_id": each.client_id,
+                    "order_id": each.order_id,
+                    "order_ref": each.terms.reference,
+                    "status": each.status,
+                    "filled": f"{each.filled:f}",
+                    "remaining": f"{each.remaining:f}",
+                }
+                for each in (*shared.book.finished, *shared.book.live.values())
+            ],
+            "clients": sorted(shared.sessions),
+            "subscriptions": len(shared.feed),
+            "counts": dict(shared.ledger.counts),
+            "armed": [each.number for each in shared.faults.armed],
+            "fired": list(shared.faults.fired),
+            "processes": dict(shared.faults.processes),
+        }

@@ -160,16 +160,17 @@ def _spread(
 def _path(opened: Integers, highs: Integers, lows: Integers, closed: Integers, volumes: Integers) -> DayPath:
     """The bars with their money and number of prints, by the rule of `DayPath.prints`."""
     rising = closed >= opened
-    first, second = np.where(rising, lows, highs), np.where(rising, highs, lows)
-    turns = [(first, first != opened), (second, second != first), (closed, closed != second)]
+    way: list[Integers] = [opened, np.where(rising, lows, highs), np.where(rising, highs, lows), closed]
     count: Integers = np.ones(len(opened), dtype=np.int64)
     total: Integers = opened.copy()
-    for price, differs in turns:
-        count = count + differs
-        total = total + np.where(differs, price, 0)
+    for before, price in pairwise(way):
+        turns = price != before
+        count += turns
+        total += np.where(turns, price, 0)
     share: Integers = volumes // count
-    money: Integers = share * total + (volumes - share * count) * closed
-    count = np.where(volumes == 0, 0, np.where(share == 0, 1, count)).astype(np.int64)
+    money: Integers = share * total
+    money += (volumes - share * count) * closed
+    count[share == 0] = np.minimum(volumes[share == 0], 1)
     return DayPath(opened, highs, lows, closed, volumes, money, count)
 
 

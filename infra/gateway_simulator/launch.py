@@ -95,7 +95,9 @@ async def serve(options: Options, address: Address) -> None:
     server = SimulatorServer(gateway, address)
     await server.start()
     log = logs.configure(Settings(), "gateway_simulator")
-    log.info("gateway simulator listens", port=server.port, market_time=ib_text(gateway.market_now()))
+    control = server.control.port if server.control is not None else None
+    market = ib_text(gateway.market_now())
+    log.info("gateway simulator listens", port=server.port, control_port=control, market_time=market)
     serving = asyncio.current_task()
     assert serving is not None, "serve runs in a task"
     for each in (signal.SIGINT, signal.SIGTERM):

@@ -35,6 +35,11 @@ class MarketClock:
         """Let market time pass at once."""
         self._start += seconds
 
+    def set_speed(self, speed: float) -> None:
+        """Go on from here at another speed."""
+        self._start, self._began = self.now(), self._clock.monotonic()
+        self._speed = speed
+
     def wall_seconds_until(self, moment: float) -> float | None:
         """How long to wait until market time reaches `moment`; None when only a hand moves it."""
         if self._speed == 0:

@@ -2,10 +2,14 @@
 
 import asyncio
 import contextlib
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from infra.errors import EnvironmentUnhealthyError
+from infra.gateway_simulator.control import ControlPort, read_token
 from infra.gateway_simulator.gateway import Gateway
 from infra.gateway_simulator.session import Session
 
@@ -14,7 +18,7 @@ CLIENTS_MAX = 64  # sockets at a time
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the simulator listens; `control_port` 0 leaves the control port closed."""
+    """Where the simulator listens; without `control_token_file` there is no control port."""
 
     host: str = "127.0.0.1"
     port: int = 7497
@@ -28,12 +32,17 @@ class SimulatorServer:
     def __init__(self, gateway: Gateway, address: Address) -> None:
         self.gateway = gateway
         self._address = address
-        self._sockets: set[asyncio.StreamWriter] = set()
+        self._clients: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._playing: asyncio.Task[None] | None = None
+        self.control: ControlPort | None = None
+        self._log = structlog.get_logger(service="gateway_simulator")
 
     async def start(self) -> None:
         address = self._address
+        if address.control_token_file is not None:
+            self.control = ControlPort(self.gateway, address.control_port, read_token(address.control_token_file))
+            await self.control.start()
         try:
             self._server = await asyncio.start_server(self._connected, address.host, address.port)
         except OSError as error:
@@ -54,23 +63,39 @@ class SimulatorServer:
         await self._playing
 
     async def stop(self) -> None:
+        if self.control is not None:
+            await self.control.stop()
         if self._playing is not None:
             self._playing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._playing
         if self._server is not None:
             self._server.close()
-            for writer in tuple(self._sockets):
-                writer.close()
+            for client in tuple(self._clients):
+                client.cancel()
+            await asyncio.gather(*self._clients, return_exceptions=True)
             await self._server.wait_closed()
         self.gateway.shared.ledger.close()
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._sockets) >= CLIENTS_MAX:
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._clients) >= CLIENTS_MAX:
             writer.close()
             return
-        self._sockets.add(writer)
-        try:
-            await Session(reader, writer, self.gateway).run()
-        finally:
-            self._sockets.discard(writer)
+        _keep_alive(writer)
+        client = asyncio.create_task(Session(reader, writer, self.gateway).run())
+        self._clients.add(client)
+        client.add_done_callback(self._left)
+
+    def _left(self, client: asyncio.Task[None]) -> None:
+        self._clients.discard(client)
+        if not client.cancelled() and (bug := client.exception()) is not None:
+            self._log.error("a session broke", exc_info=bug)
+
+
+def _keep_alive(writer: asyncio.StreamWriter) -> None:
+    """Notice within a minute when the peer's machine has gone without a word."""
+    peer: socket.socket = writer.get_extra_info("socket")
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 60_000)):
+        if hasattr(socket, name):  # not every system has all of them
+            peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

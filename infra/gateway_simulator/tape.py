@@ -77,6 +77,11 @@ class Tape:
         await self.play()
         self._changed.set()
 
+    def set_speed(self, speed: float) -> None:
+        """Market seconds per wall second from now on; 0 stops market time."""
+        self._clock.set_speed(speed)
+        self._changed.set()
+
     async def play(self) -> None:
         """Play all events that market time has reached."""
         async with self._playing:

@@ -1,0 +1,89 @@
+"""A client of the simulator's control port, for tests, benches and the demo."""
+
+import asyncio
+import json
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from infra.errors import EnvironmentUnhealthyError, UsageError
+
+HOST = "127.0.0.1"
+ANSWER_SECONDS = 120.0  # an advance over many bars takes a while
+ANSWER_MAX = 16_000_000
+
+
+class ControlClient:
+    """`async with ControlClient(port, token_file) as control`; a command that fails raises UsageError."""
+
+    def __init__(self, port: int, token_file: Path) -> None:
+        self._port = port
+        self._token_file = token_file
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._one_at_a_time = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._streams = await asyncio.open_connection(HOST, self._port, limit=ANSWER_MAX)
+        except OSError as error:
+            raise EnvironmentUnhealthyError(f"no control port on {HOST}:{self._port}: {error.strerror}") from error
+        await self.ask(token=self._token_file.read_text(encoding="ascii").strip())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+    async def ask(self, **command: Any) -> dict[str, Any]:
+        """Send one command and give its answer."""
+        assert self._streams is not None, "used outside of `async with`"
+        reader, writer = self._streams
+        async with self._one_at_a_time, asyncio.timeout(ANSWER_SECONDS):
+            writer.write(json.dumps(command).encode() + b"\n")
+            await writer.drain()
+            line = await reader.readline()
+        if not line:
+            raise EnvironmentUnhealthyError("the gateway simulator has closed its control port")
+        answer: dict[str, Any] = json.loads(line)
+        if not answer["ok"]:
+            raise UsageError(f"gateway simulator: {answer['error']}")
+        return answer
+
+    async def register(self, name: str, pid: int) -> None:
+        """Let faults signal this process under `name`."""
+        await self.ask(register=name, pid=pid)
+
+    async def arm(self, on: dict[str, Any], do: dict[str, Any]) -> int:
+        """Arm a fault: `on` holds event, nth, times and filters, `do` what happens; gives its number."""
+        number: int = (await self.ask(on=on, do=do))["number"]
+        return number
+
+    async def clear(self, number: int | None = None) -> None:
+        """Disarm one fault, or all."""
+        await self.ask(clear=number)
+
+    async def advance(self, seconds: float) -> str:
+        """Let market time pass at once; gives the market time after all that has happened in it."""
+        market_time: str = (await self.ask(advance=seconds))["market_time"]
+        return market_time
+
+    async def speed(self, speed: float) -> None:
+        """Market seconds per wall second from now on; 0 stops market time."""
+        await self.ask(speed=speed)
+
+    async def quote(self, symbol: str, price: Decimal | float | str, size: int = 100) -> int:
+        """Print a trade now; gives the moment before it was sent, in nanoseconds of CLOCK_MONOTONIC."""
+        sent: int = (await self.ask(quote=symbol, price=str(price), size=size))["monotonic_ns"]
+        return sent
+
+    async def notice(self, code: int, text: str = "") -> None:
+        """Send a system message such as 1100 to every client."""
+        await self.ask(notice=code, text=text)
+
+    async def state(self) -> dict[str, Any]:
+        """Market time, positions by contract, live orders, clients, counters of the ledger, armed and fired faults."""
+        return await self.ask(state=True)
