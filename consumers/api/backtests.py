@@ -125,7 +125,6 @@ class Backtests:
     async def request(self, caller: Trader, body: BacktestIn, response: Response) -> Accepted:
         """Publishes the request; `location` tells progress and result."""
         order_of_times(body.start, body.end)
-        await asyncio.to_thread(_refuse_wrong_parameters, body.strategy, body.parameters)
         now = self._front.service.clock.now()
         request = BacktestRequested(
             event_time=now,
@@ -135,6 +134,7 @@ class Backtests:
             **body.model_dump(exclude={"bar_size"}),
             bar_size=body.bar_size,
         )
+        await asyncio.to_thread(_refuse_impossible, request)
         await self._front.changes.make(caller, Change("POST /backtests", request.backtest_id, after=body), [request])
         self._requested[request.backtest_id] = request
         if len(self._requested) > _REMEMBERED_MAX:
@@ -222,21 +222,20 @@ class Backtests:
         return {**row, "state": "running", "progress": ProgressOut.model_validate(progress)}
 
 
-def _refuse_wrong_parameters(strategy: str, parameters: dict[str, Any]) -> None:
-    """Say now what the backtester would say later. Loads the engine, hence not at import."""
-    from engine.registry import UnknownStrategyError, strategy_class
-    from engine.strategy import ParameterError
+def _refuse_impossible(request: BacktestRequested) -> None:
+    """Say now what the backtester would say later."""
+    from engine.answer import check  # loads the engine, hence not at import
 
     try:
-        strategy_class(strategy).Config.parse(parameters)
-    except (UnknownStrategyError, ParameterError) as error:
+        check(request)
+    except ValueError as error:
         raise InvalidError(str(error)) from error
 
 
 def _report_of(row: dict[str, Any]) -> str:
-    from engine.report import html  # loads the engine, hence not at import
+    from engine.report import page  # loads the engine, hence not at import
 
-    return html(_finished(row))
+    return page(_finished(row))
 
 
 def _finished(row: dict[str, Any]) -> BacktestFinished:

@@ -1,9 +1,9 @@
 """Changes that callers ask for: audited and published in one transaction, or refused."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -18,9 +18,9 @@ from infra.store.database import Store
 from schemas.event import Event
 
 _PATIENCE_SECONDS = 5.0
+_URGENT_PATIENCE_SECONDS = 1.0
+"""How long what is urgent waits for the database."""
 _SPOOL_INTERVAL_SECONDS = 5.0
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,19 @@ class Changes:
         """Commit the audit row together with the events. Raises UnavailableError when that cannot be done now."""
         if why := self._store.outbox.why_not_ready():
             raise UnavailableError(f"Kafka does not answer ({why[:200]}): nothing was changed, try again")
-        await self._in_time(self._commit(caller, change, events))
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await self._commit(caller, change, events)
 
     async def make_at_once(self, caller: Caller, change: Change, events: Sequence[Event]) -> None:
         """The same for what must not wait for the database: without it, publish now and write the audit row later."""
         try:
-            await self._in_time(self._commit(caller, change, events))
+            async with asyncio.timeout(_URGENT_PATIENCE_SECONDS):
+                await self._commit(caller, change, events)
         except AWAY:
             origin = self._origin(caller)
             for event in events:
-                await self._in_time(self._service.publish(event, cause=origin))
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    await self._service.publish(event, cause=origin)
             await self._spool_row(self._row(caller, change, "done"))
 
     async def refused(self, caller: Caller, action: str, why: str) -> None:
@@ -87,10 +90,6 @@ class Changes:
             await asyncio.to_thread(self._spool.add, row)
         except OSError:
             self._service.log.exception("audit row lost", action=row.action, actor=row.actor, outcome=row.outcome)
-
-    async def _in_time(self, doing: Awaitable[T]) -> T:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            return await doing
 
     async def _commit(self, caller: Caller, change: Change, events: Sequence[Event]) -> None:
         origin = self._origin(caller)

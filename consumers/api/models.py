@@ -14,7 +14,7 @@ from consumers.api.problems import InvalidError
 from infra.errors import UsageError
 from infra.store.columns_of_tables import plain
 from infra.symbol_names import parse_symbol
-from schemas.event import Name, UtcTime
+from schemas.event import UtcTime
 
 PAGE_MAX = 1000
 OFFSET_MAX = 1_000_000
@@ -73,7 +73,7 @@ def _spelt(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 SymbolNames = Annotated[
-    tuple[Name, ...],
+    tuple[Annotated[str, Field(max_length=64)], ...],
     Field(min_length=1, max_length=1000, examples=[["AAPL", "MSFT"]]),
     AfterValidator(_spelt),
 ]

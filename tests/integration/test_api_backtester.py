@@ -1,0 +1,146 @@
+"""The backtester's HTTP service on the real broker and database."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from infra.api_keys import Role
+from infra.settings import Settings
+from infra.store import backtests
+from schemas.backtest import BacktestCanceled, BacktestFinished, BacktestProgress, BacktestRequested
+from tests.builders import NOON, SEEN
+from tests.integration.an_api import Api, serving
+
+REQUEST = {"strategy": "moving_average_crossover", "symbols": ["AAPL"], "parameters": {"fast": 5, "slow": 20}}
+
+
+def a_request(**changes: Any) -> BacktestRequested:
+    fields = {
+        "event_time": SEEN,
+        "ingest_time": SEEN,
+        "backtest_id": "bt-1",
+        "strategy": "buy_and_hold",
+        "symbols": ("AAPL",),
+        "requested_by": "test",
+    }
+    return BacktestRequested(**(fields | changes))
+
+
+def a_result(request: BacktestRequested, **changes: Any) -> BacktestFinished:
+    fields = {
+        "event_time": SEEN + timedelta(seconds=5),
+        "ingest_time": SEEN + timedelta(seconds=5),
+        "backtest_id": request.backtest_id,
+        "request": request,
+        "succeeded": True,
+        "code_hash": "c0de",
+        "bars": 3,
+        "result_hash": "beef",
+        "metrics": {"sharpe": 1.5, "sortino": None},
+        "equity": ((NOON.isoformat(), 100_000.0), ((NOON + timedelta(days=1)).isoformat(), 101_000.0)),
+    }
+    return BacktestFinished(**(fields | changes))
+
+
+async def tell(api: Api, progress: BacktestProgress) -> None:
+    """Publish in the backtester's name."""
+    publisher = api.front.service.publisher
+    publisher._writes = publisher._writes | {"backtest.progress.v1"}
+    await api.front.service.publish(progress)
+
+
+async def test_a_backtest_is_requested_followed_and_cancelled(stack_settings: Settings) -> None:
+    async with serving("api_backtester", stack_settings) as api:
+        requested = await api.ask("POST", "/backtests", Role.TRADER, json=REQUEST)
+        place = requested.headers["Location"]
+        at_once = await api.get(place)
+        (told,) = await api.first_told("backtest.requests.v1")
+        assert isinstance(told, BacktestRequested)
+        await tell(
+            api,
+            BacktestProgress(
+                event_time=SEEN,
+                ingest_time=SEEN,
+                backtest_id=told.backtest_id,
+                phase="running",
+                bars_done=400,
+                bars_total=1000,
+            ),
+        )
+        async with asyncio.timeout(10):
+            while (running := await api.get(place))["state"] != "running":
+                await asyncio.sleep(0.02)
+        cancelled = await api.ask("DELETE", place, Role.TRADER)
+        (_, wish) = await api.first_told("backtest.requests.v1", 2)
+
+    assert (requested.status_code, at_once["state"], at_once["progress"]) == (202, "requested", None)
+    assert (told.parameters, told.bar_size, told.requested_by) == (
+        {"fast": 5, "slow": 20},
+        timedelta(days=1),
+        "test trader",
+    )
+    assert running["progress"] == {"phase": "running", "bars_done": 400, "bars_total": 1000}
+    assert cancelled.status_code == 202
+    assert isinstance(wish, BacktestCanceled)
+    assert wish.backtest_id == told.backtest_id
+
+
+async def test_wrong_requests_are_refused_before_anything_is_published(stack_settings: Settings) -> None:
+    async with serving("api_backtester", stack_settings) as api:
+
+        async def refusal(**changes: Any) -> tuple[int, str]:
+            answer = await api.ask("POST", "/backtests", Role.TRADER, json=REQUEST | changes)
+            return answer.status_code, answer.json()["detail"]
+
+        unknown = await refusal(strategy="moving_average_crosover")
+        parameter = await refusal(parameters={"fats": 5})
+        size = await refusal(bar_size="1 fortnight")
+        backwards = await refusal(start="2013-01-02T00:00:00Z", end="2013-01-01T00:00:00Z")
+        published = await api.told("backtest.requests.v1")
+        listed = await api.get("/strategies")
+
+    assert (unknown[0], "did you mean moving_average_crossover?" in unknown[1]) == (422, True)
+    assert (parameter[0], "did you mean fast?" in parameter[1]) == (422, True)
+    assert size[0] == 422
+    assert backwards == (422, "end must be after start")
+    assert published == []
+    assert "moving_average_crossover" in {each["name"] for each in listed}
+
+
+async def test_results_are_listed_shown_and_compared(stack_settings: Settings) -> None:
+    first, second = a_request(), a_request(backtest_id="bt-2", strategy="rsi_mean_reversion")
+    failed = a_request(backtest_id="bt-3")
+    events: list[backtests.JobEvent] = [
+        first,
+        a_result(first),
+        a_result(second, metrics={"sharpe": 0.5}),
+        a_result(failed, succeeded=False, error="no bars"),
+    ]
+    async with serving("api_backtester", stack_settings) as api:
+        await api.store(lambda connection: backtests.put_jobs(connection, events))
+        done = await api.get("/backtests?state=done")
+        one = await api.get("/backtests/bt-1")
+        broken = await api.get("/backtests/bt-3")
+        compared = await api.get("/backtests/compare?ids=bt-2,bt-1")
+        alone = await api.ask("GET", "/backtests/compare?ids=bt-1")
+        missing = await api.ask("GET", "/backtests/compare?ids=bt-1&ids=bt-9")
+        too_late = await api.ask("DELETE", "/backtests/bt-1", Role.TRADER)
+        report = await api.ask("GET", "/backtests/bt-1/report")
+        no_report = await api.ask("GET", "/backtests/bt-3/report")
+
+    assert {each["backtest_id"] for each in done["items"]} == {"bt-1", "bt-2"}
+    assert "equity" not in done["items"][0]
+    assert one["equity"][0] == ["2013-02-28T17:00:00Z", 100_000.0]
+    assert (one["result_hash"], one["request"]["strategy"]) == ("beef", "buy_and_hold")
+    assert (broken["state"], broken["error"]) == ("failed", "no bars")
+    assert [each["backtest_id"] for each in compared["items"]] == ["bt-2", "bt-1"]
+    assert compared["metrics"]["sharpe"] == {"bt-2": 0.5, "bt-1": 1.5}
+    assert compared["metrics"]["sortino"] == {"bt-2": None, "bt-1": None}
+    assert (alone.status_code, missing.status_code, too_late.status_code) == (422, 404, 409)
+    assert (report.status_code, report.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "buy_and_hold" in report.text
+    assert "connect-src" not in report.headers["Content-Security-Policy"], "the page may not ask anybody for anything"
+    assert (no_report.status_code, no_report.json()["detail"]) == (
+        409,
+        "the backtest is failed: there is a report once it is done",
+    )

@@ -1,0 +1,111 @@
+"""The HTTP services while the database is away: halting works, its audit row follows, the rest says 503."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from pydantic import SecretStr
+from sqlalchemy import make_url
+
+from consumers.api import changes
+from infra.api_keys import Role
+from infra.settings import Settings
+from infra.store import api_keys
+from schemas.account import TradingState
+from tests.integration.an_api import serving, until
+
+
+class Cable:
+    """A wire to the database that can be pulled and put back."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._server: asyncio.Server | None = None
+        self._ends: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    async def plug(self) -> None:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def pull(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for end in list(self._ends):
+            end.transport.abort()
+        await self._server.wait_closed()
+
+    async def _carry(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        far, there = await asyncio.open_connection("127.0.0.1", self._port)
+        self._ends |= {back, there}
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(OSError):
+                while data := await source.read(65_536):
+                    sink.write(data)
+                    await sink.drain()
+            sink.close()
+
+        await asyncio.gather(pump(near, there), pump(far, back))
+        self._ends -= {back, there}
+
+
+@contextlib.asynccontextmanager
+async def wired(settings: Settings) -> AsyncIterator[tuple[Cable, Settings]]:
+    """Settings whose database is reached over a cable."""
+    url = make_url(settings.database_url.get_secret_value())
+    cable = Cable(url.port or 5432)
+    await cable.plug()
+    over_cable = url.set(host="127.0.0.1", port=cable.port).render_as_string(hide_password=False)
+    try:
+        yield cable, settings.model_copy(update={"database_url": SecretStr(over_cable)})
+    finally:
+        await cable.pull()
+
+
+async def test_without_the_database_halting_works_and_its_audit_row_is_written_later(stack_settings: Settings) -> None:
+    async with wired(stack_settings) as (cable, settings), serving("api_trader", settings) as api:
+        await cable.pull()
+        halted = await api.ask("POST", "/trading/halt", Role.TRADER, json={"reason": "the database burns"})
+        (told,) = await api.told("trading.state.v1")
+        armed = await api.ask("POST", "/trading/arm", Role.ADMIN, json={"scope": "global", "reason": "go"})
+        read = await api.ask("GET", "/positions")
+        unknown = await api.ask("GET", "/positions", headers={"Authorization": "Bearer nonsense"})
+        await until(lambda: "database" in api.front.service.why_not_ready(), seconds=15)
+        health = await api.client.get("/health")
+        spooled = (settings.home / f"audit-{api.front.service.name}.jsonl").read_text(encoding="utf-8")
+
+        await cable.plug()
+        async with asyncio.timeout(4 * changes._SPOOL_INTERVAL_SECONDS):
+            while not (audit := await api.audit()):
+                await asyncio.sleep(0.2)
+        again = await api.ask("GET", "/positions")
+        await until(lambda: not api.front.service.why_not_ready(), seconds=15)
+        left = (settings.home / f"audit-{api.front.service.name}.jsonl").exists()
+
+    assert (halted.status_code, halted.json()["mode"]) == (202, "HALTED")
+    assert isinstance(told, TradingState)
+    assert told.reason == "the database burns"
+    assert (armed.status_code, read.status_code, unknown.status_code) == (503, 503, 401)
+    assert "retry-after" in read.headers
+    assert "postgresql://" not in read.text, "no address with a password leaves the service"
+    assert (health.status_code, health.json()["status"]) == (503, "degraded")
+    assert '"reason": "the database burns"' in spooled
+    assert [(row.action, row.actor, row.outcome) for row in audit] == [("POST /trading/halt", "test trader", "done")]
+    assert (again.status_code, left) == (200, False)
+
+
+async def test_a_key_works_at_once_and_is_refused_soon_after_it_was_revoked(stack_settings: Settings) -> None:
+    async with serving("api_farmer", stack_settings) as api:
+        clock = api.front.service.clock
+        await asyncio.sleep(1.1)  # unknown keys are looked up once a second at most
+        fresh = await api_keys.create(api.front.store, "fresh", Role.VIEWER, clock)
+        headers = {"X-API-Key": fresh.text}
+        works = await api.client.get("/symbols", headers=headers)
+        assert await api_keys.withdraw(api.front.store, fresh.key_id, clock)
+        async with asyncio.timeout(15):
+            while (refused := await api.client.get("/symbols", headers=headers)).status_code == 200:
+                await asyncio.sleep(0.1)
+
+    assert works.status_code == 200
+    assert refused.status_code == 401

@@ -1,0 +1,42 @@
+"""Audit rows that wait for the database."""
+
+from pathlib import Path
+
+import pytest
+
+from consumers.api import spool
+from consumers.api.spool import Spool
+from infra.store.audit import AuditRow
+from tests.builders import SEEN
+
+
+def a_row(number: int) -> AuditRow:
+    return AuditRow(
+        SEEN, "desk", "trader", "POST /trading/halt", "global", "done", f"request-{number}", {"key_id": "k"}
+    )
+
+
+def test_rows_wait_in_order_until_they_are_dropped(tmp_path: Path) -> None:
+    file = tmp_path / "state" / "audit.jsonl"
+    waiting = Spool(file)
+    assert waiting.take() == []
+    for number in range(3):
+        waiting.add(a_row(number))
+
+    assert Spool(file).take() == [a_row(0), a_row(1), a_row(2)], "a restarted service finds them"
+    assert file.stat().st_mode & 0o777 == 0o600
+    waiting.drop(2)
+    waiting.add(a_row(3))
+    assert waiting.take() == [a_row(2), a_row(3)]
+    assert file.stat().st_mode & 0o777 == 0o600
+    waiting.drop(2)
+    assert not file.exists()
+
+
+def test_a_full_spool_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "_BYTES_MAX", 100)
+    waiting = Spool(tmp_path / "audit.jsonl")
+    waiting.add(a_row(1))
+
+    with pytest.raises(OSError, match="full"):
+        waiting.add(a_row(2))
