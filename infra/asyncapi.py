@@ -128,7 +128,8 @@ def _collect(topic: TopicSpec, schemas: dict[str, Any]) -> None:
     schema = schema_of(topic)
     definitions = schema.pop("$defs", {})
     if "properties" in schema:
-        definitions = {**definitions, schema["title"]: {k: v for k, v in schema.items() if k[0] not in "$x"}}
+        event = {key: value for key, value in schema.items() if key not in ("$schema", "$id", "x-key")}
+        definitions = {**definitions, schema["title"]: event}
     for name, definition in definitions.items():
         translated = _translated(definition)
         assert schemas.setdefault(name, translated) == translated, f"two different things are called {name}"

@@ -60,14 +60,15 @@ class _Comparison:
         yield from self._elements(old, new, where)
 
     def _alternatives(self, old: Schema, new: Schema, where: str) -> Iterator[Break]:
-        before = {_tag(a): a for a in (_resolved(a, self._old_definitions) for a in _members(old))}
-        after = {_tag(a): a for a in (_resolved(a, self._new_definitions) for a in _members(new))}
+        before = {_tag(_resolved(a, self._old_definitions)): a for a in _members(old)}
+        after = {_tag(_resolved(a, self._new_definitions)): a for a in _members(new)}
         for tag in sorted(set(before) - set(after)):
             yield Break(where, f"{tag} is no longer allowed", OLD_RECORDS)
         for tag in sorted(set(after) - set(before)):
             yield Break(where, f"{tag} is allowed now", OLD_READERS)
         for tag in sorted(set(before) & set(after)):
-            yield from self.compare(before[tag], after[tag], tag if before[tag].get("properties") else where)
+            is_event = "properties" in _resolved(before[tag], self._old_definitions)
+            yield from self.compare(before[tag], after[tag], tag if is_event else where)
 
     def _fields(self, old: Schema, new: Schema, where: str) -> Iterator[Break]:
         before, after = old.get("properties", {}), new.get("properties", {})

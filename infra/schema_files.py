@@ -10,6 +10,7 @@ import functools
 import inspect
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -96,12 +97,14 @@ def _field_docstrings(event_class: type[Event]) -> dict[str, str]:
     for base in reversed(event_class.__mro__):
         if not issubclass(base, Event):
             continue
-        (definition,) = ast.parse(inspect.getsource(base)).body
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
         assert isinstance(definition, ast.ClassDef)
         for field, below in zip(definition.body, definition.body[1:], strict=False):
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
-                text = ast.literal_eval(below.value)
-                found[field.target.id] = inspect.cleandoc(text).replace("\n", " ")
+            said = below.value if isinstance(below, ast.Expr) else None
+            if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+                continue
+            if isinstance(said, ast.Constant) and isinstance(said.value, str):
+                found[field.target.id] = inspect.cleandoc(said.value).replace("\n", " ")
     return found
 
 

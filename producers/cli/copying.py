@@ -31,7 +31,7 @@ class TopicPresentError(RefusedError):
 async def copy(settings: Settings, source: TopicSpec, target: str, key: str | None) -> int:
     """Copy all present records of `source`, partition by partition, to the new topic `target`; returns how many."""
     catalogue = with_dead_letters(load_catalogue())
-    if target in catalogue.topics or target.startswith(settings.topic_prefix):
+    if target in catalogue.topics or (settings.topic_prefix and target.startswith(settings.topic_prefix)):
         raise TopicOwnedError(target)
     await require_on_broker(settings, [source])
     await _create(settings, target, source.partitions)

@@ -131,13 +131,13 @@ def _context(letter: "Record") -> dict[str, Any]:
 def _told(letter: "Record") -> str:
     from producers.cli.records import printable
 
-    told = _context(letter)["origin"]
+    told = {name: printable(text, _VALUE_MAX) for name, text in _context(letter)["origin"].items()}
     origin = f"{told.get('topic', '?')}/{told.get('partition', '?')}@{told.get('offset', '?')}"
     value = "(no value)" if letter.value is None else letter.value.decode("utf-8", "replace")
     return (
         f"{letter.partition}:{letter.offset}  {told.get('time', '?')}  from {origin}  "
         f"by {told.get('group', '?')}  attempts {told.get('attempts', '?')}\n"
-        f"  why    {printable(told.get('reason', '?'), _VALUE_MAX)}\n"
+        f"  why    {told.get('reason', '?')}\n"
         f"  value  {printable(value, _VALUE_MAX)}"
     )
 

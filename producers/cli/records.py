@@ -6,7 +6,7 @@ import difflib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -72,9 +72,9 @@ def run(work: Coroutine[Any, Any, R], settings: Settings) -> R:
     """Do something with Kafka; a broker that does not answer is told in one line."""
     try:
         return asyncio.run(work)
-    except KafkaError as error:
+    except (KafkaError, TimeoutError) as error:
         raise EnvironmentUnhealthyError(
-            f"Kafka at {settings.kafka} does not answer: {error}; `scizor doctor` tells more"
+            f"Kafka at {settings.kafka} does not answer: {error or 'no records in time'}; `scizor doctor` tells more"
         ) from error
 
 
@@ -109,7 +109,7 @@ async def offsets(settings: Settings, topics: Sequence[TopicSpec]) -> dict[Topic
     return {place: (begins[place], ends[place]) for place in places}
 
 
-async def follow(settings: Settings, topic: TopicSpec, *, from_beginning: bool) -> AsyncIterator[Record]:
+async def follow(settings: Settings, topic: TopicSpec, *, from_beginning: bool) -> AsyncGenerator[Record, None]:
     """Records as they come, for as long as somebody listens."""
     await require_on_broker(settings, [topic])
     consumer = broker.reader(settings)
@@ -148,7 +148,7 @@ def as_document(record: Record) -> dict[str, Any]:
 
 def as_line(record: Record) -> str:
     """A record on one line of a terminal."""
-    key = "-" if record.key is None else _text(record.key)
+    key = "-" if record.key is None else printable(_text(record.key), _SUMMARY_MAX)
     value = "(no value)" if record.value is None else printable(_text(record.value), _SUMMARY_MAX)
     return f"{record.partition}:{record.offset}  {_moment(record.timestamp)}  {key}  {value}"
 
@@ -162,7 +162,8 @@ def printable(text: str, length_max: int) -> str:
 
 
 def to_json(document: object, *, indent: int | None = None) -> str:
-    return json.dumps(document, ensure_ascii=False, indent=indent)
+    """JSON in ASCII: whatever a record holds, it neither breaks the terminal nor the encoding."""
+    return json.dumps(document, indent=indent)
 
 
 def _moment(timestamp_ms: int) -> str:
@@ -177,9 +178,13 @@ def _value(value: bytes | None) -> Any:
     if value is None:
         return None
     try:
-        return json.loads(value)
+        return json.loads(value, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return _text(value)
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
 
 
 @contextlib.contextmanager

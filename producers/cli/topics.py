@@ -1,5 +1,6 @@
 """`scizor topics`: what topics.yaml declares, what is on the broker, and the records themselves."""
 
+import contextlib
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -89,10 +90,11 @@ def tail(
 
     async def print_them() -> None:
         printed = 0
-        async for record in follow(settings, spec, from_beginning=from_beginning):
-            if has_key(record, key):
-                print(to_json(as_document(record)) if as_json else as_line(record), flush=True)
-                printed += 1
+        async with contextlib.aclosing(follow(settings, spec, from_beginning=from_beginning)) as records:
+            async for record in records:
+                if has_key(record, key):
+                    print(to_json(as_document(record)) if as_json else as_line(record), flush=True)
+                    printed += 1
                 if printed == limit:
                     return
 
@@ -151,8 +153,10 @@ def _running() -> "Settings":
 
 def declaration(topic: "TopicSpec", catalogue: "Catalogue") -> dict[str, Any]:
     """What topics.yaml says about a topic and about who uses it."""
+    from infra.topics import DEAD_LETTER_SUFFIX
+
     services = catalogue.services.values()
-    source = topic.name.removesuffix(".dlq")
+    source = topic.name.removesuffix(DEAD_LETTER_SUFFIX)
     is_letters = source != topic.name
     retention = "forever" if topic.retention is None or is_letters else f"{topic.retention.total_seconds() / 86400:g}d"
     return {

@@ -7,7 +7,7 @@ import pytest
 
 from infra.errors import UsageError
 from infra.settings import Settings
-from producers.cli.records import as_document, as_line, dead_letters_of, table, topic_named
+from producers.cli.records import as_document, as_line, dead_letters_of, table, to_json, topic_named
 
 SETTINGS = Settings.model_construct(topic_prefix="scizor.")
 
@@ -64,17 +64,24 @@ def test_a_record_becomes_one_document_with_its_value_parsed() -> None:
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(b"{broken", "{broken"), (b"\xff", "\N{REPLACEMENT CHARACTER}"), (None, None), (b"[" * 100_000, "[" * 100_000)],
-    ids=["not JSON", "not UTF-8", "nothing", "too deep"],
+    [
+        (b"{broken", "{broken"),
+        (b'{"close": NaN}', '{"close": NaN}'),
+        (b"\xff", "\N{REPLACEMENT CHARACTER}"),
+        (None, None),
+        (b"[" * 100_000, "[" * 100_000),
+    ],
+    ids=["not JSON", "not a number", "not UTF-8", "nothing", "too deep"],
 )
 def test_a_value_that_cannot_be_parsed_is_shown_as_text(value: bytes | None, shown: str | None) -> None:
     assert as_document(ARecord(value=value))["value"] == shown
 
 
 def test_no_control_character_of_a_record_reaches_the_terminal() -> None:
-    line = as_line(ARecord(value=b"\x1b[2Jgone", key=None))
+    line = as_line(ARecord(value=b"\x1b[2Jgone", key=b"\x1b"))
 
-    assert line == "2:17  2026-11-18T11:06:40.123Z  -  \N{REPLACEMENT CHARACTER}[2Jgone"
+    assert line == "2:17  2026-11-18T11:06:40.123Z  \N{REPLACEMENT CHARACTER}  \N{REPLACEMENT CHARACTER}[2Jgone"
+    assert to_json(as_document(ARecord(value=b'"\\ud800 \\u009b2J"'))).isascii()
 
 
 def test_a_long_record_is_cut_on_a_line() -> None:
