@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
@@ -13,16 +12,13 @@ import pytest
 from consumers import portfolio, risk
 from consumers.executor import executor
 from engine.risk import APPROVAL_LIFE, Book, check
-from infra.clock import SystemClock, SystemEntropy
 from infra.errors import RefusedError
 from infra.gateway import ClientSlot, Connection, Orders
-from infra.gateway_simulator.gateway import Gateway, Options
-from infra.gateway_simulator.launch import market_time
-from infra.gateway_simulator.server import Address, SimulatorServer
 from infra.settings import Settings
 from schemas.account import TradingMode
 from schemas.orders import Fill, OrderStatus, OrderType, Side
 from tests.builders import APPLE, a_cancel
+from tests.integration.a_simulator import Simulator, a_simulator, with_gateway
 from tests.integration.an_order_path import (
     CLOCK,
     TOPICS,
@@ -36,43 +32,6 @@ from tests.integration.an_order_path import (
 )
 
 D = Decimal
-FAST = {"reconcile_seconds": 2.0, "reconcile_patience_seconds": 0.5}
-
-
-class Simulator:
-    """A gateway simulator in this process, and its ledger: the judge."""
-
-    def __init__(self, server: SimulatorServer, ledger: Path) -> None:
-        self.server = server
-        self._ledger = ledger
-
-    def lines(self, kind: str) -> list[dict[str, Any]]:
-        return [line for line in map(json.loads, self._ledger.read_text().splitlines()) if line["kind"] == kind]
-
-    def placed(self) -> dict[str, set[tuple[int, int]]]:
-        """(client id, order id) by order reference."""
-        found: dict[str, set[tuple[int, int]]] = {}
-        for line in self.lines("order_received"):
-            found.setdefault(line["order_ref"], set()).add((line["client_id"], line["order_id"]))
-        return found
-
-
-@contextlib.asynccontextmanager
-async def a_simulator(folder: Path, **options: Any) -> AsyncIterator[Simulator]:
-    ledger = folder / f"ledger-{CLOCK.monotonic()}.jsonl"
-    start = market_time("2013-02-28T10:30:00-05:00")
-    fields: dict[str, Any] = {"start": start, "ledger": ledger} | options
-    gateway = Gateway(Options(**fields), SystemClock(), SystemEntropy())
-    server = SimulatorServer(gateway, Address(port=0))
-    await server.start()
-    try:
-        yield Simulator(server, ledger)
-    finally:
-        await server.stop()
-
-
-def with_gateway(settings: Settings, port: int, **changes: Any) -> Settings:
-    return settings.model_copy(update={"ib_port": port, **FAST, **changes})
 
 
 async def statuses(path: OrderPath, order_id: str) -> list[OrderStatus]:
@@ -99,11 +58,6 @@ async def positions(path: OrderPath) -> dict[int, Decimal]:
     return {row[0]: row[1] for row in await path.rows("SELECT contract_id, quantity FROM positions") if row[1]}
 
 
-def held_at_broker(simulator: Simulator) -> dict[int, Decimal]:
-    found = {line["contract_id"]: D(line["quantity"]) for line in simulator.lines("position")}
-    return {contract_id: quantity for contract_id, quantity in found.items() if quantity}
-
-
 async def test_an_intent_becomes_an_order_a_fill_and_a_position(stack_settings: Settings, tmp_path: Path) -> None:
     async with a_desk(stack_settings, tmp_path) as (path, simulator):
         await path.tell(a_live_intent(1))
@@ -113,7 +67,7 @@ async def test_an_intent_becomes_an_order_a_fill_and_a_position(stack_settings: 
         await path.settled("portfolio")
         await path.settled("risk")
 
-        assert await positions(path) == held_at_broker(simulator) == {APPLE: D(60)}
+        assert await positions(path) == simulator.positions() == {APPLE: D(60)}
         (known,) = await path.rows("SELECT quantity, commission FROM positions")
         assert known.commission == sum(D(line["commission"]) for line in simulator.lines("fill"))
         assert await path.scalar("SELECT sum(remaining) FROM reservations") == 0
@@ -267,7 +221,7 @@ async def test_orders_and_fills_of_others_are_counted_and_left_alone(stack_setti
             return await positions(path) == {APPLE: D(70)} and [row[0] for row in rows if row[0]] == [D(30)]
 
         await until(agreed)
-        assert held_at_broker(simulator) == {APPLE: D(70)}
+        assert simulator.positions() == {APPLE: D(70)}
         await stranger.stop()
 
 

@@ -1,0 +1,215 @@
+"""The executor is killed at chosen moments of the real protocol: never a second order, never a lost fill.
+
+The judge is the simulator's ledger, not our own word.
+"""
+
+import contextlib
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from consumers import portfolio, risk
+from infra.embedded.programs import environment_of
+from infra.settings import REPOSITORY, Settings
+from schemas.account import TradingMode
+from schemas.orders import Side
+from tests.integration.a_simulator import Simulator, a_simulator, with_gateway
+from tests.integration.an_order_path import OrderPath, a_live_intent, an_order_path, running, some_limits, until
+
+D = Decimal
+QUANTITY = D(10)
+
+# where the process dies, how often, and whether the order may come to life
+PLANS: list[tuple[str, int, dict[str, Any], dict[str, Any]]] = [
+    ("the gateway has the order", 20, {"event": "placeOrder received"}, {}),
+    ("the order is lost on its way", 4, {"event": "placeOrder received"}, {"drop": True}),
+    ("the acknowledgement leaves", 4, {"event": "ack sent"}, {}),
+    ("the acknowledgement is held back", 3, {"event": "ack sent"}, {"before": True}),
+    ("the fill leaves", 4, {"event": "fill sent"}, {}),
+    ("the fill is held back", 3, {"event": "fill sent"}, {"before": True}),
+    ("the commission leaves", 3, {"event": "commission sent"}, {}),
+]
+KILLS_BEFORE_SEND = 4
+
+# PostgreSQL finishes a commit whose client has died: the order is written, and was never sent
+SLOW_COMMIT = """
+CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER linger AFTER INSERT ON orders DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW WHEN (NEW.order_id LIKE 'unsent-%') EXECUTE FUNCTION linger();
+"""
+
+
+def a_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class ExecutorProcess:
+    """The real process, started again and again."""
+
+    def __init__(self, settings: Settings, simulator: Simulator, log: Path) -> None:
+        self._settings = settings.model_copy(update={"metrics_port": a_free_port()})
+        self._simulator = simulator
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def _launch(self) -> "subprocess.Popen[bytes]":
+        environment = {**environment_of(self._settings), "PATH": "/usr/bin:/bin"}
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "consumers.executor"], env=environment, cwd=REPOSITORY, stderr=log
+            )
+
+    async def start(self) -> None:
+        """Start, and wait until it says that it is ready to trade."""
+        self._process = self._launch()
+        self._simulator.server.gateway.faults.register("executor", self._process.pid)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self._settings.metrics_port}") as client:
+
+            async def ready() -> bool:
+                assert self._process is not None
+                assert self._process.poll() is None, self._log.read_text()[-3000:]
+                try:
+                    return (await client.get("/ready")).status_code == 200
+                except httpx.TransportError:
+                    return False
+
+            await until(ready, seconds=30)
+
+    async def died(self) -> None:
+        """Wait for the end that a fault brought."""
+        process = self._process
+        assert process is not None
+
+        async def gone() -> bool:
+            return process.poll() is not None
+
+        await until(gone, seconds=10)
+        assert process.returncode == -9
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextlib.asynccontextmanager
+async def a_crashing_desk(
+    settings: Settings, folder: Path
+) -> AsyncIterator[tuple[OrderPath, Simulator, ExecutorProcess]]:
+    async with a_simulator(folder) as simulator, an_order_path(settings) as path:
+        settings = with_gateway(settings, simulator.server.port, reconcile_patience_seconds=0.3)
+        await path.tell(some_limits())
+        executor = ExecutorProcess(settings, simulator, folder / "executor.log")
+        async with running(risk.build(settings), portfolio.build(settings)):
+            try:
+                await executor.start()
+                yield path, simulator, executor
+            finally:
+                executor.kill()
+
+
+async def trading(path: OrderPath) -> None:
+    """Wait until risk, too, takes the account for active."""
+    scope = f"SELECT mode = '{TradingMode.ACTIVE}' FROM trading_state"
+    await path.settled("risk")
+    await until(lambda: path.scalar(scope))
+
+
+async def crash(path: OrderPath, executor: ExecutorProcess, name: str, number: int) -> None:
+    """One intent, one death, one recovery."""
+    await trading(path)
+    side = Side.BUY if number % 3 else Side.SELL
+    await path.tell(a_live_intent(name, intent_id=name, side=side, quantity=QUANTITY + number))
+    await executor.died()
+    await executor.start()
+
+
+async def test_an_executor_killed_at_any_moment_sends_no_order_twice_and_loses_no_fill(
+    stack_settings: Settings, tmp_path: Path
+) -> None:
+    async with a_crashing_desk(stack_settings, tmp_path) as (path, simulator, executor):
+        faults = simulator.server.gateway.faults
+        number = 0
+        for plan, (_, times, on, do) in enumerate(PLANS):
+            for _ in range(times):
+                number += 1
+                faults.arm(on, {"signal": "KILL", "target": "executor", **do})
+                await crash(path, executor, f"crash-{plan}-{number}", number)
+        lost = {name for name in await sent(path) if PLANS[int(name.split("-")[1])][3].get("drop")}
+        await settle(path, number)
+
+        judge(simulator, await orders(path))
+        await compare(path, simulator)
+        assert number == len(await orders(path)) >= 40
+        assert {name for name, status in (await orders(path)).items() if status == "EXPIRED"} == lost
+
+
+async def test_an_executor_killed_between_its_commit_and_the_socket_never_sends_that_order(
+    stack_settings: Settings, tmp_path: Path
+) -> None:
+    async with a_crashing_desk(stack_settings, tmp_path) as (path, simulator, executor):
+        for statement in SLOW_COMMIT.strip().split(";\nCREATE CONSTRAINT"):
+            prefix = "" if statement.startswith("CREATE FUNCTION") else "CREATE CONSTRAINT"
+            await path.execute(prefix + statement)
+        lingers = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        for number in range(KILLS_BEFORE_SEND):
+            await trading(path)
+            await path.tell(a_live_intent(number, intent_id=f"unsent-{number}"))
+            await until(lambda: path.scalar(lingers))
+            executor.kill()
+            await executor.start()
+        await settle(path, KILLS_BEFORE_SEND)
+
+        assert simulator.placed() == {}
+        assert set((await orders(path)).values()) == {"EXPIRED"}
+        await compare(path, simulator)
+
+
+async def sent(path: OrderPath) -> list[str]:
+    return list(await orders(path))
+
+
+async def orders(path: OrderPath) -> dict[str, str]:
+    return {row[0]: row[1] for row in await path.rows("SELECT order_id, status FROM orders")}
+
+
+async def settle(path: OrderPath, count: int) -> None:
+    """Wait until every order has ended and every service has caught up."""
+    ended = "SELECT count(*) = :count FROM orders WHERE status IN ('FILLED', 'EXPIRED', 'CANCELED', 'REJECTED')"
+    await until(lambda: path.scalar(ended, count=count), seconds=20)
+    fills = "SELECT (SELECT count(*) FROM fills) = (SELECT count(*) FROM commissions)"
+    await until(lambda: path.scalar(fills), seconds=20)
+    for group in ("executor", "portfolio", "risk"):
+        await path.settled(group)
+
+
+def judge(simulator: Simulator, known: dict[str, str]) -> None:
+    """By the gateway's ledger: at most one broker order per intent, and none that we do not know."""
+    placed = simulator.placed()
+    assert {ref: ids for ref, ids in placed.items() if len(ids) > 1} == {}
+    assert len(simulator.lines("order_accepted")) == len(
+        {line["order_id"] for line in simulator.lines("order_accepted")}
+    )
+    assert set(placed) <= set(known)
+
+
+async def compare(path: OrderPath, simulator: Simulator) -> None:
+    """Every fill is in the database, once; the position is the gateway's; nothing stays reserved."""
+    theirs: dict[str, Decimal] = {}
+    for line in simulator.lines("fill"):
+        theirs[line["order_ref"]] = theirs.get(line["order_ref"], D(0)) + D(line["quantity"])
+    rows = await path.rows("SELECT order_id, sum(last_quantity) FROM fills GROUP BY order_id")
+    assert {row[0]: row[1] for row in rows} == theirs
+    held = {row[0]: row[1] for row in await path.rows("SELECT contract_id, quantity FROM positions") if row[1]}
+    assert held == simulator.positions()
+    assert await path.scalar("SELECT coalesce(sum(remaining), 0) FROM reservations") == 0
+    book = {row[0]: row[1] for row in await path.rows("SELECT contract_id, quantity FROM book_positions") if row[1]}
+    assert book == held
