@@ -79,6 +79,7 @@ class DataFarmer:
     async def recover(self) -> None:
         """Fold the registry and the runs; what was asked and not finished is pending again."""
         await self._registry.recover()
+        await self._shelf.recover()
         asked: dict[str, Request] = {}
         finished: set[str] = set()
         settings, catalogue = self._service.settings, self._service.catalogue

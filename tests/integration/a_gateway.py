@@ -1,12 +1,16 @@
-"""A gateway of a few lines that says exactly what it is told to: for faults that no honest gateway plays on demand."""
+"""Gateways for tests: the simulator, and one of a few lines that says exactly what it is told to."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
+from infra.clock import SystemClock, SystemEntropy
 from infra.gateway import ClientSlot, Connection
 from infra.gateway.connection import Timing
+from infra.gateway_simulator.gateway import Gateway, Options
+from infra.gateway_simulator.server import Address, SimulatorServer
 from infra.settings import Settings
 from tests.integration.conftest import settings_of_this_run
 
@@ -112,6 +116,20 @@ async def scripted_gateway() -> AsyncIterator[ScriptedGateway]:
         yield gateway
     finally:
         await gateway.stop()
+
+
+@contextlib.asynccontextmanager
+async def simulator(
+    *, now: str = "2013-02-28T09:30:00-05:00", speed: float = 1.0, port: int = 0
+) -> AsyncIterator[SimulatorServer]:
+    """The gateway simulator in the test's own loop."""
+    options = Options(start=datetime.fromisoformat(now).timestamp(), speed=speed)
+    server = SimulatorServer(Gateway(options, SystemClock(), SystemEntropy()), Address(port=port))
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
 
 
 def gateway_settings(port: int, **changes: object) -> Settings:

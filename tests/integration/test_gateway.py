@@ -33,8 +33,7 @@ from schemas.market import Bar, HistoricalBar, Quote, Source, Tick
 from schemas.orders import OrderType, Side
 from schemas.validation import Contract
 from tests.builders import an_intent
-from tests.integration.a_gateway import connected, gateway_settings, until
-from tests.integration.a_simulator import simulator
+from tests.integration.a_gateway import connected, gateway_settings, simulator, until
 
 LIBRARY = os.environ.get("GATEWAY_LIBRARY", "ib_insync")
 DAY = timedelta(days=1)
