@@ -39,6 +39,7 @@ _IN_FLIGHT_MAX = 1_000
 _TAIL_RECORDS = 5_000
 _BACKFILL_SECONDS = 30.0
 _BACKFILL_MAX = timedelta(days=1)
+_CLOCK_TOLERANCE = timedelta(minutes=1)
 _CONTRACT_RETRY_SECONDS = 5.0
 
 
@@ -78,6 +79,7 @@ class MarketData:
         self._changes = asyncio.Event()
         self._unknown: dict[int, str] = {}
         self._fills: set[asyncio.Task[None]] = set()
+        self._filled: asyncio.Queue[asyncio.Task[None]] = asyncio.Queue()
 
     def attach(self) -> None:
         """Hook everything into the service."""
@@ -86,10 +88,12 @@ class MarketData:
         service.before(self.recover)
         service.before(self._connection.start)
         service.after(self._connection.stop)
+        service.after(self._end_fills)
         service.task("gateway", self._connection.watch)
         service.task("live", self._live.run)
         service.task("subscribe", self._subscribe)
         service.task("publish", self._publish)
+        service.task("fills", self._watch_fills)
         service.ready_when("gateway", self._connection.why_not_ready)
         service.ready_when("subscriptions", self._why_not_subscribed)
 
@@ -195,31 +199,59 @@ class MarketData:
 
     async def _on_bar(self, bar: Bar) -> None:
         lane = self._lanes.setdefault(bar.contract_id, _Lane())
-        gap, lane.gap = lane.gap, False
-        missing = gap and lane.last is not None and bar.start > lane.last
         if lane.filling:
-            lane.waiting.append((bar, gap))
-        elif missing and bar.contract_id in self._contracts:
-            lane.filling = True
-            lane.waiting.append((bar, True))
-            task = asyncio.create_task(self._fill_lane(lane))
-            self._fills.add(task)
-            task.add_done_callback(self._filled)
-        else:
-            await self._put(lane, bar)
+            lane.waiting.append((bar, lane.gap))
+            lane.gap = False
+            return
+        if lane.gap:
+            self._see_clock_turned_back(lane, bar)
+            if lane.last is not None and bar.event_time <= lane.last:
+                await self._put(lane, bar)  # repeated: what is missing comes before a later one
+                return
+            lane.gap = False
+            if lane.last is not None and bar.start > lane.last:
+                lane.filling = True
+                lane.waiting.append((bar, True))
+                self._start_to_fill(lane)
+                return
+        await self._put(lane, bar)
 
-    def _filled(self, task: "asyncio.Task[None]") -> None:
-        self._fills.discard(task)
-        if not task.cancelled():
+    def _see_clock_turned_back(self, lane: _Lane, bar: Bar) -> None:
+        """A simulator that was started again lives through the same time again: so do we."""
+        if lane.last is not None and bar.event_time < lane.last - _CLOCK_TOLERANCE:
+            self._service.log.warning("market time went back", symbol=bar.symbol, to=bar.start, before=lane.last)
+            lane.last = None
+
+    def _start_to_fill(self, lane: _Lane) -> None:
+        task = asyncio.create_task(self._fill_lane(lane))
+        self._fills.add(task)
+        task.add_done_callback(self._filled.put_nowait)
+
+    async def _watch_fills(self) -> None:
+        """A fill that fails by a bug ends the service."""
+        while True:
+            task = await self._filled.get()
+            self._fills.discard(task)
             task.result()
 
+    async def _end_fills(self) -> None:
+        for task in self._fills:
+            task.cancel()
+        if self._fills:
+            await asyncio.wait(self._fills)
+
     async def _fill_lane(self, lane: _Lane) -> None:
+        gap = False
         while lane.waiting:
-            bar, gap = lane.waiting.popleft()
-            if gap and lane.last is not None and bar.start > lane.last:
-                await self._backfill(lane, bar)
+            bar, interrupted = lane.waiting.popleft()
+            gap = gap or interrupted
+            if lane.last is None or bar.event_time > lane.last:
+                if gap and lane.last is not None and bar.start > lane.last:
+                    await self._backfill(lane, bar)
+                gap = False
             await self._put(lane, bar)
         lane.filling = False
+        lane.gap = lane.gap or gap
 
     async def _backfill(self, lane: _Lane, bar: Bar) -> None:
         """Ask for the bars between the last one and `bar`; what cannot be had stays a gap, and is logged."""
@@ -236,7 +268,8 @@ class MarketData:
                     count += len(part.bars)
         except (ScizorError, TimeoutError) as error:
             self._service.log.error("gap not filled", symbol=bar.symbol, begin=begin, end=bar.start, error=str(error))
-        self._service.log.info("gap filled", symbol=bar.symbol, begin=begin, end=bar.start, bars=count)
+        else:
+            self._service.log.info("gap filled", symbol=bar.symbol, begin=begin, end=bar.start, bars=count)
 
     def _late(self, bar: Bar, old: PastBar) -> Bar:
         """A bar of the gap before `bar`."""
