@@ -18,13 +18,18 @@ from engine.statistics import session_ends
 from schemas.backtest import BacktestFinished, BacktestRequested, Trial
 from schemas.market import Source
 
+NO_BARS = "no bars of"
+"""How the error begins when nothing is known of a symbol in the time asked for."""
+
 POINTS_MAX = 5_000
 FILLS_MAX = 10_000
 ROUND_TRIPS_MAX = 5_000
 _SESSIONS_FEW = 250
 _TRADES_FEW = 30
+_REASON_MAX = 200
 _JUMP = 0.4
 _JUMPS_TOLD = 3
+_NAMED_MAX = 5
 
 
 def check(request: BacktestRequested) -> None:
@@ -49,9 +54,8 @@ def answer(
     wanted = columns.select(start_us=start_us, end_us=end_us)
     missing = sorted(set(request.symbols) - {wanted.symbol(each) for each in wanted.contracts})
     if missing:
-        raise BacktestError(
-            f"no bars of {', '.join(missing)}{_between(request)}: collect them first, or widen the dates"
-        )
+        names = ", ".join(missing[:_NAMED_MAX]) + (" and others" if len(missing) > _NAMED_MAX else "")
+        raise BacktestError(f"{NO_BARS} {names}{_between(request)}: collect them first, or widen the dates")
     return run(wanted, strategy, strategy.Config.parse(request.parameters), _options(request), on_progress)
 
 
@@ -146,7 +150,7 @@ def _fills(result: BacktestResult) -> list[dict[str, Any]]:
             "price": _text(each.price),
             "commission": _text(each.commission),
             "slippage": _text(each.slippage * abs(each.quantity)),
-            "reason": each.reason,
+            "reason": each.reason[:_REASON_MAX],
         }
         for each in result.executions[-FILLS_MAX:]
     ]

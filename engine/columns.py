@@ -88,14 +88,14 @@ class BarColumns:
     def select(
         self, contracts: Iterable[int] | None = None, start_us: int | None = None, end_us: int | None = None
     ) -> Self:
-        """The bars of `contracts` (none: all) with `start_us <= start` and `end <= end_us`."""
+        """The bars of `contracts` (none: all) that start at or after `start_us` and before `end_us`."""
         keep = np.ones(len(self), dtype=bool)
         if contracts is not None:
             keep &= np.isin(self.contract_id, list(contracts))
         if start_us is not None:
             keep &= self.start_us >= start_us
         if end_us is not None:
-            keep &= self.end_us <= end_us
+            keep &= self.start_us < end_us
         return self if bool(keep.all()) else replace(self, **{name: getattr(self, name)[keep] for name in COLUMNS})
 
     def bars(self, first: int = 0, stop: int | None = None) -> Iterable[Bar]:

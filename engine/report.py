@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from engine.charts import Line, chart, thinned
-from engine.facts import to_microseconds
+from engine.facts import to_datetime, to_microseconds
 from engine.report_style import SCRIPT, STYLE
 from schemas.backtest import BacktestFinished
 
@@ -154,7 +154,7 @@ def _charts(done: BacktestFinished, points: Sequence[tuple[int, float]]) -> str:
 def _months(points: Sequence[tuple[int, float]], cash: float) -> str:
     ends: dict[tuple[int, int], float] = {}
     for time_us, equity in points:
-        day = datetime.fromisoformat("1970-01-01").fromordinal(719163 + time_us // 86_400_000_000)
+        day = to_datetime(time_us - 1)  # midnight belongs to the date before
         ends[day.year, day.month] = equity
     before, returns = cash, dict[tuple[int, int], float | None]()
     for month, equity in ends.items():

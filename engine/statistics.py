@@ -28,7 +28,7 @@ Figure = Annotated[float | None, BeforeValidator(_rounded)]
 class StrategyMetrics(BaseModel):
     """The figures of one run; None where the run is too short or a divisor is zero.
 
-    A session is a UTC date on which a bar ended. Session returns are `equity / equity of the session before - 1`, the
+    A session is a UTC date on which a bar ended (at midnight: the date before). Session returns are `equity / equity of the session before - 1`, the
     first against the starting cash. `periods_per_year` is 252 for daily sessions, 365 when they fall on at least a
     tenth of Saturdays and Sundays too, and 365.25 over their median distance in days when that exceeds 4 days.
     The risk-free rate is 0. Trades are closed round trips, net of commission and slippage. Fractions, not per cent.
@@ -129,8 +129,8 @@ def metrics(curve: Curve, trips: Sequence[RoundTrip], executions: Sequence[Execu
 
 
 def session_ends(times_us: Integers) -> Integers:
-    """Positions of the last time of each UTC date."""
-    days = times_us // _DAY_US
+    """Positions of the last time of each UTC date; midnight belongs to the date before."""
+    days = (times_us - 1) // _DAY_US
     return np.append(np.flatnonzero(np.diff(days)), len(times_us) - 1)
 
 
@@ -141,7 +141,7 @@ def periods_per_year(ends_us: Integers) -> float | None:
     distance = float(np.median(np.diff(ends_us))) / _DAY_US
     if distance > 4:
         return 365.25 / distance
-    weekday = (ends_us // _DAY_US + 3) % 7  # 1970-01-01 was a Thursday; Monday is 0
+    weekday = ((ends_us - 1) // _DAY_US + 3) % 7  # 1970-01-01 was a Thursday; Monday is 0
     return 365.0 if np.count_nonzero(weekday >= 5) >= 0.1 * len(ends_us) else 252.0
 
 

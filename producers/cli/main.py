@@ -43,6 +43,8 @@ COMMANDS = {
     "keys": Entry("producers.cli.keys:app", "API keys of the HTTP services: create, list, revoke.", SYSTEM),
     "symbols": Entry("producers.cli.symbols:app", "The symbol registry: add, list, validate.", DATA),
     "collect": Entry("producers.cli.collect:app", "Market data from the gateway into the topics.", DATA),
+    "strategy": Entry("producers.cli.strategy:app", "Strategies and their parameters.", TRADING),
+    "backtest": Entry("producers.cli.backtest:app", "Run a strategy over past bars; list, show, compare.", TRADING),
     "bench": Entry("producers.cli.bench:bench", "Measure this machine, each figure beside its raw limit.", TOOLS),
     "topics": Entry("producers.cli.topics:app", "Topics: apply, list, describe, tail, replay.", TOOLS),
     "dlq": Entry("producers.cli.dlq:app", "Records that no service could handle: list, show, replay.", TOOLS),

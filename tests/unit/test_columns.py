@@ -29,7 +29,7 @@ def test_columns_can_be_cut_by_contract_and_time() -> None:
 
     assert together.select([APPLE]).close.tolist() == [1.0, 2.0, 3.0]
     assert together.select(start_us=second).close.tolist() == [6.0, 2.0, 7.0, 3.0]
-    assert together.select([IBM], end_us=int(together.end_us[2])).close.tolist() == [5.0, 6.0]
+    assert together.select([IBM], end_us=int(together.start_us[4])).close.tolist() == [5.0, 6.0]
     assert len(together.select([1])) == 0
     assert together.symbol(APPLE) == "AAPL"
     assert together.symbol(1) == "1"

@@ -99,7 +99,9 @@ def test_minutes_are_gathered_into_sessions() -> None:
 
     ends = session_ends(minutes.times_us)
 
-    assert [minutes.times_us[each] // DAY_US - minutes.times_us[0] // DAY_US for each in ends] == [0, 1, 2, 3]
+    days = (minutes.times_us - 1) // DAY_US  # a bar that ends at midnight belongs to the day before
+    assert [days[each] - days[0] for each in ends] == [0, 1, 2, 3]
+    assert [minutes.times_us[each] % DAY_US for each in ends[:-1]] == [0, 0, 0]
     assert metrics(minutes, [], []).sessions == 4
 
 

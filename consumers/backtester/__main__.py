@@ -1,0 +1,17 @@
+"""`python -m consumers.backtester`."""
+
+import asyncio
+
+from consumers.backtester.backtester import Backtester
+from infra.service import Service
+from infra.settings import Settings
+
+
+def main() -> None:
+    service = Service("backtester", Settings())
+    Backtester(service).wire()
+    asyncio.run(service.run())
+
+
+if __name__ == "__main__":
+    main()

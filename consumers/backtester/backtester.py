@@ -1,0 +1,144 @@
+"""Requests become results: bars replayed from the topics run through the engine in a thread of their own."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from prometheus_client import Counter
+
+from consumers.backtester.cancellations import Cancellations
+from consumers.backtester.code import code_hash
+from consumers.backtester.data import columns_for
+from engine import answer
+from engine.columns import BarColumns
+from infra.errors import EnvironmentUnhealthyError, UsageError
+from infra.publish import Origin
+from infra.service import Service
+from schemas.backtest import BacktestCanceled, BacktestFinished, BacktestProgress, BacktestRequested, Trial
+
+REQUESTS = "backtest.requests.v1"
+_SECONDS_MAX = 240.0  # below the five minutes after which the group takes a silent member's work away
+_TELL_SECONDS = 0.25
+
+Phase = Literal["reading", "running", "reporting"]
+
+
+class GivenUpError(Exception):
+    """The run was canceled or takes too long; the text says which."""
+
+
+@dataclass
+class _State:
+    """How far a run has come, and whether it has to stop; written by one thread, read by another."""
+
+    phase: Phase = "reading"
+    done: int = 0
+    total: int = 0
+    stop: str = ""
+
+    def running(self, done: int, total: int) -> None:
+        if self.stop:
+            raise GivenUpError(self.stop)
+        self.phase, self.done, self.total = "running", done, total
+
+    def reading(self, count: int) -> None:
+        if self.stop:
+            raise GivenUpError(self.stop)
+        self.done = count
+
+
+class Backtester:
+    """One member of the group; starts of more members share the requests."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._code_hash = code_hash()
+        self._cancellations = Cancellations(service.settings, service.catalogue.topic(REQUESTS))
+        self._counted = Counter(
+            "scizor_backtests", "Backtests by how they ended", ("outcome",), registry=service.metrics.registry
+        )
+
+    def wire(self) -> None:
+        """Tell the service what is handled here."""
+        self._service.on(BacktestRequested, self.on_request)
+        self._service.on(BacktestCanceled, self.on_cancel)
+        self._service.task("cancellations", self._cancellations.follow)
+
+    async def on_cancel(self, canceled: BacktestCanceled, origin: Origin) -> None:
+        """Heard of already, beside the queue: see Cancellations."""
+
+    async def on_request(self, request: BacktestRequested, origin: Origin) -> None:
+        """Run it and tell what came of it. A repetition gives the same result under the same id."""
+        await self._cancellations.caught_up()
+        by = self._cancellations.by(request.backtest_id)
+        state = _State(stop=f"canceled by {by}" if by else "")
+        telling = asyncio.create_task(self._tell(request, state, origin))
+        try:
+            finished, trial = await self._run(request, state)
+        finally:
+            telling.cancel()
+            with suppress(asyncio.CancelledError):
+                await telling
+        if trial is not None:
+            await self._service.publish(trial, cause=origin)
+        await self._service.publish(finished, cause=origin)
+        self._counted.labels("succeeded" if finished.succeeded else "failed").inc()
+        self._service.log.info(
+            "backtest finished",
+            backtest_id=request.backtest_id,
+            strategy=request.strategy,
+            bars=finished.bars,
+            error=finished.error or None,
+        )
+
+    async def _run(self, request: BacktestRequested, state: _State) -> tuple[BacktestFinished, Trial | None]:
+        now = self._service.clock.now
+        try:
+            if state.stop:
+                raise GivenUpError(state.stop)
+            answer.check(request)
+            columns = await columns_for(self._service.settings, request, state.reading)
+            finished, trial = await asyncio.to_thread(_compute, request, columns, self._code_hash, now, state)
+        except (UsageError, EnvironmentUnhealthyError, ValueError, GivenUpError) as error:
+            return answer.failed(request, str(error), now=now()), None
+        except MemoryError:
+            return answer.failed(request, "out of memory: fewer symbols, or larger bars", now=now()), None
+        return finished, trial
+
+    async def _tell(self, request: BacktestRequested, state: _State, origin: Origin) -> None:
+        """Publish progress while it changes; stop the run when nobody wants it or it takes too long."""
+        begun = self._service.clock.monotonic()
+        told: tuple[Phase, int] | None = None
+        while True:
+            if by := self._cancellations.by(request.backtest_id):
+                state.stop = f"canceled by {by}"
+            elif self._service.clock.monotonic() - begun > _SECONDS_MAX:
+                state.stop = f"it took longer than {_SECONDS_MAX:.0f} s: fewer symbols, or larger bars"
+            if told != (state.phase, state.done):
+                told = (state.phase, state.done)
+                await self._service.publish(self._progress(request, state), cause=origin)
+            await asyncio.sleep(_TELL_SECONDS)
+
+    def _progress(self, request: BacktestRequested, state: _State) -> BacktestProgress:
+        now = self._service.clock.now()
+        return BacktestProgress(
+            event_time=now,
+            ingest_time=now,
+            backtest_id=request.backtest_id,
+            phase=state.phase,
+            bars_done=state.done,
+            bars_total=state.total,
+        )
+
+
+def _compute(
+    request: BacktestRequested, columns: BarColumns, code: str, now: Callable[[], datetime], state: _State
+) -> tuple[BacktestFinished, Trial]:
+    """What runs in the thread: the interpreter switches between it and the loop, so heartbeats go on."""
+    result = answer.answer(request, columns, state.running)
+    state.phase = "reporting"
+    finished = answer.finished(request, result, code_hash=code, now=now())
+    return finished, answer.trial(finished, result)

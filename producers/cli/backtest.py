@@ -1,0 +1,188 @@
+"""`scizor backtest`: run a strategy over past bars, and look at what came of earlier runs."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra.errors import UsageError
+from producers.cli.collect import BAR_SIZES, parse_date
+from producers.cli.config import load_settings
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+    from schemas.backtest import BacktestFinished, BacktestRequested
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+_SYMBOLS_MAX = 1000
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+ReportTo = Annotated[Path | None, typer.Option("--report", metavar="FILE.html", help="Write the report, one page.")]
+
+
+@app.callback()
+def backtest() -> None:
+    """Strategies over past bars."""
+
+
+@app.command()
+def run(
+    strategy: Annotated[str, typer.Argument(help="A name from `scizor strategy list`.")],
+    symbols: Annotated[str, typer.Option(metavar="A,B", help="Symbols, by commas; a FILE has one.")] = "",
+    start_date: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="First day; else all there is.")] = "",
+    end_date: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Last day; else all there is.")] = "",
+    param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter; repeat it.")] = None,
+    source: Annotated[str, typer.Option(metavar="topic|database|FILE", help="Where the bars come from.")] = "topic",
+    bar_size: Annotated[str, typer.Option(help="1d, 1h, 1m or 5s; a FILE tells its own.")] = "1d",
+    cash: Annotated[float, typer.Option(help="Money at the start.")] = 100_000.0,
+    quantity: Annotated[float, typer.Option(help="Shares of a full position.")] = 100.0,
+    commission_bps: Annotated[float, typer.Option(help="Basis points of the traded value.")] = 10.0,
+    slippage_bps: Annotated[float, typer.Option(help="Basis points of the price.")] = 0.0,
+    report: ReportTo = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a strategy: over the topics' bars by the backtester, or over a CSV or Parquet FILE right here."""
+    from producers.cli.running_backtest import ask, run_file, show_finished, write_report
+
+    file = None if source in ("topic", "database") else _file(source)
+    if bar_size not in BAR_SIZES:
+        raise UsageError(f"no bars of size {bar_size!r}: choose one of {', '.join(BAR_SIZES)}")
+    request = _request(
+        strategy=strategy,
+        parameters=_parameters(param or []),
+        symbols=_symbols(symbols, file),
+        bar_size=BAR_SIZES[bar_size],
+        dates=(start_date, end_date),
+        source="topic" if file else source,
+        cash=cash,
+        quantity=quantity,
+        commission_bps=commission_bps,
+        slippage_bps=slippage_bps,
+    )
+    finished = run_file(request, file) if file else ask(_running(), request)
+    if report is not None:
+        write_report(finished, report)
+    show_finished(finished, as_json=as_json)
+
+
+@app.command("list")
+def list_backtests(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The newest so many.")] = 20, as_json: AsJson = False
+) -> None:
+    """Earlier backtests, the newest last."""
+    from producers.cli.past_backtests import results, summary, table
+
+    found = results(_running())[-limit:]
+    if as_json:
+        print(json.dumps({"backtests": [summary(each) for each in found]}, indent=2))
+    else:
+        print(table(found) if found else "no backtests yet: `scizor backtest run buy_and_hold --symbols AAPL`")
+
+
+@app.command()
+def show(backtest_id: str, report: ReportTo = None, as_json: AsJson = False) -> None:
+    """One backtest; the beginning of its id is enough."""
+    from producers.cli.past_backtests import chosen, results
+    from producers.cli.running_backtest import show_finished, write_report
+
+    finished = chosen(results(_running()), backtest_id)
+    if report is not None:
+        write_report(finished, report)
+    show_finished(finished, as_json=as_json)
+
+
+@app.command()
+def compare(backtest_ids: Annotated[list[str], typer.Argument(metavar="ID ID...")], as_json: AsJson = False) -> None:
+    """Two or more backtests side by side."""
+    from producers.cli.past_backtests import chosen, comparison, results, summary
+
+    if len(backtest_ids) < 2:
+        raise UsageError("comparing takes two backtests or more: `scizor backtest list` shows their ids")
+    past = results(_running())
+    found: list[BacktestFinished] = [chosen(past, each) for each in backtest_ids]
+    if as_json:
+        print(json.dumps({"backtests": [{**summary(each), "metrics": each.metrics} for each in found]}, indent=2))
+    else:
+        print(comparison(found))
+
+
+def _running() -> "Settings":
+    from infra.embedded.running import running_settings
+
+    return running_settings(load_settings(), needs_database=False)
+
+
+def _request(*, dates: tuple[str, str], **rest: Any) -> "BacktestRequested":
+    """UsageError in one line for whatever is wrong with it."""
+    from pydantic import ValidationError
+
+    from engine.answer import check
+    from infra.clock import SystemClock, SystemEntropy
+    from schemas.backtest import BacktestRequested
+
+    start, end = (parse_date(each) for each in dates)
+    if start and end and start > end:
+        raise UsageError(f"--start-date {dates[0]} is after --end-date {dates[1]}")
+    now = SystemClock().now()
+    try:
+        request = BacktestRequested(
+            event_time=now,
+            ingest_time=now,
+            backtest_id=SystemEntropy().new_id(),
+            start=start,
+            end=end + timedelta(days=1) if end else None,
+            requested_by="cli",
+            **rest,
+        )
+        check(request)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "--" + str(first["loc"][0]).replace("_", "-")
+        raise UsageError(f"{name} {first['input']}: {first['msg'].lower()}") from None
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return request
+
+
+def _file(source: str) -> Path:
+    path = Path(source)
+    if not path.exists() and not path.suffix:
+        raise UsageError(f"no source {source!r}: write topic, database, or the name of a CSV or Parquet file")
+    return path
+
+
+def _symbols(text: str, file: Path | None) -> tuple[str, ...]:
+    from infra.symbol_names import parse_symbol
+
+    names = tuple(dict.fromkeys(str(parse_symbol(each)) for each in text.split(",") if each.strip()))
+    if file is not None:
+        if len(names) > 1:
+            raise UsageError(f"a file holds one symbol, not {len(names)}")
+        return names or (_named_after(file),)
+    if not names:
+        raise UsageError("which symbols? --symbols AAPL,MSFT")
+    if len(names) > _SYMBOLS_MAX:
+        raise UsageError(f"{len(names)} symbols at once are too many: at most {_SYMBOLS_MAX}")
+    return names
+
+
+def _named_after(file: Path) -> str:
+    from infra.symbol_names import SymbolMisspeltError, parse_symbol
+
+    try:
+        return str(parse_symbol(file.stem))
+    except SymbolMisspeltError:
+        return "FILE"
+
+
+def _parameters(given: list[str]) -> dict[str, str]:
+    parameters = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--param {each!r}: write NAME=VALUE, for instance fast=10")
+        parameters[name.strip()] = value.strip()
+    return parameters

@@ -1,0 +1,138 @@
+"""A backtest from the command line: asked for on the topics or run right here, and told about."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from engine.answer import NO_BARS, answer, finished
+from engine.report import page
+from infra.clock import SystemClock
+from infra.errors import EnvironmentUnhealthyError, ScizorError, UsageError
+from infra.settings import Settings
+from infra.symbol_names import UNKNOWN_SYMBOL
+from producers.cli.desk import Desk
+from producers.cli.price_file import read_prices
+from producers.cli.records import run as run_with_kafka
+from schemas.backtest import BacktestFinished, BacktestProgress, BacktestRequested
+from schemas.event import Event
+
+_TOPICS = ("backtest.progress.v1", "backtest.results.v1")
+_SILENCE_SECONDS = 60.0
+_SECONDS_MAX = 900.0
+
+
+class BacktestFailedError(ScizorError):
+    """The backtester said that it could not."""
+
+
+def run_file(request: BacktestRequested, file: Path) -> BacktestFinished:
+    """Run over the file's bars in this process, without anything else running."""
+    columns = read_prices(file, request.symbols[0])
+    try:
+        result = answer(request, columns)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return finished(request, result, code_hash="", now=SystemClock().now())
+
+
+def ask(settings: Settings, request: BacktestRequested) -> BacktestFinished:
+    """Publish the request and wait for its result; progress goes to stderr."""
+    return run_with_kafka(_ask(settings, request), settings)
+
+
+async def _ask(settings: Settings, request: BacktestRequested) -> BacktestFinished:
+    async with Desk(settings) as desk:
+        feed = await desk.feed(_TOPICS)
+        await desk.publish(request)
+        events = feed.events(_SECONDS_MAX)
+        deadline = desk.clock.monotonic() + _SECONDS_MAX
+        while desk.clock.monotonic() < deadline:
+            told = await _next(events, request.backtest_id)
+            if isinstance(told, BacktestFinished):
+                return _succeeded(told)
+            of = f" of {told.bars_total:,}" if told.bars_total else ""
+            print(f"{told.phase}: {told.bars_done:,}{of} bars", file=sys.stderr)
+    raise EnvironmentUnhealthyError(_unanswered(request.backtest_id, _SECONDS_MAX))
+
+
+async def _next(events: AsyncIterator[Event], backtest_id: str) -> BacktestProgress | BacktestFinished:
+    try:
+        async with asyncio.timeout(_SILENCE_SECONDS):
+            async for event in events:
+                if isinstance(event, BacktestProgress | BacktestFinished) and event.backtest_id == backtest_id:
+                    return event
+    except TimeoutError:
+        pass
+    raise EnvironmentUnhealthyError(_unanswered(backtest_id, _SILENCE_SECONDS))
+
+
+def _unanswered(backtest_id: str, seconds: float) -> str:
+    return (
+        f"the backtester has said nothing about {backtest_id} for {seconds:.0f} s: `scizor status` shows whether it "
+        f"runs; the request is not lost, `scizor backtest show {backtest_id}` finds its result"
+    )
+
+
+def _succeeded(told: BacktestFinished) -> BacktestFinished:
+    if told.succeeded:
+        return told
+    if told.error.startswith((UNKNOWN_SYMBOL, NO_BARS)):
+        raise UsageError(told.error)
+    raise BacktestFailedError(told.error)
+
+
+def write_report(told: BacktestFinished, path: Path) -> None:
+    """The page, written whole or not at all."""
+    if not told.succeeded:
+        raise UsageError(f"there is no report of a backtest that failed: {told.error}")
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(page(told), encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise UsageError(f"the report cannot be written to {path}: {error.strerror}") from None
+    print(f"report: {path}", file=sys.stderr)
+
+
+def show_finished(told: BacktestFinished, *, as_json: bool) -> None:
+    """The result on stdout, its warnings on stderr."""
+    if as_json:
+        print(told.model_dump_json(indent=2, exclude={"type"}))
+        return
+    if not told.succeeded:
+        print(f"{told.backtest_id} failed: {told.error}")
+        return
+    for warning in told.warnings:
+        print(f"note: {warning}", file=sys.stderr)
+    first, last = told.equity[0][0][:10], told.equity[-1][0][:10]
+    print(f"{told.request.strategy} on {', '.join(told.request.symbols)}: {told.bars:,} bars, {first} to {last}")
+    for name, text in figures(told):
+        print(f"  {name:<20}{text:>16}")
+    print(f"  {'backtest':<20}{told.backtest_id}")
+
+
+_FIGURES = (
+    ("final equity", "final_equity", "{:,.2f}"),
+    ("total return", "total_return", "{:+.2%}"),
+    ("return a year", "annualised_return", "{:+.2%}"),
+    ("volatility a year", "annualised_volatility", "{:.2%}"),
+    ("Sharpe", "sharpe", "{:.2f}"),
+    ("Sortino", "sortino", "{:.2f}"),
+    ("deepest drawdown", "max_drawdown", "{:.2%}"),
+    ("closed trades", "trades", "{:,.0f}"),
+    ("won", "win_rate", "{:.1%}"),
+    ("profit factor", "profit_factor", "{:.2f}"),
+    ("time in the market", "exposure", "{:.1%}"),
+    ("commission paid", "commission_paid", "{:,.2f}"),
+)
+
+
+def figures(told: BacktestFinished) -> list[tuple[str, str]]:
+    """The figures most looked at, as a person reads them."""
+    found = []
+    for name, key, form in _FIGURES:
+        value = told.metrics.get(key)
+        found.append((name, "-" if value is None else form.format(value)))
+    return found

@@ -1,0 +1,86 @@
+"""A person's own prices as columns."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from engine.facts import to_datetime
+from infra.errors import UsageError
+from producers.cli.price_file import read_prices
+
+ROWS = """time,open,high,low,close,volume
+2013-02-28,444.05,447.87,441.40,441.40,80532300
+2013-02-27,448.43,452.44,440.65,444.57,146674800
+2013-03-01,438.00,438.18,429.98,430.47,137899000
+"""
+
+
+def _written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "AAPL.csv"
+    path.write_text(text)
+    return path
+
+
+def test_days_come_out_in_order_and_end_within_themselves(tmp_path: Path) -> None:
+    columns = read_prices(_written(tmp_path, ROWS), "AAPL")
+
+    assert columns.close.tolist() == [444.57, 441.40, 430.47]
+    assert to_datetime(int(columns.start_us[0])) == datetime(2013, 2, 27, tzinfo=UTC)
+    assert to_datetime(int(columns.end_us[0])).date() == datetime(2013, 2, 27, tzinfo=UTC).date()
+    assert columns.symbol(columns.contracts[0]) == "AAPL"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("2013-02-28T14:30:00Z", "2013-02-28T14:31:00Z"),
+        ("2013-02-28T09:30:00-05:00", "2013-02-28T09:31:00-05:00"),
+        ("2013-02-28 14:30:00", "2013-02-28 14:31:00"),
+    ],
+)
+def test_minutes_may_be_written_in_many_ways(tmp_path: Path, first: str, second: str) -> None:
+    rows = f"time,open,high,low,close,volume\n{first},1,2,1,2,5\n{second},2,3,2,3,5\n"
+
+    columns = read_prices(_written(tmp_path, rows), "AAPL")
+
+    assert to_datetime(int(columns.start_us[0])) == datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
+    assert (columns.end_us - columns.start_us).tolist() == [60_000_000, 60_000_000]
+
+
+def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:
+    csv = _written(tmp_path, ROWS)
+    parquet = tmp_path / "AAPL.parquet"
+    pl.read_csv(csv, try_parse_dates=True).write_parquet(parquet)
+
+    assert read_prices(parquet, "AAPL").digest() == read_prices(csv, "AAPL").digest()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "time,open,high,low,last,volume\n",
+            "has no column close: its header has to be time,open,high,low,close,volume",
+        ),
+        ("time,open,high,low,close,volume\n", "holds no bars"),
+        (ROWS.replace("441.40,441.40", "441.40,999"), "outside low..high"),
+        (ROWS.replace("2013-02-28", "yesterday"), "holds a time that is none"),
+        (ROWS.replace("2013-02-28", "2013-02-27"), "holds two bars of one time"),
+        (ROWS.replace("444.05", "many"), "holds a price or volume that is no number"),
+        (ROWS.replace("444.05", ""), "open is not a finite number"),
+        ("", "cannot be read"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_one_line(tmp_path: Path, text: str, line: str) -> None:
+    with pytest.raises(UsageError) as failure:
+        read_prices(_written(tmp_path, text), "AAPL")
+
+    assert line in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no file .*nothing.csv"):
+        read_prices(tmp_path / "nothing.csv", "AAPL")

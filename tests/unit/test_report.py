@@ -1,0 +1,137 @@
+"""The report: one page, offline, escaped, and small."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from engine import answer
+from engine.charts import Line, chart, thinned
+from engine.report import page
+from tests.bars import bars_of, columns_of, random_bars, real_daily
+from tests.builders import SEEN
+from tests.unit.test_answer import a_request, a_result
+
+_VOID = {"meta", "br", "line"}
+
+
+class Tags(HTMLParser):
+    """Which tags open and close, and which attributes name something outside."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.outside: list[str] = []
+        self.seen: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        self.outside += [name for name, _ in attrs if name in ("src", "href", "action", "srcset", "data")]
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in _VOID:
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_asks_nobody_for_anything() -> None:
+    text = page(a_result())
+
+    tags = Tags(text)
+    assert tags.open == []
+    assert tags.outside == []
+    assert {"svg", "table", "style", "script"} <= tags.seen
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|@import|url\(", text)
+    assert "default-src 'none'" in text
+    assert len(text.encode()) < 200_000
+
+
+def test_the_page_tells_figures_trades_months_costs_and_hashes() -> None:
+    done = a_result()
+
+    text = page(done)
+
+    for part in ("moving_average_crossover on AAPL", "141,956.67", "+41.96%", "−7.43%", "10 bps", done.result_hash):
+        assert part in text
+    assert text.count('<span class="tag long">') == 58
+    assert "<th>2012</th>" in text
+    assert text.index("Before you believe it") < text.index("Equity")
+
+
+def test_synthetic_and_derived_prices_are_said_first() -> None:
+    columns = replace(columns_of(random_bars(1, 300)), sources=("derived", "synthetic"))
+
+    text = page(a_result(columns=columns))
+
+    first = re.findall(r"<li>(.*?)</li>", text)
+    assert first[0].startswith("The prices are synthetic")
+    assert first[1].startswith("Prices inside the day are derived")
+
+
+def test_what_comes_from_outside_cannot_become_markup() -> None:
+    evil = "<script>alert(1)</script>"
+    done = a_result().model_copy(update={"warnings": (evil,), "backtest_id": evil, "sources": ('"><img src=x>',)})
+    trip = {**done.round_trips[0], "symbol": evil, "direction": evil}
+    request = done.request.model_copy(update={"strategy": evil, "symbols": (evil,), "parameters": {evil: evil}})
+
+    text = page(done.model_copy(update={"round_trips": (trip,), "request": request}))
+
+    assert evil not in text
+    assert "<img" not in text
+    assert text.count("<script>") == 1
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+
+
+def test_a_very_long_run_stays_below_a_megabyte() -> None:
+    request = a_request(parameters={"fast": 1, "slow": 2, "short": True})
+    columns = columns_of(random_bars(9, 9_000))
+
+    done = a_result(request, columns)
+
+    assert len(done.round_trips) > 2_000
+    assert len(page(done).encode()) < 1_000_000
+
+
+def test_a_run_of_two_bars_without_trades_has_a_page_too() -> None:
+    text = page(a_result(columns=columns_of(bars_of([10.0, 10.0]))))
+
+    assert "the strategy never traded" in text
+    assert "NaN" not in text
+    assert "nan" not in re.sub(r"<style>.*?</style>", "", text)
+
+
+def test_a_backtest_that_failed_has_no_page() -> None:
+    with pytest.raises(ValueError, match="the backtest failed: no bars"):
+        page(answer.failed(a_request(), "no bars", now=SEEN))
+
+
+def test_thinning_keeps_the_ends_and_every_extreme() -> None:
+    points = [(number, float(number % 97)) for number in range(10_000)]
+    points[5_003] = (5_003, -500.0)
+
+    kept = thinned(points, 100)
+
+    assert len(kept) <= 202
+    assert (kept[0], kept[-1]) == (points[0], points[-1])
+    assert (5_003, -500.0) in kept
+    assert kept == sorted(kept)
+
+
+@pytest.mark.parametrize("values", [[5.0], [5.0, 5.0], [0.0, 0.0], [-3.0, 1e6], [1e-7, 2e-7], [-2.0, -1.0]])
+def test_a_chart_stays_inside_its_frame(values: list[float]) -> None:
+    line = Line([(number * 10**6, value) for number, value in enumerate(values)], "any", "equity", str)
+
+    points = re.search(r'<polyline class="equity" points="([^"]*)"', chart(line))
+
+    assert points is not None
+    for pair in points.group(1).split():
+        x, y = map(float, pair.split(","))
+        assert 0 <= x <= 1000
+        assert 0 <= y <= 260
+
+
+def test_real_prices_say_nothing_of_being_invented() -> None:
+    assert not any("invented" in sentence for sentence in a_result(columns=real_daily("AAPL")).warnings)
