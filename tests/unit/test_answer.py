@@ -29,12 +29,8 @@ def a_request(**changes: Any) -> BacktestRequested:
 
 def a_result(request: BacktestRequested | None = None, columns: BarColumns | None = None) -> Any:
     request = request or a_request()
-    return answer.finished(
-        request,
-        answer.answer(request, columns or real_daily("AAPL")),
-        code_hash="c0de",
-        now=SEEN + timedelta(seconds=1),
-    )
+    result = answer.answer(request, columns or real_daily("AAPL"))
+    return answer.finished(request, result, code_hash="c0de", now=SEEN + timedelta(seconds=1))
 
 
 def test_the_event_carries_the_run_and_reads_back_as_it_was_written() -> None:
@@ -48,7 +44,7 @@ def test_the_event_carries_the_run_and_reads_back_as_it_was_written() -> None:
     assert done.metrics["trades"] == result.metrics.trades
     assert len(done.fills) == len(result.executions)
     assert done.fills[0] == {
-        "time": "2000-06-07T14:30:00Z",
+        "time": "2000-05-01T14:30:00Z",
         "symbol": "AAPL",
         "side": "BUY",
         "quantity": "100",
