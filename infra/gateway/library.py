@@ -12,6 +12,8 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, Literal
 
+from infra.errors import UsageError
+
 LibraryName = Literal["ib_insync", "ib_async"]
 
 SERVER_VERSION_MIN = 157
@@ -22,6 +24,14 @@ UNSET_DOUBLE = 1.7976931348623157e308
 
 Message = tuple[str, tuple[Any, ...]]
 """A decoded message: the callback's name in IB's API, and its arguments."""
+
+
+class LibraryMissingError(UsageError):
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"SCIZOR_IB_LIBRARY is {name}, which is not installed: "
+            f"pip install {name} into an environment of its own (it shares a package with the other library)"
+        )
 
 
 class MalformedMessageError(ValueError):
@@ -91,7 +101,10 @@ def frame(payload: bytes) -> bytes:
 
 def load(name: LibraryName) -> Library:
     """Import the library. Call it on the running loop: its event package asks for one when it is imported."""
-    client = importlib.import_module(f"{name}.client")
+    try:
+        client = importlib.import_module(f"{name}.client")
+    except ModuleNotFoundError as error:
+        raise LibraryMissingError(name) from error
     decoder = importlib.import_module(f"{name}.decoder")
     objects = importlib.import_module(f"{name}.objects")
     return Library(

@@ -1,0 +1,77 @@
+"""`scizor collect` and `scizor symbols`, as a person runs them, while the data farmer works."""
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from infra.embedded.programs import environment_of
+from infra.settings import REPOSITORY, Settings
+from tests.integration.a_gateway import simulator
+from tests.integration.test_data_farmer import farming
+
+
+async def scizor(settings: Settings, *arguments: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "producers.cli.main", *arguments),
+        cwd=REPOSITORY,
+        env={**environment_of(settings), "PATH": "/usr/bin:/bin"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+def only_line(text: str) -> str:
+    (line,) = text.splitlines()
+    return line
+
+
+async def test_symbols_are_added_listed_and_verified_once(stack_settings: Settings) -> None:
+    async with simulator() as gateway, farming(stack_settings, gateway.port):
+        code, out, _ = await scizor(stack_settings, "symbols", "list")
+        assert (code, out.strip()) == (0, "no symbols yet: add one with `scizor symbols add AAPL`")
+        assert (await scizor(stack_settings, "symbols", "add", "aapl", "IBM"))[0] == 0
+        code, out, _ = await scizor(stack_settings, "symbols", "list", "--json")
+        rows: list[dict[str, Any]] = json.loads(out)["symbols"]
+        assert [(row["symbol"], row["state"], row["contract_id"], row["daily_source"]) for row in rows] == [
+            ("AAPL", "valid", 265598, "real"),
+            ("IBM", "valid", 8314, "real"),
+        ]
+        code, out, _ = await scizor(stack_settings, "symbols", "validate", "--json")
+        assert (code, json.loads(out)["requests_saved"]) == (0, 2)
+        code, out, _ = await scizor(stack_settings, "symbols", "validate", "--force-revalidate", "--json")
+        assert json.loads(out) == {"symbols": 2, "failures": {}, "gateway_requests": 2, "requests_saved": 0}
+
+
+async def test_history_is_collected_with_progress_on_stderr_and_one_document_on_stdout(
+    stack_settings: Settings,
+) -> None:
+    span = ("--start-date", "2013-02-01", "--end-date", "2013-02-15")
+    async with simulator() as gateway, farming(stack_settings, gateway.port):
+        code, out, err = await scizor(stack_settings, "collect", "history", "AAPL", "MSFT", *span, "--json")
+    told = json.loads(out)
+    assert (code, told["state"], told["bars_received"], told["bars_published"]) == (0, "done", 22, 22)
+    assert "2 of 2 symbols" in err
+
+
+async def test_a_wrong_symbol_date_or_size_is_one_clear_line_and_exit_2(stack_settings: Settings) -> None:
+    async with simulator() as gateway, farming(stack_settings, gateway.port):
+        code, _, err = await scizor(stack_settings, "symbols", "add", "NOSUCH")
+        assert code == 2
+        assert err.splitlines()[-1].startswith("scizor: NOSUCH: unknown symbol")
+    code, out, err = await scizor(stack_settings, "collect", "history", "AAPL", "--start-date", "2013-02-30")
+    assert (code, out, only_line(err)) == (
+        2,
+        "",
+        "scizor: '2013-02-30' is no date: write YYYY-MM-DD, for instance 2013-02-28",
+    )
+
+
+async def test_a_missing_gateway_is_exit_3_with_the_reason(stack_settings: Settings) -> None:
+    async with farming(stack_settings, port=9, patience=1.0):
+        code, _, err = await scizor(stack_settings, "collect", "history", "AAPL")
+    assert code == 3
+    assert "nothing answers at 127.0.0.1:9" in err.splitlines()[-1]
