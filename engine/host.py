@@ -109,8 +109,8 @@ class StrategyHost:
         """What the strategy wants after this print; the indicators stand where the last bar left them."""
         fact = tick if isinstance(tick, Tick) else tick_of(tick)
         contract = self._contracts.get(fact.contract_id)
-        if contract is None or contract.bars < self.warmup:
-            return []
+        if contract is None or (self.strategy.slots and contract.bars < self.warmup):
+            return []  # indicators have no value yet; a strategy without any needs no bars
         contract.show()
         self.strategy.position = self.strategy.positions[fact.contract_id]
         return self._heard(self.strategy.on_tick(fact))

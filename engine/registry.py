@@ -10,6 +10,7 @@ _SHIPPED = {
     "buy_and_hold": "engine.strategies.buy_and_hold:BuyAndHold",
     "moving_average_crossover": "engine.strategies.moving_average_crossover:MovingAverageCrossover",
     "rsi_mean_reversion": "engine.strategies.rsi_mean_reversion:RsiMeanReversion",
+    "tick_momentum": "engine.strategies.tick_momentum:TickMomentum",
 }
 
 

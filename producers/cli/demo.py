@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from infra.gateway_simulator.control_client import ControlClient
 from pydantic import SecretStr
 
 from infra.clock import SystemClock
 from infra.embedded.ports import free_port
 from infra.embedded.running import find_run
 from infra.embedded.stack import Stack, StackRunningError
+from infra.gateway_simulator.control_client import ControlClient
 from infra.keys import new_secret, write_secret
 from infra.settings import Settings
 from producers.cli import proof

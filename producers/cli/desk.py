@@ -1,5 +1,7 @@
 """A person at the command line: publishes requests and follows on the topics what becomes of them."""
 
+import contextlib
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Self
@@ -26,31 +28,35 @@ class NoAnswerError(ScizorError):
 
 
 class Feed:
-    """Events of some topics from the moment it was opened."""
+    """Events of some topics from the moment it was opened; each is given once, to whoever asks next."""
 
     def __init__(self, consumer: AIOKafkaConsumer, prefix: str, clock: Clock) -> None:
         self._consumer = consumer
         self._prefix = prefix
         self._clock = clock
+        self._waiting: deque[Event] = deque()
 
     async def events(self, seconds: float, *, idle_seconds: float | None = None) -> AsyncIterator[Event]:
         """Events as they come, until `seconds` have passed, or `idle_seconds` without any."""
         deadline = self._clock.monotonic() + seconds
         last = self._clock.monotonic()
-        catalogue = load_catalogue()
         while (now := self._clock.monotonic()) < deadline:
-            polled = await self._consumer.getmany(timeout_ms=_POLL_MS)
-            if polled:
+            if not self._waiting:
+                await self._poll()
+            if self._waiting:
                 last = now
             elif idle_seconds is not None and now - last > idle_seconds:
                 return
-            for place, records in polled.items():
-                topic = catalogue.topic(place.topic.removeprefix(self._prefix))
-                for record in records:
-                    try:
-                        yield parse(topic, record)
-                    except MalformedRecordError:
-                        continue  # its own reader sets it aside
+            while self._waiting:
+                yield self._waiting.popleft()
+
+    async def _poll(self) -> None:
+        catalogue = load_catalogue()
+        for place, records in (await self._consumer.getmany(timeout_ms=_POLL_MS)).items():
+            topic = catalogue.topic(place.topic.removeprefix(self._prefix))
+            for record in records:
+                with contextlib.suppress(MalformedRecordError):  # its own reader sets it aside
+                    self._waiting.append(parse(topic, record))
 
     async def first(self, wanted: Callable[[Event], bool], *, seconds: float, what: str) -> Event:
         """The first event for which `wanted` is true; NoAnswerError after `seconds`."""
