@@ -9,6 +9,7 @@ import uuid
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from prometheus_client import Counter
 
@@ -22,7 +23,7 @@ from infra.publish import Origin
 from infra.service import Service
 from infra.settings import Settings
 from infra.store import book, book_moves
-from infra.store.book_moves import HeldPosition, KnownExecution
+from infra.store.book_moves import Affected, HeldPosition, KnownExecution
 from infra.store.database import Store, Transaction
 from schemas.account import LimitBreached, RiskLimits, TradingMode, TradingState
 from schemas.event import Event
@@ -71,52 +72,32 @@ class Risk:
 
     async def on_order_intent(self, intent: OrderIntent, origin: Origin) -> None:
         async with self._store.transaction() as tx:
-            if await tx.seen(origin):
-                return
             now = self._clock.now()
             day = await book.lock(tx.connection, intent.account_id, now)
-            if await book.decided(tx.connection, intent.intent_id):
+            scopes = scopes_of(intent.account_id, intent.strategy_id, intent.symbol)
+            found = await book.read(tx.connection, intent, scopes, now, risk.DUPLICATE_WINDOW)
+            if found.decided:
                 return
-            decision = risk.check(intent, await self._book(tx, intent, day, now), now)
-            await self._tell(tx, decision, origin, now)
-            if decision.approved:
-                await book.reserve(tx.connection, intent, risk.valuation_price(intent), now)
+            decision = risk.check(intent, _book(intent, found, day), now)
+            await self._tell(tx, decision, risk.valuation_price(intent), origin)
         self._count(decision)
 
     async def on_harmless_intent(self, intent: CancelIntent | ModifyIntent, origin: Origin) -> None:
         """Cancels pass whatever the book says, changes do not pass at all: neither needs to read it."""
         async with self._store.transaction() as tx:
-            if await tx.seen(origin):
-                return
             now = self._clock.now()
             await book.lock(tx.connection, intent.account_id, now)
             if await book.decided(tx.connection, intent.intent_id):
                 return
             decision = risk.check(intent, Book(), now)
-            await self._tell(tx, decision, origin, now)
+            await self._tell(tx, decision, None, origin)
         self._count(decision)
 
-    async def _book(self, tx: Transaction, intent: OrderIntent, day: book.Day, now: datetime) -> Book:
-        scopes = scopes_of(intent.account_id, intent.strategy_id, intent.symbol)
-        found = await book.read(tx.connection, intent, scopes, now, risk.DUPLICATE_WINDOW)
-        return Book(
-            trading_mode=mode_of(found.modes, intent.account_id, intent.strategy_id, intent.symbol),
-            limits=found.limits,
-            position=found.position,
-            open_buys=found.open_buys,
-            open_sells=found.open_sells,
-            open_orders=found.open_orders,
-            open_orders_of_contract=found.open_orders_of_contract,
-            orders_last_minute=found.orders_last_minute,
-            exposure_elsewhere=exactly(found.exposure_elsewhere),
-            realised_pnl_today=day.on(risk.trading_day(intent.event_time)),
-            duplicate_of=found.duplicate_of,
-            blocked_by=found.blocked_by,
-        )
-
-    async def _tell(self, tx: Transaction, decision: RiskDecision, origin: Origin, now: datetime) -> None:
-        approved_fields = risk.fingerprint(decision.intent) if decision.approved else None
-        await book.record(tx.connection, decision, approved_fields, now)
+    async def _tell(self, tx: Transaction, decision: RiskDecision, price: Decimal | None, origin: Origin) -> None:
+        """Write and publish a decision; an approved order is reserved at `price`."""
+        now = decision.basis.decided_at
+        reserved_at = price if decision.approved else None
+        await book.record(tx.connection, decision, risk.fingerprint(decision.intent), reserved_at, now)
         await tx.publish(decision, cause=origin)
         if decision.reason is not None:
             breach = LimitBreached(
@@ -142,123 +123,109 @@ class Risk:
 
     async def on_order_update(self, told: OrderUpdate, origin: Origin) -> None:
         async with self._store.transaction() as tx:
-            if await tx.seen(origin):
-                return
             now = self._clock.now()
             await book.lock(tx.connection, told.account_id, now)
-            if await book_moves.reservation(tx.connection, told.order_id) is None:
-                price = told.limit_price or told.average_price
-                await book_moves.adopt_reservation(tx.connection, told, price, now)
-            known = await self._reservation(tx, told.order_id)
-            assert known is not None, "it was adopted above"
-            if known.sequence == 0:
-                known = replace(known, filled=await book_moves.filled_of(tx.connection, told.order_id))
+            known = _reservation(await book_moves.reservation(tx.connection, told.order_id))
+            if known is None:
+                known = await self._adopt(tx, told, now)
             changed = known.with_update(told)
-            if changed != known or known.sequence == 0:
-                await self._save_reservation(tx, changed, now)
+            if changed != known:
+                await book_moves.save_reservation(tx.connection, told.order_id, _columns(changed), now)
+
+    async def _adopt(self, tx: Transaction, told: OrderUpdate, now: datetime) -> Reservation:
+        """Count an order in that risk has not approved: it was placed by somebody else."""
+        await book_moves.adopt_reservation(tx.connection, told, told.limit_price or told.average_price, now)
+        filled = await book_moves.filled_of(tx.connection, told.order_id)
+        return Reservation(told.order_id, told.contract_id, told.side, told.quantity, filled=filled)
 
     async def on_fill(self, told: Fill | FillCorrected | FillBusted, origin: Origin) -> None:
         async with self._store.transaction() as tx:
-            if await tx.seen(origin):
-                return
             now = self._clock.now()
             day = await book.lock(tx.connection, told.account_id, now)
-            known = await book_moves.execution(tx.connection, told.account_id, told.execution_id)
+            order_id = "" if isinstance(told, FillBusted) else told.order_id
+            place = (told.event_time, told.execution_id)
+            touched = await book_moves.affected(tx.connection, told.account_id, told.contract_id, order_id, place)
+            known = touched.execution
             if known.revision >= told.revision:
                 return
             newer = _revised(known, told)
-            await book_moves.save_execution(tx.connection, told.account_id, told.execution_id, newer)
-            earned = await self._move_position(tx, told, known, newer)
-            await self._move_reservation(tx, newer.order_id, abs(newer.quantity) - abs(known.quantity), now)
-            await self._earn(tx, told, day, earned - newer.charged + known.charged, now)
+            held = await self._moved(tx, told, newer, touched)
+            earned = held.realised_pnl - touched.position.realised_pnl - newer.charged + known.charged
+            reservation = _reservation(touched.reservation)
+            if reservation is not None:
+                reservation = reservation.with_fill(abs(newer.quantity) - abs(known.quantity))
+            after = day.earned(earned, risk.trading_day(told.event_time))
+            await self._save_fold(tx, told, newer, held, reservation, after)
+            await self._stop_losing(tx, told.account_id, after, earned)
 
     async def on_commission(self, told: Commission, origin: Origin) -> None:
         async with self._store.transaction() as tx:
-            if await tx.seen(origin):
-                return
             now = self._clock.now()
             day = await book.lock(tx.connection, told.account_id, now)
-            known = await book_moves.execution(tx.connection, told.account_id, told.execution_id)
+            place = (told.event_time, told.execution_id)
+            touched = await book_moves.affected(tx.connection, told.account_id, None, "", place)
+            known = touched.execution
             if known.commission_revision >= told.revision:
                 return
             newer = replace(known, commission_revision=told.revision, commission=told.amount)
-            await book_moves.save_execution(tx.connection, told.account_id, told.execution_id, newer)
-            await self._earn(tx, told, day, known.charged - newer.charged, now)
+            earned = known.charged - newer.charged
+            after = day.earned(earned, risk.trading_day(told.event_time))
+            await self._save_fold(tx, told, newer, None, None, after)
+            await self._stop_losing(tx, told.account_id, after, earned)
 
-    async def _move_position(
-        self, tx: Transaction, told: Fill | FillCorrected | FillBusted, known: KnownExecution, newer: KnownExecution
-    ) -> Decimal:
-        """Fold the execution into the position; returns what it has earned, or a correction has changed."""
-        account, contract = told.account_id, told.contract_id
-        before = await book_moves.position(tx.connection, account, contract)
-        place = (told.event_time, told.execution_id)
-        if known.revision == 0 and await book_moves.is_last(tx.connection, account, contract, place):
+    async def _moved(
+        self, tx: Transaction, told: Fill | FillCorrected | FillBusted, newer: KnownExecution, touched: Affected
+    ) -> HeldPosition:
+        """The position with the execution folded in, where it belongs in time."""
+        before = touched.position
+        if touched.execution.revision == 0 and touched.last:
             held = Holding(before.quantity, before.average_price, before.realised_pnl)
             held = held.after(newer.quantity, newer.price)
         else:
-            rows = await book_moves.executions_of(tx.connection, account, contract)
-            held = hold(Execution(r.execution_id, r.revision, r.quantity, r.price, r.executed_at) for r in rows)
-        after = HeldPosition(held.quantity, held.average_price, held.realised)
-        await book_moves.save_position(tx.connection, account, contract, after, newer.price or None)
-        return after.realised_pnl - before.realised_pnl
+            rows = await book_moves.executions_of(tx.connection, told.account_id, told.contract_id)
+            all_others = [
+                Execution(row.execution_id, row.revision, row.quantity, row.price, row.executed_at)
+                for row in rows
+                if row.execution_id != told.execution_id
+            ]
+            one = Execution(told.execution_id, told.revision, newer.quantity, newer.price, told.event_time)
+            held = hold([*all_others, one])
+        return HeldPosition(held.quantity, held.average_price, held.realised)
 
-    async def _move_reservation(self, tx: Transaction, order_id: str, change: Decimal, now: datetime) -> None:
-        known = await self._reservation(tx, order_id) if order_id and change else None
-        if known is not None:
-            await self._save_reservation(tx, known.with_fill(change), now)
-
-    async def _reservation(self, tx: Transaction, order_id: str) -> Reservation | None:
-        row = await book_moves.reservation(tx.connection, order_id)
-        if row is None:
-            return None
-        return Reservation(
-            order_id=row.order_id,
-            contract_id=row.contract_id,
-            side=Side(row.side),
-            quantity=row.quantity,
-            told=row.told,
-            filled=row.filled,
-            sequence=row.sequence,
-            ended=row.state in ("ended", "released"),
-            unknown=row.state == "unknown",
-        )
-
-    async def _save_reservation(self, tx: Transaction, kept: Reservation, now: datetime) -> None:
-        changes = {
-            "told": kept.told,
-            "filled": kept.filled,
-            "remaining": kept.remaining,
-            "sequence": kept.sequence,
-            "state": kept.state,
-        }
-        await book_moves.save_reservation(tx.connection, kept.order_id, changes, now)
-
-    async def _earn(
+    async def _save_fold(
         self,
         tx: Transaction,
         told: Fill | FillCorrected | FillBusted | Commission,
+        newer: KnownExecution,
+        held: HeldPosition | None,
+        reservation: Reservation | None,
         day: book.Day,
-        earned: Decimal,
-        now: datetime,
     ) -> None:
-        earned_day = day.earned(earned, risk.trading_day(told.event_time))
-        await book.earn(tx.connection, told.account_id, earned_day, now)
-        limits = await book.limits_of(tx.connection, told.account_id) if earned < 0 else None
-        if limits is not None and risk.loss_exceeds(earned_day.realised_pnl, limits):
-            reason = f"lost {-earned_day.realised_pnl:f} on {earned_day.day}, at most {limits.daily_loss_max:f}"
-            await self._halt(tx, told.account_id, reason, now)
+        await book_moves.save_fold(
+            tx.connection,
+            (told.account_id, told.execution_id),
+            newer,
+            held,
+            _columns(reservation) if reservation is not None else None,
+            (day.realised_pnl, day.day),
+            self._clock.now(),
+        )
+
+    async def _stop_losing(self, tx: Transaction, account_id: str, day: book.Day, earned: Decimal) -> None:
+        """Halt the account when the day's loss has gone over its limit."""
+        limits = await book.limits_of(tx.connection, account_id) if earned < 0 else None
+        if limits is not None and risk.loss_exceeds(day.realised_pnl, limits):
+            reason = f"lost {-day.realised_pnl:f} on {day.day}, at most {limits.daily_loss_max:f}"
+            await self._halt(tx, account_id, reason, self._clock.now())
 
     # limits and states
 
     async def on_limits(self, limits: RiskLimits, origin: Origin) -> None:
         async with self._store.transaction() as tx:
-            if not await tx.seen(origin):
-                await book_moves.save_limits(tx.connection, limits)
+            await book_moves.save_limits(tx.connection, limits)
 
     async def on_trading_state(self, told: TradingState, origin: Origin) -> None:
         async with self._store.transaction() as tx:
-            if await tx.seen(origin):
-                return
             current = await book_moves.state_of(tx.connection, told.scope)
             state = follow(current, told)
             if state != current:
@@ -292,6 +259,49 @@ class Risk:
         )
         await book_moves.save_breach(tx.connection, breach)
         await tx.publish(breach)
+
+
+def _book(intent: OrderIntent, found: book.Snapshot, day: book.Day) -> Book:
+    return Book(
+        trading_mode=mode_of(found.modes, intent.account_id, intent.strategy_id, intent.symbol),
+        limits=found.limits,
+        position=found.position,
+        open_buys=found.open_buys,
+        open_sells=found.open_sells,
+        open_orders=found.open_orders,
+        open_orders_of_contract=found.open_orders_of_contract,
+        orders_last_minute=found.orders_last_minute,
+        exposure_elsewhere=exactly(found.exposure_elsewhere),
+        realised_pnl_today=day.on(risk.trading_day(intent.event_time)),
+        duplicate_of=found.duplicate_of,
+        blocked_by=found.blocked_by,
+    )
+
+
+def _reservation(row: Any | None) -> Reservation | None:
+    if row is None:
+        return None
+    return Reservation(
+        order_id=row.order_id,
+        contract_id=row.contract_id,
+        side=Side(row.side),
+        quantity=row.quantity,
+        told=row.told,
+        filled=row.filled,
+        sequence=row.sequence,
+        ended=row.state in ("ended", "released"),
+        unknown=row.state == "unknown",
+    )
+
+
+def _columns(kept: Reservation) -> dict[str, Any]:
+    return {
+        "told": kept.told,
+        "filled": kept.filled,
+        "remaining": kept.remaining,
+        "sequence": kept.sequence,
+        "state": kept.state,
+    }
 
 
 def _revised(known: KnownExecution, told: Fill | FillCorrected | FillBusted) -> KnownExecution:

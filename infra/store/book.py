@@ -51,31 +51,34 @@ SELECT
     (SELECT r.order_id FROM reservations r JOIN intents i ON i.intent_id = r.order_id
         WHERE r.account_id = :account AND r.contract_id = :contract AND r.state <> 'released'
           AND r.opened_at > :recently AND r.strategy_id = :strategy AND r.side = :side AND r.quantity = :quantity
-          AND i.limit_price IS NOT DISTINCT FROM CAST(:limit_price AS numeric) LIMIT 1) AS duplicate_of
+          AND i.limit_price IS NOT DISTINCT FROM CAST(:limit_price AS numeric) LIMIT 1) AS duplicate_of,
+    EXISTS (SELECT FROM decisions WHERE intent_id = :intent) AS decided
 FROM own
 """).columns(modes=JSON, limits=JSON)
-_RECORD_DECISION = sql("""
+_RECORD = """
 WITH proposed AS (
     INSERT INTO intents (intent_id, type, account_id, strategy_id, contract_id, order_id, side, quantity, limit_price,
                          body, event_time, received_at)
     VALUES (:intent_id, :type, :account_id, :strategy_id, :contract_id, :order_id, :side, :quantity, :limit_price,
             CAST(:intent AS jsonb), :event_time, :now)
-)
+){reserved}
 INSERT INTO decisions (decision_id, intent_id, account_id, strategy_id, approved, reason, detail, approved_fields, body,
                        decided_at, expires_at)
 VALUES (:decision_id, :intent_id, :account_id, :strategy_id, :approved, :reason, :detail, :approved_fields,
         CAST(:decision AS jsonb), :now, :expires_at)
-""")
-_RESERVE = sql("""
-WITH marked AS (
+"""
+_RESERVED = """, marked AS (
     INSERT INTO book_positions (account_id, contract_id, quantity, average_price, realised_pnl, price, price_time)
     VALUES (:account_id, :contract_id, 0, 0, 0, :price, :price_time)
     ON CONFLICT (account_id, contract_id) DO UPDATE SET price = excluded.price, price_time = excluded.price_time
-)
-INSERT INTO reservations (order_id, account_id, strategy_id, contract_id, side, quantity, told, filled, remaining,
-                          price, sequence, state, opened_at)
-VALUES (:order_id, :account_id, :strategy_id, :contract_id, :side, :quantity, 0, 0, :quantity, :price, 0, 'open', :now)
-""")
+), reserved AS (
+    INSERT INTO reservations (order_id, account_id, strategy_id, contract_id, side, quantity, told, filled, remaining,
+                              price, sequence, state, opened_at)
+    VALUES (:intent_id, :account_id, :strategy_id, :contract_id, :side, :quantity, 0, 0, :quantity, :price, 0, 'open',
+            :now)
+)"""
+_RECORD_ONLY = sql(_RECORD.format(reserved=""))
+_RECORD_AND_RESERVE = sql(_RECORD.format(reserved=_RESERVED))
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,8 @@ class Snapshot:
     blocked_by: str
     modes: dict[str, TradingMode]
     limits: RiskLimits | None
+    decided: bool
+    """The intent has its decision already."""
 
 
 async def lock(connection: AsyncConnection, account_id: str, now: datetime) -> Day:
@@ -144,6 +149,7 @@ async def read(
         await connection.execute(
             _READ,
             {
+                "intent": intent.intent_id,
                 "account": intent.account_id,
                 "contract": intent.contract_id,
                 "strategy": intent.strategy_id,
@@ -169,6 +175,7 @@ async def read(
         blocked_by=row.blocked_by or "",
         modes={scope: TradingMode(mode) for scope, mode in (row.modes or {}).items()},
         limits=_limits_of(row.limits),
+        decided=row.decided,
     )
 
 
@@ -186,50 +193,34 @@ async def limits_of(connection: AsyncConnection, account_id: str) -> RiskLimits 
 
 
 async def record(
-    connection: AsyncConnection, decision: RiskDecision, approved_fields: str | None, now: datetime
+    connection: AsyncConnection, decision: RiskDecision, fingerprint: str, price: Decimal | None, now: datetime
 ) -> None:
-    """Write an intent with its decision."""
+    """Write an intent with its decision; with a `price`, keep room for the whole order, valued at it."""
     intent = decision.intent
     order = intent if isinstance(intent, OrderIntent) else None
-    await connection.execute(
-        _RECORD_DECISION,
-        {
-            "intent_id": intent.intent_id,
-            "type": intent.type,
-            "account_id": intent.account_id,
-            "strategy_id": intent.strategy_id,
-            "contract_id": order.contract_id if order else None,
-            "order_id": None if isinstance(intent, OrderIntent) else intent.order_id,
-            "side": order.side.value if order else None,
-            "quantity": order.quantity if order else None,
-            "limit_price": order.limit_price if order else None,
-            "intent": intent.to_json().decode(),
-            "event_time": intent.event_time,
-            "now": now,
-            "decision_id": decision.decision_id,
-            "approved": decision.approved,
-            "reason": decision.reason.value if decision.reason else None,
-            "detail": decision.detail,
-            "approved_fields": approved_fields,
-            "decision": decision.to_json().decode(),
-            "expires_at": now + decision.expires_after,
-        },
-    )
-
-
-async def reserve(connection: AsyncConnection, intent: OrderIntent, price: Decimal, now: datetime) -> None:
-    """Keep room for the whole order, and note the price that its contract is valued at."""
-    await connection.execute(
-        _RESERVE,
-        {
-            "order_id": intent.intent_id,
-            "account_id": intent.account_id,
-            "strategy_id": intent.strategy_id,
-            "contract_id": intent.contract_id,
-            "side": intent.side.value,
-            "quantity": intent.quantity,
-            "price": price,
-            "price_time": intent.reference_time,
-            "now": now,
-        },
-    )
+    values: dict[str, Any] = {
+        "intent_id": intent.intent_id,
+        "type": intent.type,
+        "account_id": intent.account_id,
+        "strategy_id": intent.strategy_id,
+        "contract_id": order.contract_id if order else None,
+        "order_id": None if isinstance(intent, OrderIntent) else intent.order_id,
+        "side": order.side.value if order else None,
+        "quantity": order.quantity if order else None,
+        "limit_price": order.limit_price if order else None,
+        "intent": intent.to_json().decode(),
+        "event_time": intent.event_time,
+        "now": now,
+        "decision_id": decision.decision_id,
+        "approved": decision.approved,
+        "reason": decision.reason.value if decision.reason else None,
+        "detail": decision.detail,
+        "approved_fields": fingerprint if decision.approved else None,
+        "decision": decision.to_json().decode(),
+        "expires_at": now + decision.expires_after,
+    }
+    if order is None or price is None:
+        await connection.execute(_RECORD_ONLY, values)
+    else:
+        reserving = {"price": price, "price_time": order.reference_time}
+        await connection.execute(_RECORD_AND_RESERVE, values | reserving)

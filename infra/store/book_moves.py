@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,6 +16,47 @@ from schemas.account import LimitBreached, RiskLimits, TradingMode, TradingState
 from schemas.orders import OrderUpdate
 
 ZERO = Decimal(0)
+
+
+_AFFECTED = sql("""
+SELECT r.*, e.revision AS e_revision, e.order_id AS e_order_id, e.contract_id AS e_contract_id,
+       e.quantity AS e_quantity, e.price AS e_price, e.executed_at AS e_executed_at,
+       e.commission_revision AS e_commission_revision, e.commission AS e_commission,
+       p.quantity AS p_quantity, p.average_price AS p_average, p.realised_pnl AS p_realised,
+       NOT EXISTS (
+           SELECT FROM book_executions later WHERE later.account_id = :account AND later.contract_id = :contract
+              AND (later.executed_at, later.execution_id) > (:time, :execution)
+       ) AS last
+FROM (SELECT) one
+LEFT JOIN book_executions e ON e.account_id = :account AND e.execution_id = :execution
+LEFT JOIN book_positions p ON p.account_id = :account AND p.contract_id = :contract
+LEFT JOIN reservations r ON r.order_id = coalesce(nullif(:order, ''), e.order_id)
+""")
+_FOLD_EXECUTION = """executed AS (
+    INSERT INTO book_executions (account_id, execution_id, revision, order_id, contract_id, quantity, price,
+                                 commission_revision, commission, executed_at)
+    VALUES (:account, :execution, :revision, :order, :contract, :quantity, :price, :commission_revision, :commission,
+            :executed_at)
+    ON CONFLICT (account_id, execution_id) DO UPDATE SET
+        revision = excluded.revision, order_id = excluded.order_id, contract_id = excluded.contract_id,
+        quantity = excluded.quantity, price = excluded.price, commission_revision = excluded.commission_revision,
+        commission = excluded.commission, executed_at = excluded.executed_at
+)"""
+_FOLD_POSITION = """held AS (
+    INSERT INTO book_positions (account_id, contract_id, quantity, average_price, realised_pnl, price)
+    VALUES (:account, :contract, :p_quantity, :p_average, :p_realised, :mark)
+    ON CONFLICT (account_id, contract_id) DO UPDATE SET
+        quantity = excluded.quantity, average_price = excluded.average_price, realised_pnl = excluded.realised_pnl,
+        price = coalesce(excluded.price, book_positions.price)
+)"""
+_FOLD_RESERVATION = """kept AS (
+    UPDATE reservations SET told = :r_told, filled = :r_filled, remaining = :r_remaining, sequence = :r_sequence,
+        state = :r_state, released_at = CASE WHEN :r_state = 'released' THEN CAST(:now AS timestamptz) END
+    WHERE order_id = :order
+)"""
+_FOLD_BOOK = """
+UPDATE books SET realised_pnl_today = :pnl, trading_day = :day, version = version + 1, updated_at = :now
+WHERE account_id = :account"""
 
 
 @dataclass(frozen=True)
@@ -84,53 +125,88 @@ async def filled_of(connection: AsyncConnection, order_id: str) -> Decimal:
     return Decimal(await connection.scalar(query, {"order_id": order_id}) or 0)
 
 
-async def execution(connection: AsyncConnection, account_id: str, execution_id: str) -> KnownExecution:
-    """What the books know of an execution."""
-    query = select(book_executions).where(
-        book_executions.c.account_id == account_id, book_executions.c.execution_id == execution_id
-    )
-    row = (await connection.execute(query)).first()
-    if row is None:
-        return KnownExecution()
-    return KnownExecution(
-        row.revision,
-        row.order_id,
-        row.contract_id,
-        row.quantity,
-        row.price,
-        row.executed_at,
-        row.commission_revision,
-        row.commission,
-    )
+@dataclass(frozen=True)
+class Affected:
+    """What the books know of all that an execution touches."""
+
+    execution: KnownExecution
+    position: HeldPosition
+    reservation: Any | None
+    """Row of the reservation of its order."""
+    last: bool
+    """No execution of the contract happened after it."""
 
 
-async def save_execution(
-    connection: AsyncConnection, account_id: str, execution_id: str, known: KnownExecution
+async def affected(
+    connection: AsyncConnection,
+    account_id: str,
+    contract_id: int | None,
+    order_id: str,
+    place: tuple[datetime, str],
+) -> Affected:
+    """Everything that the execution at `place` (its time and id) touches, in one look."""
+    row = (
+        await connection.execute(
+            _AFFECTED,
+            {
+                "account": account_id,
+                "contract": contract_id,
+                "order": order_id,
+                "time": place[0],
+                "execution": place[1],
+            },
+        )
+    ).one()
+    known = KnownExecution()
+    if row.e_revision is not None:
+        known = KnownExecution(
+            row.e_revision,
+            row.e_order_id,
+            row.e_contract_id,
+            row.e_quantity,
+            row.e_price,
+            row.e_executed_at,
+            row.e_commission_revision,
+            row.e_commission,
+        )
+    held = HeldPosition(row.p_quantity, row.p_average, row.p_realised) if row.p_quantity is not None else HeldPosition()
+    return Affected(known, held, row if row.order_id is not None else None, row.last)
+
+
+async def save_fold(
+    connection: AsyncConnection,
+    key: tuple[str, str],
+    known: KnownExecution,
+    held: HeldPosition | None,
+    reservation: dict[str, Any] | None,
+    day: tuple[Decimal, Any],
+    now: datetime,
 ) -> None:
-    values = {
+    """Write what an execution (account, id) or its commission has moved, in one statement."""
+    values: dict[str, Any] = {
+        "account": key[0],
+        "execution": key[1],
         "revision": known.revision,
-        "order_id": known.order_id,
-        "contract_id": known.contract_id,
+        "order": known.order_id,
+        "contract": known.contract_id,
         "quantity": known.quantity,
         "price": known.price,
         "executed_at": known.executed_at,
         "commission_revision": known.commission_revision,
         "commission": known.commission,
+        "pnl": day[0],
+        "day": day[1],
+        "now": now,
     }
-    statement = insert(book_executions).values(account_id=account_id, execution_id=execution_id, **values)
-    key = [book_executions.c.account_id, book_executions.c.execution_id]
-    await connection.execute(statement.on_conflict_do_update(index_elements=key, set_=values))
-
-
-async def is_last(connection: AsyncConnection, account_id: str, contract_id: int, place: tuple[datetime, str]) -> bool:
-    """Whether no execution of the contract happened after `place`."""
-    table = book_executions.c
-    query = select(table.execution_id).where(
-        table.account_id == account_id,
-        table.contract_id == contract_id,
-        tuple_(table.executed_at, table.execution_id) > tuple_(*place),
-    )
-    return (await connection.execute(query.limit(1))).first() is None
+    parts = [_FOLD_EXECUTION]
+    if held is not None:
+        parts.append(_FOLD_POSITION)
+        values |= {"p_quantity": held.quantity, "p_average": held.average_price, "p_realised": held.realised_pnl}
+        values["mark"] = known.price or None
+    if reservation is not None:
+        parts.append(_FOLD_RESERVATION)
+        values |= {f"r_{name}": value for name, value in reservation.items()}
+    await connection.execute(sql("WITH " + ", ".join(parts) + _FOLD_BOOK), values)
 
 
 async def executions_of(connection: AsyncConnection, account_id: str, contract_id: int) -> Sequence[Any]:
@@ -140,31 +216,6 @@ async def executions_of(connection: AsyncConnection, account_id: str, contract_i
         table.account_id == account_id, table.contract_id == contract_id, table.revision > 0
     )
     return (await connection.execute(query)).all()
-
-
-async def position(connection: AsyncConnection, account_id: str, contract_id: int) -> HeldPosition:
-    table = book_positions.c
-    query = select(table.quantity, table.average_price, table.realised_pnl).where(
-        table.account_id == account_id, table.contract_id == contract_id
-    )
-    row = (await connection.execute(query)).first()
-    return HeldPosition(*row) if row is not None else HeldPosition()
-
-
-async def save_position(
-    connection: AsyncConnection, account_id: str, contract_id: int, held: HeldPosition, price: Decimal | None
-) -> None:
-    """Write what is held; a `price` becomes the one that the contract is valued at."""
-    values: dict[str, Any] = {
-        "quantity": held.quantity,
-        "average_price": held.average_price,
-        "realised_pnl": held.realised_pnl,
-    }
-    if price is not None:
-        values["price"] = price
-    statement = insert(book_positions).values(account_id=account_id, contract_id=contract_id, **values)
-    key = [book_positions.c.account_id, book_positions.c.contract_id]
-    await connection.execute(statement.on_conflict_do_update(index_elements=key, set_=values))
 
 
 async def save_limits(connection: AsyncConnection, limits: RiskLimits) -> None:
