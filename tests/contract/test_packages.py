@@ -21,6 +21,8 @@ _TOPIC = re.compile(r"(?:scizor\.)?[a-z]+(?:\.[a-z_]+)+\.v\d+(?:\.dlq)?")
 
 # Code finds a topic by the class of its event. These read whole topics, or show them, and so have to name them.
 NAMES_TOPICS = {
+    "consumers/backtester/backtester.py": "folds requests that somebody has cancelled",
+    "consumers/backtester/data.py": "folds the registry",
     "consumers/executor/executor.py": "folds trading states before it acts",
     "consumers/persister.py": "polls of whole topics: one table each",
     "consumers/portfolio.py": "folds the ledger of fills before it acts",
@@ -28,11 +30,14 @@ NAMES_TOPICS = {
     "consumers/strategist/strategist.py": "folds subscriptions of others, and a journal's end",
     "infra/bar_replay.py": "a replay merges the two topics of bars",
     "producers/cli/collection.py": "follows the runs it has asked for",
+    "producers/cli/past_backtests.py": "shows results of before",
     "producers/cli/proof.py": "folds positions to compare them with the broker's",
+    "producers/cli/running_backtest.py": "follows the backtest it has asked for",
     "producers/cli/story.py": "the demo follows every step of the pipeline",
     "producers/cli/symbols.py": "folds the registry",
     "producers/data_farmer/farmer.py": "folds requests that were not answered yet",
     "producers/data_farmer/registry.py": "folds the registry",
+    "producers/data_farmer/shelf.py": "reads what was published before",
     "producers/market_data.py": "folds subscriptions, and which bars were published before",
 }
 
