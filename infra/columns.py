@@ -1,11 +1,11 @@
 """Bars of a topic as columns, decoded many at a time, and the one digest of a set of bars.
 
-Our own writers always write the same fields in the same order, so a poll of them is cut at the commas by polars' CSV
-reader. Every row whose text is not exactly of that shape goes through the schema, one by one: it decides what is a bar.
+Our own writers always write a bar in the same way, so a poll of them is read by column (bar_text). Every row whose
+text is not exactly of that shape goes through the schema, one by one: it decides what is a bar.
 """
 
 import hashlib
-import re
+import string
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from infra import bar_text
+from infra.bar_text import Fields, Frames, Numbers
 from infra.delivery import MalformedRecordError, Record, parse
 from infra.topics import TopicSpec
 from schemas.market import Bar, Basis, HistoricalBar, Source
@@ -43,13 +46,10 @@ NATURAL_KEY = ("contract_id", "bar_size_seconds", "start_us")
 
 _PRICES = ("open", "high", "low", "close")
 _FIELDS = tuple(Bar.model_fields)
-_TEXT = pl.Schema(dict.fromkeys((*_FIELDS, "beyond"), pl.String))
 _ODD = b"-"
-"""Stands for a value that must not reach the CSV reader."""
-_NAME = re.compile(r'"symbol":"[A-Za-z0-9][A-Za-z0-9._:/ -]{0,127}"')
+"""Stands for a value that the quick way must not see."""
 _BAR_SIZE: TypeAdapter[timedelta] = TypeAdapter(Bar.model_fields["bar_size"].rebuild_annotation())
 _SECOND = timedelta(seconds=1)
-_SECONDS = "%Y-%m-%dT%H:%M:%S"
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,7 @@ def decode_bars(topic: TopicSpec, records: Sequence[Record]) -> Decoded:
     values = [_ODD if record.value is None or record.headers else record.value for record in records]
     if max(map(len, values)) > topic.message_max_bytes:
         values = [_ODD if len(value) > topic.message_max_bytes else value for value in values]
-    text = b"\n".join(values)
-    if text.count(b"\n") != len(values) - 1 or b"" in values or not text.isascii():
-        values = [value if value and value.isascii() and b"\n" not in value else _ODD for value in values]
-        text = b"\n".join(values)
-    frame, odd = _cut(text, topic.classes[0].__name__)
+    frame, odd = _cut(values, topic.classes[0].__name__)
     return _with_odd_ones(topic, records, frame, odd) if odd else Decoded(frame, ())
 
 
@@ -123,122 +119,82 @@ def _whole_seconds(size: timedelta) -> int:
     return size // _SECOND
 
 
-# the quick way: each column is text like `"open":440.5`, prefix and all
+# the quick way
 
 
-def _cut(text: bytes, event_type: str) -> tuple[pl.DataFrame, list[int]]:
-    """A row for each line, and which rows are not exactly of our shape: nothing in those means anything."""
-    cut = pl.read_csv(
-        text,
-        separator=",",
-        quote_char=None,
-        has_header=False,
-        schema=_TEXT,
-        truncate_ragged_lines=True,
-        missing_columns="insert",
+def _cut(values: Sequence[bytes], event_type: str) -> tuple[pl.DataFrame, list[int]]:
+    """A row for each value, and which of them are not exactly of our shape: nothing in those rows means anything."""
+    fields, wrong = Fields.cut(values, len(_FIELDS))
+    right = fields.framed(_FRAMES)
+    right[wrong] = False
+    begins, ends = fields.inside(_FRAMES)
+    columns: dict[str, Any] = {}
+    for names, read in ((_TIMES, bar_text.times), (_WHOLE, bar_text.whole_numbers), (_DECIMAL, bar_text.decimals)):
+        rows = [_FIELDS.index(name) for name in names]
+        found, good = read(fields, begins[rows], ends[rows])
+        columns |= dict(zip(names, found, strict=True))
+        right &= good.all(axis=0)
+    for name in _FEW:
+        row = _FIELDS.index(name)
+        columns[name], good = _meanings(name, *bar_text.kinds(fields, begins[row], ends[row], _KINDS_MAX))
+        right &= good
+    row = _FIELDS.index("symbol")
+    right &= bar_text.names(fields, begins[row], ends[row], _ALPHANUMERIC, _ALPHANUMERIC + b"._:/ -")
+    right &= fields.equal(begins[-1], event_type.encode()) & (ends[-1] - begins[-1] == len(event_type))
+    right &= _obeys_rules(columns)
+    frame = pl.DataFrame(
+        [pl.Series(name, columns[_FIELD_OF.get(name, name)], dtype=dtype) for name, dtype in BAR_SCHEMA.items()]
     )
-    found = cut.select(_SURVEY).row(0, named=True)
-    frame = cut.select(
-        **_NUMBERS,
-        **{name: _TIMES[name].reading(found[f"{name} min"], found[f"{name} max"]) for name in _TIMES},
-        **{name: _meanings(name, found[name], meaning, BAR_SCHEMA[column]) for name, column, meaning in _FEW},
-        right=pl.all_horizontal(
-            _SHAPE,
-            _meanings("symbol", found["symbol"], _is_name, pl.Boolean()),
-            pl.col("type") == f'"type":"{event_type}"}}',
-        ),
-    )
-    frame = frame.select(_NAMED)
-    # asking each column as a whole is cheap; only when one of them says no, each row is asked
-    if not any(column.null_count() for column in frame) and frame.select(_ALL_RULES).item():
-        return frame.drop("right"), []
-    odd = frame.select(pl.all_horizontal(*_RULES).fill_null(value=False)).to_series().not_()
-    return frame.drop("right"), odd.arg_true().to_list()
+    return frame, np.flatnonzero(~right).tolist()
 
 
-def _prefix(name: str) -> str:
-    return ("{" if name == _FIELDS[0] else "") + f'"{name}":'
+def _meanings(name: str, numbers: Numbers, texts: Sequence[bytes]) -> tuple[pl.Series, NDArray[np.bool_]]:
+    """What the texts of a field mean, as a column, and which rows have a text with a meaning."""
+    meanings = [_FEW[name](text) for text in texts]
+    if len(meanings) == 1 and meanings[0] is not None and not numbers.any():
+        return pl.Series(meanings).new_from_index(0, len(numbers)), np.ones(len(numbers), dtype=bool)
+    known = np.array([meaning is not None for meaning in meanings] + [False])
+    return pl.Series([*meanings, None]).gather(np.where(numbers < 0, len(meanings), numbers)), known[numbers]
 
 
-def _number(name: str) -> pl.Expr:
-    return pl.col(name).str.slice(len(_prefix(name))).cast(BAR_SCHEMA[name], strict=False)
-
-
-class _Time:
-    """Microseconds of `"start":"2013-02-28T17:00:05Z"`, also with six digits of a fraction before the Z."""
-
-    def __init__(self, name: str) -> None:
-        begin = len(_prefix(name)) + 1
-        self._short, self._long = begin + 21, begin + 28
-        text = pl.col(name)
-        whole = text.str.slice(begin, 19).str.to_datetime(_SECONDS, time_unit="us", strict=False).cast(pl.Int64)
-        fraction = pl.when(text.str.slice(begin + 19, 1) == ".").then(
-            text.str.slice(begin + 20, 6).cast(pl.Int64, strict=False)
-        )
-        size = text.str.len_bytes()
-        self._whole = whole
-        self._fractional = whole + fraction
-        self._either = pl.when(size == self._short).then(whole).when(size == self._long).then(whole + fraction)
-
-    def reading(self, size_min: int | None, size_max: int | None) -> pl.Expr:
-        """The quickest expression for texts of these sizes."""
-        if size_min != size_max:
-            return self._either
-        return {self._short: self._whole, self._long: self._fractional}.get(size_min or 0, pl.lit(None, pl.Int64))
-
-
-def _seconds_of(text: str) -> int | None:
+def _seconds_of(text: bytes) -> int | None:
     try:
-        return _whole_seconds(_BAR_SIZE.validate_json(text.removeprefix(_prefix("bar_size"))))
+        return _whole_seconds(_BAR_SIZE.validate_json(b'"' + text + b'"'))
     except (ValidationError, MalformedRecordError):
         return None
 
 
-def _is_name(text: str) -> bool:
-    return _NAME.fullmatch(text) is not None
+def _obeys_rules(columns: dict[str, Any]) -> NDArray[np.bool_]:
+    """What the schema demands beyond types."""
+    opening, high, low, close = (columns[name] for name in _PRICES)
+    obeys: NDArray[np.bool_] = (low <= np.minimum(opening, close)) & (high >= np.maximum(opening, close))
+    obeys &= (columns["volume"] >= 0) & (columns["event_time"] > columns["start"])
+    obeys &= (columns["contract_id"] > 0) & (columns["contract_id"] < 2**53) & (columns["revision"] < 2**31)
+    return obeys
 
 
-def _meanings(name: str, texts: Sequence[str | None], meaning: Callable[[str], Any], dtype: pl.DataType) -> pl.Expr:
-    """What each of a column's few different texts means; null where it means nothing."""
-    known = {text: meaning(text) for text in texts if text is not None}
-    if len(texts) == 1:
-        return pl.lit(known.get(texts[0] or ""), dtype=dtype)
-    return pl.col(name).replace_strict(known, default=None, return_dtype=dtype)
+_KINDS_MAX = 16
+_ALPHANUMERIC = (string.ascii_letters + string.digits).encode()
+_TIMES = ("start", "event_time", "ingest_time")
+_WHOLE = ("contract_id", "revision")
+_DECIMAL = (*_PRICES, "volume")
+_FEW: dict[str, Callable[[bytes], Any]] = {
+    "bar_size": _seconds_of,
+    "source": {each.value.encode(): each.value for each in Source}.get,
+    "basis": {each.value.encode(): each.value for each in Basis}.get,
+    "late": {b"false": False, b"true": True}.get,
+}
+_FIELD_OF = {"bar_size_seconds": "bar_size", "start_us": "start", "end_us": "event_time", "ingest_us": "ingest_time"}
 
 
-_NUMBERS = {name: _number(name) for name in ("contract_id", *_PRICES, "volume", "revision")}
-_TIMES = {name: _Time(name) for name in ("start", "event_time", "ingest_time")}
-_FEW: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
-    ("bar_size", "bar_size_seconds", _seconds_of),
-    ("source", "source", {f'"source":"{each}"': each.value for each in Source}.get),
-    ("basis", "basis", {f'"basis":"{each}"': each.value for each in Basis}.get),
-    ("late", "late", {'"late":false': False, '"late":true': True}.get),
-)
-_SURVEY = [
-    *(pl.col(name).unique().implode() for name in ("symbol", *(name for name, _, _ in _FEW))),
-    *(pl.col(name).str.len_bytes().min().alias(f"{name} min") for name in _TIMES),
-    *(pl.col(name).str.len_bytes().max().alias(f"{name} max") for name in _TIMES),
-]
-_RENAMED = {"bar_size_seconds": "bar_size", "start_us": "start", "end_us": "event_time", "ingest_us": "ingest_time"}
-_NAMED = [*(pl.col(_RENAMED.get(name, name)).alias(name) for name in BAR_SCHEMA), pl.col("right")]
-_SHAPE = pl.all_horizontal(
-    *(pl.col(name).str.starts_with(_prefix(name)) for name in _NUMBERS),
-    *(pl.col(name).str.starts_with(_prefix(name) + '"') & pl.col(name).str.ends_with('Z"') for name in _TIMES),
-    pl.col("beyond").is_null(),
-)
-_RULES = (
-    *(pl.col(name).is_finite() for name in (*_PRICES, "volume")),
-    *(pl.col(name).is_not_null() for name in BAR_SCHEMA),
-    pl.col("contract_id").is_between(1, 2**53 - 1),
-    pl.col("low") <= pl.min_horizontal("open", "close"),
-    pl.col("high") >= pl.max_horizontal("open", "close"),
-    pl.col("volume") >= 0,
-    pl.col("end_us") > pl.col("start_us"),
-    pl.col("revision").is_between(0, 2**31 - 1),
-    pl.col("right"),
-)
-"""The schema's rules, by column; null where a field is missing or is not what it has to be."""
-_ALL_RULES = pl.all_horizontal(*(rule.all(ignore_nulls=False) for rule in _RULES))
+def _frame_of_field(name: str) -> tuple[bytes, bytes]:
+    """What stands before and after a field's value."""
+    quote = b"" if name in (*_WHOLE, *_DECIMAL, "late") else b'"'
+    before = (b"{" if name == _FIELDS[0] else b"") + f'"{name}":'.encode() + quote
+    return before, quote + (b"}" if name == _FIELDS[-1] else b"")
+
+
+_FRAMES = Frames([_frame_of_field(name) for name in _FIELDS])
 
 
 # one set of bars, one digest
