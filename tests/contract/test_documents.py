@@ -29,7 +29,9 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`([^`\n]+)`|```\w*\n(.*?)```", re.DOTALL)
 _COMMAND = re.compile(r"(?:\./|^|\s)scizor ([a-z][a-z-]*)", re.MULTILINE)
 _VARIABLE = re.compile(r"\bSCIZOR_([A-Z_]+)\b")
-_FILE = re.compile(r"(?<![\w/])(?:schemas|engine|infra|producers|consumers|tests|docs)/[\w./-]*|[\w-]+\.(?:yaml|yml|toml|md)")
+_FILE = re.compile(
+    r"(?<![\w/])(?:schemas|engine|infra|producers|consumers|tests|docs)/[\w./-]*|[\w-]+\.(?:yaml|yml|toml|md)"
+)
 _ELSEWHERE = ("http://", "https://")
 
 
