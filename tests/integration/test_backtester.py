@@ -1,0 +1,375 @@
+"""The backtester on real Kafka and PostgreSQL, and `scizor backtest` as a person starts it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiokafka
+import pytest
+
+from consumers.backtester.backtester import Backtester
+from consumers.backtester.data import columns_for
+from engine.answer import answer
+from engine.columns import BarColumns
+from engine.facts import to_datetime
+from engine.registry import strategy_class
+from engine.strategy import BaseStrategy
+from infra import broker, topic_admin
+from infra.columns import frame_of
+from infra.replay import fold
+from infra.service import Service
+from infra.settings import REPOSITORY, Settings
+from infra.store.bars import add_bars
+from infra.store.database import Store
+from infra.symbol_names import parse_symbol
+from schemas.backtest import BacktestCanceled, BacktestFinished, BacktestProgress, BacktestRequested, Trial
+from schemas.event import Event
+from schemas.market import Bar, HistoricalBar, Source
+from schemas.validation import Symbol, SymbolState
+from tests.bars import APPLE, IBM, real_daily
+from tests.builders import SEEN, a_contract, a_historical_bar
+from tests.unit.test_answer import a_request
+
+RESULTS = "backtest.results.v1"
+
+
+def a_symbol(name: str, contract_id: int) -> Symbol:
+    return Symbol(
+        event_time=SEEN,
+        ingest_time=SEEN,
+        symbol_id=parse_symbol(name).symbol_id,
+        symbol=name,
+        state=SymbolState.VALID,
+        contract=a_contract(symbol=name, contract_id=contract_id),
+    )
+
+
+def history_of(symbol: str, contract_id: int, count: int) -> list[HistoricalBar]:
+    """The last real daily bars, as collection publishes them."""
+    return [
+        a_historical_bar(
+            contract_id=contract_id,
+            symbol=symbol,
+            bar_size=timedelta(days=1),
+            start=bar.start,
+            event_time=bar.end,
+            open=bar.open,
+            high=bar.high,
+            low=bar.low,
+            close=bar.close,
+            volume=bar.volume,
+            source=Source.REAL,
+        )
+        for bar in list(real_daily(symbol, contract_id).bars())[-count:]
+    ]
+
+
+async def send(settings: Settings, topic: str, values: Sequence[Event | bytes]) -> None:
+    """Raw records, as any writer may send them."""
+    producer: aiokafka.AIOKafkaProducer = broker.producer(settings)
+    await producer.start()
+    try:
+        for value in values:
+            raw = value if isinstance(value, bytes) else value.to_json()
+            await producer.send(settings.topic_prefix + topic, raw, key=b"k")
+    finally:
+        await producer.stop()
+
+
+_POISON = b"{not json"
+
+
+async def a_market(settings: Settings, *, days: int = 500) -> None:
+    """Topics with symbols and with bars that come as badly as topics allow: twice, corrected, late, poisoned."""
+    await topic_admin.apply(settings)
+    apple, ibm = history_of("AAPL", APPLE, days), history_of("IBM", IBM, days)
+    wrong = apple[3].revised(open=1.0, high=2.0, low=1.0, close=2.0)
+    right = apple[3].revised(revision=1)
+    live = Bar.model_validate({**apple[-1].model_dump(exclude={"type"}), "late": True})
+    other_size = [bar.revised(bar_size=timedelta(minutes=1)) for bar in apple[:20]]
+    await send(settings, "reference.symbols.v1", [a_symbol("AAPL", APPLE), a_symbol("IBM", IBM)])
+    await send(settings, "market.history.v1", [wrong, *apple[10:-1], right, _POISON, *apple[:10], *ibm, *other_size])
+    await send(settings, "market.history.v1", apple[20:40])
+    await send(settings, "market.bars.v1", [live])
+
+
+@contextlib.asynccontextmanager
+async def backtesting(settings: Settings) -> AsyncIterator[Service]:
+    service = Service("backtester", settings)
+    Backtester(service).wire()
+    task = asyncio.create_task(service.run())
+    try:
+        async with asyncio.timeout(20):
+            while service.why_not_ready():
+                assert not task.done(), task.exception()
+                await asyncio.sleep(0.02)
+        yield service
+        assert not task.done(), task.exception()
+    finally:
+        service.stop()
+        await task
+
+
+async def events_of(settings: Settings, topic: str) -> list[Event]:
+    return [event async for event, _ in fold(settings, [topic])]
+
+
+async def result_of(settings: Settings, backtest_id: str, seconds: float = 15) -> BacktestFinished:
+    async with asyncio.timeout(seconds):
+        while True:
+            for event in await events_of(settings, RESULTS):
+                if isinstance(event, BacktestFinished) and event.backtest_id == backtest_id:
+                    return event
+            await asyncio.sleep(0.1)
+
+
+def _expected(request: BacktestRequested, *series: BarColumns, days: int = 500) -> str:
+    bars = [bar for each in series for bar in list(each.bars())[-days:]]
+    return answer(request, BarColumns.of(bars, {APPLE: "AAPL", IBM: "IBM"}, ["real"])).result_hash
+
+
+async def test_a_request_becomes_progress_a_result_and_a_trial_over_each_bar_once(stack_settings: Settings) -> None:
+    await a_market(stack_settings)
+    request = a_request(symbols=("AAPL", "IBM"), parameters={"fast": 5, "slow": 20})
+    async with backtesting(stack_settings):
+        await send(stack_settings, "backtest.requests.v1", [request])
+        done = await result_of(stack_settings, request.backtest_id)
+
+    assert done.succeeded, done.error
+    assert done.bars == 1000
+    assert done.result_hash == _expected(request, real_daily("AAPL"), real_daily("IBM", IBM))
+    assert done.sources == ("real",)
+    assert len(done.code_hash) == 64
+    first, *_ = await events_of(stack_settings, "backtest.progress.v1")
+    assert isinstance(first, BacktestProgress)
+    assert first.phase == "reading"
+    (trial,) = await events_of(stack_settings, "research.trials.v1")
+    assert isinstance(trial, Trial)
+    assert (trial.parameters, trial.sharpe) == ({"fast": 5, "slow": 20, "short": False}, done.metrics["sharpe"])
+
+
+async def test_the_database_gives_the_result_that_the_topic_gives(stack_settings: Settings) -> None:
+    await a_market(stack_settings)
+    store = Store(stack_settings, "persister")
+    async with store.transaction() as transaction:
+        frame = frame_of([*history_of("AAPL", APPLE, 500), *history_of("IBM", IBM, 500)])
+        await add_bars(transaction.connection, frame)
+    await store.close()
+    window = {"start": to_datetime(1_330_000_000_000_000), "end": to_datetime(1_360_000_000_000_000)}
+    both = {"symbols": ("AAPL", "IBM"), **window}
+    requests = [a_request(backtest_id=source, source=source, **both) for source in ("topic", "database")]
+
+    async with backtesting(stack_settings):
+        await send(stack_settings, "backtest.requests.v1", requests)
+        topic, database = [await result_of(stack_settings, each) for each in ("topic", "database")]
+
+    assert 0 < topic.bars < 1000
+    assert (topic.bars, topic.data_digest, topic.result_hash) == (
+        database.bars,
+        database.data_digest,
+        database.result_hash,
+    )
+
+
+IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
+    ({"strategy": "moving_averages"}, "no strategy moving_averages (did you mean moving_average_crossover?)"),
+    ({"parameters": {"fats": 1}}, "unknown parameter fats (did you mean fast?)"),
+    ({"symbols": ("AAPLE",)}, "unknown symbol AAPLE (did you mean AAPL?)"),
+    ({"symbols": ("A_B",)}, "'A_B' is no symbol"),
+    ({"bar_size": timedelta(hours=1)}, "no bars of AAPL: collect them first"),
+    ({"start": datetime(2020, 1, 1, tzinfo=UTC)}, "no bars of AAPL from 2020-01-01"),
+    ({"quantity": 0.5}, "quantity 0.5 is less than one lot"),
+]
+
+
+async def test_what_cannot_be_ends_as_one_line_and_the_next_request_is_served(stack_settings: Settings) -> None:
+    await a_market(stack_settings, days=60)
+    requests = [a_request(backtest_id=f"bad-{n}", **changes) for n, (changes, _) in enumerate(IMPOSSIBLE)]
+    async with backtesting(stack_settings):
+        await send(stack_settings, "backtest.requests.v1", [*requests, a_request(strategy="buy_and_hold")])
+        served = await result_of(stack_settings, "backtest-1")
+        failed = [await result_of(stack_settings, each.backtest_id) for each in requests]
+
+    assert served.succeeded
+    for done, (_, line) in zip(failed, IMPOSSIBLE, strict=True):
+        assert not done.succeeded
+        assert done.error.startswith(line)
+        assert "\n" not in done.error
+
+
+async def test_a_request_that_comes_twice_has_one_result_and_one_trial(stack_settings: Settings) -> None:
+    await a_market(stack_settings, days=100)
+    request = a_request(strategy="buy_and_hold")
+    async with backtesting(stack_settings):
+        await send(stack_settings, "backtest.requests.v1", [request, request])
+        async with asyncio.timeout(15):
+            while len(found := await events_of(stack_settings, RESULTS)) < 2:
+                await asyncio.sleep(0.1)
+
+    first, second = (each for each in found if isinstance(each, BacktestFinished))
+    assert (first.backtest_id, first.result_hash) == (second.backtest_id, second.result_hash)
+    trials = [each for each in await events_of(stack_settings, "research.trials.v1") if isinstance(each, Trial)]
+    assert len({each.trial_id for each in trials}) == 1
+
+
+async def test_a_cancellation_that_waits_behind_its_request_in_the_queue_is_heard_before_it(
+    stack_settings: Settings,
+) -> None:
+    await a_market(stack_settings, days=60)
+    request = a_request(strategy="buy_and_hold")
+    canceled = BacktestCanceled(event_time=SEEN, ingest_time=SEEN, backtest_id=request.backtest_id, by="somebody")
+    await send(stack_settings, "backtest.requests.v1", [request, canceled])
+    async with backtesting(stack_settings):
+        done = await result_of(stack_settings, request.backtest_id)
+
+    assert (done.succeeded, done.error) == (False, "canceled by somebody")
+
+
+async def test_a_cancellation_stops_a_run_that_goes_on(
+    stack_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import time
+
+    from engine import backtest
+
+    class Slow(strategy_class("buy_and_hold")):  # type: ignore[misc] # a base that is found by name
+        """Takes its time on every bar."""
+
+        def on_bar(self, bar: Any) -> None:
+            time.sleep(0.02)
+
+    monkeypatch.setattr(backtest, "CHUNK", 5)
+    monkeypatch.setattr(backtest, "_PROGRESS_CHUNKS", 1)
+    slow: Callable[[str], type[BaseStrategy]] = lambda name: Slow  # noqa: E731 - one word more for a name than for it
+    monkeypatch.setattr("engine.answer.strategy_class", slow)
+    await a_market(stack_settings, days=2000)
+    request = a_request(strategy="buy_and_hold")
+    async with backtesting(stack_settings):
+        await send(stack_settings, "backtest.requests.v1", [request])
+        async with asyncio.timeout(15):
+            while not any(
+                isinstance(event, BacktestProgress) and event.phase == "running" and event.bars_total == 2000
+                for event in await events_of(stack_settings, "backtest.progress.v1")
+            ):
+                await asyncio.sleep(0.1)
+        canceled = BacktestCanceled(event_time=SEEN, ingest_time=SEEN, backtest_id=request.backtest_id, by="somebody")
+        await send(stack_settings, "backtest.requests.v1", [canceled])
+        done = await result_of(stack_settings, request.backtest_id)
+
+    assert (done.succeeded, done.error) == (False, "canceled by somebody")
+
+
+async def test_the_columns_of_a_replay_are_those_of_the_file_they_came_from(stack_settings: Settings) -> None:
+    await a_market(stack_settings)
+
+    columns = await columns_for(stack_settings, a_request())
+
+    assert columns.digest() == BarColumns.of(list(real_daily("AAPL").bars())[-500:]).digest()
+    assert columns.symbols == {APPLE: "AAPL"}
+
+
+# the command line
+
+
+def scizor(settings: Settings | None, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SCIZOR_")}
+    if settings is not None:
+        environment |= {
+            "SCIZOR_HOME": str(settings.home),
+            "SCIZOR_KAFKA": settings.kafka,
+            "SCIZOR_TOPIC_PREFIX": settings.topic_prefix,
+        }
+    return subprocess.run(
+        [sys.executable, "-m", "producers.cli.main", *arguments],
+        cwd=REPOSITORY,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+async def test_a_person_runs_lists_shows_and_compares(stack_settings: Settings, tmp_path: Path) -> None:
+    await a_market(stack_settings)
+    page = tmp_path / "report.html"
+
+    async def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return await asyncio.to_thread(scizor, stack_settings, "backtest", *arguments)
+
+    async with backtesting(stack_settings):
+        ran = await command("run", "moving_average_crossover", "--symbols", "AAPL", "--param", "fast=5", "--json",
+                            "--report", str(page))  # fmt: skip
+        second = await command("run", "buy_and_hold", "--symbols", "aapl,ibm", "--start-date", "2012-01-01")
+        wrong = await command("run", "buy_and_hold", "--symbols", "APL")
+        none = await command("run", "buy_and_hold", "--symbols", "AAPL", "--start-date", "2020-01-01")
+    listed = await command("list", "--json")
+
+    assert ran.returncode == 0, ran.stderr
+    document = json.loads(ran.stdout)
+    assert document["succeeded"]
+    assert document["metrics"]["trades"] > 5
+    assert "</html>" in page.read_text()
+    assert second.returncode == 0, second.stderr
+    assert "buy_and_hold on AAPL, IBM" in second.stdout
+    assert (wrong.returncode, none.returncode) == (2, 2)
+    assert wrong.stderr.strip().endswith("`scizor symbols validate APL` makes it known")
+    assert "no bars of AAPL from 2020-01-01" in none.stderr
+    rows = json.loads(listed.stdout)["backtests"]
+    assert [row["strategy"] for row in rows if row["succeeded"]] == ["moving_average_crossover", "buy_and_hold"]
+    ids = [row["backtest_id"] for row in rows]
+    shown = await command("show", ids[0][:13])
+    compared = await command("compare", ids[0], ids[1])
+    astray = await command("show", "nothing")
+    assert ids[0] in shown.stdout
+    assert "buy_and_hold" in compared.stdout
+    assert (astray.returncode, "no backtest 'nothing'" in astray.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["moving_averge"], "no strategy moving_averge (did you mean moving_average_crossover?)"),
+        (["buy_and_hold", "--param", "strenght=1"], "unknown parameter strenght (did you mean strength?)"),
+        (["buy_and_hold", "--param", "strength"], "--param 'strength': write NAME=VALUE"),
+        (["buy_and_hold", "--start-date", "2013-02-30"], "'2013-02-30' is no date"),
+        (["buy_and_hold", "--start-date", "2013-02-03", "--end-date", "2013-01-01"], "is after --end-date"),
+        (["buy_and_hold", "--start-date", "2020-01-01"], "no bars of AAPL from 2020-01-01"),
+        (["buy_and_hold", "--cash", "-1"], "--cash -1.0: input should be greater than 0"),
+        (["buy_and_hold", "--symbols", "A@B"], "'A@B' is no symbol"),
+        (["buy_and_hold", "--report", "/nowhere/at/all.html"], "the report cannot be written"),
+    ],
+)
+def test_a_mistake_at_the_command_line_is_one_line_and_exit_2(arguments: list[str], line: str, tmp_path: Path) -> None:
+    file = tmp_path / "AAPL.csv"
+    file.write_text("time,open,high,low,close,volume\n2013-02-27,1,2,1,2,9\n2013-02-28,2,3,2,3,9\n")
+
+    done = scizor(None, "backtest", "run", *arguments, "--source", str(file))
+
+    assert done.returncode == 2, done.stderr
+    said = [each for each in done.stderr.splitlines() if each.startswith("scizor: ")]
+    assert len(said) == 1
+    assert line in said[0]
+
+
+def test_a_file_needs_nothing_running(tmp_path: Path) -> None:
+    file = tmp_path / "AAPL.csv"
+    prices = real_daily("AAPL").bars()
+    rows = [f"{bar.start:%Y-%m-%d},{bar.open},{bar.high},{bar.low},{bar.close},{bar.volume}" for bar in prices]
+    file.write_text("\n".join(["time,open,high,low,close,volume", *rows]))
+
+    done = scizor(None, "backtest", "run", "moving_average_crossover", "--source", str(file), "--json")
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["request"]["symbols"], found["metrics"]["trades"]) == (["AAPL"], 58)
+    assert found["metrics"]["final_equity"] == pytest.approx(141_956.67, abs=0.005)
+    assert found["metrics"]["periods_per_year"] == 252
