@@ -47,6 +47,7 @@ COMMANDS = {
     "backtest": Entry("producers.cli.backtest:app", "Run a strategy over past bars; list, show, compare.", TRADING),
     "bench": Entry("producers.cli.bench:bench", "Measure this machine, each figure beside its raw limit.", TOOLS),
     "topics": Entry("producers.cli.topics:app", "Topics: apply, list, describe, tail, replay.", TOOLS),
+    "db": Entry("producers.cli.db:app", "The database: upgrade, downgrade, rebuild from the topics.", TOOLS),
     "dlq": Entry("producers.cli.dlq:app", "Records that no service could handle: list, show, replay.", TOOLS),
     "docs": Entry("producers.cli.docs:app", "The AsyncAPI document of all topics.", TOOLS),
 }
