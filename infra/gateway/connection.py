@@ -22,7 +22,7 @@ from infra.gateway.errors import (
     GatewayUnavailableError,
     LiveAccountRefusedError,
 )
-from infra.gateway.library import Library, Message, load
+from infra.gateway.library import Library, MalformedMessageError, Message, load
 from infra.gateway.pacing import Governor
 from infra.gateway.reports import GatewayState, GatewayStatus
 from infra.gateway.session import Session
@@ -109,6 +109,9 @@ class Connection:
         self._log = structlog.get_logger("gateway").bind(client_id=self.client_id)
         self._library: Library | None = None
         self._session: Session | None = None
+        """Only while it is logged on."""
+        self.session_number = 0
+        """Grows with each connection: what was asked in an earlier one is forgotten by the gateway."""
         self._running: asyncio.Task[None] | None = None
         self._request_ids = itertools.count(REQUEST_ID_FIRST)
         self._numbered: dict[int, _Question] = {}
@@ -177,11 +180,15 @@ class Connection:
 
     @property
     def encoder(self) -> Any:
-        """The request methods, written to the socket at once; raises GatewayUnavailableError without one."""
-        if self._session is None:
-            raise GatewayUnavailableError(self.state.reason or self.state.status.value)
+        """The request methods, for a message that the governor has let through; needs a connection."""
+        return self._present().encoder
+
+    @property
+    def urgent(self) -> Any:
+        """The request methods, for what must not wait: written at once, and counted afterwards."""
+        encoder = self._present().encoder
         self.governor.note_message()
-        return self._session.encoder
+        return encoder
 
     @property
     def account_id(self) -> str:
@@ -327,19 +334,21 @@ class Connection:
         while True:
             self._change(GatewayState(GatewayStatus.CONNECTING, self.state.reason))
             session = Session(self.library, self.client_id, self._receive, self.missed)
-            self._session = session
             try:
                 await session.hello(self.host, self._settings.ib_port, self._timing.hello)
-            except GatewayUnavailableError as error:
-                self._dropped(error.reason)
-            else:
                 delay = self._timing.delay_first
+                self._session = session
+                self.session_number += 1
                 self._change(GatewayState(GatewayStatus.CONNECTED), resync=True)
-                try:
-                    reason = await self._until_lost(session)
-                finally:
-                    session.close()
-                self._dropped(reason)
+                reason = await self._until_lost(session)
+            except GatewayUnavailableError as error:
+                reason = error.reason
+            except Exception as error:
+                self._dropped(f"internal error: {type(error).__name__}: {error}")
+                raise
+            finally:
+                session.close()
+            self._dropped(reason)
             await asyncio.sleep(self._entropy.jitter(delay))
             delay = min(delay * 2, self._timing.delay_max)
 
@@ -347,9 +356,12 @@ class Connection:
         """The reason why the socket is of no use any more. A silent one is as dead as a closed one."""
         loop = asyncio.get_running_loop()
         while True:
-            with suppress(TimeoutError):
+            try:
                 return await asyncio.wait_for(asyncio.shield(session.lost), self._timing.heartbeat)
-            silence = loop.time() - session.received_at
+            except TimeoutError:
+                silence = loop.time() - session.received_at
+            except MalformedMessageError as error:
+                return f"the stream of messages is out of step: {error}"
             if silence > self._timing.silence and not session.held:
                 return f"the gateway has been silent for {silence:.0f} s"
             self.governor.note_message()

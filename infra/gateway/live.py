@@ -1,10 +1,13 @@
 """Live bars, ticks and quotes: asked for once, asked for again whenever the gateway may have forgotten."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import structlog
@@ -54,6 +57,12 @@ class _Line:
     """0 while it is not asked for."""
     delay: float = _RETRY_FIRST_SECONDS
     problem: str = ""
+    resting: bool = False
+    """The gateway refused it: it is asked for again after a while."""
+
+    @property
+    def wants_asking(self) -> bool:
+        return not self.request_id and not self.resting
 
 
 class Live:
@@ -66,6 +75,8 @@ class Live:
         self._log = structlog.get_logger("gateway.live")
         self._lines: dict[tuple[int, Feed], _Line] = {}
         self._by_request: dict[int, _Line] = {}
+        self._ending: deque[tuple[int, Feed]] = deque()
+        self._session_number = 0
         self._wanted = asyncio.Event()
         connection.on_message("realtimeBar", self._on_bar)
         connection.on_message("tickByTickAllLast", self._on_tick)
@@ -93,28 +104,41 @@ class Live:
         return {f"{line.contract.symbol} {line.feed}": line.problem for line in self._lines.values() if line.problem}
 
     async def run(self) -> None:
-        """Ask for what is wanted and not yet asked for, within the message rate. For `Service.task`."""
+        """End what is no longer wanted and ask for what is, within the message rate. For `Service.task`."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            for line in [line for line in self._lines.values() if not line.request_id]:
+            while self._connection.state.usable and (work := self._next()) is not None:
                 await self._connection.governor.message()
-                if not self._connection.state.usable:
-                    break  # the next connection wakes us
-                if self._lines.get((line.contract.contract_id, line.feed)) is line and not line.request_id:
-                    self._ask(line)
+                if self._connection.state.usable:  # else the next connection wakes us
+                    with suppress(GatewayUnavailableError):
+                        work()
+
+    def _next(self) -> Callable[[], None] | None:
+        if self._ending:
+            return self._end
+        return next((partial(self._ask, line) for line in self._lines.values() if line.wants_asking), None)
+
+    def _end(self) -> None:
+        if not self._ending:
+            return
+        number, feed = self._ending.popleft()
+        encoder = self._connection.encoder
+        if feed is Feed.BARS:
+            encoder.cancelRealTimeBars(number)
+        else:
+            encoder.cancelTickByTickData(number)
 
     def _ask(self, line: _Line) -> None:
+        if self._lines.get((line.contract.contract_id, line.feed)) is not line or not line.wants_asking:
+            return  # it changed while it waited for its turn
         wanted = translate.contract_to_ib(self._connection.library, line.contract)
         number = self._connection.new_request_id()
-        try:
-            encoder = self._connection.encoder
-            if line.feed is Feed.BARS:
-                encoder.reqRealTimeBars(number, wanted, 5, "TRADES", True, [])
-            else:
-                encoder.reqTickByTickData(number, wanted, "Last" if line.feed is Feed.TICKS else "BidAsk", 0, False)
-        except GatewayUnavailableError:
-            return
+        encoder = self._connection.encoder
+        if line.feed is Feed.BARS:
+            encoder.reqRealTimeBars(number, wanted, 5, "TRADES", True, [])
+        else:
+            encoder.reqTickByTickData(number, wanted, "Last" if line.feed is Feed.TICKS else "BidAsk", 0, False)
         line.request_id = number
         line.problem = ""
         self._by_request[number] = line
@@ -122,42 +146,44 @@ class Live:
             self._deliver(Interrupted(line.contract.contract_id))
 
     def _give_up(self, line: _Line) -> None:
+        """Forget the subscription, and have it ended at the gateway."""
         number, line.request_id = line.request_id, 0
-        self._by_request.pop(number, None)
-        if not number:
-            return
-        try:
-            encoder = self._connection.encoder
-            if line.feed is Feed.BARS:
-                encoder.cancelRealTimeBars(number)
-            else:
-                encoder.cancelTickByTickData(number)
-        except GatewayUnavailableError:
-            return
+        if self._by_request.pop(number, None) is not None:
+            self._ending.append((number, line.feed))
+            self._wanted.set()
 
     def _on_state(self, state: GatewayState, resync: bool) -> None:
         if not state.usable or not resync:
             return
-        # after a mere interruption the gateway may still hold the old subscriptions: end them first
         for line in self._lines.values():
             self._give_up(line)
-        self._by_request.clear()
+            line.resting = False
+        if self._connection.session_number != self._session_number:
+            self._ending.clear()  # they ended with their connection
+            self._session_number = self._connection.session_number
         self._wanted.set()
 
     def _on_error(self, number: int, code: int, text: str) -> None:
         line = self._by_request.get(number)
         if line is None:
             return
+        self._log.warning("subscription ended", symbol=line.contract.symbol, feed=line.feed.value, code=code, text=text)
         if code in _DELAYED_DATA:
-            text = f"{text} (delayed data is not used)"
             self._give_up(line)
-        delay = 0.0 if code == _BUSTED else self._entropy.jitter(line.delay)
+            text = f"{text} (delayed data is not used)"
         self._by_request.pop(number, None)
         line.request_id = 0
-        line.problem = "" if code == _BUSTED else f"{code} {text}"
+        if code == _BUSTED:
+            self._wanted.set()
+            return
+        line.problem = f"{code} {text}"
+        line.resting = True
+        asyncio.get_running_loop().call_later(self._entropy.jitter(line.delay), self._wake, line)
         line.delay = min(line.delay * 2, _RETRY_MAX_SECONDS)
-        self._log.warning("subscription ended", symbol=line.contract.symbol, feed=line.feed.value, code=code, text=text)
-        asyncio.get_running_loop().call_later(delay, self._wanted.set)
+
+    def _wake(self, line: _Line) -> None:
+        line.resting = False
+        self._wanted.set()
 
     # what comes
 

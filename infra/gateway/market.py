@@ -233,7 +233,7 @@ class Market:
                     send, rows="historicalData", end="historicalDataEnd", seconds=_HISTORY_SECONDS
                 )
             except GatewayTimeoutError:
-                self._connection.encoder.cancelHistoricalData(sent[0])
+                self._connection.urgent.cancelHistoricalData(sent[0])
                 raise
         return [bar for (bar,) in rows]
 

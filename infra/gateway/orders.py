@@ -77,11 +77,11 @@ class Orders:
 
     def cancel(self, order_id: int) -> None:
         """Ask to cancel an order of ours: only the client that placed it can. Also tried while degraded."""
-        self._connection.encoder.cancelOrder(order_id)
+        self._connection.urgent.cancelOrder(order_id)
 
     def global_cancel(self) -> None:
         """Ask to cancel every order of the account, those of other clients and placed by hand included."""
-        self._connection.encoder.reqGlobalCancel()
+        self._connection.urgent.reqGlobalCancel()
 
     def _send(self, order_id: int, intent: OrderIntent, quantity: Decimal, limit_price: Money | None) -> None:
         assert 0 < order_id < REQUEST_ID_FIRST, f"{order_id} is not an order id"
@@ -89,7 +89,7 @@ class Orders:
             raise GatewayUnavailableError(self._connection.state.reason)
         library = self._connection.library
         order = translate.to_order(library, intent, quantity, limit_price, self._connection.account_id)
-        self._connection.encoder.placeOrder(order_id, translate.to_contract(library, intent), order)
+        self._connection.urgent.placeOrder(order_id, translate.to_contract(library, intent), order)
 
     # what is asked
 
@@ -127,7 +127,7 @@ class Orders:
     async def positions(self) -> dict[int, Decimal]:
         """Signed quantity by contract id, of our account, as the broker counts; flat ones are left out."""
         rows = await self._connection.ask_all(lambda e: e.reqPositions(), rows="position", end="positionEnd")
-        self._connection.encoder.cancelPositions()
+        self._connection.urgent.cancelPositions()
         found = {
             contract.conId: translate.decimal(size) for account, contract, size, _ in rows if account == self.account_id
         }
@@ -143,6 +143,6 @@ class Orders:
             encoder.reqAccountSummary(number, "All", _SUMMARY_TAGS)
 
         rows = await self._connection.ask(send, rows="accountSummary", end="accountSummaryEnd")
-        self._connection.encoder.cancelAccountSummary(summary_of[0])
+        self._connection.urgent.cancelAccountSummary(summary_of[0])
         values = {tag: (value, currency) for name, tag, value, currency in rows if name == account}
         return translate.account_state(account, values, await self.positions(), self._connection.clock.now())

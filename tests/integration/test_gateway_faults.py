@@ -116,6 +116,22 @@ async def test_a_silent_socket_is_as_dead_as_a_closed_one(gateway: ScriptedGatew
         assert len(gateway.peers) == 2
 
 
+async def test_a_stream_that_is_out_of_step_ends_the_connection_not_the_process(
+    gateway: ScriptedGateway, settings: Settings
+) -> None:
+    async with connected(settings) as connection:
+        gateway.peer.writer.write(b"\xff\xff\xff\xff what is this")
+        await until(lambda: len(gateway.peers) == 2 and connection.state.usable)
+
+
+async def test_nothing_is_sent_before_the_logon_is_done(gateway: ScriptedGateway, settings: Settings) -> None:
+    gateway.frozen = True
+    async with connected(settings, wait=False) as connection:
+        await asyncio.sleep(0.1)
+        with pytest.raises(GatewayUnavailableError):
+            await Market(connection).now()
+
+
 async def test_messages_cut_anywhere_are_put_together(gateway: ScriptedGateway, settings: Settings) -> None:
     async def drip(peer: Peer, fields: list[str]) -> None:
         for byte in framed(49, 1, 1362061801) + framed(88, fields[1], "1362061800"):
@@ -232,7 +248,7 @@ async def test_while_ibkr_is_away_orders_are_refused_cancels_pass_and_callbacks_
 async def test_live_data_is_asked_for_again_after_an_interruption(
     gateway: ScriptedGateway, settings: Settings, code: int
 ) -> None:
-    async with subscribed(settings) as (_, delivered):
+    async with subscribed(settings) as (_, delivered, _):
         gateway.peer.error(-1, code, "restored")
         await until(lambda: len(gateway.requests(50)) == 2)
         assert len(gateway.requests(51)) == 1, "the old subscription is ended, not doubled"
@@ -242,7 +258,7 @@ async def test_live_data_is_asked_for_again_after_an_interruption(
 async def test_a_farm_that_blinks_ends_subscriptions_silently_so_they_are_made_again(
     gateway: ScriptedGateway, settings: Settings
 ) -> None:
-    async with subscribed(settings) as (connection, _):
+    async with subscribed(settings) as (connection, _, _):
         gateway.peer.error(-1, 2103, "Market data farm connection is broken:usfarm")
         await until(lambda: connection.state.broken_farms == {"usfarm"})
         gateway.peer.error(-1, 2104, "Market data farm connection is OK:usfarm")
@@ -251,7 +267,7 @@ async def test_a_farm_that_blinks_ends_subscriptions_silently_so_they_are_made_a
 
 
 async def test_a_bust_is_answered_by_a_new_subscription_at_once(gateway: ScriptedGateway, settings: Settings) -> None:
-    async with subscribed(settings) as (_, delivered):
+    async with subscribed(settings) as (_, delivered, _):
         gateway.peer.error(
             gateway.requests(50)[0][2], 10225, "Bust event occurred, current subscription is deactivated."
         )
@@ -270,6 +286,23 @@ async def test_a_reconnect_brings_the_subscriptions_back(gateway: ScriptedGatewa
     async with subscribed(settings):
         gateway.peer.writer.close()
         await until(lambda: len(gateway.requests(50)) == 2)
+        assert gateway.requests(51) == [], "they ended with their connection"
+
+
+async def test_many_subscriptions_are_made_and_ended_within_the_message_rate(
+    gateway: ScriptedGateway, settings: Settings
+) -> None:
+    moments: list[float] = []
+    gateway.answers[50] = gateway.answers[51] = lambda *_: moments.append(asyncio.get_running_loop().time())
+    async with subscribed(settings) as (_, delivered, live):
+        for number in range(1, 40):
+            live.subscribe(a_contract(contract_id=number), frozenset({Feed.BARS}))
+        await until(lambda: len(gateway.requests(50)) == 40)
+        gateway.peer.error(-1, 1101, "restored - data lost")
+        await until(lambda: len(gateway.requests(50)) == 80, seconds=10)
+        assert len(gateway.requests(51)) == 40
+        assert len(delivered) == 80
+    assert max(sum(begin <= other < begin + 1 for other in moments) for begin in moments) <= 50
 
 
 # orders
@@ -377,7 +410,7 @@ class subscribed:  # noqa: N801 # reads as a verb: async with subscribed(...)
         self._settings = settings
         self._delivered: list[MarketEvent] = []
 
-    async def __aenter__(self) -> tuple[Connection, list[MarketEvent]]:
+    async def __aenter__(self) -> tuple[Connection, list[MarketEvent], Live]:
         made: list[Live] = []
         self._connected = connected(
             self._settings, slot=ClientSlot.MARKET_DATA, prepare=lambda c: made.append(Live(c, self._delivered.append))
@@ -387,7 +420,7 @@ class subscribed:  # noqa: N801 # reads as a verb: async with subscribed(...)
         self._running = asyncio.create_task(live.run())
         live.subscribe(a_contract(), frozenset({Feed.BARS}))
         await until(lambda: self._delivered)
-        return connection, self._delivered
+        return connection, self._delivered, live
 
     async def __aexit__(self, *error: object) -> None:
         self._running.cancel()
