@@ -3,6 +3,7 @@
 import functools
 import sys
 import types
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -158,6 +159,13 @@ class Catalogue(BaseModel):
     def dead_letter_sources(self) -> tuple[str, ...]:
         """Topics that somebody reads in a group: each has a dead-letter topic beside it."""
         return tuple(sorted({name for service in self.services.values() for name in service.reads}))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy works out for itself what follows from its topics and services."""
+        copy = super().model_copy(update=update, deep=deep)
+        for derived in ("_by_class", "dead_letter_sources", "supervised"):
+            copy.__dict__.pop(derived, None)
+        return copy
 
     @functools.cached_property
     def supervised(self) -> tuple[ServiceSpec, ...]:

@@ -115,3 +115,11 @@ def assert_every_route_has_a_role(app: FastAPI, routers: Iterable[APIRouter]) ->
     for path, operations in app.openapi()["paths"].items():
         for method, operation in operations.items():
             assert declared_role(operation), f"{method.upper()} {path} declares no role"
+
+
+def show_roles(app: FastAPI) -> None:
+    """Let each operation's description say its role: readers of the page do not see it otherwise."""
+    for operations in app.openapi()["paths"].values():
+        for operation in operations.values():
+            lead = f"Role: **{declared_role(operation)}**."
+            operation["description"] = f"{operation.get('description', '')}\n\n{lead}".strip()

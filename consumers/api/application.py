@@ -35,11 +35,14 @@ _PAGE_POLICY = (
     "font-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 _ANSWERS: dict[int | str, dict[str, Any]] = {
-    401: {"description": "No API key, or one that is unknown, revoked or expired."},
-    403: {"description": "The key's role does not permit this."},
-    422: {"description": "The request is not valid; `detail` says what to change."},
-    429: {"description": "Too many requests with this key."},
-    503: {"description": "Kafka or the database is away, or the service recovers: try again after `Retry-After`."},
+    status: {"description": text, "content": {"application/problem+json": {"schema": problems.SCHEMA}}}
+    for status, text in {
+        401: "No API key, or one that is unknown, revoked or expired.",
+        403: "The key's role does not permit this.",
+        422: "The request is not valid; `detail` says what to change.",
+        429: "Too many requests with this key.",
+        503: "Kafka or the database is away, or the service recovers: try again after `Retry-After`.",
+    }.items()
 }
 
 
@@ -75,6 +78,7 @@ def create_app(
     for router in routers:
         app.include_router(router)
     access.assert_every_route_has_a_role(app, routers)
+    access.show_roles(app)
     app.router.routes += [*health_routes(service.metrics, why), _health_route(service, why), *_docs_routes()]
     problems.install(app)
     _add_middleware(app, service)
@@ -90,7 +94,7 @@ def _add_middleware(app: FastAPI, service: Service) -> None:
             allow_credentials=False,  # keys travel in headers that a page sets itself, never in cookies
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "X-API-Key", "Content-Type", "Idempotency-Key", REQUEST_ID],
-            expose_headers=[REQUEST_ID, "Location", "Retry-After"],
+            expose_headers=[REQUEST_ID, "Location", "Retry-After", "X-Next-Start", "X-Previous-End"],
         )
     app.add_middleware(
         RequestContext,

@@ -36,8 +36,8 @@ IdempotencyKey = Annotated[
         min_length=8,
         max_length=128,
         pattern=r"^[\x21-\x7e]+$",
-        description="A fresh text for each new order, sent again when the request is repeated: the same key with the "
-        "same body gives the same order, never a second one; with another body it gives 409.",
+        description="A fresh text for each new order, sent again when the request is repeated: from the same "
+        "caller the same text with the same body gives the same order, never a second one; with another body 409.",
     ),
 ]
 

@@ -13,6 +13,18 @@ from starlette.responses import JSONResponse, Response
 from infra.errors import EnvironmentUnhealthyError, ScizorError, UsageError
 
 RETRY_AFTER_SECONDS = 2
+SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What is wrong, and what to do."},
+        "errors": {"type": "array", "items": {"type": "object", "additionalProperties": {"type": "string"}}},
+    },
+}
+"""A problem document, for the OpenAPI file."""
 _ERRORS_MAX = 20
 _GIVEN_MAX = 100
 AWAY: tuple[type[Exception], ...] = (EnvironmentUnhealthyError, KafkaError, TimeoutError)

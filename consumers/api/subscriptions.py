@@ -102,7 +102,7 @@ class LiveData:
                 quotes=body.quotes or bool(others and before and before.quotes),
                 wanted_by=(*others, WANTED_BY),
             )
-            await self._change(caller, Change(f"POST /subscriptions/{symbol}", contract.symbol, before, after), after)
+            await self._change(caller, Change("POST /subscriptions/{symbol}", contract.symbol, before, after), after)
         return SubscriptionOut.model_validate(after)
 
     async def unsubscribe(self, caller: Trader, symbol: SymbolPath) -> SubscriptionOut:
@@ -115,7 +115,7 @@ class LiveData:
             now = self._front.service.clock.now()
             others = tuple(each for each in before.wanted_by if each != WANTED_BY)
             after = before.revised(event_time=now, ingest_time=now, wanted_by=others)
-            await self._change(caller, Change(f"DELETE /subscriptions/{symbol}", contract.symbol, before, after), after)
+            await self._change(caller, Change("DELETE /subscriptions/{symbol}", contract.symbol, before, after), after)
         return SubscriptionOut.model_validate(after)
 
     async def _change(self, caller: Trader, change: Change, after: Subscription) -> None:

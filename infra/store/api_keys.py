@@ -1,6 +1,7 @@
 """API keys in the database."""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.api_keys import KeyRecord, NewKey, Role, key_id_of, new_key
 from infra.clock import Clock
+from infra.errors import UsageError
 from infra.keys import write_secret
 from infra.store import audit
 from infra.store.audit import AuditRow
@@ -18,6 +20,9 @@ from infra.store.database import Store
 from infra.store.tables import api_keys
 
 KEYS_MAX = 10_000
+LABEL_MAX = 60
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/ -]*")
+"""A label becomes the `by` of events, so it is a name as these have it."""
 
 
 async def add(connection: AsyncConnection, record: KeyRecord) -> None:
@@ -59,6 +64,10 @@ async def revoke(connection: AsyncConnection, key_id: str, now: datetime) -> boo
 
 async def create(store: Store, label: str, role: Role, clock: Clock, *, lifetime: timedelta | None = None) -> NewKey:
     """Draw a key and keep its digest, with an audit row. The text is in the answer, and nowhere else."""
+    if len(label) > LABEL_MAX or not _LABEL.fullmatch(label):
+        raise UsageError(
+            f"a label has 1 to {LABEL_MAX} letters, digits, spaces or ._:/- and starts with one of the first two"
+        )
     now = clock.now()
     drawn = new_key()
     expires_at = now + lifetime if lifetime else None

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="API keys of the HTTP services.")
 
 T = TypeVar("T")
-_LABEL_MAX = 60
 _DAYS_MAX = 3660
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -39,8 +38,6 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key. It is shown once: only a digest of it is kept."""
-    if not label.strip() or len(label) > _LABEL_MAX or not label.isprintable():
-        raise UsageError(f"a label has 1 to {_LABEL_MAX} printable characters")
     from infra.store import api_keys  # slow to load: not for --help
 
     lifetime = timedelta(days=days) if days else None

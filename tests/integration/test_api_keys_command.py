@@ -54,7 +54,7 @@ def test_a_key_can_go_into_a_file_of_its_owner_alone(
     assert key not in out + err
 
 
-@pytest.mark.parametrize("label", ["", "  ", "x" * 61, "two\nlines"])
+@pytest.mark.parametrize("label", ["", "  ", "x" * 61, "two\nlines", "M\u00fcller"])
 def test_a_label_has_to_be_readable_in_the_audit_log(told_settings: Settings, label: str) -> None:
     with pytest.raises(UsageError, match="label"):
         keys.create(label, Role.VIEWER)

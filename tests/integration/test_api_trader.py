@@ -88,7 +88,7 @@ async def test_a_restarted_service_still_knows_an_order_that_risk_has_stored(sta
         assert isinstance(intent, OrderIntent)
         await api.store(lambda connection: book.lock(connection, ACCOUNT, SEEN))
         decision = risk.check(intent, risk.Book(), SEEN)
-        await api.store(lambda connection: book.record(connection, decision, None, SEEN))
+        await api.store(lambda connection: book.record(connection, decision, "", None, SEEN))
 
     async with serving("api_trader", stack_settings) as api:
         api.keys[Role.TRADER] = key
@@ -249,7 +249,7 @@ async def test_an_order_shows_its_trail_and_can_be_cancelled_while_it_works(stac
         "updated_at": SEEN,
     }
     async with serving("api_trader", stack_settings) as api:
-        await api.store(lambda connection: book.record(connection, decision, None, SEEN))
+        await api.store(lambda connection: book.record(connection, decision, "", None, SEEN))
         await api.store(lambda connection: orders.add(connection, row))
         await api.store(lambda connection: orders.save_update(connection, update))
         await api.store(lambda connection: orders.save_fill(connection, a_fill()))

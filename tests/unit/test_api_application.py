@@ -192,6 +192,13 @@ async def test_requests_are_counted_by_route_never_by_address(client: httpx.Asyn
     assert "secret-id" not in exposition
 
 
+async def test_the_description_shows_the_role_and_what_a_problem_looks_like(client: httpx.AsyncClient) -> None:
+    operation = (await client.get("/openapi.json")).json()["paths"]["/notes/{note_id}"]["get"]
+
+    assert operation["description"] == "Role: **viewer**."
+    assert operation["responses"]["401"]["content"]["application/problem+json"]["schema"]["required"][3] == "detail"
+
+
 async def test_health_says_why_it_is_not_well() -> None:
     app = an_app()
     service = Service("api_farmer", app_settings())

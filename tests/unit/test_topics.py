@@ -107,3 +107,13 @@ def test_the_same_event_has_the_same_id_and_keeps_the_correlation_of_its_cause()
     assert first == second
     assert (first["correlation_id"], first["causation_id"]) == (b"c-7", b"e-7")
     assert first["ce_type"] == b"scizor.trading.intents.v1.OrderIntent"
+
+
+def test_a_copy_of_the_catalogue_works_out_for_itself_what_follows_from_its_topics() -> None:
+    full = load_catalogue()
+    assert len(full.dead_letter_sources) > 1
+    one = full.services["portfolio"]
+    copy = full.model_copy(update={"services": {"portfolio": one}})
+
+    assert copy.dead_letter_sources == tuple(sorted(one.reads))
+    assert [service.name for service in copy.supervised] == ["portfolio"]
