@@ -23,6 +23,7 @@ from infra.settings import Settings
 from producers.cli import proof
 from producers.cli.config import load_settings
 from producers.cli.desk import Desk, NoAnswerError
+from producers.cli.keys import make_admin_key
 from producers.cli.story import SYMBOLS, Live, Story
 from producers.cli.summary import show
 from producers.cli.telling import Telling
@@ -76,6 +77,7 @@ def demo(
     with _ended_by_sigterm(), Stack(settings, data=data, simulator_options=options) as stack:
         with telling.phase("start", "Kafka, PostgreSQL, the gateway simulator and every service start"):
             stack.start(lambda what, _: telling.step(what))
+            make_admin_key(stack.settings)
             stack.wait_ready()
         outcome, memory = asyncio.run(_play(stack, telling, ledger, (control_port, token)))
         document = _document(outcome, telling, memory)

@@ -12,10 +12,13 @@ import typer
 
 from infra.api_keys import KeyRecord, Role
 from infra.clock import SystemClock
+from infra.embedded.process import Child, Command, failure
+from infra.embedded.programs import environment_of
 from infra.embedded.running import running_settings
+from infra.embedded.waiting import within
 from infra.errors import UsageError
 from infra.keys import write_secret
-from infra.settings import Settings
+from infra.settings import REPOSITORY, Settings
 
 if TYPE_CHECKING:
     from infra.store.database import Store
@@ -24,6 +27,7 @@ app = typer.Typer(no_args_is_help=True, help="API keys of the HTTP services.")
 
 T = TypeVar("T")
 _DAYS_MAX = 3660
+_ENSURE_SECONDS = 60.0
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -50,6 +54,21 @@ def create(
         return
     print(f"key {drawn.key_id} ({role.value}): keep it now, it is not shown again", file=sys.stderr)
     print(str(file) if file else drawn.text)
+
+
+def make_admin_key(settings: Settings) -> None:
+    """`keys ensure` in a process of its own: the one that starts the system stays small."""
+    log = settings.home / "logs" / "keys.log"
+    argv = [sys.executable, "-m", "producers.cli.main", "keys", "ensure"]
+    child = Child(Command(argv, log, environment_of(settings), REPOSITORY))
+    try:
+        for _ in within(_ENSURE_SECONDS):
+            if child.exit_code is not None:
+                break
+    finally:
+        child.finish(0)
+    if child.exit_code != 0:
+        raise failure("no admin key could be made", log, "then try `scizor keys ensure`")
 
 
 @app.command("list")

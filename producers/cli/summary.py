@@ -92,6 +92,6 @@ def _addresses(settings: Settings) -> Table:
         ("algo trader", f"http://{settings.bind}:{settings.trader_port}/docs"),
         ("API key", f"cat {shown}"),
         ("Kafka", f"{settings.kafka}, topics {settings.topic_prefix}market.bars.v1 and others: scizor topics list"),
-        ("gateway", f"{settings.ib_host}:{settings.ib_port} (simulated)"),
+        ("gateway", f"127.0.0.1:{settings.ib_port} (simulated)"),
     ]
     return _grid("Addresses", rows)
