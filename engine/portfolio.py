@@ -17,8 +17,10 @@ _TRIPS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:round-trips")
 
 
 def exactly(amount: Decimal) -> Decimal:
-    """Money as it is stored: 8 places."""
-    return amount.quantize(_SMALLEST, ROUND_HALF_EVEN)
+    """Money as it is stored: rounded to 8 places, without zeros at the end."""
+    rounded = amount.quantize(_SMALLEST, ROUND_HALF_EVEN)
+    whole = rounded.to_integral_value()
+    return whole if whole == rounded else rounded.normalize()
 
 
 @dataclass(frozen=True, slots=True)

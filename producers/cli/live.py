@@ -1,0 +1,195 @@
+"""`scizor live`: strategies that trade, the limits they trade within, and whether trading is allowed."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra.errors import UsageError
+from producers.cli.config import load_settings
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+BAR_SECONDS = {"5s": 5, "1m": 60, "5m": 300, "1h": 3600, "1d": 86_400}
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Names = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids that `scizor live status` shows.")]
+Account = Annotated[str, typer.Option(help="Account; else the only one there is.")]
+Reason = Annotated[str, typer.Option(help="Why; it is written beside the change.")]
+
+
+@app.callback()
+def live() -> None:
+    """Strategies that trade, their limits, and whether trading is allowed."""
+
+
+@app.command()
+def start(
+    strategy: Annotated[str, typer.Argument(help="A name from `scizor strategy list`, or an id deployed before.")],
+    symbols: Annotated[str, typer.Option(metavar="A,B", help="Symbols, by commas; an id has its own.")] = "",
+    param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter; repeat it.")] = None,
+    strategy_id: Annotated[str, typer.Option("--id", help="Id of this deployment; else the strategy's name.")] = "",
+    account: Account = "",
+    quantity: Annotated[float, typer.Option(min=0.00000001, help="Shares of a full position.")] = 100.0,
+    bar_size: Annotated[str, typer.Option(help="5s, 1m, 5m, 1h or 1d.")] = "1m",
+    ticks: Annotated[bool, typer.Option("--ticks", help="Decide on every trade print, not only on bars.")] = False,
+    warmup: Annotated[int, typer.Option(min=0, max=100_000, help="Collected bars to begin with.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Deploy a strategy and let it trade; an id that was deployed before goes on."""
+    from producers.cli.trading_desk import Deployment, deploy_and_start
+
+    if bar_size not in BAR_SECONDS:
+        raise UsageError(f"no bars of size {bar_size!r}: choose one of {', '.join(BAR_SECONDS)}")
+    deployment = None
+    if symbols:
+        deployment = Deployment(
+            strategy=strategy,
+            parameters=_parameters(strategy, param or []),
+            symbols=_symbols(symbols),
+            account_id=account,
+            quantity=quantity,
+            trigger="ticks" if ticks else "bars",
+            bar_size_seconds=BAR_SECONDS[bar_size],
+            warmup_bars=warmup,
+        )
+    elif param:
+        raise UsageError("parameters go with a new deployment: name --symbols too")
+    _show_strategies([deploy_and_start(_running(), strategy_id or strategy, deployment)], as_json)
+
+
+@app.command()
+def stop(strategies: Names, as_json: AsJson = False) -> None:
+    """Stop strategies for good; their positions stay."""
+    _command("stop", strategies, as_json)
+
+
+@app.command()
+def pause(strategies: Names, as_json: AsJson = False) -> None:
+    """Let strategies watch on and send no orders."""
+    _command("pause", strategies, as_json)
+
+
+@app.command()
+def resume(strategies: Names, as_json: AsJson = False) -> None:
+    """Let paused strategies send orders again."""
+    _command("resume", strategies, as_json)
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Strategies, whether trading is allowed, limits, positions and accounts."""
+    from producers.cli.trading_desk import overview
+    from producers.cli.trading_view import show
+
+    found = overview(_running())
+    print(json.dumps(found, indent=2) if as_json else show(found))
+
+
+@app.command()
+def halt(
+    scope: Annotated[str, typer.Option(help="global, account:ID, strategy:ID or symbol:NAME.")] = "global",
+    reason: Reason = "halted from the command line",
+    as_json: AsJson = False,
+) -> None:
+    """Stop: no new order passes. Orders that work already are not cancelled."""
+    from producers.cli.trading_desk import set_mode
+
+    _show_state(set_mode(_running(), scope, "HALTED", reason), as_json)
+
+
+@app.command()
+def arm(
+    scope: Annotated[str, typer.Option(help="global, account:ID, strategy:ID or symbol:NAME.")] = "",
+    account: Account = "",
+    reducing: Annotated[bool, typer.Option("--reducing", help="Only orders that reduce a position pass.")] = False,
+    accept_positions: Annotated[
+        bool, typer.Option("--accept-positions", help="Take the broker's positions for the true ones.")
+    ] = False,
+    reason: Reason = "armed from the command line",
+    as_json: AsJson = False,
+) -> None:
+    """Let orders pass again after a halt; without --scope that of the account."""
+    from producers.cli.trading_desk import set_mode
+
+    if scope and account:
+        raise UsageError("name a --scope or an --account, not both")
+    if accept_positions and scope and not scope.startswith("account:"):
+        raise UsageError("positions belong to an account: --accept-positions goes with --scope account:ID")
+    mode = "REDUCING" if reducing else "ACTIVE"
+    wanted = scope or (f"account:{account}" if account else "account:")
+    _show_state(set_mode(_running(), wanted, mode, reason, accept_positions=accept_positions), as_json)
+
+
+@app.command()
+def limits(
+    change: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE...", help="New limits.")] = None,
+    account: Account = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show the limits of an account, or change some; the rest stays as it is."""
+    from producers.cli.trading_desk import change_limits
+
+    found = change_limits(_running(), account, pairs(change or [], "limits"))
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    for name, value in found.items():
+        print(f"{name:<32}{value}")
+
+
+def pairs(given: list[str], what: str) -> dict[str, str]:
+    """`name=value` words as a dictionary."""
+    found = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise UsageError(f"{what} {each!r}: write NAME=VALUE")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _parameters(strategy: str, given: list[str]) -> dict[str, Any]:
+    """Checked against the strategy, so that a wrong one is told here and not in a service's log."""
+    from engine.registry import UnknownStrategyError, strategy_class
+    from engine.strategy import ParameterError
+
+    parameters = pairs(given, "--param")
+    try:
+        return strategy_class(strategy).Config.parse(parameters).model_dump(mode="json", include=set(parameters))
+    except (UnknownStrategyError, ParameterError) as error:
+        raise UsageError(str(error)) from None
+
+
+def _symbols(text: str) -> tuple[str, ...]:
+    from infra.symbol_names import parse_symbol
+
+    names = tuple(dict.fromkeys(str(parse_symbol(each)) for each in text.split(",") if each.strip()))
+    if not names or len(names) > 500:
+        raise UsageError(f"{len(names)} symbols: a strategy takes 1 to 500")
+    return names
+
+
+def _running() -> "Settings":
+    from infra.embedded.running import running_settings
+
+    return running_settings(load_settings(), needs_database=False)
+
+
+def _command(name: str, strategies: list[str], as_json: bool) -> None:
+    from producers.cli.trading_desk import command
+
+    _show_strategies(command(_running(), name, strategies), as_json)
+
+
+def _show_strategies(found: list[dict[str, Any]], as_json: bool) -> None:
+    from producers.cli.trading_view import strategies_table
+
+    print(json.dumps({"strategies": found}, indent=2) if as_json else strategies_table(found))
+
+
+def _show_state(state: dict[str, Any], as_json: bool) -> None:
+    print(json.dumps(state, indent=2) if as_json else f"{state['scope']} is {state['mode']}: {state['reason']}")
