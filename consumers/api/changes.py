@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from consumers.api.access import Caller
+from consumers.api.broker_watch import BrokerWatch
 from consumers.api.problems import AWAY, UnavailableError
 from consumers.api.spool import Spool
 from infra.publish import Origin
@@ -37,15 +38,16 @@ class Change:
 class Changes:
     """Carries out changes for callers of one service."""
 
-    def __init__(self, service: Service, store: Store) -> None:
+    def __init__(self, service: Service, store: Store, broker_watch: BrokerWatch) -> None:
+        self._broker_watch = broker_watch
         self._service = service
         self._store = store
         self._spool = Spool(service.settings.home / f"audit-{service.name}.jsonl")
 
     async def make(self, caller: Caller, change: Change, events: Sequence[Event]) -> None:
         """Commit the audit row together with the events. Raises UnavailableError when that cannot be done now."""
-        if why := self._store.outbox.why_not_ready():
-            raise UnavailableError(f"Kafka does not answer ({why[:200]}): nothing was changed, try again")
+        if why := self._broker_watch.trouble or self._store.outbox.why_not_ready():
+            raise UnavailableError(f"{why[:200]}: nothing was changed, try again")
         async with asyncio.timeout(_PATIENCE_SECONDS):
             await self._commit(caller, change, events)
 
@@ -63,7 +65,8 @@ class Changes:
 
     async def refused(self, caller: Caller, action: str, why: str) -> None:
         """Note a change that the caller's role does not permit."""
-        row = replace(self._row(caller, Change(action, action.partition(" ")[2]), "refused"), detail={"reason": why})
+        row = self._row(caller, Change(action, action.partition(" ")[2]), "refused")
+        row = replace(row, detail={**row.detail, "reason": why})
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS), self._store.transaction() as tx:
                 await audit.note(tx.connection, row)
@@ -74,8 +77,8 @@ class Changes:
         """Move audit rows from the spool file to the database; the background task of a service."""
         while True:
             await asyncio.sleep(_SPOOL_INTERVAL_SECONDS)
-            rows = await asyncio.to_thread(self._spool.take)
-            if not rows:
+            rows, lines = await asyncio.to_thread(self._spool.take)
+            if not lines:
                 continue
             try:
                 async with self._store.transaction() as tx:
@@ -83,7 +86,9 @@ class Changes:
                         await audit.note(tx.connection, row)
             except AWAY:
                 continue
-            await asyncio.to_thread(self._spool.drop, len(rows))
+            if len(rows) < lines:
+                self._service.log.error("broken audit rows dropped", count=lines - len(rows))
+            await asyncio.to_thread(self._spool.drop, lines)
 
     async def _spool_row(self, row: AuditRow) -> None:
         try:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consumers.api.access import Caller
 from consumers.api.application import About, create_app
+from consumers.api.broker_watch import BrokerWatch
 from consumers.api.changes import Changes
 from consumers.api.keyring import Keyring
 from consumers.api.views import Latest, fold_into
@@ -36,15 +37,18 @@ class Front:
         self.service = service = Service(name, settings, clock=clock, entropy=entropy)
         self.store = store = Store(settings, name)
         self.keyring = Keyring(self._load_keys, service.clock, service.log)
-        self.changes = Changes(service, store)
+        self.broker_watch = BrokerWatch(settings)
+        self.changes = Changes(service, store, self.broker_watch)
         self._folded: dict[type[Event], Latest[Event]] = {}
         service.before(self.keyring.refresh)
         service.before(self._fold)
         service.task("keys", self.keyring.keep_fresh)
         service.task("outbox", lambda: store.outbox.relay(service.publisher.post))
+        service.task("broker", self.broker_watch.watch)
         service.task("audit", self.changes.keep_spool_empty)
         service.after(store.close)
         service.ready_when("database", lambda: self.keyring.trouble)
+        service.ready_when("broker", lambda: self.broker_watch.trouble)
         service.ready_when("outbox", store.outbox.why_not_ready)
 
     def remember(self, event_class: type[E], view: Latest[E], *, fold: bool) -> None:

@@ -4,11 +4,9 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from infra.store.audit import AuditRow
 
@@ -37,13 +35,14 @@ class Spool:
             finally:
                 os.close(descriptor)
 
-    def take(self) -> list[AuditRow]:
-        """The first rows, left where they are."""
+    def take(self) -> tuple[list[AuditRow], int]:
+        """The first rows, left where they are, and how many lines they are: a full disk may have broken some."""
         with self._lock:
-            return [_row_of(json.loads(line)) for line in self._lines()[:_ROWS]]
+            lines = self._lines()[:_ROWS]
+        return [row for line in lines if (row := _row_of(line)) is not None], len(lines)
 
     def drop(self, count: int) -> None:
-        """Forget the first `count` rows."""
+        """Forget the first `count` lines."""
         with self._lock:
             left = self._lines()[count:]
             if not left:
@@ -61,5 +60,9 @@ class Spool:
             return []
 
 
-def _row_of(fields: Mapping[str, Any]) -> AuditRow:
-    return AuditRow(**{**fields, "at": datetime.fromisoformat(fields["at"])})
+def _row_of(line: str) -> AuditRow | None:
+    try:
+        fields = json.loads(line)
+        return AuditRow(**{**fields, "at": datetime.fromisoformat(fields["at"])})
+    except (ValueError, KeyError, TypeError):
+        return None

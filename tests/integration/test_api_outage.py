@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
 from consumers.api import changes
 from infra.api_keys import Role
+from infra.embedded.kafka import Folders, KafkaServer
 from infra.settings import Settings
 from infra.store import api_keys
 from schemas.account import TradingState
@@ -93,6 +95,36 @@ async def test_without_the_database_halting_works_and_its_audit_row_is_written_l
     assert '"reason": "the database burns"' in spooled
     assert [(row.action, row.actor, row.outcome) for row in audit] == [("POST /trading/halt", "test trader", "done")]
     assert (again.status_code, left) == (200, False)
+
+
+async def test_without_the_broker_changes_are_refused_and_what_was_accepted_is_published_later(
+    stack_settings: Settings, jars: Path, tmp_path: Path
+) -> None:
+    broker = KafkaServer(Folders(tmp_path / "kafka", tmp_path / "logs", jars))
+    await asyncio.to_thread(broker.start)
+    try:
+        settings = stack_settings.model_copy(update={"kafka": broker.address})
+        async with serving("api_farmer", settings) as api:
+
+            async def ask() -> int:
+                body = {"symbols": ["AAPL"]}
+                return (await api.ask("POST", "/collections", Role.TRADER, json=body)).status_code
+
+            await asyncio.to_thread(broker.stop)
+            before_it_is_noticed = await ask()
+            await until(lambda: "broker" in api.front.service.why_not_ready())
+            refused, read = await ask(), await api.ask("GET", "/collections")
+            await asyncio.to_thread(broker.start)
+            await until(lambda: not api.front.service.why_not_ready(), seconds=30)
+            again = await ask()
+            accepted = [before_it_is_noticed, refused, again].count(202)
+            told = await api.first_told("collection.requests.v1", accepted)
+    finally:
+        await asyncio.to_thread(broker.stop)
+
+    assert (refused, again) == (503, 202)
+    assert read.status_code == 200, "what is stored is read all the same"
+    assert len(told) == accepted, "what was accepted is published, what was refused is not"
 
 
 async def test_a_key_works_at_once_and_is_refused_soon_after_it_was_revoked(stack_settings: Settings) -> None:

@@ -19,18 +19,27 @@ def a_row(number: int) -> AuditRow:
 def test_rows_wait_in_order_until_they_are_dropped(tmp_path: Path) -> None:
     file = tmp_path / "state" / "audit.jsonl"
     waiting = Spool(file)
-    assert waiting.take() == []
+    assert waiting.take() == ([], 0)
     for number in range(3):
         waiting.add(a_row(number))
 
-    assert Spool(file).take() == [a_row(0), a_row(1), a_row(2)], "a restarted service finds them"
+    assert Spool(file).take() == ([a_row(0), a_row(1), a_row(2)], 3), "a restarted service finds them"
     assert file.stat().st_mode & 0o777 == 0o600
     waiting.drop(2)
     waiting.add(a_row(3))
-    assert waiting.take() == [a_row(2), a_row(3)]
+    assert waiting.take() == ([a_row(2), a_row(3)], 2)
     assert file.stat().st_mode & 0o777 == 0o600
     waiting.drop(2)
     assert not file.exists()
+
+
+def test_a_line_that_a_full_disk_broke_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    file.write_text('{"at": "2026-1\n', encoding="utf-8")
+    waiting = Spool(file)
+    waiting.add(a_row(1))
+
+    assert waiting.take() == ([a_row(1)], 2)
 
 
 def test_a_full_spool_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
