@@ -150,6 +150,7 @@ class _Replay:
             slippage_model(options.slippage, options.slippage_rate),
         )
         self._listens = type(strategy).on_fill is not BaseStrategy.on_fill
+        self._single = len(columns.contracts) == 1
         self._due: dict[int, tuple[int, int]] = {}  # by contract: when its working order's bar opens, and its row
         self._stop = 0
         self._rows: Iterator[bool] = iter(())
@@ -182,7 +183,7 @@ class _Replay:
     def _chunk(self, first: int, stop: int) -> None:
         """The loop that everything else stays out of: two slots are set by the `for` itself, further ones in C."""
         working, on_bar = self.exchange.working, self.strategy.on_bar
-        match = self._match_next if len(self.columns.contracts) == 1 else self._match_due
+        match = self._match_next if self._single else self._match_due
         (one, ones), (two, twos) = ((slot, self._cut(values, first, stop)) for slot, values in self._shown[:2])
         ready = self._ready[first:stop].tolist()
         self._stop, self._rows = stop, iter(ready)
@@ -199,7 +200,7 @@ class _Replay:
 
     def _match_next(self, bar: Bar) -> None:
         """With one contract, an order fills in the very next bar."""
-        self._execute(bar, self.row)
+        self._execute(bar, self._stop - length_hint(self._rows) - 1)
 
     def _match_due(self, bar: Bar) -> None:
         """With several, in every bar that opened before the one in hand closed, even if it ends after that."""
@@ -228,7 +229,7 @@ class _Replay:
             self._due.pop(contract_id, None)
             return
         self.exchange.place(contract_id, Order(quantity, bar.end_us, signal.reason))
-        if len(self.columns.contracts) > 1:
+        if not self._single:
             self._expect_open(contract_id, bar.end_us)
 
     def _expect_open(self, contract_id: int, after_us: int) -> None:
@@ -264,7 +265,7 @@ class _Replay:
     def _values(self, slot: Slot, values: Mapping[int, Floats]) -> Floats:
         """The slot's indicator, contract by contract, in the order of the rows."""
         given = [self._argument(each, values) for each in slot.arguments]
-        if len(self.columns.contracts) == 1:
+        if self._single:
             return slot.indicator(*given)
         column = np.empty(len(self.columns))
         for own in self.columns.rows.values():
@@ -293,7 +294,7 @@ class _Replay:
         setters: list[Any] = [
             map(set_now, repeat(slot), self._cut(each, first, stop)) for slot, each in self._shown[2:]
         ]
-        if len(self.columns.contracts) > 1:
+        if not self._single:
             positions = map(self.strategy.positions.__getitem__, self.columns.contract_id[first:stop].tolist())
             setters.append(map(partial(setattr, self.strategy, "position"), positions))
         return zip(*setters, strict=False) if setters else repeat(None)

@@ -6,6 +6,8 @@ from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 from engine.strategy import StrategySignal
 
 _SMALLEST = Decimal("0.00000001")
+_ALMOST = 1e-9
+"""So near to a whole lot counts as one: 0.29 * 100 is 28.999999999999996."""
 
 
 def to_decimal(value: float) -> Decimal:
@@ -18,7 +20,7 @@ def to_decimal(value: float) -> Decimal:
 def order_quantity(target: float, held: float, full: float, lot: float = 1.0) -> float:
     """Signed quantity that brings `held` to `target` times `full`, rounded towards zero to whole lots."""
     lots = target * full / lot
-    return int(lots + math.copysign(1e-9, lots)) * lot - held
+    return int(lots + _ALMOST if lots > 0 else lots - _ALMOST) * lot - held
 
 
 def sizing(

@@ -28,10 +28,11 @@ Figure = Annotated[float | None, BeforeValidator(_rounded)]
 class StrategyMetrics(BaseModel):
     """The figures of one run; None where the run is too short or a divisor is zero.
 
-    A session is a UTC date on which a bar ended (at midnight: the date before). Session returns are `equity / equity of the session before - 1`, the
-    first against the starting cash. `periods_per_year` is 252 for daily sessions, 365 when they fall on at least a
-    tenth of Saturdays and Sundays too, and 365.25 over their median distance in days when that exceeds 4 days.
-    The risk-free rate is 0. Trades are closed round trips, net of commission and slippage. Fractions, not per cent.
+    A session is a UTC date on which a bar ended (at midnight: the date before). Session returns are
+    `equity / equity of the session before - 1`, the first against the starting cash. `periods_per_year` is 252 for
+    daily sessions, 365 when at least a tenth of them fall on Saturdays and Sundays, and 365.25 over their median
+    distance in days when that exceeds 4 days. The risk-free rate is 0. Trades are closed round trips, net of
+    commission and slippage. Fractions, not per cent.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
