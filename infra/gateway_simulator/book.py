@@ -10,6 +10,7 @@ from infra.gateway_simulator.account import commission, dollars
 from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.market import Quote
 
+LIVE_MAX = 1000  # live orders of the account
 FINISHED_MAX = 10_000  # finished orders and executions that are remembered
 
 
@@ -106,7 +107,7 @@ def match(order: Order, quote: Quote) -> Match | None:
     adds = limit is not None and order.rested
     price = limit if adds and limit is not None else best
     quantity = min(order.remaining, Decimal(displayed))
-    left = displayed - int(quantity.to_integral_value(rounding="ROUND_CEILING"))
+    left = displayed - int(quantity)
     if buys:
         quote.ask_size = left
     else:

@@ -1,6 +1,7 @@
 """A client of the simulator's control port, for tests, benches and the demo."""
 
 import asyncio
+import contextlib
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -28,15 +29,24 @@ class ControlClient:
             self._streams = await asyncio.open_connection(HOST, self._port, limit=ANSWER_MAX)
         except OSError as error:
             raise EnvironmentUnhealthyError(f"no control port on {HOST}:{self._port}: {error.strerror}") from error
-        await self.ask(token=self._token_file.read_text(encoding="ascii").strip())
+        try:
+            await self.ask(token=self._token_file.read_text(encoding="ascii").strip())
+        except BaseException:
+            await self._close()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
         if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
+            writer, self._streams = self._streams[1], None
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def ask(self, **command: Any) -> dict[str, Any]:
         """Send one command and give its answer."""

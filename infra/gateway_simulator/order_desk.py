@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from infra.gateway_simulator.account import LEVERAGE, commission
 from infra.gateway_simulator.account_desk import AccountDesk
-from infra.gateway_simulator.book import Execution, Order, Status, Terms, match
+from infra.gateway_simulator.book import LIVE_MAX, Execution, Order, Status, Terms, match
 from infra.gateway_simulator.calendar import Session as TradingDay
 from infra.gateway_simulator.calendar import ib_text, local
 from infra.gateway_simulator.contracts import NO_DEFINITION
@@ -151,9 +151,12 @@ class OrderDesk:
         elif placement.kind not in ORDER_KINDS:
             self._reject(session, placement, f"Order type {placement.kind[:20]} {NOT_SUPPORTED}")
         elif self._is_sound(session, placement):
-            if self._affordable(found, placement):
+            if len(book.live) >= LIVE_MAX:
+                self._reject(session, placement, f"More than {LIVE_MAX} open orders")
+            elif not self._affordable(found, placement):
+                self._reject(session, placement, "The order exceeds the buying power of the account")
+            else:
                 return found
-            self._reject(session, placement, "The order exceeds the buying power of the account")
         return None
 
     def _is_sound(self, session: Session, placement: Placement) -> bool:

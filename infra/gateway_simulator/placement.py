@@ -32,8 +32,8 @@ class Placement:
         """Why the gateway cannot take it; empty when it can."""
         if self.action not in ("BUY", "SELL"):
             return f"Invalid action {self.action[:20]!r}: BUY or SELL"
-        if self.quantity <= 0:
-            return "Order size must be greater than zero"
+        if self.quantity <= 0 or self.quantity % 1:
+            return "Order size must be a whole number greater than zero"
         if self.time_in_force not in TIMES_IN_FORCE:
             return f"Invalid time in force {self.time_in_force[:20]!r}: {', '.join(TIMES_IN_FORCE)}"
         if self.kind == "LMT" and (self.limit is None or self.limit <= 0):

@@ -107,8 +107,14 @@ class Session:
                     raise WireError("more than 50 messages per second, three times")
                 continue
             for _ in range(await self._received(message, values)):
-                await self._desk.serve(self, message, fields)
+                await self._serve(message, fields)
                 fields = Fields(values[1:])
+
+    async def _serve(self, message: int, fields: Fields) -> None:
+        try:
+            await self._desk.serve(self, message, fields)
+        except WireError as error:
+            self.error(-1, 320, f"Error reading request. {error}")
 
     async def _received(self, message: int, values: list[str]) -> int:
         """Faults that wait for this message; how often it is to be served."""

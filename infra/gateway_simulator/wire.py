@@ -12,6 +12,9 @@ VERSION_MIN, VERSION_MAX = 157, 176
 UNSET_DOUBLE = "1.7976931348623157E308"
 UNSET_INTEGER = "2147483647"
 
+DIGITS_MAX = 30  # before or after the decimal point
+
+_LARGEST = Decimal(UNSET_DOUBLE)
 _UNSET = ("", "1.7976931348623157e+308", UNSET_DOUBLE, UNSET_INTEGER, "9223372036854775807")
 _INFINITE = ("Infinite", "Infinity", "inf")
 _HELLO = b"API\0"
@@ -45,14 +48,16 @@ class Fields:
         if text in _UNSET:
             return None
         if text in _INFINITE:
-            return Decimal(UNSET_DOUBLE)
+            return _LARGEST
         try:
             number = Decimal(text)
         except InvalidOperation:
             raise WireError(f"{text[:40]!r} is not a number") from None
-        if not number.is_finite():
-            raise WireError(f"{text[:40]!r} is not a number")
-        return None if str(number.normalize()) == str(Decimal(UNSET_DOUBLE).normalize()) else number
+        if number == _LARGEST:
+            return None
+        if not number.is_finite() or (number and abs(number.adjusted()) > DIGITS_MAX):
+            raise WireError(f"{text[:40]!r} is no number of a sensible size")
+        return number
 
     def flag(self) -> bool:
         return self.text() not in ("", "0", "false", "False")
