@@ -351,7 +351,9 @@ def test_no_limit_is_exceeded_at_any_instant_with_orders_in_flight_at_their_wors
             held[order.contract_id] += order.side.sign * filled
             orders[order.order_id] = order.with_fill(filled)
         else:
-            order = data.draw(st.sampled_from(live))
+            order = data.draw(st.sampled_from([each for each in live if not each.ended] or live))
+            if order.ended:
+                continue  # the broker ends an order once: what it told then is what it filled
             told = D(data.draw(st.integers(int(order.filled), int(order.quantity))))
             orders[order.order_id] = order.with_update(update_of(order, told, OrderStatus.CANCELED))
         assert all(worst(contract) <= rules.position_max for contract in held)
