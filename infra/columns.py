@@ -8,7 +8,7 @@ import hashlib
 import string
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,7 @@ _FIELDS = tuple(Bar.model_fields)
 _ODD = b"-"
 """Stands for a value that the quick way must not see."""
 _BAR_SIZE: TypeAdapter[timedelta] = TypeAdapter(Bar.model_fields["bar_size"].rebuild_annotation())
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 
 
@@ -109,8 +110,8 @@ def frame_of(bars: Iterable[Bar | HistoricalBar]) -> pl.DataFrame:
     return pl.DataFrame([_row(bar) for bar in bars], schema=BAR_SCHEMA)
 
 
-def _microseconds(moment: Any) -> int:
-    return int(moment.timestamp()) * 1_000_000 + int(moment.microsecond)
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def _whole_seconds(size: timedelta) -> int:

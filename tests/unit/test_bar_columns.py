@@ -1,0 +1,212 @@
+"""Bars by column: the quick way reads what the schema reads, and never accepts what the schema refuses."""
+
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from infra import columns
+from infra.columns import BAR_SCHEMA, bar_digest, decode_bars, frame_of, newest
+from infra.delivery import MalformedRecordError, parse
+from infra.topics import load_catalogue
+from schemas.market import Basis, HistoricalBar, Source
+from tests.builders import APPLE, NOON, a_bar, a_historical_bar
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HISTORY = load_catalogue().topic("market.history.v1")
+
+
+@dataclass
+class OneRecord:
+    """A record of the history topic as aiokafka gives it."""
+
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+    topic: str = "scizor.market.history.v1"
+    partition: int = 0
+    offset: int = 0
+    timestamp: int = 0
+    key: bytes | None = b"1"
+    unused: None = field(default=None)
+
+
+def records(*values: bytes | None) -> list[OneRecord]:
+    return [OneRecord(value) for value in values]
+
+
+def quickly(*values: bytes) -> tuple[pl.DataFrame, list[int]]:
+    """What the quick way alone makes of values: the frame and the rows it leaves to the schema."""
+    return columns._cut(values, "HistoricalBar")
+
+
+prices = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False, width=64),
+    st.decimals(-10_000, 10_000, places=2).map(float),
+    st.integers(-(10**6), 10**6).map(float),
+)
+moments = st.integers(-62_000_000_000, 250_000_000_000).map(lambda n: EPOCH + timedelta(seconds=n)) | st.integers(
+    -62_000_000_000_000_000, 250_000_000_000_000_000
+).map(lambda n: EPOCH + timedelta(microseconds=n))
+
+
+@st.composite
+def bars(draw: st.DrawFn) -> HistoricalBar:
+    opening, high, low, close = (draw(prices) for _ in range(4))
+    start = draw(moments)
+    return a_historical_bar(
+        contract_id=draw(st.integers(1, 2**53 - 1)),
+        symbol=draw(st.text(string.ascii_letters + string.digits, min_size=1, max_size=40)),
+        bar_size=draw(st.sampled_from([timedelta(seconds=n) for n in (1, 5, 60, 3600, 86_400, 2_678_400)])),
+        start=start,
+        event_time=draw(
+            moments.filter(lambda end: end > start) if start.year < 9999 else st.just(datetime.max.replace(tzinfo=UTC))
+        ),
+        ingest_time=draw(moments),
+        open=opening,
+        high=max(opening, high, low, close),
+        low=min(opening, high, low, close),
+        close=close,
+        volume=abs(draw(prices)),
+        source=draw(st.sampled_from(Source)),
+        basis=draw(st.sampled_from(Basis)),
+        revision=draw(st.integers(0, 2**31 - 1)),
+        late=draw(st.booleans()),
+    )
+
+
+@given(st.lists(bars(), min_size=1, max_size=8))
+def test_what_is_written_is_read_to_the_last_bit(some: list[HistoricalBar]) -> None:
+    decoded = decode_bars(HISTORY, records(*(bar.to_json() for bar in some)))
+    assert decoded.failures == ()
+    assert decoded.frame.equals(frame_of(some))
+    assert [value.hex() for value in decoded.frame["close"]] == [bar.close.hex() for bar in some]
+
+
+ORDINARY = [
+    a_historical_bar(
+        start=NOON + timedelta(minutes=n), open=440.0 + n / 100, volume=float(10**n), contract_id=APPLE + n
+    )
+    for n in range(8)
+]
+
+
+def test_ordinary_bars_never_need_the_schema() -> None:
+    frame, odd = quickly(*(bar.to_json() for bar in ORDINARY))
+    assert odd == []
+    assert frame.equals(frame_of(ORDINARY))
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_a_changed_text_is_read_as_the_schema_reads_it_or_left_to_it(data: st.DataObject) -> None:
+    text = bytearray(data.draw(bars()).to_json())
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(text) - 1))
+        change = data.draw(
+            st.sampled_from([b"", b"0", b".", b"-", b",", b'"', b"Z", b"e5", b"\n", b" ", b"9", b"{", b"\xff", b":"])
+        )
+        text[place : place + data.draw(st.integers(0, 2))] = change
+    changed = bytes(text)
+    neighbour = ORDINARY[0].to_json()
+    frame, odd = quickly(neighbour, changed, neighbour)
+    assert set(odd) <= {1}, "a neighbour suffers"
+    if not odd:
+        assert frame[1:2].equals(frame_of([HistoricalBar.model_validate_json(changed)]))
+
+
+BROKEN = {
+    "no value": None,
+    "nothing": b"",
+    "no JSON": b"{not json",
+    "not UTF-8": b"\xff\xfe\x00",
+    "only commas": b"," * 15,
+    "another type": a_bar().to_json(),
+    "high below close": ORDINARY[0].to_json().replace(b'"high":441.5', b'"high":1.0'),
+    "not a number": ORDINARY[0].to_json().replace(b'"volume":1.0', b'"volume":NaN'),
+    "negative volume": ORDINARY[0].to_json().replace(b'"volume":1.0', b'"volume":-1.0'),
+    "ends before it starts": ORDINARY[0].to_json().replace(b'"event_time":"2013', b'"event_time":"2012'),
+    "no such day": ORDINARY[0].to_json().replace(b'"start":"2013-02-28', b'"start":"2013-02-29'),
+    "part of a second": a_historical_bar(bar_size=timedelta(milliseconds=500)).to_json(),
+    "two bars in one value": ORDINARY[0].to_json() + b"\n" + ORDINARY[1].to_json(),
+    "a name with a comma": ORDINARY[0].to_json().replace(b"AAPL", b"AA,PL"),
+    "too large": ORDINARY[0].to_json() + b" " * 1_100_000,
+}
+
+
+@pytest.mark.parametrize("value", BROKEN.values(), ids=BROKEN.keys())
+def test_a_malformed_record_is_told_with_its_place_and_its_neighbours_are_kept(value: bytes | None) -> None:
+    first, last = ORDINARY[0], ORDINARY[1]
+    decoded = decode_bars(HISTORY, records(first.to_json(), value, last.to_json()))
+    assert decoded.frame.equals(frame_of([first, last]))
+    ((place, reason),) = decoded.failures
+    assert place == 1
+    assert reason
+
+
+def test_a_record_with_a_broken_header_is_malformed_and_with_good_ones_is_a_bar() -> None:
+    good = ORDINARY[0].to_json()
+    decoded = decode_bars(HISTORY, [OneRecord(good, [("a", b"\xff")]), OneRecord(good, [("a", b"b")]), OneRecord(good)])
+    assert [place for place, _ in decoded.failures] == [0]
+    assert decoded.frame.equals(frame_of([ORDINARY[0]] * 2))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ORDINARY[0].to_json().replace(b',"type"', b',"added_later":[1,2],"type"'),
+        ORDINARY[0].to_json().replace(b'":', b'": ').replace(b',"', b', "'),
+        ORDINARY[0].to_json().replace(b'"volume":1.0', b'"volume":1'),
+        ORDINARY[0].to_json().replace(b'"volume":1.0', b'"volume":1e0'),
+        ORDINARY[0].to_json().replace(b"17:00:00Z", b"18:00:00+01:00"),
+        b'{"type":"HistoricalBar",' + ORDINARY[0].to_json()[1:].replace(b',"type":"HistoricalBar"', b""),
+    ],
+    ids=["a new field", "spaces", "an integer", "an exponent", "another time zone", "another order"],
+)
+def test_what_others_write_in_their_way_is_a_bar_too(text: bytes) -> None:
+    decoded = decode_bars(HISTORY, records(text, ORDINARY[1].to_json()))
+    assert decoded.failures == ()
+    assert decoded.frame.equals(frame_of(ORDINARY[:2]))
+
+
+def test_the_schema_and_the_columns_refuse_for_the_same_reasons() -> None:
+    for value in BROKEN.values():
+        if value != BROKEN["part of a second"]:
+            with pytest.raises(MalformedRecordError):
+                parse(HISTORY, OneRecord(value))
+
+
+def test_nothing_is_an_empty_frame() -> None:
+    assert decode_bars(HISTORY, []).frame.schema == BAR_SCHEMA
+    assert frame_of([]).schema == BAR_SCHEMA
+
+
+@settings(max_examples=10)
+@given(st.permutations(ORDINARY))
+@example(ORDINARY)
+def test_the_digest_knows_no_order_and_no_repeats(some: list[HistoricalBar]) -> None:
+    assert bar_digest(frame_of([*some, *some[:3]])) == bar_digest(frame_of(ORDINARY))
+
+
+def test_the_digest_tells_every_value_and_key_apart() -> None:
+    plain = ORDINARY[0]
+    others = [
+        plain.revised(contract_id=1),
+        plain.revised(bar_size=timedelta(minutes=1)),
+        plain.revised(start=plain.start - timedelta(microseconds=1)),
+        plain.revised(open=440.0000000001),
+        plain.revised(volume=2.0),
+    ]
+    assert len({bar_digest(frame_of([bar])) for bar in [plain, *others]}) == 6
+    assert bar_digest(frame_of([plain.revised(source=Source.IB)])) == bar_digest(frame_of([plain]))
+
+
+def test_the_newest_revision_counts() -> None:
+    corrected = ORDINARY[0].revised(revision=2, volume=5.0)
+    frame = frame_of([corrected, ORDINARY[0].revised(revision=1), ORDINARY[0]])
+    assert newest(frame)["volume"].to_list() == [5.0]
+    assert bar_digest(frame) == bar_digest(frame_of([corrected]))
