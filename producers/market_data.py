@@ -14,8 +14,6 @@ from infra.gateway import (
     ClientSlot,
     Connection,
     Feed,
-    GatewayRequestError,
-    GatewayUnavailableError,
     Interrupted,
     Live,
     Market,
@@ -41,6 +39,11 @@ _BACKFILL_SECONDS = 30.0
 _BACKFILL_MAX = timedelta(days=1)
 _CLOCK_TOLERANCE = timedelta(minutes=1)
 _CONTRACT_RETRY_SECONDS = 5.0
+
+
+class ContractMissingError(ScizorError):
+    def __init__(self, contract_id: int) -> None:
+        super().__init__(f"the gateway knows no contract {contract_id}")
 
 
 class _Stamp(msgspec.Struct):
@@ -158,7 +161,7 @@ class MarketData:
             return True
         try:
             contract = await self._contract(wanted.contract_id)
-        except (GatewayRequestError, GatewayUnavailableError, ScizorError) as error:
+        except ScizorError as error:
             self._unknown[wanted.contract_id] = f"{wanted.symbol}: {error}"
             self._service.log.warning("contract not known", symbol=wanted.symbol, error=str(error))
             return False
@@ -169,8 +172,10 @@ class MarketData:
     async def _contract(self, contract_id: int) -> Contract:
         if contract_id not in self._contracts:
             await self._connection.usable(_CONTRACT_RETRY_SECONDS)
-            (found, *_) = await self._market.contract_details(contract_id=contract_id)
-            self._contracts[contract_id] = found
+            found = await self._market.contract_details(contract_id=contract_id)
+            if not found:
+                raise ContractMissingError(contract_id)
+            self._contracts[contract_id] = found[0]
         return self._contracts[contract_id]
 
     def _why_not_subscribed(self) -> str | None:

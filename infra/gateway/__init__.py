@@ -14,6 +14,7 @@ from infra.gateway.connection import ClientSlot, Connection
 from infra.gateway.errors import (
     AccountUnknownError,
     ClientIdInUseError,
+    GatewayAnswerError,
     GatewayRequestError,
     GatewayTimeoutError,
     GatewayUnavailableError,
@@ -52,6 +53,7 @@ __all__ = [
     "Connection",
     "ErrorMeaning",
     "Feed",
+    "GatewayAnswerError",
     "GatewayRequestError",
     "GatewayState",
     "GatewayStatus",

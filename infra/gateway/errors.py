@@ -55,6 +55,13 @@ class GatewayRequestError(ScizorError):
         return self.code == 200
 
 
+class GatewayAnswerError(ScizorError):
+    """The gateway's answer is complete, but makes no sense to us."""
+
+    def __init__(self, what: str, error: Exception) -> None:
+        super().__init__(f"the IB gateway's answer about {what} cannot be used: {error}")
+
+
 class LiveAccountRefusedError(RefusedError):
     def __init__(self, account_id: str) -> None:
         super().__init__(

@@ -1,7 +1,7 @@
 """What the gateway knows about contracts and their past, asked within its limits."""
 
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from infra.errors import UsageError
 from infra.gateway import hours, translate
 from infra.gateway.connection import Connection
-from infra.gateway.errors import GatewayRequestError, GatewayTimeoutError
+from infra.gateway.errors import GatewayAnswerError, GatewayRequestError, GatewayTimeoutError
 from infra.gateway.pacing import HistoryRequest
 from infra.gateway.quality import broken_rule, quarantined
 from schemas.market import Basis, HistoricalBar, Quarantined, Severity, Source
@@ -131,7 +131,10 @@ class Market:
             seconds=_CONTRACT_SECONDS,
         )
         now = self._connection.clock.now()
-        found = [translate.contract(details, now) for (details,) in rows]
+        try:
+            found = [translate.contract(details, now) for (details,) in rows]
+        except (ValueError, LookupError) as error:
+            raise GatewayAnswerError(symbol or str(contract_id), error) from error
         return [contract for contract in found if primary_exchange in ("", contract.primary_exchange)]
 
     async def head_timestamp(self, contract: Contract) -> datetime:
@@ -158,11 +161,10 @@ class Market:
         known = start
         for span in spans_of(contract, size, start, end):
             part = History([], [], span.end)
-            for row in await self._part(contract, size, span):
-                begin, close = translate.bar_interval(contract, bar_size, row.date)
-                if known < close <= end:
-                    known = close
-                    self._sort_in(part, contract, bar_size, PastBar(begin, close, *_figures(row)))
+            for bar in _past_bars(contract, bar_size, await self._part(contract, size, span)):
+                if known < bar.end <= end:
+                    known = bar.end
+                    self._sort_in(part, contract, bar_size, bar)
             yield part
 
     async def historical_bars(
@@ -242,8 +244,17 @@ def source_of(contract: Contract, bar_size: timedelta) -> Source:
     return contract.daily_source if bar_size >= _DAY else contract.intraday_source
 
 
-def _figures(row: Any) -> tuple[float, float, float, float, float]:
-    return row.open, row.high, row.low, row.close, row.volume
+def _past_bars(contract: Contract, bar_size: timedelta, rows: Sequence[Any]) -> list[PastBar]:
+    """The rows of an answer, oldest first."""
+    try:
+        spans = [translate.bar_interval(contract, bar_size, row.date) for row in rows]
+    except (ValueError, OverflowError) as error:
+        raise GatewayAnswerError(f"bars of {contract.symbol}", error) from error
+    bars = [
+        PastBar(*span, row.open, row.high, row.low, row.close, row.volume)
+        for span, row in zip(spans, rows, strict=True)
+    ]
+    return sorted(bars, key=lambda bar: bar.end)
 
 
 def duration_of(size: BarSize, span: Span) -> str:

@@ -9,11 +9,10 @@ import polars as pl
 
 from infra.bar_records import publish_bars
 from infra.columns import BAR_SCHEMA
-from infra.errors import UsageError
+from infra.delivery import is_transient
+from infra.errors import ScizorError
 from infra.gateway import (
     Connection,
-    GatewayRequestError,
-    GatewayTimeoutError,
     GatewayUnavailableError,
     History,
     Market,
@@ -25,7 +24,7 @@ from infra.replay import fold
 from infra.service import Service
 from infra.store.database import Store
 from infra.symbol_names import SymbolName, parse_symbol
-from producers.data_farmer.registry import Registry, SymbolUnusableError
+from producers.data_farmer.registry import Registry
 from producers.data_farmer.runs import GATEWAY, Request, Run
 from producers.data_farmer.shelf import Shelf
 from schemas.collection import CollectHistory, CollectionRun, RunState, ValidateSymbols
@@ -121,6 +120,8 @@ class DataFarmer:
             try:
                 state = await self._perform(run)
             except Exception as error:
+                if is_transient(error):
+                    raise  # the run is taken up again at the next start
                 # a bug: told, and not worked on again at the next start
                 run.fail(run.request.symbols[0], f"internal error: {type(error).__name__}: {error}")
                 await self._tell(run, RunState.FAILED)
@@ -135,7 +136,7 @@ class DataFarmer:
             except GatewayUnavailableError as error:
                 run.fail(GATEWAY, f"gave up after {self._patience:g} s: {error.reason}")
                 return RunState.FAILED
-            except (UsageError, SymbolUnusableError, GatewayRequestError, GatewayTimeoutError) as error:
+            except ScizorError as error:
                 run.fail(text, str(error))
             run.symbols_done += 1
             await self._tell(run, RunState.RUNNING)

@@ -16,6 +16,7 @@ from infra.gateway import (
     ClientSlot,
     Connection,
     Feed,
+    GatewayAnswerError,
     GatewayRequestError,
     GatewayStatus,
     GatewayTimeoutError,
@@ -178,6 +179,16 @@ async def test_empty_refused_and_unanswered_history_are_three_things(
         with pytest.raises(GatewayTimeoutError):
             await ask()
         await until(lambda: len(gateway.requests(25)) == 3)  # or they would stay open at the gateway
+
+
+@pytest.mark.parametrize("nonsense", ["9999999999999", "2013022x", "20131345"])
+async def test_an_answer_that_makes_no_sense_is_an_error_that_says_so(
+    gateway: ScriptedGateway, settings: Settings, nonsense: str
+) -> None:
+    gateway.answers[20] = lambda peer, fields: peer.say(17, fields[1], "", "", 1, nonsense, 1, 2, 1, 2, 10, 1.5, 3)
+    async with connected(settings) as connection:
+        with pytest.raises(GatewayAnswerError, match="bars of AAPL cannot be used"):
+            await Market(connection).historical_bars(a_contract(), DAY, MONDAY, MONDAY + DAY)
 
 
 async def test_a_pacing_violation_is_waited_out(
