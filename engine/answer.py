@@ -102,7 +102,7 @@ def failed(request: BacktestRequested, error: str, *, now: datetime) -> Backtest
         backtest_id=request.backtest_id,
         request=request,
         succeeded=False,
-        error=error[:2000],
+        error=" ".join(error.split())[:2000],
     )
 
 
@@ -197,10 +197,12 @@ def _thinned(places: Integers) -> Integers:
 def _warnings(result: BacktestResult) -> list[str]:
     """What a reader must know, the gravest first."""
     sources, found = result.columns.sources, result.metrics
+    shortest = min(len(own) for own in result.columns.rows.values())
     said: list[tuple[object, str]] = [
         (Source.SYNTHETIC in sources, "The prices are synthetic: invented from a seed, they say nothing of a market."),
         (Source.DERIVED in sources, "Prices inside the day are derived: invented so that they add up to real days."),
         (not sources, "Nobody said where the prices come from."),
+        (shortest < result.warmup, f"{result.warmup} bars pass before the first decision; one symbol has {shortest}."),
         *((True, sentence) for sentence in _jumps(result.columns)),
         (not result.options.slippage_rate, "No slippage is assumed: every order filled at the open, as if alone."),
         (not result.options.commission_rate, "No commission is assumed."),

@@ -80,6 +80,8 @@ class BacktestResult:
     curve: Curve
     unfilled: int
     """Orders that still waited for an open at the end."""
+    warmup: int
+    """Bars of a contract that the strategy needed before it was first asked."""
 
     @cached_property
     def round_trips(self) -> tuple[RoundTrip, ...]:
@@ -123,7 +125,7 @@ def run(
     if not len(columns):
         raise BacktestError("there are no bars to run on")
     options = options or BacktestOptions()
-    replay = _Replay(columns, strategy_class(config), options)
+    replay = _Replay(columns, _started(strategy_class, config), options)
     replay.play(on_progress or (lambda done, total: None))
     replay.let_go()
     executions = replay.exchange.executions
@@ -135,7 +137,21 @@ def run(
         executions=tuple(executions),
         curve=curve(columns, executions, options.cash),
         unfilled=len(replay.exchange.working),
+        warmup=replay.strategy.warmup,
     )
+
+
+def _started(strategy_class: type[BaseStrategy], config: StrategyConfig | None) -> BaseStrategy:
+    try:
+        strategy = strategy_class(config)
+        strategy.on_start()
+    except Exception as failure:
+        raise StrategyFailedError(f"{strategy_class.__name__} failed at its start: {_told(failure)}") from failure
+    return strategy
+
+
+def _told(failure: Exception) -> str:
+    return f"{type(failure).__name__}: {' '.join(str(failure).split())}"
 
 
 class _Replay:
@@ -166,7 +182,6 @@ class _Replay:
 
     def play(self, on_progress: Callable[[int, int], None]) -> None:
         total = len(self.columns)
-        self.strategy.on_start()
         for number, first in enumerate(range(0, total, CHUNK)):
             stop = min(first + CHUNK, total)
             try:
@@ -175,8 +190,8 @@ class _Replay:
                 row = max(self.row, first)
                 bar = next(iter(self.columns.bars(row, row + 1)))
                 where = f"{self.columns.symbol(bar.contract_id)}, {bar.end:%Y-%m-%d %H:%M:%S}"
-                what = f"{type(failure).__name__}: {failure}"
-                raise StrategyFailedError(f"{type(self.strategy).__name__} failed at {where}: {what}") from failure
+                name = type(self.strategy).__name__
+                raise StrategyFailedError(f"{name} failed at {where}: {_told(failure)}") from failure
             if number % _PROGRESS_CHUNKS == 0 or stop == total:
                 on_progress(stop, total)
 

@@ -1,7 +1,7 @@
 """From a strategy's target to an order's signed quantity, and the one place where a float becomes a Decimal."""
 
 import math
-from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 
 from engine.strategy import StrategySignal
 
@@ -17,10 +17,15 @@ def to_decimal(value: float) -> Decimal:
     return Decimal(repr(float(value))).quantize(_SMALLEST, ROUND_HALF_EVEN)
 
 
+def whole_lots(target: float, full: float, lot: float = 1.0) -> int:
+    """How many lots `target` times `full` is, signed, rounded towards zero: the one rule, live and in a backtest."""
+    lots = target * full / lot
+    return int(lots + _ALMOST if lots > 0 else lots - _ALMOST)
+
+
 def order_quantity(target: float, held: float, full: float, lot: float = 1.0) -> float:
     """Signed quantity that brings `held` to `target` times `full`, rounded towards zero to whole lots."""
-    lots = target * full / lot
-    return int(lots + _ALMOST if lots > 0 else lots - _ALMOST) * lot - held
+    return whole_lots(target, full, lot) * lot - held
 
 
 def sizing(
@@ -33,5 +38,4 @@ def sizing(
     """
     if not math.isfinite(price):
         return Decimal(0)
-    lots = (to_decimal(signal.value) * full_quantity / lot).quantize(_SMALLEST).to_integral_value(ROUND_DOWN)
-    return lots * lot - current_quantity
+    return whole_lots(signal.value, float(full_quantity), float(lot)) * lot - current_quantity

@@ -106,6 +106,7 @@ def test_what_the_reader_must_know_comes_with_the_figures() -> None:
         "Only 0 closed trades",
         "Still open at the end, valued at the last close",
     ]
+    assert "31 bars pass before the first decision; one symbol has 3." in a_result(columns=invented).warnings
     jump = columns_of(bars_of([100.0, 41.0], [100.0, 40.0]))
     assert "AAPL opened −60% on 2013-01-08: perhaps a split not adjusted for." in a_result(columns=jump).warnings
 

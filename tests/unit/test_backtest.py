@@ -285,6 +285,17 @@ def test_a_failing_strategy_is_named_with_the_bar_it_failed_on() -> None:
         run(columns_of(bars_of([14.0, 12.0])), Broken)
 
 
+def test_a_strategy_that_cannot_even_start_is_named() -> None:
+    class Stillborn(BaseStrategy):
+        """Raises with words on two lines."""
+
+        def indicators(self) -> None:
+            raise OSError("no\nway")
+
+    with pytest.raises(StrategyFailedError, match="Stillborn failed at its start: OSError: no way"):
+        run(columns_of(bars_of([14.0, 12.0])), Stillborn)
+
+
 def test_a_signal_for_a_contract_that_is_not_in_the_run_is_refused() -> None:
     class Astray(BaseStrategy):
         """Wants what it cannot have."""

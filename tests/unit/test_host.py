@@ -4,12 +4,12 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.backtest import run
 from engine.facts import Bar, Fill, Tick, to_datetime
-from engine.host import StrategyHost
+from engine.host import StrategyHost, sizing
 from engine.indicators import ema, sma, zscore
 from engine.strategies.buy_and_hold import BuyAndHold
 from engine.strategies.moving_average_crossover import MovingAverageCrossover
@@ -53,15 +53,15 @@ class Played:
     def __init__(self, strategy: type[BaseStrategy], config: StrategyConfig | None, bars: list[Bar]) -> None:
         self.host = StrategyHost(strategy, config, SYMBOLS)
         self.orders: list[tuple[int, int, float]] = []
-        wanted: dict[int, float] = {}
+        orders: dict[int, Decimal] = {}
         for bar in bars:
             number = bar.contract_id
-            if number in wanted:
-                quantity = int(wanted.pop(number) * 100 + 0.0) - self.host.quantity(number)
-                if quantity:
-                    self._fill(bar, quantity)
+            if number in orders:
+                self._fill(bar, orders.pop(number))
             for signal in self.host.on_bar(bar):
-                wanted[number] = signal.value
+                quantity = sizing(signal, self.host.quantity(number), Decimal(100), bar.close)
+                if quantity:
+                    orders[number] = quantity
 
     def _fill(self, bar: Bar, quantity: Decimal) -> None:
         self.orders.append((bar.contract_id, bar.start_us, float(quantity)))
@@ -85,6 +85,7 @@ CASES: list[tuple[type[BaseStrategy], Callable[[], StrategyConfig]]] = [
 
 
 @pytest.mark.parametrize(("strategy", "config"), CASES, ids=lambda each: getattr(each, "__name__", ""))
+@example(seed=480, count=125)  # a target a hair below a whole lot
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 150))
 @settings(max_examples=20, deadline=None)
 def test_the_host_orders_what_the_backtest_orders(

@@ -31,7 +31,7 @@ def test_the_wanted_position_is_rounded_towards_zero_to_whole_lots(
 
 
 @given(
-    target=st.integers(-1000, 1000).map(lambda each: each / 1000),
+    target=st.one_of(st.integers(-1000, 1000).map(lambda each: each / 1000), st.floats(-1, 1)),
     held=st.integers(-500, 500),
     full=st.integers(1, 10_000),
     lot=st.sampled_from([1, 5, 100]),
