@@ -2,8 +2,17 @@
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
+
+from infra.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def jars() -> Path:
+    """Where all runs on this machine share the broker's jars."""
+    return Settings().home / "jars"
 
 
 @pytest.hookimpl(wrapper=True)

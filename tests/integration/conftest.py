@@ -22,12 +22,6 @@ def settings_of_this_run(home: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def jars() -> Path:
-    """Where all runs on this machine share the broker's jars."""
-    return Settings().home / "jars"
-
-
-@pytest.fixture(scope="session")
 def servers_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("servers")
 
