@@ -21,10 +21,9 @@ _SERVER_SETTINGS = {
 }
 _POOL_WAIT_SECONDS = 10
 _STATEMENT_CACHE = 400
-_GOES_AWAY = ("08", "40", "53", "57P")
-"""SQLSTATE classes: connection, transaction rollback, resources, operator intervention."""
+_GOES_AWAY = ("08", "40", "53", "55", "57P")
+"""SQLSTATE classes: connection, rollback, resources, not in a state to (a lock was not free, say), operator."""
 _ABOUT_DATA = ("22", "23")
-_LOCK_TIMEOUT = "55P03"
 _SCHEMA_MISSING = ("42P01", "42703", "3F000")
 _NOT_LET_IN = ("28000", "28P01", "3D000", "42501")
 
@@ -107,7 +106,7 @@ def _driver_error(error: BaseException) -> BaseException | None:
 
 
 def _by_state(state: str, error: BaseException | None, place: str) -> Exception | None:
-    if state.startswith(_GOES_AWAY) or state == _LOCK_TIMEOUT:
+    if state.startswith(_GOES_AWAY):
         return StoreUnavailableError(f"PostgreSQL at {place} could not do it now ({state}): {error}")
     if state in _SCHEMA_MISSING:
         return StoreRefusedError(f"tables are missing or old at {place}: run `scizor db upgrade` ({error})")
