@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 from aiokafka import TopicPartition
@@ -18,15 +17,13 @@ from infra.gateway import (
     Live,
     Market,
     MarketEvent,
-    PastBar,
 )
-from infra.gateway.live import LIVE_BAR
-from infra.gateway.quality import quarantined
 from infra.publish import Origin
 from infra.replay import fold, read_to_end
 from infra.service import Service
 from infra.settings import Settings
-from schemas.market import Bar, QuarantineRule, Severity, Subscription
+from producers.bar_lanes import BarLanes
+from schemas.market import Bar, Subscription
 from schemas.validation import Contract
 
 _SUBSCRIPTIONS = "market.subscriptions.v1"
@@ -35,9 +32,6 @@ _QUEUE_MAX = 5_000
 _QUEUE_LOW = 1_000
 _IN_FLIGHT_MAX = 1_000
 _TAIL_RECORDS = 5_000
-_BACKFILL_SECONDS = 30.0
-_BACKFILL_MAX = timedelta(days=1)
-_CLOCK_TOLERANCE = timedelta(minutes=1)
 _CONTRACT_RETRY_SECONDS = 5.0
 
 
@@ -53,18 +47,6 @@ class _Stamp(msgspec.Struct):
     event_time: datetime
 
 
-@dataclass
-class _Lane:
-    """The bars of one contract, in order; while a gap is filled, newer ones wait."""
-
-    last: datetime | None = None
-    """End of the last published bar."""
-    gap: bool = True
-    """Bars may be missing before the next one."""
-    waiting: deque[tuple[Bar, bool]] = field(default_factory=deque)
-    filling: bool = False
-
-
 class MarketData:
     """Follows the subscriptions and publishes what the gateway sends for them."""
 
@@ -75,14 +57,12 @@ class MarketData:
         self._live = Live(connection, self._deliver, entropy=service.entropy)
         self._queue: asyncio.Queue[MarketEvent] = asyncio.Queue()  # bounded by holding the socket
         self._in_flight: deque[asyncio.Future[object]] = deque()
-        self._lanes: dict[int, _Lane] = {}
+        self._lanes = BarLanes(market, self._post, service.clock)
         self._wanted: dict[int, Subscription] = {}
         self._contracts: dict[int, Contract] = {}
         self._changed: set[int] = set()
         self._changes = asyncio.Event()
         self._unknown: dict[int, str] = {}
-        self._fills: set[asyncio.Task[None]] = set()
-        self._filled: asyncio.Queue[asyncio.Task[None]] = asyncio.Queue()
 
     def attach(self) -> None:
         """Hook everything into the service."""
@@ -91,12 +71,12 @@ class MarketData:
         service.before(self.recover)
         service.before(self._connection.start)
         service.after(self._connection.stop)
-        service.after(self._end_fills)
+        service.after(self._lanes.stop)
         service.task("gateway", self._connection.watch)
         service.task("live", self._live.run)
         service.task("subscribe", self._subscribe)
         service.task("publish", self._publish)
-        service.task("fills", self._watch_fills)
+        service.task("fills", self._lanes.watch)
         service.ready_when("gateway", self._connection.why_not_ready)
         service.ready_when("subscriptions", self._why_not_subscribed)
 
@@ -106,7 +86,7 @@ class MarketData:
             if isinstance(event, Subscription):
                 self._want(event)
         for contract_id, last in (await self._tail()).items():
-            self._lanes[contract_id] = _Lane(last=last)
+            self._lanes.continue_after(contract_id, last)
 
     async def _tail(self) -> dict[int, datetime]:
         settings = self._service.settings
@@ -127,7 +107,7 @@ class MarketData:
                     stamp = decode(record.value or b"")
                 except msgspec.MsgspecError:
                     continue  # not ours: whoever reads the topic in a group sets it aside
-                last[stamp.contract_id] = max(stamp.event_time, last.get(stamp.contract_id, stamp.event_time))
+                last[stamp.contract_id] = stamp.event_time
         return last
 
     # what is wanted
@@ -196,108 +176,11 @@ class MarketData:
             if self._connection.held and self._queue.qsize() < _QUEUE_LOW:
                 self._connection.release()
             if isinstance(event, Bar):
-                await self._on_bar(event)
+                await self._lanes.on_bar(event, self._contracts[event.contract_id])
             elif isinstance(event, Interrupted):
-                self._lanes.setdefault(event.contract_id, _Lane()).gap = True
+                self._lanes.interrupted(event.contract_id)
             else:
                 await self._post(event)
-
-    async def _on_bar(self, bar: Bar) -> None:
-        lane = self._lanes.setdefault(bar.contract_id, _Lane())
-        if lane.filling:
-            lane.waiting.append((bar, lane.gap))
-            lane.gap = False
-            return
-        if lane.gap:
-            self._see_clock_turned_back(lane, bar)
-            if lane.last is not None and bar.event_time <= lane.last:
-                await self._put(lane, bar)  # repeated: what is missing comes before a later one
-                return
-            lane.gap = False
-            if lane.last is not None and bar.start > lane.last:
-                lane.filling = True
-                lane.waiting.append((bar, True))
-                self._start_to_fill(lane)
-                return
-        await self._put(lane, bar)
-
-    def _see_clock_turned_back(self, lane: _Lane, bar: Bar) -> None:
-        """A simulator that was started again lives through the same time again: so do we."""
-        if lane.last is not None and bar.event_time < lane.last - _CLOCK_TOLERANCE:
-            self._service.log.warning("market time went back", symbol=bar.symbol, to=bar.start, before=lane.last)
-            lane.last = None
-
-    def _start_to_fill(self, lane: _Lane) -> None:
-        task = asyncio.create_task(self._fill_lane(lane))
-        self._fills.add(task)
-        task.add_done_callback(self._filled.put_nowait)
-
-    async def _watch_fills(self) -> None:
-        """A fill that fails by a bug ends the service."""
-        while True:
-            task = await self._filled.get()
-            self._fills.discard(task)
-            task.result()
-
-    async def _end_fills(self) -> None:
-        for task in self._fills:
-            task.cancel()
-        if self._fills:
-            await asyncio.wait(self._fills)
-
-    async def _fill_lane(self, lane: _Lane) -> None:
-        gap = False
-        while lane.waiting:
-            bar, interrupted = lane.waiting.popleft()
-            gap = gap or interrupted
-            if lane.last is None or bar.event_time > lane.last:
-                if gap and lane.last is not None and bar.start > lane.last:
-                    await self._backfill(lane, bar)
-                gap = False
-            await self._put(lane, bar)
-        lane.filling = False
-        lane.gap = lane.gap or gap
-
-    async def _backfill(self, lane: _Lane, bar: Bar) -> None:
-        """Ask for the bars between the last one and `bar`; what cannot be had stays a gap, and is logged."""
-        assert lane.last is not None, "a gap has a beginning"
-        begin = max(lane.last, bar.start - _BACKFILL_MAX)
-        count = 0
-        try:
-            async with asyncio.timeout(_BACKFILL_SECONDS):
-                async for part in self._market.history(self._contracts[bar.contract_id], LIVE_BAR, begin, bar.start):
-                    for finding in part.quarantined:
-                        await self._post(finding)
-                    for old in part.bars:
-                        await self._put(lane, self._late(bar, old))
-                    count += len(part.bars)
-        except (ScizorError, TimeoutError) as error:
-            self._service.log.error("gap not filled", symbol=bar.symbol, begin=begin, end=bar.start, error=str(error))
-        else:
-            self._service.log.info("gap filled", symbol=bar.symbol, begin=begin, end=bar.start, bars=count)
-
-    def _late(self, bar: Bar, old: PastBar) -> Bar:
-        """A bar of the gap before `bar`."""
-        prices = dict(zip(PastBar._fields[2:], old[2:], strict=True))
-        common = bar.model_dump(include={"contract_id", "symbol", "bar_size", "source", "basis"})
-        now = self._service.clock.now()
-        return Bar(**common, **prices, start=old.start, event_time=old.end, ingest_time=now, late=True)
-
-    async def _put(self, lane: _Lane, bar: Bar) -> None:
-        if lane.last is None or bar.start >= lane.last:
-            lane.last = bar.event_time
-            await self._post(bar)
-        elif bar.event_time < lane.last:
-            await self._post(
-                quarantined(
-                    Bar,
-                    bar.model_dump(),
-                    QuarantineRule.OUT_OF_ORDER,
-                    f"the bar of {bar.start:%H:%M:%S} came after the one that ended {lane.last:%H:%M:%S}",
-                    severity=Severity.WARNING,
-                )
-            )
-        # else: the same bar again, as gateways repeat it after a resubscription
 
     async def _post(self, event: MarketEvent) -> None:
         """Hand over to the producer in order, without waiting for this one's acknowledgement; a lost one ends us."""
