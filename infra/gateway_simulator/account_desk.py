@@ -37,6 +37,7 @@ class AccountDesk:
         self._multi: set[tuple[Session, int]] = set()
         self._summaries: dict[tuple[Session, int], set[str]] = {}
         self._profits: dict[tuple[Session, int], Instrument | None] = {}
+        self._told_profits: dict[tuple[Session, int], tuple[Decimal, ...]] = {}
         self._start_worth: Decimal | None = None
 
     async def positions(self, session: Session, fields: Fields) -> None:
@@ -115,7 +116,9 @@ class AccountDesk:
         self._tell_profit(session, request_id, instrument)
 
     async def cancel_profit(self, session: Session, fields: Fields) -> None:
-        self._profits.pop((session, fields.whole()), None)
+        key = (session, fields.whole())
+        self._profits.pop(key, None)
+        self._told_profits.pop(key, None)
 
     def dismiss(self, session: Session) -> None:
         self._positions.discard(session)
@@ -123,6 +126,7 @@ class AccountDesk:
         self._multi = {each for each in self._multi if each[0] is not session}
         self._summaries = {key: each for key, each in self._summaries.items() if key[0] is not session}
         self._profits = {key: each for key, each in self._profits.items() if key[0] is not session}
+        self._told_profits = {key: each for key, each in self._told_profits.items() if key[0] is not session}
 
     def on_fill(self, instrument: Instrument) -> None:
         """Tell the change to all who asked to stay informed."""
@@ -180,18 +184,25 @@ class AccountDesk:
                 session.send(63, 1, request_id, self._shared.account.code, key, value, currency)
 
     def _tell_profit(self, session: Session, request_id: int, instrument: Instrument | None) -> None:
+        """The account's profit, or one position's; only when it has changed."""
+        figures = self._whole_profit() if instrument is None else self._single_profit(instrument)
+        key = (session, request_id)
+        if self._told_profits.get(key) != figures:
+            self._told_profits[key] = figures
+            session.send(94 if instrument is None else 95, request_id, *figures)
+
+    def _whole_profit(self) -> tuple[Decimal, ...]:
         values = self._shared.account.values(self._shared.mark)
-        if instrument is None:
-            if self._start_worth is None:
-                self._start_worth = values["NetLiquidation"]
-            daily = values["NetLiquidation"] - self._start_worth
-            session.send(94, request_id, daily, values["UnrealizedPnL"], values["RealizedPnL"])
-            return
+        if self._start_worth is None:
+            self._start_worth = values["NetLiquidation"]
+        return values["NetLiquidation"] - self._start_worth, values["UnrealizedPnL"], values["RealizedPnL"]
+
+    def _single_profit(self, instrument: Instrument) -> tuple[Decimal, ...]:
         position = self._shared.account.position(instrument)
         unrealized = self._shared.account.unrealized(position, self._shared.mark).quantize(CENT)
         worth = (self._shared.mark(instrument) * position.quantity).quantize(CENT)
         realized = position.realized.quantize(CENT)
-        session.send(95, request_id, position.quantity, realized + unrealized, unrealized, realized, worth)
+        return position.quantity, realized + unrealized, unrealized, realized, worth
 
     def _values(self) -> list[tuple[str, str, str]]:
         """Key, value and currency of everything that the gateway tells about an account."""

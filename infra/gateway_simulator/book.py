@@ -190,12 +190,10 @@ class Book:
     def instruments(self) -> set[Instrument]:
         return {order.terms.instrument for order in self.live.values()}
 
-    def exposure(self, mark: dict[int, Decimal]) -> Decimal:
-        """Worth of what live orders may still trade."""
-        return sum(
-            (
-                each.remaining * (each.terms.limit or mark[each.terms.instrument.contract_id])
-                for each in self.live.values()
-            ),
-            Decimal(0),
-        )
+    def exposure(self, mark: dict[int, Decimal], without: Order | None) -> Decimal:
+        """Worth of what live orders may still trade, but for one."""
+        total = Decimal(0)
+        for each in self.live.values():
+            if each is not without:
+                total += each.remaining * (each.terms.limit or mark[each.terms.instrument.contract_id])
+        return total

@@ -13,6 +13,7 @@ from infra.gateway_simulator.feed import Feed
 from infra.gateway_simulator.instruments import Catalogue, Instrument
 from infra.gateway_simulator.ledger import Ledger
 from infra.gateway_simulator.market import World
+from infra.gateway_simulator.memory import Memory
 from infra.gateway_simulator.session import Session
 from infra.gateway_simulator.tape import Tape
 
@@ -32,6 +33,7 @@ class Shared:
     feed: Feed = field(default_factory=Feed)
     faults: Faults = field(default_factory=Faults)
     sessions: dict[int, Session] = field(default_factory=dict)
+    memory: Memory | None = None
     paced: bool = True
     _tape: Tape | None = None
     _followed: dict[int, Instrument] = field(default_factory=dict)
@@ -60,6 +62,11 @@ class Shared:
         for instrument in [each for each in self._followed.values() if each not in wanted]:
             del self._followed[instrument.contract_id]
             self.world.unfollow(instrument)
+
+    def remember(self) -> None:
+        """Keep what a restart must find again."""
+        if self.memory is not None:
+            self.memory.keep(self.book, self.account, self.now())
 
     def now(self) -> float:
         return self.tape.now()

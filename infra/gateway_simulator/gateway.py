@@ -22,6 +22,7 @@ from infra.gateway_simulator.instruments import Catalogue, Instrument
 from infra.gateway_simulator.ledger import Ledger
 from infra.gateway_simulator.live_desk import LiveDesk
 from infra.gateway_simulator.market import ROUND_LOT, MarketClock, World
+from infra.gateway_simulator.memory import Memory
 from infra.gateway_simulator.order_desk import OrderDesk
 from infra.gateway_simulator.reference_desk import ReferenceDesk
 from infra.gateway_simulator.session import HIGH_WATER, Session
@@ -42,7 +43,10 @@ UNSERVED = {10: 1, 21: 1, 22: 1, 52: 1, 54: 1, 78: 0, 79: 0, 83: 0, 84: 0, 86: 0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a simulator is started with; `speed` 0 lets only the control port move market time."""
+    """What a simulator is started with; `speed` 0 lets only the control port move market time.
+
+    With a `state` file the next start goes on where this one ended: orders, positions, ids and market time.
+    """
 
     start: float
     speed: float = 1.0
@@ -52,6 +56,7 @@ class Options:
     data: Path | None = None
     ledger: Path | None = None
     paced: bool = True
+    state: Path | None = None
 
 
 class Gateway:
@@ -66,11 +71,12 @@ class Gateway:
         run = entropy.new_id().replace("-", "")[:8]
         book = Book(run, 1_000_000_000 + int(run, 16) % 1_000_000 * 1000)
         ledger = Ledger(options.ledger, clock)
+        catalogue, account = Catalogue(files), Account(options.account, options.cash)
+        memory = Memory(options.state, catalogue) if options.state is not None else None
+        recalled = memory.recall(book, account) if memory is not None else None
         self.clock = clock
-        self.shared = Shared(
-            clock, Catalogue(files), world, book, Account(options.account, options.cash), ledger, paced=options.paced
-        )
-        self.market_clock = MarketClock(clock, options.start, options.speed)
+        self.shared = Shared(clock, catalogue, world, book, account, ledger, memory=memory, paced=options.paced)
+        self.market_clock = MarketClock(clock, max(options.start, recalled or 0.0), options.speed)
         self.tape = self.shared.tape = Tape(world, self.market_clock, self)
         self._reference = ReferenceDesk(self.shared)
         self._history = HistoryDesk(self.shared)
@@ -78,6 +84,8 @@ class Gateway:
         self._accounts = AccountDesk(self.shared)
         self._orders = OrderDesk(self.shared, self._accounts)
         self._handlers = self._table()
+        for instrument in book.instruments():
+            self.shared.follow(instrument)
 
     @property
     def faults(self) -> Faults:

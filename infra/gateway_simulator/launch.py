@@ -41,6 +41,7 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     made.add_argument("--account", default="DU1234567", help="code of the account")
     made.add_argument("--cash", default="1000000", help="cash of the account at the start, in USD")
     made.add_argument("--ledger", type=Path, help="file that gets a JSON line for everything that happens")
+    made.add_argument("--state", type=Path, help="file by which the next start goes on where this one ended")
     made.add_argument("--no-pacing", action="store_true", help="lift IB's limits on requests for small bars")
     made.add_argument("--control-port", type=int, default=0, help="port for tests; needs --control-token-file")
     made.add_argument("--control-token-file", type=Path, help="file of mode 0600 with the control port's token")
@@ -61,6 +62,7 @@ class Choices:
     account: str
     cash: str
     ledger: Path | None
+    state: Path | None
     no_pacing: bool
     control_port: int
     control_token_file: Path | None
@@ -84,6 +86,7 @@ def chosen(choices: Choices) -> tuple[Options, Address]:
         cash=cash,
         data=choices.data,
         ledger=choices.ledger,
+        state=choices.state,
         paced=not choices.no_pacing,
     )
     return options, Address(choices.host, choices.port, choices.control_port, choices.control_token_file)

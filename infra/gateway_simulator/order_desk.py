@@ -64,6 +64,7 @@ class OrderDesk:
         if not is_open:
             self._warn_of_waiting(session, order)
         self._trade(found)
+        shared.remember()
 
     async def cancel(self, session: Session, fields: Fields) -> None:
         fields.skip(1)
@@ -153,8 +154,8 @@ class OrderDesk:
         elif self._is_sound(session, placement):
             if len(book.live) >= LIVE_MAX:
                 self._reject(session, placement, f"More than {LIVE_MAX} open orders")
-            elif not self._affordable(found, placement):
-                self._reject(session, placement, "The order exceeds the buying power of the account")
+            elif not self._affordable(found, placement, None):
+                self._reject(session, placement, _TOO_LARGE)
             else:
                 return found
         return None
@@ -177,17 +178,18 @@ class OrderDesk:
             return True
         return False
 
-    def _affordable(self, instrument: Instrument, placement: Placement) -> bool:
+    def _affordable(self, instrument: Instrument, placement: Placement, replaced: Order | None) -> bool:
         """Whether all that is held and all that may still trade stays within the account's leverage."""
         shared, account = self._shared, self._shared.account
         held = account.position(instrument).quantity
-        signed = placement.quantity * (1 if placement.action == "BUY" else -1)
+        quantity = placement.quantity - (replaced.filled if replaced is not None else 0)
+        signed = quantity * (1 if placement.action == "BUY" else -1)
         if abs(held + signed) <= abs(held):
             return True
         marks = {each.contract_id: shared.mark(each) for each in shared.book.instruments() | {instrument}}
-        added = placement.quantity * (placement.limit or marks[instrument.contract_id])
+        added = quantity * (placement.limit or marks[instrument.contract_id])
         values = account.values(shared.mark)
-        exposed = values["GrossPositionValue"] + shared.book.exposure(marks) + added
+        exposed = values["GrossPositionValue"] + shared.book.exposure(marks, without=replaced) + added
         return exposed <= values["EquityWithLoanValue"] * LEVERAGE
 
     def _modify(self, session: Session, order: Order, placement: Placement) -> None:
@@ -198,6 +200,9 @@ class OrderDesk:
             return
         if not self._is_sound(session, placement):
             return
+        if not self._affordable(order.terms.instrument, placement, order):
+            self._refuse(session, order.order_id, 201, f"Order rejected - reason:{_TOO_LARGE}")
+            return
         order.terms = _terms(order.terms.instrument, placement)
         order.rested = False
         self._note("order_changed", order.client_id, order.order_id, **_facts(placement))
@@ -205,6 +210,7 @@ class OrderDesk:
         if not order.remaining:
             self._end_filled(order)
         self._trade(order.terms.instrument)
+        self._shared.remember()
 
     def _preview(self, session: Session, order_id: int, terms: Terms) -> None:
         shared = self._shared
@@ -270,6 +276,7 @@ class OrderDesk:
             self._end_filled(order)
         self._send(order, commission_report(execution), "commission sent")
         self._accounts.on_fill(instrument)
+        shared.remember()
 
     def _end_filled(self, order: Order) -> None:
         self._shared.book.finish(order, Status.FILLED, self._shared.now(), "Filled Size: " + f"{order.filled:f}")
@@ -284,6 +291,7 @@ class OrderDesk:
         if owner is not None:
             owner.error(order.order_id, 202, f"Order Canceled - reason:{reason}", order_id=order.order_id)
         self._shared.refollow()
+        self._shared.remember()
 
     # how it is told
 
@@ -316,6 +324,7 @@ class OrderDesk:
         session.error(order.order_id, 399, text, order_id=order.order_id)
 
     def _refuse(self, session: Session, order_id: int, code: int, text: str) -> None:
+        self._shared.remember()  # the id is used up
         self._note("order_refused", session.client_id, order_id, code=code, reason=text)
         session.error(order_id, code, text, order_id=order_id)
 
@@ -329,6 +338,7 @@ class OrderDesk:
         self._shared.ledger.write(kind, self._shared.now(), client_id=client_id, order_id=order_id, **facts)
 
 
+_TOO_LARGE = "The order exceeds the buying power of the account"
 _OFF_GRID = "The price does not conform to the minimum price variation for this contract."
 
 

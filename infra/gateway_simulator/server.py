@@ -75,6 +75,7 @@ class SimulatorServer:
                 client.cancel()
             await asyncio.gather(*self._clients, return_exceptions=True)
             await self._server.wait_closed()
+        self.gateway.shared.remember()
         self.gateway.shared.ledger.close()
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -16,6 +16,7 @@ _BAR = BAR_SECONDS * _QUARTERS
 _GRID = (*(round(each * _QUARTERS) for each in PRINT_OFFSETS), _BAR)
 _LAST = SESSION_SECONDS * _QUARTERS
 _BEFORE_OPEN = -1
+_JUST_BEFORE = 0.001  # seconds
 
 IDLE_SECONDS = 60.0  # the longest wait; whoever changes something wakes the tape
 
@@ -42,13 +43,16 @@ class Tape:
         self._changed = asyncio.Event()
         self._session = world.calendar.latest(clock.now())
         self._reached = _BEFORE_OPEN
+        self._event: float | None = None
         self._seek(clock.now())
 
     def now(self) -> float:
-        """Market time: never past an event that has not been played yet."""
+        """Market time: an event's own while it is played, never past one that has not been played yet."""
+        if self._event is not None:
+            return self._event
         if not self._floor.followed():
             return self._clock.now()
-        return min(self._clock.now(), self._next()[1])
+        return min(self._clock.now(), self._next()[1] - _JUST_BEFORE)
 
     def is_open(self) -> bool:
         session = self._world.calendar.latest(self.now())
@@ -89,7 +93,11 @@ class Tape:
                 following, moment = self._next()
                 if moment > self._clock.now():
                     return
-                ends_bar = self._step(following)
+                self._event = moment
+                try:
+                    ends_bar = self._step(following)
+                finally:
+                    self._event = None
                 if ends_bar:
                     await self._floor.settled()
             self._seek(self._clock.now())

@@ -14,7 +14,7 @@ from ibapi.client import EClient
 from ibapi.contract import Contract
 from ibapi.wrapper import EWrapper
 
-from infra.clock import SeededEntropy, SystemClock
+from infra.clock import SystemClock, SystemEntropy
 from infra.gateway_simulator.gateway import Gateway, Options
 from infra.gateway_simulator.launch import market_time
 from infra.gateway_simulator.server import Address, SimulatorServer
@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 10.0
 @contextlib.asynccontextmanager
 async def a_gateway(*, now: str = MORNING, speed: float = 0.0, **options: Any) -> AsyncIterator[SimulatorServer]:
     """A simulator on a free port; with speed 0 only `gateway.tape.advance` moves market time."""
-    gateway = Gateway(Options(start=market_time(now), speed=speed, **options), SystemClock(), SeededEntropy(1))
+    gateway = Gateway(Options(start=market_time(now), speed=speed, **options), SystemClock(), SystemEntropy())
     server = SimulatorServer(gateway, Address(port=0))
     await server.start()
     try:

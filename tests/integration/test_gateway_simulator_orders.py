@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from ib_insync import ExecutionFilter, LimitOrder, MarketOrder, Order, StopOrder
 
+from infra.errors import UsageError
 from infra.gateway_simulator.server import SimulatorServer
 from tests.integration.a_gateway_simulator import a_gateway, an_ib_insync, apple, ledger_lines, until
 
@@ -187,3 +188,49 @@ async def test_profit_and_loss_follow_the_market() -> None:
         await until(lambda: single.position == 100)
 
         assert whole.unrealizedPnL == pytest.approx(single.unrealizedPnL, abs=0.02)
+
+
+async def test_with_a_state_file_a_new_start_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    async with a_gateway(state=state) as server, an_ib_insync(server) as ib:
+        bought = await filled(ib, server, MarketOrder("BUY", 700, orderRef="kept"))
+        resting = ib.placeOrder(await apple(ib), LimitOrder("SELL", 100, 900.0, tif="GTC"))
+        await until(lambda: resting.orderStatus.status == "Submitted")
+        market_time = await ib.reqCurrentTimeAsync()
+    async with a_gateway(state=state) as server, an_ib_insync(server) as ib:
+        assert await ib.reqCurrentTimeAsync() >= market_time
+        assert [each.position for each in ib.positions()] == [700]
+        assert [each.order.lmtPrice for each in ib.openTrades()] == [900.0]
+        assert [each.execution.execId for each in ib.fills()] == [each.execution.execId for each in bought.fills]
+        assert server.gateway.shared.book.next_id(1) > resting.order.orderId
+        sold = await filled(ib, server, MarketOrder("SELL", 700))
+        await until(lambda: not ib.positions())
+
+        assert not {each.execution.execId for each in sold.fills} & {each.execution.execId for each in bought.fills}
+    state.write_text("{}")
+    with pytest.raises(UsageError, match="name another or remove it"):
+        async with a_gateway(state=state):
+            pass
+
+
+async def test_a_change_that_the_account_cannot_pay_leaves_the_order_as_it_was() -> None:
+    async with a_gateway() as server, an_ib_insync(server) as ib:
+        order = LimitOrder("BUY", 100, 400.0)
+        trade = ib.placeOrder(await apple(ib), order)
+        await until(lambda: trade.orderStatus.status == "Submitted")
+        order.totalQuantity = 1_000_000
+        ib.placeOrder(trade.contract, order)
+        await until(lambda: (order.orderId, 201) in [each[:2] for each in ib.told])
+
+        (kept,) = server.gateway.shared.book.live.values()
+        assert kept.terms.quantity == 100
+
+
+async def test_a_fill_carries_the_time_of_its_trade_however_fast_the_market_runs() -> None:
+    async with a_gateway(now="2013-02-28T15:59:58-05:00") as server, an_ib_insync(server) as ib:
+        trade = ib.placeOrder(await apple(ib), MarketOrder("BUY", 3000))
+        await until(lambda: trade.fills)
+        await server.gateway.tape.advance(3600)
+        await until(lambda: trade.orderStatus.status in ("Filled", "Cancelled"))
+
+        assert all(f"{each.execution.time:%H:%M}" == "20:59" for each in trade.fills)

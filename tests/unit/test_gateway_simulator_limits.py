@@ -114,6 +114,7 @@ def choices(**changes: Any) -> Choices:
         "account": "DU1234567",
         "cash": "1000000",
         "ledger": None,
+        "state": None,
         "no_pacing": False,
         "control_port": 0,
         "control_token_file": None,

@@ -1,0 +1,123 @@
+"""What a gateway remembers when it starts again: orders, executions, positions, ids in use, market time."""
+
+import dataclasses
+import json
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from infra.errors import UsageError
+from infra.gateway_simulator.account import Account, Position
+from infra.gateway_simulator.book import Book, Execution, Order, Status, Terms
+from infra.gateway_simulator.instruments import Catalogue
+
+_DECIMALS = ("filled", "spent", "paid", "last_price")
+_SUMS = ("quantity", "price", "cumulative", "average_price", "commission")
+_PLAIN = ("client_id", "order_id", "permanent_id", "rested", "finished_at", "end")
+
+
+class Memory:
+    """A JSON file, replaced as a whole at each change."""
+
+    def __init__(self, path: Path, catalogue: Catalogue) -> None:
+        self._path = path
+        self._catalogue = catalogue
+
+    def recall(self, book: Book, account: Account) -> float | None:
+        """Fill book and account; the market time then, or None when there is nothing to remember."""
+        if not self._path.exists():
+            return None
+        try:
+            told = json.loads(self._path.read_text(encoding="utf-8"))
+            self._recall_account(told["account"], account)
+            orders = {each["permanent_id"]: self._order(each) for each in told["orders"]}
+            for order in orders.values():
+                if order.is_live:
+                    book.live[(order.client_id, order.order_id)] = order
+                else:
+                    book.finished.append(order)
+            book.executions = [_execution(each, orders[each["order"]]) for each in told["executions"]]
+            book.highest = {int(client): number for client, number in told["highest"].items()}
+            return float(told["market_time"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"{self._path} is no memory of a simulator ({error!r}): name another or remove it"
+            ) from error
+
+    def keep(self, book: Book, account: Account, market_time: float) -> None:
+        orders = {each.permanent_id: each for each in (*book.finished, *book.live.values())}
+        told = {
+            "market_time": market_time,
+            "account": {
+                "code": account.code,
+                "cash": account.cash,
+                "realized": account.realized,
+                "positions": [
+                    [each.instrument.contract_id, each.quantity, each.average_cost, each.realized]
+                    for each in account.positions.values()
+                ],
+            },
+            "orders": [_order_facts(each) for each in orders.values()],
+            "executions": [_execution_facts(each) for each in book.executions if each.order.permanent_id in orders],
+            "highest": book.highest,
+        }
+        fresh = self._path.with_name(self._path.name + ".new")
+        fresh.write_text(json.dumps(told, default=str), encoding="utf-8")
+        fresh.replace(self._path)
+
+    def _recall_account(self, told: dict[str, Any], account: Account) -> None:
+        if told["code"] != account.code:
+            raise UsageError(f"{self._path} belongs to account {told['code']}, not to {account.code}")
+        account.cash, account.realized = Decimal(told["cash"]), Decimal(told["realized"])
+        for contract_id, *amounts in told["positions"]:
+            instrument = self._catalogue.by_id[contract_id]
+            account.positions[contract_id] = Position(instrument, *(Decimal(each) for each in amounts))
+
+    def _order(self, told: dict[str, Any]) -> Order:
+        terms = told["terms"]
+        limit = terms["limit"]
+        facts: dict[str, Any] = {name: told[name] for name in _PLAIN}
+        facts |= {name: Decimal(told[name]) for name in _DECIMALS}
+        return Order(
+            **facts,
+            day=date.fromisoformat(told["day"]),
+            status=Status(told["status"]),
+            terms=Terms(
+                instrument=self._catalogue.by_id[terms["contract_id"]],
+                action=terms["action"],
+                quantity=Decimal(terms["quantity"]),
+                kind=terms["kind"],
+                limit=None if limit is None else Decimal(limit),
+                time_in_force=terms["time_in_force"],
+                reference=terms["reference"],
+                outside_hours=terms["outside_hours"],
+            ),
+        )
+
+
+def _order_facts(order: Order) -> dict[str, Any]:
+    terms = {name: getattr(order.terms, name) for name in _names(Terms) if name != "instrument"}
+    facts = {name: getattr(order, name) for name in _names(Order) if name != "terms"}
+    return {**facts, "terms": {**terms, "contract_id": order.terms.instrument.contract_id}}
+
+
+def _execution_facts(execution: Execution) -> dict[str, Any]:
+    facts = {name: getattr(execution, name) for name in _names(Execution) if name != "order"}
+    return {**facts, "order": execution.order.permanent_id}
+
+
+def _execution(told: dict[str, Any], order: Order) -> Execution:
+    realized = told["realized"]
+    return Execution(
+        execution_id=told["execution_id"],
+        order=order,
+        moment=told["moment"],
+        adds_liquidity=told["adds_liquidity"],
+        realized=None if realized is None else Decimal(realized),
+        **{name: Decimal(told[name]) for name in _SUMS},
+    )
+
+
+def _names(kind: type[Any]) -> list[str]:
+    return [each.name for each in dataclasses.fields(kind)]
