@@ -21,6 +21,8 @@ from schemas.market import Source
 NO_BARS = "no bars of"
 """How the error begins when nothing is known of a symbol in the time asked for."""
 
+UNKNOWN_SOURCE = "Nobody said where the prices come from."
+
 POINTS_MAX = 5_000
 FILLS_MAX = 10_000
 ROUND_TRIPS_MAX = 5_000
@@ -201,7 +203,7 @@ def _warnings(result: BacktestResult) -> list[str]:
     said: list[tuple[object, str]] = [
         (Source.SYNTHETIC in sources, "The prices are synthetic: invented from a seed, they say nothing of a market."),
         (Source.DERIVED in sources, "Prices inside the day are derived: invented so that they add up to real days."),
-        (not sources, "Nobody said where the prices come from."),
+        (not sources, UNKNOWN_SOURCE),
         (shortest < result.warmup, f"{result.warmup} bars pass before the first decision; one symbol has {shortest}."),
         *((True, sentence) for sentence in _jumps(result.columns)),
         (not result.options.slippage_rate, "No slippage is assumed: every order filled at the open, as if alone."),

@@ -7,6 +7,7 @@ from decimal import Decimal
 from html import escape
 from typing import Any
 
+from engine.answer import UNKNOWN_SOURCE
 from engine.charts import Line, chart, thinned
 from engine.facts import to_datetime, to_microseconds
 from engine.report_style import SCRIPT, STYLE
@@ -87,7 +88,7 @@ def page(done: BacktestFinished) -> str:
     body = "".join(
         (
             _header(done, title),
-            _warnings(done.warnings),
+            _warnings(_to_know(done)),
             f'<section class="cards">{"".join(_card(done.metrics, *each) for each in _CARDS)}</section>',
             _charts(done, points),
             _months(points, done.request.cash),
@@ -118,6 +119,12 @@ def _header(done: BacktestFinished, title: str) -> str:
         f"<p>{escape(first)} to {escape(last)} · {done.bars:,} bars of {escape(_size(done))} "
         f"{parameters}</p></header>"
     )
+
+
+def _to_know(done: BacktestFinished) -> tuple[str, ...]:
+    """The event's warnings; silence about the source of prices is never taken for real prices."""
+    silent = not done.sources and UNKNOWN_SOURCE not in done.warnings
+    return (UNKNOWN_SOURCE, *done.warnings) if silent else done.warnings
 
 
 def _warnings(warnings: Sequence[str]) -> str:

@@ -71,6 +71,12 @@ def test_synthetic_and_derived_prices_are_said_first() -> None:
     assert first[1].startswith("Prices inside the day are derived")
 
 
+def test_silence_about_the_source_is_not_taken_for_real_prices() -> None:
+    text = page(a_result().model_copy(update={"sources": (), "warnings": ()}))
+
+    assert "Nobody said where the prices come from" in text
+
+
 def test_what_comes_from_outside_cannot_become_markup() -> None:
     evil = "<script>alert(1)</script>"
     done = a_result().model_copy(update={"warnings": (evil,), "backtest_id": evil, "sources": ('"><img src=x>',)})
