@@ -126,8 +126,8 @@ class Orders:
 
     async def positions(self) -> dict[int, Decimal]:
         """Signed quantity by contract id, of our account, as the broker counts; flat ones are left out."""
+        # the gateway goes on to tell changes: ending that could end the answer to somebody who asks at the same time
         rows = await self._connection.ask_all(lambda e: e.reqPositions(), rows="position", end="positionEnd")
-        self._connection.urgent.cancelPositions()
         found = {
             contract.conId: translate.decimal(size) for account, contract, size, _ in rows if account == self.account_id
         }

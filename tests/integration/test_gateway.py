@@ -177,7 +177,7 @@ async def test_the_life_of_an_order() -> None:
         assert done["buy-1"].filled_quantity == 100
         assert done["low-1"].status == "Cancelled"
         assert await orders.positions() == {265598: Decimal(100)}
-        told = await orders.account_state()
+        told, *_ = await asyncio.gather(orders.account_state(), orders.positions(), orders.account_state())
         assert told.positions == {"265598": Decimal(100)}
         assert told.cash < cash
 
