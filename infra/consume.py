@@ -27,7 +27,7 @@ _DYNAMIC_SESSION_MS = 6_000
 _HEARTBEAT_MS = 1_000
 _REBALANCE_MS = 60_000
 _POLL_MAX_MS = 300_000
-_BATCH_RECORDS = 5_000
+_BATCH_RECORDS = 10_000
 _BATCH_WAIT_MS = 50
 _ATTEMPTS = "attempts="
 _COMMIT_SECONDS = 0.1
@@ -190,7 +190,7 @@ class RecordConsumer:
 
 
 class BatchConsumer:
-    """Polls of up to 5,000 records, each poll handled as a whole and then committed."""
+    """Polls of up to 10,000 records, each poll handled as a whole and then committed."""
 
     def __init__(
         self,

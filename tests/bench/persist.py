@@ -37,7 +37,7 @@ from infra.topics import Catalogue, load_catalogue
 from schemas.market import HistoricalBar, Source
 
 TOPIC = "market.history.v1"
-POLL = 5_000
+POLL = 10_000
 ROUNDS = 5
 CONTRACTS = 20
 FIRST = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
