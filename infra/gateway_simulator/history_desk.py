@@ -117,6 +117,8 @@ class HistoryDesk:
             raise RequestError(*NO_DEFINITION)
         now = shared.now()
         end = min(moment_of(request.end, now), now)
+        if end <= session_of(shared.world.calendar.days[0]).open:
+            raise _no_data(request)
         if request.what == SCHEDULE:
             self._schedule(session, request, end)
             return
@@ -127,9 +129,7 @@ class HistoryDesk:
             candles += portion
             await asyncio.sleep(0)
         if not candles:
-            raise RequestError(
-                162, f"{SERVICE}HMDS query returned no data: {request.asked.name} {request.what.title()}"
-            )
+            raise _no_data(request)
         self._serve(session, request, found, span, candles)
 
     def _span(self, request: Request, end: float, now: float) -> Span:
@@ -206,11 +206,15 @@ def moment_of(text: str, now: float) -> float:
     if "-" in stamp:  # 20231006-20:00:00 is UTC
         stamp, _, clock = stamp.partition("-")
         zone_after = zone or "UTC"
-    with contextlib.suppress(ValueError, ZoneInfoNotFoundError):
+    with contextlib.suppress(ValueError, OverflowError, ZoneInfoNotFoundError):
         where = UTC if zone_after in ("UTC", "GMT") else ZoneInfo(zone_after) if zone_after else NEW_YORK
         return datetime.strptime(f"{stamp} {clock or '23:59:59'}", "%Y%m%d %H:%M:%S").replace(tzinfo=where).timestamp()
     form = "The correct format is yyyymmdd hh:mm:ss xx/xxxx"
     raise RequestError(10314, f"End Date/Time: The date, time, or time-zone entered is invalid. {form}")
+
+
+def _no_data(request: Request) -> RequestError:
+    return RequestError(162, f"{SERVICE}HMDS query returned no data: {request.asked.name} {request.what.title()}")
 
 
 def _invalid(cause: str) -> RequestError:

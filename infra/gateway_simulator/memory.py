@@ -10,6 +10,7 @@ from typing import Any
 from infra.errors import UsageError
 from infra.gateway_simulator.account import Account, Position
 from infra.gateway_simulator.book import Book, Execution, Order, Status, Terms
+from infra.gateway_simulator.calendar import local
 from infra.gateway_simulator.instruments import Catalogue
 
 _DECIMALS = ("filled", "spent", "paid", "last_price")
@@ -46,7 +47,9 @@ class Memory:
             ) from error
 
     def keep(self, book: Book, account: Account, market_time: float) -> None:
-        orders = {each.permanent_id: each for each in (*book.finished, *book.live.values())}
+        today = local(market_time).date()  # of what has ended, a gateway tells no more than its day
+        finished = [each for each in book.finished if local(each.finished_at).date() == today]
+        orders = {each.permanent_id: each for each in (*finished, *book.live.values())}
         told = {
             "market_time": market_time,
             "account": {
@@ -59,7 +62,11 @@ class Memory:
                 ],
             },
             "orders": [_order_facts(each) for each in orders.values()],
-            "executions": [_execution_facts(each) for each in book.executions if each.order.permanent_id in orders],
+            "executions": [
+                _execution_facts(each)
+                for each in book.executions
+                if each.order.permanent_id in orders and local(each.moment).date() == today
+            ],
             "highest": book.highest,
         }
         fresh = self._path.with_name(self._path.name + ".new")

@@ -9,7 +9,7 @@ from infra.gateway_simulator.calendar import Session as TradingDay
 from infra.gateway_simulator.calendar import ib_text, local
 from infra.gateway_simulator.contracts import NO_DEFINITION
 from infra.gateway_simulator.floor import NOT_SUPPORTED, Shared, invalid
-from infra.gateway_simulator.history_desk import moment_of
+from infra.gateway_simulator.history_desk import RequestError, moment_of
 from infra.gateway_simulator.instruments import MIN_TICK, Instrument
 from infra.gateway_simulator.market import Quote
 from infra.gateway_simulator.order_messages import (
@@ -105,7 +105,11 @@ class OrderDesk:
         """Those since midnight that pass the filter, each followed by its commission."""
         fields.skip(1)
         request_id = fields.whole()
-        wanted = _Filter(fields)
+        try:
+            wanted = _Filter(fields)
+        except RequestError as error:
+            session.error(request_id, error.code, error.text)
+            return
         today = local(self._shared.now()).date()
         for each in self._shared.book.executions:
             if local(each.moment).date() == today and wanted.passes(each, self._shared.account.code):
@@ -374,7 +378,7 @@ class _Filter:
     def __init__(self, fields: Fields) -> None:
         self._client_id = fields.whole()
         self._account = fields.text()
-        self._since = fields.text()
+        self._since = moment_of(fields.text(), 0.0)
         self._symbol = fields.text()
         self._security_type = fields.text()
         self._exchange = fields.text()
@@ -390,5 +394,5 @@ class _Filter:
             and self._security_type in ("", "STK")
             and self._exchange in ("", "SMART", instrument.exchange)
             and self._side in ("", order.terms.action, "BOT" if order.sign > 0 else "SLD")
-            and (not self._since or execution.moment >= moment_of(self._since, 0.0))
+            and execution.moment >= self._since
         )

@@ -27,6 +27,7 @@ from infra.gateway_simulator.wire import (
 HELLO_SECONDS = 10.0
 HIGH_WATER = 1_000_000  # bytes unsent, from which the market waits for a reader
 BUFFER_MAX = 32_000_000  # bytes unsent, from which a reader is given up
+HELD_MAX = 100_000  # messages held back by a delay
 DRAIN_SECONDS = 10.0  # how long the market waits for a reader before it is given up
 
 START_API = 71
@@ -118,7 +119,7 @@ class Session:
 
     async def _received(self, message: int, values: list[str]) -> int:
         """Faults that wait for this message; how often it is to be served."""
-        order_id = int(values[1]) if message in _INCOMING and len(values) > 1 and values[1].isdigit() else None
+        order_id = int(values[1]) if message in _INCOMING and len(values) > 1 and values[1].isdecimal() else None
         symbol = values[3] if message == 3 and len(values) > 3 else ""
         served = 1
         for name in ("request received", _INCOMING.get(message)):
@@ -182,6 +183,9 @@ class Session:
             return
         if self._holding:
             self._held.append(frame)
+            if len(self._held) > HELD_MAX:
+                self._log.warning("too much held back, closing", client_id=self.client_id)
+                self.abort()
             return
         self._writer.write(frame)
         if self.unsent > BUFFER_MAX:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from ib_insync import Contract, Forex, Stock
+from ib_insync import Client, Contract, Forex, LimitOrder, MarketOrder, Stock
 
 from tests.integration.a_gateway_simulator import a_gateway, an_ib_insync, apple, ledger_lines, until
 
@@ -102,12 +102,25 @@ async def test_history_errors_carry_the_codes_of_the_gateway() -> None:
             ("20 Y", "1 min", "TRADES", ""),
             ("1 D", "1 min", "TRADES", "yesterday"),
             ("1 D", "1 min", "TRADES", "19990101-20:00:00"),
+            ("1 D", "1 min", "TRADES", "00010101-00:00:00"),
         ):
             assert len(await ib.reqHistoricalDataAsync(contract, end, duration, size, what, True)) == 0
+        stays = await ib.reqHistoricalDataAsync(contract, "", "1 D", "1 min", "TRADES", True, keepUpToDate=True)
+        assert len(stays) == 0
         ib.client.cancelHistoricalData(4711)
         await until(lambda: [each for each in ib.told if each[0] == 4711])
 
-        assert [code for _, code, _ in ib.told if code < 2000 or code > 3000] == [321, 321, 321, 162, 10314, 162, 366]
+        assert [code for _, code, _ in ib.told if code < 2000 or code > 3000] == [
+            321,
+            321,
+            321,
+            162,
+            10314,
+            162,
+            162,
+            321,
+            366,
+        ]
 
 
 async def test_the_same_small_bars_within_15_seconds_violate_pacing() -> None:
@@ -207,3 +220,21 @@ async def test_own_files_are_served_and_wrong_ones_are_named(tmp_path: Path) -> 
             (10.0, 11.0, 9.5, 10.5, 40000),
             (10.5, 12.0, 10.0, 11.25, 50),
         ]
+
+
+@pytest.mark.parametrize("version", [157, 159, 162, 163, 165, 169, 173])
+async def test_older_versions_are_spoken_too(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Client, "MaxClientVersion", version)
+    async with a_gateway() as server, an_ib_insync(server) as ib:
+        contract = await apple(ib)
+        (details,) = await ib.reqContractDetailsAsync(contract)
+        samples = await ib.reqMatchingSymbolsAsync("IBM")
+        resting = ib.placeOrder(contract, LimitOrder("BUY", 1, 400.0))
+        bought = ib.placeOrder(contract, MarketOrder("BUY", 1))
+        await until(lambda: bought.isDone() and resting.orderStatus.status == "Submitted")
+        completed = await ib.reqCompletedOrdersAsync(False)
+
+        assert ib.client.serverVersion() == version
+        assert (details.contract.conId, details.stockType, samples[0].contract.conId) == (265598, "COMMON", 8314)
+        assert [each.order.lmtPrice for each in await ib.reqOpenOrdersAsync()] == [400.0]
+        assert completed[0].order.filledQuantity == 1

@@ -170,6 +170,8 @@ async def test_clients_share_one_book_but_see_their_own_orders() -> None:
         await until(two.positions)
         assert len(await two.reqExecutionsAsync(ExecutionFilter(side="BUY"))) == len(filled_trade.fills)
         assert await two.reqExecutionsAsync(ExecutionFilter(symbol="IBM")) == []
+        assert await two.reqExecutionsAsync(ExecutionFilter(time="20130228-21:00:00")) == []
+        assert len(await two.reqExecutionsAsync(ExecutionFilter(time="20130228 09:00:00"))) > 0
 
 
 async def test_a_what_if_order_tells_margins_and_leaves_no_trace() -> None:
