@@ -24,6 +24,7 @@ from infra.gateway_simulator.live_desk import LiveDesk
 from infra.gateway_simulator.market import ROUND_LOT, MarketClock, World
 from infra.gateway_simulator.memory import Memory
 from infra.gateway_simulator.order_desk import OrderDesk
+from infra.gateway_simulator.order_reports import OrderReports
 from infra.gateway_simulator.reference_desk import ReferenceDesk
 from infra.gateway_simulator.session import HIGH_WATER, Session
 from infra.gateway_simulator.tape import Tape
@@ -83,6 +84,7 @@ class Gateway:
         self._live = LiveDesk(self.shared)
         self._accounts = AccountDesk(self.shared)
         self._orders = OrderDesk(self.shared, self._accounts)
+        self._reports = OrderReports(self.shared)
         self._handlers = self._table()
         for instrument in book.instruments():
             self.shared.follow(instrument)
@@ -93,20 +95,20 @@ class Gateway:
 
     def _table(self) -> dict[int, Handler]:
         reference, history, live = self._reference, self._history, self._live
-        orders, accounts = self._orders, self._accounts
+        orders, reports, accounts = self._orders, self._reports, self._accounts
         return {
             1: live.market_data,
             2: live.cancel_versioned,
             3: orders.place,
             4: orders.cancel,
-            5: orders.open_orders,
+            5: reports.open_orders,
             6: accounts.account_updates,
-            7: orders.executions,
+            7: reports.executions,
             8: reference.next_id,
             9: reference.contract_details,
             14: reference.ignored,
             15: reference.ignored,
-            16: orders.all_open_orders,
+            16: reports.all_open_orders,
             17: reference.managed_accounts,
             20: history.historical_data,
             25: history.cancel,
@@ -133,7 +135,7 @@ class Gateway:
             95: accounts.cancel_profit,
             97: live.tick_by_tick,
             98: live.cancel_tick_by_tick,
-            99: orders.completed_orders,
+            99: reports.completed_orders,
         }
 
     # what sessions need

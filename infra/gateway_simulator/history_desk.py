@@ -105,7 +105,9 @@ class HistoryDesk:
         except RequestError as error:
             session.error(request.request_id, error.code, error.text)
         finally:
-            self._open.pop((session, request.request_id), None)
+            key = (session, request.request_id)
+            if self._open.get(key) is asyncio.current_task():  # a cancelled request's id may be in use again
+                del self._open[key]
 
     async def _answer(self, session: Session, request: Request) -> None:
         shared = self._shared
