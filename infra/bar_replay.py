@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from infra.columns import BAR_SCHEMA, decode_bars, newest
+from infra.columns import BAR_SCHEMA, NATURAL_KEY, decode_bars, newest
 from infra.replay import read_to_end
 from infra.settings import Settings
 from infra.topics import Catalogue, load_catalogue
@@ -58,4 +58,19 @@ async def read_bars(
         frames.append(decode_bars(topic, records).frame.filter(expression))
         count += len(records)
         on_progress(count)
-    return newest(pl.concat(frames)).sort("end_us", "contract_id", "bar_size_seconds", maintain_order=True)
+    return _in_order(pl.concat(frames))
+
+
+def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
+    """One bar per natural key, sorted by event time and contract, with as few sorts as the frame allows."""
+    one_size = frame["bar_size_seconds"].n_unique() <= 1
+    if not frame["revision"].max():
+        if not (one_size and frame["contract_id"].n_unique() <= 1 and frame["start_us"].is_sorted()):
+            frame = frame.sort("start_us", "contract_id", "bar_size_seconds", maintain_order=True)
+        repeated = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in NATURAL_KEY)
+        frame = frame.filter(~repeated.fill_null(value=False))
+    else:
+        frame = newest(frame)
+    if one_size and frame["start_us"].is_sorted() and frame["end_us"].is_sorted():
+        return frame  # bars of one size that start together end together: they are sorted by contract already
+    return frame.sort("end_us", "contract_id", "bar_size_seconds", maintain_order=True)
