@@ -1,7 +1,7 @@
-"""The one judge of every intent: decides on a locked book, reserves, and keeps that book up to date.
+"""The one judge of every intent: decides on one version of a book, reserves, and keeps the book up to date.
 
-Whatever must agree is read and written in one transaction; decisions leave through the outbox. Orders and fills are
-folded from their topics, in whatever order these bring them.
+A decision is written only if the book is still as it was read: one look, one statement, no lock in between. Decisions
+leave through the outbox. Orders and fills are folded from their topics, in whatever order these bring them.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from engine.reservations import Reservation
 from engine.risk import Book
 from engine.trading_state import account_scope, follow, mode_of, scopes_of, strictness
 from infra.clock import Clock
+from infra.delivery import TransientError
 from infra.publish import Origin
 from infra.service import Service
 from infra.settings import Settings
@@ -42,6 +43,8 @@ from schemas.orders import (
 
 _BREACHES = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:breaches")
 _ZERO = Decimal(0)
+_TRIES_MAX = 50
+_STEP_ASIDE_SECONDS_MAX = 0.1
 
 
 class Risk:
@@ -56,9 +59,9 @@ class Risk:
 
     def wire(self) -> None:
         on = self._service.on
-        on(OrderIntent, self.on_order_intent)
-        on(CancelIntent, self.on_harmless_intent)
-        on(ModifyIntent, self.on_harmless_intent)
+        on(OrderIntent, self.on_intent)
+        on(CancelIntent, self.on_intent)
+        on(ModifyIntent, self.on_intent)
         on(OrderUpdate, self.on_order_update)
         on(Fill, self.on_fill)
         on(FillCorrected, self.on_fill)
@@ -70,48 +73,36 @@ class Risk:
 
     # decisions
 
-    async def on_order_intent(self, intent: OrderIntent, origin: Origin) -> None:
-        async with self._store.transaction() as tx:
-            now = self._clock.now()
-            day = await book.lock(tx.connection, intent.account_id, now)
-            scopes = scopes_of(intent.account_id, intent.strategy_id, intent.symbol)
-            found = await book.read(tx.connection, intent, scopes, now, risk.DUPLICATE_WINDOW)
-            if found.decided:
+    async def on_intent(self, intent: OrderIntent | CancelIntent | ModifyIntent, origin: Origin) -> None:
+        """Decide on the book as it is; when it changes before the decision is written, decide again."""
+        for number in range(_TRIES_MAX):
+            if await self._decided(intent, origin):
                 return
-            decision = risk.check(intent, _book(intent, found, day), now)
-            await self._tell(tx, decision, risk.valuation_price(intent), origin)
-        self._count(decision)
+            # another process decides about the same account: step out of its way
+            await asyncio.sleep(self._service.entropy.jitter(min(0.001 * 2**number, _STEP_ASIDE_SECONDS_MAX)))
+        raise TransientError(f"the book of {intent.account_id} changes too fast to decide about {intent.intent_id}")
 
-    async def on_harmless_intent(self, intent: CancelIntent | ModifyIntent, origin: Origin) -> None:
-        """Cancels pass whatever the book says, changes do not pass at all: neither needs to read it."""
-        async with self._store.transaction() as tx:
-            now = self._clock.now()
-            await book.lock(tx.connection, intent.account_id, now)
-            if await book.decided(tx.connection, intent.intent_id):
-                return
-            decision = risk.check(intent, Book(), now)
-            await self._tell(tx, decision, None, origin)
-        self._count(decision)
-
-    async def _tell(self, tx: Transaction, decision: RiskDecision, price: Decimal | None, origin: Origin) -> None:
-        """Write and publish a decision; an approved order is reserved at `price`."""
-        now = decision.basis.decided_at
-        reserved_at = price if decision.approved else None
-        await book.record(tx.connection, decision, risk.fingerprint(decision.intent), reserved_at, now)
-        await tx.publish(decision, cause=origin)
+    async def _decided(self, intent: OrderIntent | CancelIntent | ModifyIntent, origin: Origin) -> bool:
+        now = self._clock.now()
+        symbol = intent.symbol if isinstance(intent, OrderIntent) else ""
+        scopes = scopes_of(intent.account_id, intent.strategy_id, symbol)
+        async with self._store.looking() as connection:
+            found = await book.read(connection, intent, scopes, now, risk.DUPLICATE_WINDOW)
+            if found is None:
+                await book.open_book(connection, intent.account_id, now)
+                return False
+        if found.decided:
+            return True
+        decision = risk.check(intent, _book(intent, found), now)
+        events: list[Event] = [decision]
         if decision.reason is not None:
-            breach = LimitBreached(
-                breach_id=decision.decision_id,
-                scope=account_scope(decision.account_id),
-                account_id=decision.account_id,
-                strategy_id=decision.strategy_id,
-                rule=decision.reason.value,
-                detail=decision.detail,
-                event_time=decision.event_time,
-                ingest_time=now,
-            )
-            await book_moves.save_breach(tx.connection, breach)
-            await tx.publish(breach, cause=origin)
+            events.append(_breach(decision, now))
+        price = risk.valuation_price(intent) if isinstance(intent, OrderIntent) else None
+        made_on = book.Decided(found.version, risk.fingerprint(intent), price)
+        if not await book.decide(self._store, decision, events, made_on, cause=origin):
+            return False
+        self._count(decision)
+        return True
 
     def _count(self, decision: RiskDecision) -> None:
         reason = decision.reason.value if decision.reason else ""
@@ -261,9 +252,10 @@ class Risk:
         await tx.publish(breach)
 
 
-def _book(intent: OrderIntent, found: book.Snapshot, day: book.Day) -> Book:
+def _book(intent: OrderIntent | CancelIntent | ModifyIntent, found: book.Snapshot) -> Book:
+    symbol = intent.symbol if isinstance(intent, OrderIntent) else ""
     return Book(
-        trading_mode=mode_of(found.modes, intent.account_id, intent.strategy_id, intent.symbol),
+        trading_mode=mode_of(found.modes, intent.account_id, intent.strategy_id, symbol),
         limits=found.limits,
         position=found.position,
         open_buys=found.open_buys,
@@ -272,9 +264,23 @@ def _book(intent: OrderIntent, found: book.Snapshot, day: book.Day) -> Book:
         open_orders_of_contract=found.open_orders_of_contract,
         orders_last_minute=found.orders_last_minute,
         exposure_elsewhere=exactly(found.exposure_elsewhere),
-        realised_pnl_today=day.on(risk.trading_day(intent.event_time)),
+        realised_pnl_today=found.day.on(risk.trading_day(intent.event_time)),
         duplicate_of=found.duplicate_of,
         blocked_by=found.blocked_by,
+    )
+
+
+def _breach(decision: RiskDecision, now: datetime) -> LimitBreached:
+    assert decision.reason is not None, "only denials are breaches"
+    return LimitBreached(
+        breach_id=decision.decision_id,
+        scope=account_scope(decision.account_id),
+        account_id=decision.account_id,
+        strategy_id=decision.strategy_id,
+        rule=decision.reason.value,
+        detail=decision.detail,
+        event_time=decision.event_time,
+        ingest_time=now,
     )
 
 

@@ -1,6 +1,7 @@
 """From an approval to the socket: spent in one transaction, looked at once more, sent, and never waited for."""
 
 import json
+from collections import deque
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -21,6 +22,8 @@ from infra.store.leases import Lease
 from infra.store.orders import Approval, Spending
 from schemas.orders import CancelIntent, OrderIntent, OrderStatus, RiskDecision
 
+_IDS_AT_A_TIME = 100
+
 
 class Sender:
     """Acts on decisions, in the order they come."""
@@ -36,6 +39,7 @@ class Sender:
         self.client_id = 0
         self.known_id = 1
         """The lowest order id that the gateway accepts, as far as we know."""
+        self._ids: deque[int] = deque()
         self._outcomes = Counter(
             "scizor_orders", "What became of approvals", ("outcome",), registry=service.metrics.registry
         )
@@ -68,29 +72,33 @@ class Sender:
 
     async def _spend(self, decision: RiskDecision, intent: OrderIntent, origin: Origin) -> Tracked | None:
         """Write it in SENDING; None, with the reason told, when the database does not know such an approval."""
-        now = self._clock.now()
-        order = of_intent(intent, decision.decision_id, self.client_id, now)
-        async with self._store.transaction() as tx:
-            spending = Spending(
-                decision_id=decision.decision_id,
-                approved_fields=fingerprint(intent),
-                client_id=self.client_id,
-                known_id=self.known_id,
-                lease=self._lease.name,
-                epoch=self._lease.epoch,
-                facts=json.dumps(order.stored_facts()),
-            )
-            number = await table.spend(tx.connection, intent, spending, now)
-            if number is not None:
-                order = replace(order, broker_order_id=number)
-                told = order.update(now)
-                await table.save_update(tx.connection, told)
-                await tx.publish(told, cause=origin)
-        if number is None:
+        order = of_intent(intent, decision.decision_id, self.client_id, self._clock.now())
+        order = replace(order, broker_order_id=await self._new_id())
+        assert order.broker_order_id is not None, "it was given above"
+        spending = Spending(
+            decision_id=decision.decision_id,
+            approved_fields=fingerprint(intent),
+            client_id=self.client_id,
+            broker_order_id=order.broker_order_id,
+            lease=self._lease.name,
+            epoch=self._lease.epoch,
+            facts=json.dumps(order.stored_facts()),
+        )
+        if not await table.spend(self._store, intent, spending, order.update(order.created_at), origin):
+            self._ids.appendleft(order.broker_order_id)
             await self._refuse(decision, intent, "the approval is void", origin)
             return None
         self._ledger.send(order)
         return order
+
+    async def _new_id(self) -> int:
+        """An order id that was never sent. Ids are reserved in the database ahead of their use, many at a time."""
+        while self._ids and self._ids[0] < self.known_id:
+            self._ids.popleft()
+        if not self._ids:
+            async with self._store.transaction() as tx:
+                self._ids += await table.reserve_ids(tx.connection, self.client_id, self.known_id, _IDS_AT_A_TIME)
+        return self._ids.popleft()
 
     async def _place(self, order: Tracked, intent: OrderIntent) -> None:
         """The last look, then the socket. Between them nothing waits."""
@@ -124,6 +132,9 @@ class Sender:
                 told = order.update(now)
                 await table.save_update(tx.connection, told)
                 await tx.publish(told, cause=origin)
+            stored = None if forged or added else await self._ledger.find(tx, order_id=intent.intent_id)
+        if stored is not None and self._ledger.get(stored.order_id) is None:
+            self._ledger.follow(stored)  # written by a statement whose answer was lost: the comparison judges it
         if forged:
             self._outcomes.labels("forged").inc()
             self._service.log.error("not an approval of risk", decision_id=decision.decision_id, reason=forged)

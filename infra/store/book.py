@@ -1,4 +1,4 @@
-"""Risk's books: positions, reservations, limits and states of an account, read and moved under one row lock."""
+"""Risk's books: positions, reservations, limits and states of an account, and decisions made on one version of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,16 +7,23 @@ from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import JSON, select, update
+from sqlalchemy import JSON, select
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from infra.publish import Origin
 from infra.store.columns_of_tables import plain
-from infra.store.tables import books, risk_limits
+from infra.store.database import Store, at_once
+from infra.store.tables import risk_limits
 from schemas.account import RiskLimits, TradingMode
-from schemas.orders import OrderIntent, RiskDecision
+from schemas.event import Event
+from schemas.orders import CancelIntent, ModifyIntent, OrderIntent, RiskDecision
 
-_LOCK = sql("SELECT realised_pnl_today, trading_day FROM books WHERE account_id = :account FOR UPDATE")
+# whoever changes anything about an account takes its row and raises its version, so that a decision notices
+_LOCK = sql(
+    "UPDATE books SET version = version + 1, updated_at = :now WHERE account_id = :account"
+    " RETURNING realised_pnl_today, trading_day"
+)
 _OPEN_BOOK = sql(
     "INSERT INTO books (account_id, version, realised_pnl_today, updated_at) VALUES (:account, 0, 0, :now)"
     " ON CONFLICT DO NOTHING"
@@ -52,33 +59,45 @@ SELECT
         WHERE r.account_id = :account AND r.contract_id = :contract AND r.state <> 'released'
           AND r.opened_at > :recently AND r.strategy_id = :strategy AND r.side = :side AND r.quantity = :quantity
           AND i.limit_price IS NOT DISTINCT FROM CAST(:limit_price AS numeric) LIMIT 1) AS duplicate_of,
-    EXISTS (SELECT FROM decisions WHERE intent_id = :intent) AS decided
+    EXISTS (SELECT FROM decisions WHERE intent_id = :intent) AS decided,
+    (SELECT version FROM books WHERE account_id = :account) AS version,
+    (SELECT realised_pnl_today FROM books WHERE account_id = :account) AS realised_pnl_today,
+    (SELECT trading_day FROM books WHERE account_id = :account) AS trading_day
 FROM own
 """).columns(modes=JSON, limits=JSON)
-_RECORD = """
-WITH proposed AS (
+_DECIDE = """
+unchanged AS (
+    UPDATE books SET version = version + 1, updated_at = :now WHERE account_id = :account_id AND version = :version
+    RETURNING version
+), proposed AS (
     INSERT INTO intents (intent_id, type, account_id, strategy_id, contract_id, order_id, side, quantity, limit_price,
                          body, event_time, received_at)
-    VALUES (:intent_id, :type, :account_id, :strategy_id, :contract_id, :order_id, :side, :quantity, :limit_price,
-            CAST(:intent AS jsonb), :event_time, :now)
-){reserved}
-INSERT INTO decisions (decision_id, intent_id, account_id, strategy_id, approved, reason, detail, approved_fields, body,
-                       decided_at, expires_at)
-VALUES (:decision_id, :intent_id, :account_id, :strategy_id, :approved, :reason, :detail, :approved_fields,
-        CAST(:decision AS jsonb), :now, :expires_at)
-"""
-_RESERVED = """, marked AS (
+    SELECT :intent_id, :type, :account_id, :strategy_id, :contract_id, :order_id, :side, :quantity, :limit_price,
+           CAST(:intent AS jsonb), :event_time, :now FROM unchanged
+), {more} done AS (
+    INSERT INTO decisions (decision_id, intent_id, account_id, strategy_id, approved, reason, detail, approved_fields,
+                           body, decided_at, expires_at)
+    SELECT :decision_id, :intent_id, :account_id, :strategy_id, :approved, :reason, :detail, :approved_fields,
+           CAST(:decision AS jsonb), :now, :expires_at FROM unchanged
+    RETURNING decision_id
+)"""
+_RESERVED = """marked AS (
     INSERT INTO book_positions (account_id, contract_id, quantity, average_price, realised_pnl, price, price_time)
-    VALUES (:account_id, :contract_id, 0, 0, 0, :price, :price_time)
+    SELECT :account_id, :contract_id, 0, 0, 0, :price, :price_time FROM unchanged
     ON CONFLICT (account_id, contract_id) DO UPDATE SET price = excluded.price, price_time = excluded.price_time
 ), reserved AS (
     INSERT INTO reservations (order_id, account_id, strategy_id, contract_id, side, quantity, told, filled, remaining,
                               price, sequence, state, opened_at)
-    VALUES (:intent_id, :account_id, :strategy_id, :contract_id, :side, :quantity, 0, 0, :quantity, :price, 0, 'open',
-            :now)
-)"""
-_RECORD_ONLY = sql(_RECORD.format(reserved=""))
-_RECORD_AND_RESERVE = sql(_RECORD.format(reserved=_RESERVED))
+    SELECT :intent_id, :account_id, :strategy_id, :contract_id, :side, :quantity, 0, 0, :quantity, :price, 0, 'open',
+           :now FROM unchanged
+),"""
+_BREACHED = """breached AS (
+    INSERT INTO risk_events (breach_id, scope, account_id, strategy_id, rule, detail, event_time, ingest_time)
+    SELECT :decision_id, :scope, :account_id, :strategy_id, :reason, :detail, :event_time, :now FROM unchanged
+),"""
+_DECIDE_ONLY = at_once(_DECIDE.format(more=""))
+_DECIDE_AND_RESERVE = at_once(_DECIDE.format(more=_RESERVED))
+_DECIDE_AND_TELL = at_once(_DECIDE.format(more=_BREACHED))
 
 
 @dataclass(frozen=True)
@@ -116,46 +135,58 @@ class Snapshot:
     limits: RiskLimits | None
     decided: bool
     """The intent has its decision already."""
+    version: int
+    """Of the book: a decision holds only while nothing has changed."""
+    day: Day
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What belongs to a decision beside itself: the version it was made on, its fingerprint, the order's price."""
+
+    version: int
+    fingerprint: str
+    price: Decimal | None
 
 
 async def lock(connection: AsyncConnection, account_id: str, now: datetime) -> Day:
-    """Take the account's row: until the transaction ends nobody else decides about the account."""
-    row = (await connection.execute(_LOCK, {"account": account_id})).first()
+    """Take the account's row: until the transaction ends nobody else decides, and decisions under way are void."""
+    values = {"account": account_id, "now": now}
+    row = (await connection.execute(_LOCK, values)).first()
     if row is None:
-        await connection.execute(_OPEN_BOOK, {"account": account_id, "now": now})
-        row = (await connection.execute(_LOCK, {"account": account_id})).one()
+        await connection.execute(_OPEN_BOOK, values)
+        row = (await connection.execute(_LOCK, values)).one()
     return Day(plain(row.realised_pnl_today), row.trading_day)
 
 
-async def earn(connection: AsyncConnection, account_id: str, day: Day, now: datetime) -> None:
-    await connection.execute(
-        update(books)
-        .where(books.c.account_id == account_id)
-        .values(realised_pnl_today=day.realised_pnl, trading_day=day.day, version=books.c.version + 1, updated_at=now)
-    )
-
-
-async def decided(connection: AsyncConnection, intent_id: str) -> bool:
-    """Whether this intent has its decision already."""
-    known = await connection.execute(sql("SELECT 1 FROM decisions WHERE intent_id = :id"), {"id": intent_id})
-    return known.first() is not None
+async def open_book(connection: AsyncConnection, account_id: str, now: datetime) -> None:
+    """Make the account's row, when it is missing."""
+    await connection.execute(_OPEN_BOOK, {"account": account_id, "now": now})
 
 
 async def read(
-    connection: AsyncConnection, intent: OrderIntent, scopes: Sequence[str], now: datetime, window: timedelta
-) -> Snapshot:
-    """The book as it is now; `window` is how far back an equal order is a duplicate. Lock it first."""
+    connection: AsyncConnection,
+    intent: OrderIntent | CancelIntent | ModifyIntent,
+    scopes: Sequence[str],
+    now: datetime,
+    window: timedelta,
+) -> Snapshot | None:
+    """The book as it is now, in one look; None when there is none yet.
+
+    `window` is how far back an equal order is a duplicate.
+    """
+    order = intent if isinstance(intent, OrderIntent) else None
     row = (
         await connection.execute(
             _READ,
             {
                 "intent": intent.intent_id,
                 "account": intent.account_id,
-                "contract": intent.contract_id,
+                "contract": order.contract_id if order else 0,
                 "strategy": intent.strategy_id,
-                "side": intent.side.value,
-                "quantity": intent.quantity,
-                "limit_price": intent.limit_price,
+                "side": order.side.value if order else "",
+                "quantity": order.quantity if order else None,
+                "limit_price": order.limit_price if order else None,
                 "minute_ago": now - timedelta(minutes=1),
                 "recently": now - window,
                 "scopes": list(scopes),
@@ -163,6 +194,8 @@ async def read(
             },
         )
     ).one()
+    if row.version is None:
+        return None
     return Snapshot(
         position=plain(row.position),
         open_buys=plain(row.open_buys),
@@ -176,6 +209,8 @@ async def read(
         modes={scope: TradingMode(mode) for scope, mode in (row.modes or {}).items()},
         limits=_limits_of(row.limits),
         decided=row.decided,
+        version=row.version,
+        day=Day(plain(row.realised_pnl_today), row.trading_day),
     )
 
 
@@ -192,13 +227,14 @@ async def limits_of(connection: AsyncConnection, account_id: str) -> RiskLimits 
     return _limits_of(await connection.scalar(query.order_by(risk_limits.c.version.desc()).limit(1)))
 
 
-async def record(
-    connection: AsyncConnection, decision: RiskDecision, fingerprint: str, price: Decimal | None, now: datetime
-) -> None:
-    """Write an intent with its decision; with a `price`, keep room for the whole order, valued at it."""
+async def decide(
+    store: Store, decision: RiskDecision, events: Sequence[Event], book: Decided, *, cause: Origin
+) -> bool:
+    """Write and publish a decision; False when the book has changed since it was read: then nothing was written."""
     intent = decision.intent
     order = intent if isinstance(intent, OrderIntent) else None
     values: dict[str, Any] = {
+        "version": book.version,
         "intent_id": intent.intent_id,
         "type": intent.type,
         "account_id": intent.account_id,
@@ -210,17 +246,20 @@ async def record(
         "limit_price": order.limit_price if order else None,
         "intent": intent.to_json().decode(),
         "event_time": intent.event_time,
-        "now": now,
+        "now": decision.basis.decided_at,
         "decision_id": decision.decision_id,
         "approved": decision.approved,
         "reason": decision.reason.value if decision.reason else None,
         "detail": decision.detail,
-        "approved_fields": fingerprint if decision.approved else None,
+        "approved_fields": book.fingerprint if decision.approved else None,
         "decision": decision.to_json().decode(),
-        "expires_at": now + decision.expires_after,
+        "expires_at": decision.basis.decided_at + decision.expires_after,
     }
-    if order is None or price is None:
-        await connection.execute(_RECORD_ONLY, values)
-    else:
-        reserving = {"price": price, "price_time": order.reference_time}
-        await connection.execute(_RECORD_AND_RESERVE, values | reserving)
+    statement = _DECIDE_ONLY
+    if not decision.approved:
+        statement = _DECIDE_AND_TELL
+        values["scope"] = f"account:{intent.account_id}"
+    elif order is not None:
+        statement = _DECIDE_AND_RESERVE
+        values |= {"price": book.price, "price_time": order.reference_time}
+    return await store.at_once(statement, values, events, cause=cause)

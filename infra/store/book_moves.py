@@ -55,7 +55,7 @@ _FOLD_RESERVATION = """kept AS (
     WHERE order_id = :order
 )"""
 _FOLD_BOOK = """
-UPDATE books SET realised_pnl_today = :pnl, trading_day = :day, version = version + 1, updated_at = :now
+UPDATE books SET realised_pnl_today = :pnl, trading_day = :day, updated_at = :now
 WHERE account_id = :account"""
 
 

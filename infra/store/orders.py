@@ -11,36 +11,41 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from infra.publish import Origin
 from infra.store.columns_of_tables import plain
+from infra.store.database import Store, at_once
 from infra.store.tables import account_states, broker_events, commissions, decisions, fills, order_events, orders
 from schemas.account import AccountState
 from schemas.orders import Commission, Fill, FillBusted, FillCorrected, OrderIntent, OrderUpdate
 
 _FINAL = ("FILLED", "CANCELED", "REJECTED", "EXPIRED")
 
+_RESERVE_IDS = sql(
+    "INSERT INTO order_ids (client_id, next_id) VALUES (:client_id, greatest(:known_id, 1) + :count)"
+    " ON CONFLICT (client_id) DO UPDATE SET next_id = greatest(order_ids.next_id, :known_id) + :count"
+    " RETURNING next_id"
+)
 # one statement, one winner: the approval has to be there, unspent, alive and for these fields, and the lease ours
-_SPEND = sql("""
-WITH unspent AS (
+_SPEND = at_once("""
+unspent AS (
     SELECT d.intent_id, d.decision_id, l.epoch FROM decisions d, leases l
     WHERE d.decision_id = :decision_id AND d.approved AND d.approved_fields = :approved_fields AND d.expires_at > :now
       AND l.name = :lease AND l.epoch = :epoch
-      AND NOT EXISTS (SELECT FROM orders o WHERE o.order_id = d.intent_id)
-), taken AS (
-    INSERT INTO order_ids (client_id, next_id) SELECT :client_id, greatest(:known_id, 1) + 1 FROM unspent
-    ON CONFLICT (client_id) DO UPDATE SET next_id = greatest(order_ids.next_id, :known_id) + 1
-    RETURNING next_id - 1 AS id
-)
-INSERT INTO orders (order_id, decision_id, client_id, broker_order_id, permanent_id, account_id, strategy_id,
-                    contract_id, symbol, side, quantity, order_type, limit_price, time_in_force, status,
-                    cumulative_quantity, average_price, sequence, reason, code, lease_epoch, intent, facts,
-                    created_at, updated_at)
-SELECT u.intent_id, u.decision_id, :client_id, taken.id, 0, :account_id, :strategy_id,
-       :contract_id, :symbol, :side, :quantity, :order_type, :limit_price, :time_in_force, 'SENDING',
-       0, 0, 1, '', 0, u.epoch, CAST(:intent AS jsonb), CAST(:facts AS jsonb), :now, :now
-FROM unspent u, taken
-ON CONFLICT DO NOTHING
-RETURNING broker_order_id
-""")
+), done AS (
+    INSERT INTO orders (order_id, decision_id, client_id, broker_order_id, permanent_id, account_id, strategy_id,
+                        contract_id, symbol, side, quantity, order_type, limit_price, time_in_force, status,
+                        cumulative_quantity, average_price, sequence, reason, code, lease_epoch, intent, facts,
+                        created_at, updated_at)
+    SELECT u.intent_id, u.decision_id, :client_id, :broker_order_id, 0, :account_id, :strategy_id,
+           :contract_id, :symbol, :side, :quantity, :order_type, :limit_price, :time_in_force, 'SENDING',
+           0, 0, 1, '', 0, u.epoch, CAST(:intent AS jsonb), CAST(:facts AS jsonb), :now, :now
+    FROM unspent u
+    ON CONFLICT (order_id) DO NOTHING
+    RETURNING order_id
+), told AS (
+    INSERT INTO order_events (order_id, sequence, status, body, event_time, ingest_time)
+    SELECT order_id, 1, 'SENDING', CAST(:update AS jsonb), :event_time, :now FROM done
+)""")
 _POSITIONS = sql("""
 SELECT contract_id, sum(CASE WHEN side = 'SELL' THEN -last_quantity ELSE coalesce(last_quantity, 0) END) AS quantity
 FROM (SELECT DISTINCT ON (execution_id) * FROM fills WHERE account_id = :account
@@ -65,13 +70,12 @@ class Approval:
 
 @dataclass(frozen=True)
 class Spending:
-    """An approval about to be spent by an order."""
+    """An approval about to be spent by an order that has its id at the broker."""
 
     decision_id: str
     approved_fields: str
     client_id: int
-    known_id: int
-    """The lowest order id that the gateway accepts, as far as we know."""
+    broker_order_id: int
     lease: str
     epoch: int
     facts: str
@@ -84,35 +88,39 @@ async def approval(connection: AsyncConnection, decision_id: str) -> Approval | 
     return Approval(*row) if row is not None else None
 
 
-async def spend(connection: AsyncConnection, intent: OrderIntent, spending: Spending, now: datetime) -> int | None:
-    """Write the order in SENDING with an order id of its own; None when the approval does not let us.
+async def reserve_ids(connection: AsyncConnection, client_id: int, known_id: int, count: int) -> range:
+    """Order ids that were never used and never will be by anybody else; at least `known_id`."""
+    values = {"client_id": client_id, "known_id": known_id, "count": count}
+    next_id = await connection.scalar(_RESERVE_IDS, values)
+    assert next_id is not None, "the statement returns the id"
+    return range(next_id - count, next_id)
 
-    The id is never used again, whether or not the order is sent.
-    """
-    found = await connection.scalar(
-        _SPEND,
-        {
-            "client_id": spending.client_id,
-            "known_id": spending.known_id,
-            "account_id": intent.account_id,
-            "strategy_id": intent.strategy_id,
-            "contract_id": intent.contract_id,
-            "symbol": intent.symbol,
-            "side": intent.side.value,
-            "quantity": intent.quantity,
-            "order_type": intent.order_type.value,
-            "limit_price": intent.limit_price,
-            "time_in_force": intent.time_in_force.value,
-            "intent": intent.to_json().decode(),
-            "facts": spending.facts,
-            "now": now,
-            "decision_id": spending.decision_id,
-            "approved_fields": spending.approved_fields,
-            "lease": spending.lease,
-            "epoch": spending.epoch,
-        },
-    )
-    return int(found) if found is not None else None
+
+async def spend(store: Store, intent: OrderIntent, spending: Spending, told: OrderUpdate, cause: Origin) -> bool:
+    """Write the order in SENDING and tell of it; False when the approval does not let us."""
+    values = {
+        "client_id": spending.client_id,
+        "broker_order_id": spending.broker_order_id,
+        "account_id": intent.account_id,
+        "strategy_id": intent.strategy_id,
+        "contract_id": intent.contract_id,
+        "symbol": intent.symbol,
+        "side": intent.side.value,
+        "quantity": intent.quantity,
+        "order_type": intent.order_type.value,
+        "limit_price": intent.limit_price,
+        "time_in_force": intent.time_in_force.value,
+        "intent": intent.to_json().decode(),
+        "facts": spending.facts,
+        "now": told.ingest_time,
+        "decision_id": spending.decision_id,
+        "approved_fields": spending.approved_fields,
+        "lease": spending.lease,
+        "epoch": spending.epoch,
+        "update": told.to_json().decode(),
+        "event_time": told.event_time,
+    }
+    return await store.at_once(_SPEND, values, [told], cause=cause)
 
 
 async def add(connection: AsyncConnection, values: Mapping[str, Any]) -> bool:

@@ -258,8 +258,8 @@ async def test_a_gateway_that_goes_away_stops_the_flow_and_comes_back_reconciled
         await path.tell(a_live_intent(1))
         await until(lambda: filled(path))
         await path.settled("risk")
-        for writer in tuple(simulator.server._sockets):
-            writer.close()  # the gateway drops everybody
+        for session in tuple(simulator.server.gateway.shared.sessions.values()):
+            session.close()  # the gateway drops everybody
 
         async def resumed() -> bool:
             told = [s.mode for s in await path.events("trading.state.v1")]

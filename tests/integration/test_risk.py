@@ -5,7 +5,10 @@ from decimal import Decimal
 from typing import Any
 
 from consumers import risk
+from infra.publish import Origin
+from infra.service import Service
 from infra.settings import Settings
+from infra.store.database import Store
 from schemas.account import TradingMode
 from schemas.orders import (
     Commission,
@@ -87,6 +90,27 @@ async def test_a_hundred_intents_at_once_cannot_jointly_break_a_limit(stack_sett
         breaches = await path.events("risk.events.v1")
         assert len(breaches) == 50
         assert approved[-1].basis.open_buys == 980
+
+
+async def test_two_judges_at_once_cannot_jointly_break_a_limit(stack_settings: Settings) -> None:
+    """While a group is rebalanced two processes may decide about one account: the book's version keeps them apart."""
+    async with an_order_path(stack_settings) as path:
+        stores = [Store(stack_settings, "risk") for _ in range(2)]
+        judges = [risk.Risk(Service("risk", stack_settings), store) for store in stores]
+        place = Origin("trading.intents.v1", 0, 0, b"", 0, SEEN)
+        await judges[0].on_limits(some_limits(position_max=D(1000)), place)
+        await judges[0].on_trading_state(a_state(TradingMode.ACTIVE), place)
+
+        async def decide(number: int, judge: risk.Risk) -> None:
+            for wish in range(60):
+                await judge.on_intent(a_live_intent(f"{number}-{wish}", quantity=D(20), strategy_id=f"s-{wish}"), place)
+
+        await asyncio.gather(*(decide(number, judge) for number, judge in enumerate(judges)))
+        assert await path.scalar("SELECT count(*) FROM decisions") == 120
+        assert await path.scalar("SELECT count(*) FROM decisions WHERE approved") == 50
+        assert await reserved(path) == 1000
+        for store in stores:
+            await store.close()
 
 
 async def test_nothing_passes_before_limits_and_a_state_are_there(stack_settings: Settings) -> None:
