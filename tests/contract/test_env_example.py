@@ -25,7 +25,8 @@ def _default(name: str) -> str:
 
 def _expected() -> str:
     blocks = [
-        f"# {field.description}\n#SCIZOR_{name.upper()}={_default(name)}\n" for name, field in Settings.model_fields.items()
+        f"# {field.description}\n#SCIZOR_{name.upper()}={_default(name)}\n"
+        for name, field in Settings.model_fields.items()
     ]
     return "\n".join([HEAD, *blocks])
 
