@@ -46,6 +46,8 @@ NATURAL_KEY = ("contract_id", "bar_size_seconds", "start_us")
 
 _PRICES = ("open", "high", "low", "close")
 _FIELDS = tuple(Bar.model_fields)
+_AT_ONCE = 5_000
+"""Records whose text, and what is read of it, stays in a processor's cache."""
 _ODD = b"-"
 """Stands for a value that the quick way must not see."""
 _BAR_SIZE: TypeAdapter[timedelta] = TypeAdapter(Bar.model_fields["bar_size"].rebuild_annotation())
@@ -63,6 +65,16 @@ class Decoded:
 
 def decode_bars(topic: TopicSpec, records: Sequence[Record]) -> Decoded:
     """Bars of one topic of bars as a frame of BAR_SCHEMA."""
+    if len(records) <= _AT_ONCE:
+        return _decode(topic, records)
+    parts = [_decode(topic, records[first : first + _AT_ONCE]) for first in range(0, len(records), _AT_ONCE)]
+    failures = [
+        (number * _AT_ONCE + place, reason) for number, part in enumerate(parts) for place, reason in part.failures
+    ]
+    return Decoded(pl.concat([part.frame for part in parts]), tuple(failures))
+
+
+def _decode(topic: TopicSpec, records: Sequence[Record]) -> Decoded:
     if not records:
         return Decoded(BAR_SCHEMA.to_frame(), ())
     values = [_ODD if record.value is None or record.headers else record.value for record in records]

@@ -180,6 +180,14 @@ def test_the_schema_and_the_columns_refuse_for_the_same_reasons() -> None:
                 parse(HISTORY, OneRecord(value))
 
 
+def test_more_than_is_read_at_once_keeps_its_order_and_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "_AT_ONCE", 3)
+    values = [bar.to_json() for bar in ORDINARY]
+    decoded = decode_bars(HISTORY, records(*values[:4], b"{", *values[4:], b"["))
+    assert decoded.frame.equals(frame_of(ORDINARY))
+    assert [place for place, _ in decoded.failures] == [4, 9]
+
+
 def test_nothing_is_an_empty_frame() -> None:
     assert decode_bars(HISTORY, []).frame.schema == BAR_SCHEMA
     assert frame_of([]).schema == BAR_SCHEMA
