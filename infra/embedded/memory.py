@@ -1,17 +1,24 @@
 """How much memory processes take: proportional set size, so that shared pages count once."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 
-def tree_mb(pid: int, *, children: bool = True) -> float:
-    """Megabytes of a process and all its descendants; 0 for one that has ended."""
-    pids = [pid]
-    if children:
-        offspring = _offspring()
-        for each in pids:  # grows while it is walked
-            pids += offspring[each]
-    return sum(_pss_kb(each) for each in pids) / 1000
+def trees_mb(pids: Mapping[str, int]) -> dict[str, float]:
+    """Megabytes of each process and its descendants; a descendant that has a name of its own counts there alone.
+
+    One that has ended takes none.
+    """
+    offspring, named = _offspring(), set(pids.values())
+    return {name: _tree_kb(pid, offspring, named) / 1000 for name, pid in pids.items()}
+
+
+def _tree_kb(root: int, offspring: Mapping[int, list[int]], left_out: set[int]) -> float:
+    pids = [root] if root > 0 else []  # 0 was not launched yet, and stands above the whole machine
+    for each in pids:  # grows while it is walked
+        pids += [child for child in offspring.get(each, ()) if child not in left_out]
+    return sum(_pss_kb(each) for each in pids)
 
 
 def _offspring() -> dict[int, list[int]]:

@@ -27,6 +27,7 @@ class Command:
     environment: Mapping[str, str] = field(default_factory=dict)
     directory: Path | None = None
     death_signal: int = signal.SIGKILL
+    inherited: Sequence[int] = ()  # descriptors that it keeps
 
 
 class Child:
@@ -51,6 +52,7 @@ class Child:
                 env={**os.environ, **command.environment},
                 cwd=command.directory,
                 start_new_session=True,
+                pass_fds=command.inherited,
             )
         self.pid = self._popen.pid
 

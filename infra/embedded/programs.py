@@ -2,13 +2,13 @@
 
 import json
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from infra.embedded.process import Child, Command
+from infra.embedded.fostering import Foster, Nursery
+from infra.embedded.process import Command
 from infra.settings import REPOSITORY, Settings
 
 STOP_SECONDS = 10.0
@@ -29,14 +29,13 @@ def _as_text(value: object) -> str:
 
 
 class Program:
-    """`python -m module arguments`, restartable, with its own settings and log file."""
+    """`python -m module arguments` out of the nursery, restartable, with its own settings and log file."""
 
-    def __init__(self, name: str, argv: Sequence[str], settings: Settings, logs: Path) -> None:
+    def __init__(self, name: str, argv: Sequence[str], settings: Settings, logs: Path, nursery: Nursery) -> None:
         self.name = name
-        self.log = logs / f"{name}.log"
-        self._argv = argv
-        self._settings = settings
-        self._child: Child | None = None
+        self._command = Command(argv, logs / f"{name}.log", environment_of(settings), REPOSITORY)
+        self._nursery = nursery
+        self._child: Foster | None = None
 
     @property
     def pid(self) -> int:
@@ -50,8 +49,7 @@ class Program:
         return self._child.exit_code
 
     def launch(self) -> None:
-        environment = {**environment_of(self._settings), "PYTHONUNBUFFERED": "1"}
-        self._child = Child(Command([sys.executable, "-m", *self._argv], self.log, environment, REPOSITORY))
+        self._child = self._nursery.fork(self._command)
 
     def ask_to_stop(self) -> None:
         if self._child is not None:

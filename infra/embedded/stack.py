@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from infra.clock import Clock, SystemClock
-from infra.embedded.memory import tree_mb
+from infra.embedded.memory import trees_mb
 from infra.embedded.ports import answers
 from infra.embedded.process import failure
 from infra.embedded.running import (
@@ -181,9 +181,8 @@ class Stack:
         return dict(self._starter.health_ports)
 
     def memory_mb(self) -> dict[str, float]:
-        """Proportional set size of every process with its children; `supervisor` is this process alone."""
-        sizes = {name: tree_mb(pid) for name, pid in self.processes.items()}
-        return {**sizes, "supervisor": tree_mb(os.getpid(), children=False)}
+        """Proportional set size of every process with those of its children that have no name; `supervisor` is we."""
+        return trees_mb({**self.processes, "supervisor": os.getpid()})
 
     # the supervising thread
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from infra.embedded.fostering import Foster, Nursery
 from infra.embedded.kafka import Folders, KafkaServer
 from infra.embedded.ports import free_port
 from infra.embedded.postgres import PostgresServer
@@ -20,6 +21,7 @@ from infra.topics import ServiceSpec
 
 PREPARATION_SECONDS = 120.0
 CACHE_AFTER_SECONDS = 60.0
+SIMULATOR = "infra.gateway_simulator"
 SERVERS, GATEWAY, SERVICES = range(3)
 
 # The setting that holds the port on which a service with a port of its own in topics.yaml listens.
@@ -67,16 +69,18 @@ class Starter:
         folders = Folders(plan.data / "kafka", plan.logs, plan.jars)
         self.kafka = KafkaServer(folders, settings.kafka_port, report)
         self.postgres = PostgresServer(plan.data / "postgres", plan.logs, settings.database_port)
+        self.nursery = Nursery(_programs(settings, plan), plan.logs)
         self._plan = plan
         self._supervisor = supervisor
         self._report = report
         self._pause = pause
-        self._preparing: list[tuple[Preparation, Child]] = []
+        self._preparing: list[tuple[Preparation, Foster]] = []
         self._cache_maker: Child | None = None
 
     def bring_up(self) -> None:
         """Everything, in order; raises when a server or a preparation fails, or `pause` says to stop."""
         try:
+            self._supervisor.start(self.nursery, SERVERS)  # first: it imports while the servers start
             self._start_servers()
             for preparation, child in self._preparing:
                 self._await(preparation, child)
@@ -131,8 +135,9 @@ class Starter:
         settings = self.settings
         port = free_port(settings.ib_port)
         options = ["--port", str(port), "--now", settings.simulator_now, "--speed", str(settings.simulator_speed)]
-        argv = ["infra.gateway_simulator", *options, "--seed", str(settings.simulator_seed)]
-        program = Program("gateway_simulator", [*argv, *self._plan.simulator_options], settings, self._plan.logs)
+        argv = [SIMULATOR, *options, "--seed", str(settings.simulator_seed)]
+        argv = [*argv, *self._plan.simulator_options]
+        program = Program("gateway_simulator", argv, settings, self._plan.logs, self.nursery)
         self._report("starting the gateway simulator", 0.2)
         self._supervisor.start(program, GATEWAY)
         # The host stays empty: by that a service knows that no real account is at stake.
@@ -142,12 +147,11 @@ class Starter:
         for preparation in self._plan.preparations:
             if preparation.needs == server:
                 self._report(f"preparing {preparation.name}", 0.5)
-                argv = [sys.executable, "-m", *preparation.argv]
                 log = self._plan.logs / f"{preparation.name}.log"
-                child = Child(Command(argv, log, environment_of(self.settings), REPOSITORY))
-                self._preparing.append((preparation, child))
+                command = Command(preparation.argv, log, environment_of(self.settings), REPOSITORY)
+                self._preparing.append((preparation, self.nursery.fork(command)))
 
-    def _await(self, preparation: Preparation, child: Child) -> None:
+    def _await(self, preparation: Preparation, child: Foster) -> None:
         for _ in within(PREPARATION_SECONDS, self._pause):
             if child.exit_code is not None:
                 break
@@ -165,7 +169,8 @@ class Starter:
             self.health_ports[spec.name] = port
             own = self.settings.model_copy(update={"metrics_port": port if spec.port is None else 0})
             self._report(f"starting {spec.name}", 0.6 + 0.2 * number / len(self._plan.services))
-            self._supervisor.start(Program(spec.name, [spec.run], own, self._plan.logs), SERVICES)
+            program = Program(spec.name, [spec.run], own, self._plan.logs, self.nursery)
+            self._supervisor.start(program, SERVICES)
 
     def _write_targets(self) -> None:
         """Tell a Prometheus, by its file-based discovery, where the metrics are this time."""
@@ -178,6 +183,13 @@ class Starter:
         draft = folder / "targets.draft"
         draft.write_text(json.dumps(targets, indent=2), encoding="utf-8")
         draft.replace(folder / "targets.json")
+
+
+def _programs(settings: Settings, plan: Plan) -> list[str]:
+    """All modules that will be run, in the order in which they are needed."""
+    prepared = [preparation.argv[0] for preparation in plan.preparations]
+    simulator = [] if settings.ib_host else [SIMULATOR]
+    return [*simulator, *prepared, *(spec.run for spec in plan.services)]
 
 
 def reachable(bind: str) -> str:

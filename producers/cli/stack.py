@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from infra.clock import SystemClock
-from infra.embedded.memory import tree_mb
+from infra.embedded.memory import trees_mb
 from infra.embedded.process import tail
 from infra.embedded.running import Process, RunFile, find_run
 from infra.embedded.stack import Stack, StackRunningError, why_not_ready
@@ -24,7 +24,6 @@ from infra.embedded.waiting import POLL_SECONDS, within
 from infra.errors import EnvironmentUnhealthyError, UsageError
 from infra.settings import Settings
 from producers.cli.config import load_settings
-from producers.cli.keys import make_admin_key
 
 DETACH_SECONDS = 180.0
 DOWN_SECONDS = 60.0
@@ -55,7 +54,6 @@ def up(
             _note("already starting elsewhere")
             _show(_wait_until_ready(settings), as_json)
             return
-        make_admin_key(stack.settings)
         stack.wait_ready()
         _note(f"ready after {clock.monotonic() - begun:.1f} s")
         run = find_run(settings)
@@ -166,8 +164,9 @@ def _wait_until_ready(
 
 def _describe(run: RunFile, settings: Settings) -> dict[str, Any]:
     host = reachable(settings.bind)
-    rows = {name: _describe_process(process, host) for name, process in run.processes.items()}
-    own = {"supervisor": tree_mb(run.supervisor.pid, children=False)}
+    pids = {name: process.pid for name, process in run.processes.items()}
+    memory = trees_mb({**pids, "supervisor": run.supervisor.pid})
+    rows = {name: _describe_process(process, host, memory[name]) for name, process in run.processes.items()}
     return {
         "running": True,
         "ready": run.ready,
@@ -175,11 +174,11 @@ def _describe(run: RunFile, settings: Settings) -> dict[str, Any]:
         "supervisor": run.supervisor.pid,
         "addresses": addresses(run, host),
         "processes": rows,
-        "memory_mb": round(sum(own.values()) + sum(row["memory_mb"] for row in rows.values()), 1),
+        "memory_mb": round(sum(memory.values()), 1),
     }
 
 
-def _describe_process(process: Process, host: str) -> dict[str, Any]:
+def _describe_process(process: Process, host: str, memory_mb: float) -> dict[str, Any]:
     reason = "not running" if not process.lives else ""
     if process.lives and process.metrics_port:
         reason = why_not_ready(host, process.metrics_port) or ""
@@ -189,7 +188,7 @@ def _describe_process(process: Process, host: str) -> dict[str, Any]:
         "healthy": not reason,
         "reason": reason,
         "restarts": process.restarts,
-        "memory_mb": round(tree_mb(process.pid), 1),
+        "memory_mb": round(memory_mb, 1),
         "health": f"http://{host}:{process.metrics_port}" if process.metrics_port else "",
     }
 

@@ -73,7 +73,7 @@ def test_other_commands_find_the_running_stack(stack: Stack) -> None:
     run = find_run(home)
     assert run is not None
     assert run.ready
-    assert set(run.processes) == {"kafka", "postgres", "steady"}
+    assert set(run.processes) == {"nursery", "kafka", "postgres", "steady"}
 
 
 def test_a_prometheus_is_told_where_the_metrics_are(stack: Stack) -> None:
@@ -86,7 +86,7 @@ def test_a_prometheus_is_told_where_the_metrics_are(stack: Stack) -> None:
 def test_memory_is_told_for_every_process(stack: Stack) -> None:
     memory = stack.memory_mb()
 
-    assert set(memory) == {"kafka", "postgres", "steady", "supervisor"}
+    assert set(memory) == {"nursery", "kafka", "postgres", "steady", "supervisor"}
     assert 100 < memory["kafka"] < 350
     assert 5 < memory["postgres"] < 100
 
@@ -150,6 +150,22 @@ def test_a_killed_service_comes_back_and_leaves_no_child_behind(stack: Stack) ->
     assert run.processes["steady"].restarts == 1
 
 
+def test_a_killed_nursery_comes_back_with_its_services_and_leaves_none_of_theirs_behind(stack: Stack) -> None:
+    before, helper = stack.processes, helper_of_the_service(stack.settings.home)
+
+    os.kill(before["nursery"], signal.SIGKILL)
+
+    forked = ("nursery", "steady")
+    assert eventually(lambda: all(stack.processes[name] != before[name] for name in forked))
+    stack.wait_ready(20)
+    assert not started_at(before["steady"])
+    assert not started_at(helper)
+    assert started_at(stack.processes["steady"])
+    assert {name: stack.processes[name] for name in ("kafka", "postgres")} == {
+        name: before[name] for name in ("kafka", "postgres")
+    }
+
+
 def test_services_get_the_real_addresses(stack: Stack) -> None:
     assert tail(stack.settings.home / "logs" / "steady.log", lines=1).endswith(f"kafka {stack.settings.kafka}")
 
@@ -203,7 +219,7 @@ def test_outside_servers_replace_the_embedded_ones(stack_settings: Settings) -> 
         stack.start()
         stack.wait_ready(60)
 
-        assert set(stack.processes) == {"steady"}
+        assert set(stack.processes) == {"nursery", "steady"}
         assert outside.topic_prefix + "market.bars.v1" in asyncio.run(topics(outside))
         assert asyncio.run(query(outside, "SELECT count(*) FROM symbols")) == 0
         assert tail(outside.home / "logs" / "steady.log", lines=1).endswith(f"kafka {outside.kafka}")

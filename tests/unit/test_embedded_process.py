@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra.embedded import process
-from infra.embedded.memory import tree_mb
+from infra.embedded.memory import trees_mb
 from infra.embedded.process import Child, Command, bound_log, require_disk, started_at, tail
 from infra.errors import EnvironmentUnhealthyError
 
@@ -117,13 +117,17 @@ def test_pid_and_start_time_name_one_process() -> None:
     assert started_at(2**22 + 1) == ""
 
 
-def test_memory_counts_a_process_with_its_children(tmp_path: Path) -> None:
+def test_memory_counts_a_process_with_its_children_but_none_twice(tmp_path: Path) -> None:
     child = Child(Command([sys.executable, "-c", HAS_A_CHILD], tmp_path / "log"))
-    wait_for_line(tmp_path / "log")
+    grandchild = int(wait_for_line(tmp_path / "log"))
     try:
-        alone, together = tree_mb(child.pid, children=False), tree_mb(child.pid)
+        together = trees_mb({"parent": child.pid})
+        apart = trees_mb({"parent": child.pid, "child": grandchild, "not launched": 0})
     finally:
         child.send(signal.SIGKILL)
         child.finish(5)
 
-    assert 1 < alone < together < 100
+    assert 1 < apart["parent"] < together["parent"] < 100
+    assert apart["child"] > 0
+    assert apart["not launched"] == 0
+    assert sum(apart.values()) == pytest.approx(sum(together.values()), rel=0.1)
