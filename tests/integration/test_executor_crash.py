@@ -16,6 +16,7 @@ import httpx
 
 from consumers import portfolio, risk
 from infra.embedded.programs import environment_of
+from infra.gateway import ClientSlot, Connection, Orders
 from infra.settings import REPOSITORY, Settings
 from schemas.account import TradingMode
 from schemas.orders import Side
@@ -106,6 +107,7 @@ async def a_crashing_desk(
 ) -> AsyncIterator[tuple[OrderPath, Simulator, ExecutorProcess]]:
     async with a_simulator(folder) as simulator, an_order_path(settings) as path:
         settings = with_gateway(settings, simulator.server.port, reconcile_patience_seconds=0.3)
+        path.settings = settings
         await path.tell(some_limits())
         executor = ExecutorProcess(settings, simulator, folder / "executor.log")
         async with running(risk.build(settings), portfolio.build(settings)):
@@ -171,6 +173,45 @@ async def test_an_executor_killed_between_its_commit_and_the_socket_never_sends_
         assert simulator.placed() == {}
         assert set((await orders(path)).values()) == {"EXPIRED"}
         await compare(path, simulator)
+
+
+async def test_an_order_of_which_nobody_can_tell_keeps_its_reservation_and_blocks_its_instrument(
+    stack_settings: Settings, tmp_path: Path
+) -> None:
+    async with a_crashing_desk(stack_settings, tmp_path) as (path, simulator, executor):
+        await trading(path)
+        simulator.server.gateway.faults.arm(
+            {"event": "placeOrder received"}, {"signal": "KILL", "target": "executor", "drop": True}
+        )
+        await path.tell(a_live_intent("lost", intent_id="lost"))
+        await executor.died()
+        await use_a_later_order_id(path)
+        await executor.start()
+        unknown = "SELECT status = 'UNKNOWN' FROM orders WHERE order_id = 'lost'"
+        await until(lambda: path.scalar(unknown))
+        await trading(path)
+        await path.tell(a_live_intent("next", intent_id="next", quantity=D(7)))
+        await path.tell(a_live_intent("other", intent_id="other", contract_id=8314, symbol="IBM", quantity=D(7)))
+        await until(lambda: path.scalar("SELECT status = 'FILLED' FROM orders WHERE order_id = 'other'"))
+
+        assert await path.scalar("SELECT reason FROM decisions WHERE intent_id = 'next'") == "instrument_blocked"
+        assert await path.scalar("SELECT remaining FROM reservations WHERE order_id = 'lost'") == 100
+        assert "lost" not in simulator.placed()
+
+
+async def use_a_later_order_id(path: OrderPath) -> None:
+    """What the order id of a lost order looks like when a later one has come through."""
+    connection = Connection(path.settings, ClientSlot.EXECUTOR)
+    orders = Orders(connection, lambda report: None)
+    await connection.start()
+    await connection.usable(10)
+    orders.place(10_000, a_live_intent("later", intent_id="later", quantity=D(1)))
+
+    async def moved_on() -> bool:
+        return await orders.next_order_id() > 10_000
+
+    await until(moved_on)
+    await connection.stop()
 
 
 async def sent(path: OrderPath) -> list[str]:

@@ -1,0 +1,58 @@
+"""A lease on the real database: one holder at a time, and a former one finds out."""
+
+import asyncio
+
+import pytest
+
+from infra.clock import SystemClock
+from infra.settings import Settings
+from infra.store.leases import Lease, LeaseLostError
+from tests.integration.an_order_path import an_order_path
+
+CLOCK = SystemClock()
+
+
+async def test_a_second_holder_waits_and_leads_with_a_higher_epoch(stack_settings: Settings) -> None:
+    first, second = (Lease(stack_settings, "executor", CLOCK) for _ in range(2))
+    await first.acquire()
+    waiting = asyncio.create_task(second.acquire())
+    await asyncio.sleep(0.6)
+    assert first.fresh
+    assert not waiting.done()
+    assert not second.fresh
+
+    await first.release()
+    await asyncio.wait_for(waiting, 5)
+    assert (second.epoch, second.fresh, first.fresh) == (2, True, False)
+    await second.release()
+
+
+async def test_leases_of_other_names_do_not_mind_each_other(stack_settings: Settings) -> None:
+    leases = [Lease(stack_settings, name, CLOCK) for name in ("executor", "strategist")]
+    for lease in leases:
+        await asyncio.wait_for(lease.acquire(), 5)
+        assert lease.epoch == 1
+    for lease in leases:
+        await lease.release()
+
+
+CUT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'scizor lease executor'"
+    " AND datname = current_database()"
+)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    ["UPDATE leases SET epoch = epoch + 1", CUT],
+    ids=["the epoch moved on", "the session was cut"],
+)
+async def test_a_holder_that_lost_its_lease_stops(stack_settings: Settings, trouble: str) -> None:
+    lease = Lease(stack_settings, "executor", CLOCK)
+    async with an_order_path(stack_settings) as path:
+        await lease.acquire()
+        keeping = asyncio.create_task(lease.keep())
+        await path.rows(trouble) if trouble.startswith("SELECT") else await path.execute(trouble)
+        with pytest.raises(LeaseLostError, match="another process may lead now"):
+            await asyncio.wait_for(keeping, 10)
+        await lease.release()
