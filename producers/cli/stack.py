@@ -24,6 +24,7 @@ from infra.embedded.waiting import POLL_SECONDS, within
 from infra.errors import EnvironmentUnhealthyError, UsageError
 from infra.settings import Settings
 from producers.cli.config import load_settings
+from producers.cli.keys import make_admin_key
 
 DETACH_SECONDS = 180.0
 DOWN_SECONDS = 60.0
@@ -54,6 +55,7 @@ def up(
             _note("already starting elsewhere")
             _show(_wait_until_ready(settings), as_json)
             return
+        make_admin_key(stack.settings)
         stack.wait_ready()
         _note(f"ready after {clock.monotonic() - begun:.1f} s")
         run = find_run(settings)
