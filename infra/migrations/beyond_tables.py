@@ -27,6 +27,14 @@ WHERE bars.bar_size_seconds = 86400
 ORDER BY bars.contract_id, bars.start, bars.source, bars.revision DESC
 """
 
+# A code's version follows from when it was first evaluated, so it is the same after a rebuild.
+STRATEGY_VERSIONS = """
+CREATE VIEW strategy_versions AS
+SELECT code_hash, strategy, first_seen,
+  row_number() OVER (PARTITION BY strategy ORDER BY first_seen, code_hash) AS version
+FROM strategies
+"""
+
 # The lock makes writers take turns, so that numbers have no gaps and each hash continues the one before.
 AUDIT_CHAIN = """
 CREATE FUNCTION audit_log_chain() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -61,10 +69,11 @@ CREATE = (
     PARTITIONS,
     OTHER_YEARS,
     DAILY_PRICES,
+    STRATEGY_VERSIONS,
     AUDIT_CHAIN,
     AUDIT_CHAIN_TRIGGER,
     AUDIT_STAYS,
     AUDIT_STAYS_TRIGGER,
 )
-DROP_BEFORE_TABLES = ("DROP VIEW daily_prices",)
+DROP_BEFORE_TABLES = ("DROP VIEW daily_prices", "DROP VIEW strategy_versions")
 DROP_AFTER_TABLES = ("DROP FUNCTION audit_log_chain()", "DROP FUNCTION audit_log_stays()")

@@ -46,5 +46,6 @@ def _known(event: JobEvent) -> Row:
 async def put_trials(connection: AsyncConnection, events: Sequence[Trial]) -> None:
     rows = [event.model_dump(exclude={"type"}) | {"symbols": list(event.symbols)} for event in events]
     await put_once(connection, trials, rows)
-    for event in events:
+    firsts = {event.code_hash: event for event in sorted(events, key=lambda event: event.event_time, reverse=True)}
+    for event in firsts.values():
         await put_code(connection, event.code_hash, event.strategy, event.event_time)

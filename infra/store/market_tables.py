@@ -11,7 +11,6 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
-    UniqueConstraint,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -121,10 +120,9 @@ strategies = Table(
     metadata,
     text("code_hash", primary_key=True),
     text("strategy"),
-    Column("version", Integer, nullable=False),
     moment("first_seen"),
-    UniqueConstraint("strategy", "version"),
-    comment="Every code of a strategy that was ever evaluated, numbered in the order it was first seen.",
+    Index(None, "strategy"),
+    comment="Every code of a strategy that was ever evaluated; the view strategy_versions numbers them.",
 )
 
 live_strategies = Table(

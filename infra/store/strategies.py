@@ -10,11 +10,11 @@ from infra.store.newest import put_newest, put_once
 from infra.store.tables import live_strategies, signals
 from schemas.strategy import Signal, StrategyState
 
-# one writer, in the order of the topic: the number that a code gets does not depend on when it is stored
-_NEW_CODE = sql(
-    "INSERT INTO strategies (code_hash, strategy, version, first_seen)"
-    " SELECT :code_hash, :strategy, 1 + COALESCE(MAX(version), 0), :first_seen FROM strategies"
-    " WHERE strategy = :strategy ON CONFLICT (code_hash) DO NOTHING"
+# trials and results come on two topics without an order between them: the earliest of all counts
+_SEEN_CODE = sql(
+    "INSERT INTO strategies (code_hash, strategy, first_seen) VALUES (:code_hash, :strategy, :first_seen)"
+    " ON CONFLICT (code_hash) DO UPDATE SET first_seen = excluded.first_seen"
+    " WHERE excluded.first_seen < strategies.first_seen"
 )
 
 
@@ -47,5 +47,5 @@ async def put_signals(connection: AsyncConnection, events: Sequence[Signal]) -> 
 
 
 async def put_code(connection: AsyncConnection, code_hash: str, strategy: str, seen: datetime) -> None:
-    """Number the code of a strategy when it is new."""
-    await connection.execute(_NEW_CODE, {"code_hash": code_hash, "strategy": strategy, "first_seen": seen})
+    """Note the code of a strategy, and when it was first evaluated."""
+    await connection.execute(_SEEN_CODE, {"code_hash": code_hash, "strategy": strategy, "first_seen": seen})

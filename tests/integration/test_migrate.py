@@ -21,7 +21,7 @@ COLUMNS = """
 SELECT table_name, column_name, data_type, numeric_precision, numeric_scale, is_nullable, column_default,
   generation_expression, is_identity
 FROM information_schema.columns
-WHERE table_schema = 'public' AND table_name !~ '^(bars_|alembic|daily_prices)' ORDER BY 1, 2
+WHERE table_schema = 'public' AND table_name !~ '^(bars_|alembic|daily_prices|strategy_versions)' ORDER BY 1, 2
 """
 INDEXES = """
 SELECT tablename, indexname, indexdef FROM pg_indexes

@@ -509,12 +509,11 @@ def upgrade() -> None:
         "strategies",
         sa.Column("code_hash", sa.Text(), nullable=False),
         sa.Column("strategy", sa.Text(), nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("first_seen", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("code_hash", name=op.f("pk_strategies")),
-        sa.UniqueConstraint("strategy", "version", name=op.f("uq_strategies_strategy_version")),
-        comment="Every code of a strategy that was ever evaluated, numbered in the order it was first seen.",
+        comment="Every code of a strategy that was ever evaluated; the view strategy_versions numbers them.",
     )
+    op.create_index(op.f("ix_strategies_strategy"), "strategies", ["strategy"], unique=False)
     op.create_table(
         "symbols",
         sa.Column("symbol_id", sa.Text(), nullable=False),
@@ -622,6 +621,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_symbols_symbol"), table_name="symbols")
     op.drop_index(op.f("ix_symbols_contract_id"), table_name="symbols")
     op.drop_table("symbols")
+    op.drop_index(op.f("ix_strategies_strategy"), table_name="strategies")
     op.drop_table("strategies")
     op.drop_index(op.f("ix_signals_strategy_id_event_time"), table_name="signals")
     op.drop_table("signals")
