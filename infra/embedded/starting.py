@@ -136,7 +136,8 @@ class Starter:
         port = free_port(settings.ib_port)
         options = ["--port", str(port), "--now", settings.simulator_now, "--speed", str(settings.simulator_speed)]
         argv = [SIMULATOR, *options, "--seed", str(settings.simulator_seed)]
-        argv = [*argv, *self._plan.simulator_options]
+        # the broker of a database that is kept remembers orders, positions and its time, as a real one does
+        argv = [*argv, "--state", str(self._plan.data / "simulator.json"), *self._plan.simulator_options]
         program = Program("gateway_simulator", argv, settings, self._plan.logs, self.nursery)
         self._report("starting the gateway simulator", 0.2)
         self._supervisor.start(program, GATEWAY)
