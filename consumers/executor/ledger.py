@@ -21,6 +21,7 @@ from infra.gateway import (
     BrokerExecution,
     BrokerOpenOrder,
     BrokerOrderStatus,
+    ErrorMeaning,
 )
 from infra.store import orders as table
 from infra.store.database import Store, Transaction
@@ -28,7 +29,7 @@ from schemas.orders import Commission, Fill
 
 Said = BrokerOpenOrder | BrokerCompletedOrder | BrokerOrderStatus | BrokerExecution | BrokerCommission | BrokerError
 
-_REMEMBERED_MAX = 5_000
+_REMEMBERED_MAX = 20_000
 
 
 class Ledger:
@@ -41,7 +42,7 @@ class Ledger:
         self._orders: dict[str, Tracked] = {}
         self._by_broker: dict[tuple[int, int], str] = {}
         self._done: OrderedDict[str, None] = OrderedDict()
-        self._executed_at: OrderedDict[str, datetime] = OrderedDict()
+        self._executed_at: OrderedDict[str, dict[int, datetime]] = OrderedDict()
         self._log = structlog.get_logger()
         self.lock = asyncio.Lock()
         """Held while orders change: reports, cancels and reconciliation take turns."""
@@ -51,8 +52,6 @@ class Ledger:
         """Set when the account is known and its orders are in memory."""
         self.doubtful: dict[str, tuple[int, str]] = {}
         """Orders that an error left in doubt: code and text."""
-        self.executions = 0
-        """How many executions were new since the start."""
 
     async def load(self, account_id: str) -> None:
         """Everything that is not done, as the database has it."""
@@ -97,15 +96,17 @@ class Ledger:
                 forgotten = self._orders.pop(self._done.popitem(last=False)[0])
                 self._by_broker.pop((forgotten.client_id, forgotten.broker_order_id or 0), None)
 
-    async def apply(self, said: Sequence[Said], client_id: int) -> None:
-        """Keep what was said and what follows from it. Said again, or in another order, it changes nothing more."""
+    async def apply(self, said: Sequence[Said], client_id: int, *, asked: bool = False) -> None:
+        """Keep what was said and what follows from it. Said again, or in another order, it changes nothing more.
+
+        Of answers that were `asked` for, only those are kept as events that brought news.
+        """
         async with self.lock, self._store.transaction() as tx:
             now = self._clock.now()
             ours = [each for each in said if getattr(each, "account_id", self.account_id) == self.account_id]
             page = _Page(self, tx, client_id, now)
-            await table.save_broker_events(tx.connection, self.account_id, [_event_of(each) for each in ours], now)
-            for each in ours:
-                await page.take(each)
+            news = [each for each in ours if await page.take(each) or not asked]
+            await table.save_broker_events(tx.connection, self.account_id, [_event_of(each) for each in news], now)
             await page.write()
         page.turn()
 
@@ -125,10 +126,14 @@ class Ledger:
     async def time_of(self, tx: Transaction, root: str) -> datetime | None:
         """Market time of an execution."""
         known = self._executed_at.get(root)
-        return known or await table.executed_at(tx.connection, root)
+        return max(known.values()) if known else await table.executed_at(tx.connection, root)
 
-    def remember_execution(self, root: str, moment: datetime) -> None:
-        self._executed_at[root] = moment
+    def knows(self, root: str, revision: int) -> bool:
+        """Whether this revision of an execution is stored, as far as memory reaches."""
+        return revision in self._executed_at.get(root, {})
+
+    def remember_execution(self, root: str, revision: int, moment: datetime) -> None:
+        self._executed_at.setdefault(root, {})[revision] = moment
         if len(self._executed_at) > _REMEMBERED_MAX:
             self._executed_at.popitem(last=False)
 
@@ -166,25 +171,25 @@ class _Page:
         self._before: dict[str, Tracked] = {}
         self._after: dict[str, Tracked] = {}
         self._doubts: dict[str, tuple[int, str]] = {}
-        self._executed: dict[str, datetime] = {}
-        self._new_executions = 0
+        self._executed: dict[tuple[str, int], datetime] = {}
 
-    async def take(self, said: Said) -> None:
+    async def take(self, said: Said) -> bool:
+        """Whether it was news."""
         match said:
             case BrokerOpenOrder():
-                await self._on_open_order(said)
+                return await self._on_open_order(said)
             case BrokerCompletedOrder():
                 order = await self._order(ref=said.order_ref, permanent_id=said.permanent_id)
-                self._learn(order, meaning.facts_of_completed_order(said))
+                return self._learn(order, meaning.facts_of_completed_order(said))
             case BrokerOrderStatus():
                 order = await self._order(broker=(said.client_id, said.order_id), permanent_id=said.permanent_id)
-                self._learn(order, meaning.facts_of_status(said))
+                return self._learn(order, meaning.facts_of_status(said))
             case BrokerError():
-                await self._on_error(said)
+                return await self._on_error(said)
             case BrokerExecution():
-                await self._on_execution(said)
+                return await self._on_execution(said)
             case BrokerCommission():
-                await self._on_commission(said)
+                return await self._on_commission(said)
 
     async def _order(
         self, *, ref: str = "", broker: tuple[int, int] | None = None, permanent_id: int = 0
@@ -203,42 +208,46 @@ class _Page:
         self._before.setdefault(known.order_id, known)
         return self._after.setdefault(known.order_id, known)
 
-    def _learn(self, order: Tracked | None, facts: Sequence[Fact], known_at: datetime | None = None) -> None:
-        if order is not None and facts:
-            self._after[order.order_id] = order.with_(facts, known_at)
+    def _learn(self, order: Tracked | None, facts: Sequence[Fact], known_at: datetime | None = None) -> bool:
+        if order is None or not facts:
+            return False
+        after = self._after[order.order_id] = order.with_(facts, known_at)
+        return after is not order
 
-    async def _on_open_order(self, said: BrokerOpenOrder) -> None:
+    async def _on_open_order(self, said: BrokerOpenOrder) -> bool:
         number = (said.client_id, said.order_id)
         order = await self._order(ref=said.order_ref, broker=number, permanent_id=said.permanent_id)
         if order is None and said.permanent_id:
             order = of_stranger(said, self._now)
             if await table.add(self._tx.connection, order.values(self._now, self._ledger.epoch)):
                 self._before[order.order_id] = order
-        self._learn(order, meaning.facts_of_open_order(said))
+        return self._learn(order, meaning.facts_of_open_order(said))
 
-    async def _on_error(self, said: BrokerError) -> None:
+    async def _on_error(self, said: BrokerError) -> bool:
         order = await self._order(broker=(self._client_id, said.order_id))
         if order is None:
-            return
+            return False
         facts = meaning.facts_of_error(said)
-        self._learn(order, facts)
-        if not facts and said.meaning.value == "reconcile":
+        if not facts and said.meaning is ErrorMeaning.RECONCILE:
             self._doubts[order.order_id] = (said.code, said.text)
+        return self._learn(order, facts)
 
-    async def _on_execution(self, said: BrokerExecution) -> None:
+    async def _on_execution(self, said: BrokerExecution) -> bool:
+        if self._ledger.knows(said.root, said.revision):
+            return False
         number = (said.client_id, said.order_id)
         order = await self._order(ref=said.order_ref, broker=number, permanent_id=said.permanent_id)
         order_id = order.order_id if order else external_id(said.permanent_id) if said.permanent_id else ""
         fill = meaning.fill_of(said, order_id, order.strategy_id if order else EXTERNAL, self._now)
-        self._executed[said.root] = said.executed_at
-        if await table.save_fill(self._tx.connection, fill):
-            self._new_executions += 1
+        self._executed[said.root, said.revision] = said.executed_at
+        new = await table.save_fill(self._tx.connection, fill)
+        if new:
             await self._tx.publish(fill)
         known_at = said.executed_at if isinstance(fill, Fill) else None
-        self._learn(order, meaning.facts_of_execution(said), known_at)
+        return self._learn(order, meaning.facts_of_execution(said), known_at) or new
 
-    async def _on_commission(self, said: BrokerCommission) -> None:
-        moment = self._executed.get(said.root) or await self._ledger.time_of(self._tx, said.root) or self._now
+    async def _on_commission(self, said: BrokerCommission) -> bool:
+        executed_at = self._executed.get((said.root, said.revision))
         commission = Commission(
             execution_id=said.root,
             revision=said.revision,
@@ -246,11 +255,13 @@ class _Page:
             amount=said.amount,
             currency=said.currency,
             realised_pnl=said.realised_pnl,
-            event_time=moment,
+            event_time=executed_at or await self._ledger.time_of(self._tx, said.root) or self._now,
             ingest_time=self._now,
         )
-        if await table.save_commission(self._tx.connection, commission):
+        new = await table.save_commission(self._tx.connection, commission)
+        if new:
             await self._tx.publish(commission)
+        return new
 
     async def write(self) -> None:
         for order_id, after in self._after.items():
@@ -262,10 +273,9 @@ class _Page:
         """Committed: remember it."""
         for order in self._after.values():
             self._ledger.follow(order)
-        for root, moment in self._executed.items():
-            self._ledger.remember_execution(root, moment)
+        for (root, revision), moment in self._executed.items():
+            self._ledger.remember_execution(root, revision, moment)
         for order_id, doubt in self._doubts.items():
             known = self._ledger.get(order_id)
             if known is not None and not known.status.final:
                 self._ledger.doubtful[order_id] = doubt
-        self._ledger.executions += self._new_executions

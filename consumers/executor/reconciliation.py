@@ -70,7 +70,6 @@ class Reconciliation:
         self._sender = sender
         self._asked = asyncio.Event()
         self._absent_since: dict[str, float] = {}
-        self._compared_executions = 0
         self._settling: asyncio.TimerHandle | None = None
 
     def ask(self) -> None:
@@ -142,7 +141,7 @@ class Reconciliation:
         completed = await orders.completed_orders()
         executions = await orders.executions()
         positions = await orders.positions()
-        await self._ledger.apply([*executions, *open_orders, *completed], self._sender.client_id)
+        await self._ledger.apply([*executions, *open_orders, *completed], self._sender.client_id, asked=True)
         return _Snapshot(begun, next_id, open_orders, completed, executions, positions)
 
     # orders that the broker does not show
