@@ -1,5 +1,6 @@
 """One real Kafka and one real PostgreSQL for the whole run; each test gets its own topic prefix and database."""
 
+import asyncio
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from infra import migrate
+from infra import broker, migrate
 from infra.embedded.kafka import Folders, KafkaServer
 from infra.embedded.postgres import PostgresServer
 from infra.settings import Settings
@@ -66,12 +67,27 @@ def database_url(postgres_server: PostgresServer, topic_prefix: str) -> Iterator
 
 
 @pytest.fixture
-def stack_settings(kafka_server: KafkaServer, database_url: str, topic_prefix: str, tmp_path: Path) -> Settings:
+def stack_settings(
+    kafka_server: KafkaServer, database_url: str, topic_prefix: str, tmp_path: Path
+) -> Iterator[Settings]:
     """Settings that point to the run's servers, with this test's own prefix and database."""
-    return settings_of_this_run(tmp_path / "home").model_copy(
+    settings = settings_of_this_run(tmp_path / "home").model_copy(
         update={
             "kafka": kafka_server.address,
             "database_url": SecretStr(database_url),
             "topic_prefix": topic_prefix,
         }
     )
+    yield settings
+    asyncio.run(delete_topics(settings))
+
+
+async def delete_topics(settings: Settings) -> None:
+    """Each test makes a hundred partitions: the broker's memory and open files are not for all tests together."""
+    admin = broker.admin(settings)
+    await admin.start()
+    try:
+        if names := [name for name in await admin.list_topics() if name.startswith(settings.topic_prefix)]:
+            await admin.delete_topics(names)
+    finally:
+        await admin.close()
