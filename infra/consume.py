@@ -21,6 +21,7 @@ from infra.metrics import Metrics
 from infra.settings import Settings
 
 BatchHandler = Callable[[Sequence[Record]], Awaitable[Sequence[Failure]]]
+BeforeCommit = Callable[[], Awaitable[None]]
 
 _SESSION_MS = 10_000
 _DYNAMIC_SESSION_MS = 6_000
@@ -190,7 +191,11 @@ class RecordConsumer:
 
 
 class BatchConsumer:
-    """Polls of up to 10,000 records, each poll handled as a whole and then committed."""
+    """Polls of up to 10,000 records, each poll handled as a whole and then committed.
+
+    With `before_commit` commits are gathered for a tenth of a second while records come, and each one awaits it:
+    what the handler must have written by then is written once for all of them.
+    """
 
     def __init__(
         self,
@@ -200,13 +205,17 @@ class BatchConsumer:
         delivery: Delivery,
         handler: BatchHandler,
         metrics: Metrics,
+        before_commit: BeforeCommit | None = None,
     ) -> None:
         self._topics = [settings.topic_prefix + topic for topic in topics]
         self._prefix = settings.topic_prefix
         self._delivery = delivery
         self._handler = handler
         self._metrics = metrics
-        self.drain = Drain()
+        self._before_commit = before_commit
+        self._due: dict[TopicPartition, tuple[int, str]] = {}
+        self._due_since = 0.0
+        self.drain = Drain(self._commit_due)
         options = member.options | broker.connection_options(settings)
         self._consumer = AIOKafkaConsumer(**options, enable_auto_commit=False)
         self._stopping = asyncio.Event()
@@ -217,14 +226,23 @@ class BatchConsumer:
 
     async def run(self) -> None:
         """Until stopped: poll, handle, commit."""
-        while not self._stopping.is_set():
-            polled = await self._consumer.getmany(timeout_ms=_BATCH_WAIT_MS, max_records=_BATCH_RECORDS)
-            if not polled:
-                continue
-            async with self.drain.busy:
-                ours = {place: records for place, records in polled.items() if place in self.drain.owned}
-                if ours:
-                    await self._handle(ours)
+        try:
+            while not self._stopping.is_set():
+                polled = await self._consumer.getmany(timeout_ms=_BATCH_WAIT_MS, max_records=_BATCH_RECORDS)
+                async with self.drain.busy:
+                    if not self._stopping.is_set():
+                        await self._take(polled)
+        except BaseException:
+            self._due.clear()  # nobody can say any more what of it was written
+            raise
+
+    async def _take(self, polled: dict[TopicPartition, list[Record]]) -> None:
+        ours = {place: records for place, records in polled.items() if place in self.drain.owned}
+        if ours:
+            await self._handle(ours)
+        now = asyncio.get_running_loop().time()
+        if self._before_commit is None or not ours or now - self._due_since >= _COMMIT_SECONDS:
+            await self._commit_due()
 
     async def _handle(self, polled: dict[TopicPartition, list[Record]]) -> None:
         records = [record for part in polled.values() for record in part]
@@ -233,13 +251,23 @@ class BatchConsumer:
         failures = await self._handler(records)
         for failure in failures:
             await self._delivery.set_aside(failure, attempts=1)
-        await _commit(self._consumer, {place: (part[-1].offset + 1, "") for place, part in polled.items()})
+        if not self._due:
+            self._due_since = asyncio.get_running_loop().time()
         for place, part in polled.items():
+            self._due[place] = (part[-1].offset + 1, "")
             self._metrics.received(place.topic.removeprefix(self._prefix)).acked.inc(len(part))
+
+    async def _commit_due(self) -> None:
+        if self._due:
+            if self._before_commit is not None:
+                await self._before_commit()
+            due, self._due = self._due, {}
+            await _commit(self._consumer, due)
 
     async def stop(self) -> None:
         self._stopping.set()
         async with self.drain.busy:
+            await self._commit_due()
             await self._consumer.stop()
 
     def lag(self) -> dict[TopicPartition, int]:

@@ -7,6 +7,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 import structlog
@@ -102,6 +103,22 @@ def parse(topic: TopicSpec, record: Record) -> Event:
         raise MalformedRecordError(str(error) or type(error).__name__) from error
 
 
+def origin_of(topic: TopicSpec, record: Record, received_at: datetime) -> Origin:
+    """Where the event of a record came from; what carries no id gets one from its place."""
+    event_id = _header(record, "ce_id") or str(uuid.uuid5(_RECORDS, f"{topic.name}/{record.partition}/{record.offset}"))
+    return Origin(
+        topic=topic.name,
+        partition=record.partition,
+        offset=record.offset,
+        key=record.key,
+        timestamp_ms=record.timestamp,
+        received_at=received_at,
+        event_id=event_id,
+        correlation_id=_header(record, "correlation_id") or event_id,
+        headers=tuple(record.headers),
+    )
+
+
 class Attempts(Protocol):
     """How often a record was tried, counted across restarts."""
 
@@ -154,19 +171,7 @@ class Delivery:
         return self._catalogue.topic(record.topic.removeprefix(self._settings.topic_prefix))
 
     def origin(self, topic: TopicSpec, record: Record) -> Origin:
-        place = f"{topic.name}/{record.partition}/{record.offset}"
-        event_id = _header(record, "ce_id") or str(uuid.uuid5(_RECORDS, place))
-        return Origin(
-            topic=topic.name,
-            partition=record.partition,
-            offset=record.offset,
-            key=record.key,
-            timestamp_ms=record.timestamp,
-            received_at=self._clock.now(),
-            event_id=event_id,
-            correlation_id=_header(record, "correlation_id") or event_id,
-            headers=tuple(record.headers),
-        )
+        return origin_of(topic, record, self._clock.now())
 
     async def deliver(self, record: Record, attempts: Attempts) -> None:
         """Handle one record; returns when its offset may be committed."""

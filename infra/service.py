@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from infra import logs
 from infra.clock import Clock, Entropy, SystemClock, SystemEntropy
-from infra.consume import BatchConsumer, BatchHandler, Membership, RecordConsumer
+from infra.consume import BatchConsumer, BatchHandler, BeforeCommit, Membership, RecordConsumer
 from infra.delivery import Delivery, Halt, Handler
 from infra.http import HttpServer, health_app
 from infra.metrics import Metrics
@@ -64,7 +64,7 @@ class Service:
             metrics=self.metrics,
             log=self.log,
         )
-        self._batches: list[tuple[tuple[str, ...], BatchHandler]] = []
+        self._batches: list[tuple[tuple[str, ...], BatchHandler, BeforeCommit | None]] = []
         self._before: list[Hook] = []
         self._after: list[Hook] = []
         self._tasks: dict[str, Hook] = {}
@@ -80,9 +80,14 @@ class Service:
         assert event_class not in self._delivery.handlers, f"{event_class.__name__} has a handler already"
         self._delivery.handlers[event_class] = cast(Handler, handler)
 
-    def on_batch(self, topics: Sequence[str], handler: BatchHandler) -> None:
-        """Call `handler` with whole polls of raw records; it returns those that are to be set aside."""
-        self._batches.append((tuple(topics), handler))
+    def on_batch(
+        self, topics: Sequence[str], handler: BatchHandler, *, before_commit: BeforeCommit | None = None
+    ) -> None:
+        """Call `handler` with whole polls of raw records; it returns those that are to be set aside.
+
+        What it raises ends the process. With `before_commit`, commits are gathered and each awaits it first.
+        """
+        self._batches.append((tuple(topics), handler, before_commit))
 
     def before(self, hook: Hook) -> None:
         """Await `hook` after the publisher has started and before the first record is taken."""
@@ -182,9 +187,11 @@ class Service:
         if topics := self._record_topics():
             member = Membership(self.settings, self.name, static=static)
             self._consumers.append(RecordConsumer(topics, member, self.settings, self._delivery))
-        for number, (topics_of_batch, handler) in enumerate(self._batches):
+        for number, (topics_of_batch, handler, before_commit) in enumerate(self._batches):
             member = Membership(self.settings, self.name, static=static, suffix=f"-batch{number}")
-            consumer = BatchConsumer(topics_of_batch, member, self.settings, self._delivery, handler, self.metrics)
+            consumer = BatchConsumer(
+                topics_of_batch, member, self.settings, self._delivery, handler, self.metrics, before_commit
+            )
             self._consumers.append(consumer)
         for each in self._consumers:
             await each.start()
@@ -237,7 +244,7 @@ class Service:
         return tuple(topic for topic in self.spec.reads if topic in handled)
 
     def _check_declared(self) -> None:
-        handled = set(self._record_topics()) | {topic for topics, _ in self._batches for topic in topics}
+        handled = set(self._record_topics()) | {topic for topics, *_ in self._batches for topic in topics}
         undeclared = {self.catalogue.topic_of(c).name for c in self._delivery.handlers} - set(self.spec.reads)
         assert not undeclared, f"{self.name} handles topics it does not declare: {sorted(undeclared)}"
         assert handled == set(self.spec.reads), f"{self.name} declares topics it does not handle: {self.spec.reads}"

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from schemas.event import ContractId, Event, Money, Name, UtcTime
 from schemas.market import Source
+from schemas.validation import Contract
 
 
 class _Command(Event):
@@ -128,6 +129,8 @@ class JournalEntry(Event):
     consumed_at: UtcTime
     outputs: tuple[str, ...] = ()
     """Ids of the signals and intents that followed from it."""
+    contracts: tuple[Contract, ...] | None = None
+    """Of a deployment, and of nothing else: what was known of its symbols then."""
 
 
 StrategyCommand = Annotated[

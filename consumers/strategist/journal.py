@@ -1,19 +1,36 @@
 """What each strategy consumed, in which order: written so that it can be fed again in exactly that order."""
 
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from infra.clock import Clock
-from infra.publish import Origin, Publisher
+from infra.publish import Publisher
 from schemas.event import Event
 from schemas.strategy import JournalEntry
+from schemas.validation import Contract
 
 _RUN_MAX = 500
+_POSTED_MAX = 1000
 
 Place = tuple[str, int]
 """Topic (logical name) and partition."""
 
 
-@dataclass
+class At(NamedTuple):
+    """Where an input stands: all that ids of its consequences derive from."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    @property
+    def place(self) -> Place:
+        return self.topic, self.partition
+
+
+@dataclass(slots=True)
 class _Run:
     """Consecutive inputs from one place, not written yet."""
 
@@ -25,7 +42,11 @@ class _Run:
 
 
 class Journal:
-    """One strategy's journal. A run is written when its place changes, when it causes outputs, or when it is long."""
+    """One strategy's journal. A run is written when its place changes, when it causes outputs, or when it is long.
+
+    Whoever commits offsets or lets consequences be seen calls `settle` first. A failure to write is not survived:
+    what was consumed cannot be consumed again, so the process has to end, and the next one recovers.
+    """
 
     def __init__(self, strategy_id: str, publisher: Publisher, clock: Clock) -> None:
         self._strategy_id = strategy_id
@@ -34,38 +55,62 @@ class Journal:
         self._sequence = 0
         self._run: _Run | None = None
         self._consumed: dict[Place, int] = {}
+        self._posted: list[asyncio.Future[object]] = []
 
-    def resume(self, sequence: int, consumed: dict[Place, int]) -> None:
+    def resume(self, sequence: int, consumed: Mapping[Place, int]) -> None:
         """Go on after `sequence`, knowing how far each place was consumed."""
         self._sequence = sequence
         self._consumed = dict(consumed)
 
-    def has(self, origin: Origin) -> bool:
-        """Whether this input, or a later one of its place, was consumed before."""
-        return self._consumed.get((origin.topic, origin.partition), -1) >= origin.offset
+    def has(self, at: At) -> bool:
+        """Whether this input, or a later one of its place, was consumed before: it came again."""
+        return self._consumed.get((at.topic, at.partition), -1) >= at.offset
 
-    async def before(self, origin: Origin) -> None:
-        """Make sure that what was consumed from another place is written before this input is."""
-        if self._run is not None and self._run.place != (origin.topic, origin.partition):
-            await self.write(())
-
-    async def note(self, event: Event, origin: Origin, outputs: tuple[str, ...]) -> None:
-        """An input was consumed and caused `outputs`; returns when the journal knows, if it has to know now."""
-        place = (origin.topic, origin.partition)
-        self._consumed[place] = origin.offset
-        if self._run is None:
-            self._run = _Run(place, origin.offset, origin.offset, event)
-        else:
-            self._run.offset, self._run.event = origin.offset, event
-            self._run.count += 1
-        if outputs or self._run.count >= _RUN_MAX or not origin.topic.startswith("market."):
-            await self.write(outputs)
-
-    async def write(self, outputs: tuple[str, ...]) -> None:
-        """Write the run in hand and wait until the broker has it."""
-        run, self._run = self._run, None
+    async def note(self, event: Event, at: At, outputs: tuple[str, ...] = ()) -> None:
+        """An input was consumed. When it caused `outputs`, returns once the broker has the entry."""
+        place = at.place
+        self._consumed[place] = at.offset
+        run = self._run
+        if run is not None and run.place != place:
+            await self._close()
+            run = None
         if run is None:
-            return
+            run = self._run = _Run(place, at.offset, at.offset, event)
+        else:
+            run.offset, run.event = at.offset, event
+            run.count += 1
+        if outputs:
+            await self._close(outputs)
+            await self.settle()
+        elif run.count >= _RUN_MAX:
+            await self._close()
+
+    async def deployed(
+        self, command: Event, at: At, contracts: tuple[Contract, ...], history: Mapping[Place, int]
+    ) -> None:
+        """A deployment, by what it was warmed up and on which contracts. Its own entry comes last: it completes it."""
+        await self._close()
+        for (topic, partition), offset in sorted(history.items()):
+            await self._write(_Run((topic, partition), 0, offset, command))
+        self._consumed[at.place] = at.offset
+        await self._write(_Run(at.place, at.offset, at.offset, command), contracts=contracts)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Return when the broker has all that was consumed so far."""
+        await self._close()
+        posted, self._posted = self._posted, []
+        if posted:
+            await asyncio.gather(*posted)
+
+    async def _close(self, outputs: tuple[str, ...] = ()) -> None:
+        run, self._run = self._run, None
+        if run is not None:
+            await self._write(run, outputs)
+
+    async def _write(
+        self, run: _Run, outputs: tuple[str, ...] = (), contracts: tuple[Contract, ...] | None = None
+    ) -> None:
         self._sequence += 1
         now = self._clock.now()
         entry = JournalEntry(
@@ -77,7 +122,11 @@ class Journal:
             offset=run.offset,
             consumed_at=now,
             outputs=outputs,
+            contracts=contracts,
             event_time=run.event.event_time,
             ingest_time=now,
         )
-        await self._publisher.publish(entry)
+        self._posted.append(await self._publisher.post(self._publisher.prepare(entry)))
+        if len(self._posted) >= _POSTED_MAX:
+            posted, self._posted = self._posted, []
+            await asyncio.gather(*posted)

@@ -1,47 +1,48 @@
 """Hands inputs to the strategies that want them and tells what they decide: journal first, then signals and intents."""
 
 import asyncio
-from collections.abc import Mapping
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from prometheus_client import Counter, Gauge
 
-from consumers.strategist.journal import Journal
-from consumers.strategist.recovery import COMMANDS, HISTORY, history, known_contracts, recover
+from consumers.strategist.journal import At, Journal, Place
+from consumers.strategist.outputs import Output, id_of
+from consumers.strategist.recovery import Inputs, recover
 from consumers.strategist.running import RunningStrategy
-from infra.publish import Origin
+from consumers.strategist.spans import pasts
+from consumers.strategist.subscriptions import changes
+from consumers.strategist.warm_up import past_bars
+from infra.delivery import Failure, MalformedRecordError, Record, origin_of, parse
 from infra.replay import fold
 from infra.service import Service
 from schemas.event import Event
-from schemas.market import Bar, Subscription, Tick
-from schemas.orders import Fill, FillBusted, FillCorrected, OrderIntent, OrderUpdate, RiskDecision
-from schemas.strategy import (
-    Allocate,
-    Deploy,
-    JournalEntry,
-    Pause,
-    Reconfigure,
-    Resume,
-    RunningState,
-    Signal,
-    Start,
-    Stop,
-)
-from schemas.validation import Contract
+from schemas.market import Bar, Tick
+from schemas.orders import FillBusted
+from schemas.strategy import Allocate, Deploy, Pause, Reconfigure, Resume, RunningState, Signal, Start, Stop
+from schemas.validation import Contract, Symbol, SymbolState
 
-_REPORT_SECONDS = 1.0
-_MARKET = (Bar, Tick)
-_OWN_ORDERS = (RiskDecision, OrderUpdate, Fill, FillCorrected, FillBusted)
 _COMMANDS = (Start, Stop, Pause, Resume, Reconfigure, Allocate)
+_REGISTRY = "reference.symbols.v1"
+_REPORT_SECONDS = 1.0
+_BREATH_RECORDS = 500
 
 
 class Strategist:
-    """All live strategies of this process."""
+    """All live strategies of this process.
+
+    Records are taken in polls: what one raises ends the process, and the next one recovers. No offset is committed
+    before the journal has what was consumed up to it.
+    """
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._strategies: dict[str, RunningStrategy] = {}
         self._journals: dict[str, Journal] = {}
-        self._reported: dict[str, float] = {}
+        self._on_contract: dict[int, list[RunningStrategy]] = {}
+        self._unreported: set[str] = set()
         registry = service.metrics.registry
         self._signals = Counter("scizor_signals", "Signals of live strategies", ("strategy",), registry=registry)
         self._intents = Counter("scizor_intents", "Order intents of live strategies", ("strategy",), registry=registry)
@@ -49,142 +50,165 @@ class Strategist:
 
     def wire(self) -> None:
         self._service.before(self.recover)
-        self._service.on(Deploy, self.on_deploy)
-        for event_class in (*_MARKET, *_OWN_ORDERS, *_COMMANDS):
-            self._service.on(event_class, self.on_input)
+        self._service.on_batch(self._service.spec.reads, self.on_records, before_commit=self.settle)
+        self._service.task("reports", self._report_now_and_then)
 
     async def recover(self) -> None:
         """Feed every strategy its journal, and tell again what its last inputs caused: repeats are recognised."""
-        service = self._service
-        group = f"{service.settings.topic_prefix}{service.name}"
-        for name, again in (await recover(service.settings, service.clock, group)).items():
-            self._strategies[name] = again.strategy
-            self._journals[name] = journal = Journal(name, service.publisher, service.clock)
-            journal.resume(again.sequence, again.consumed)
-            await self._tell(again.strategy, again.tail)
-            await self._report(again.strategy)
-            service.log.info("recovered", strategy=name, state=again.strategy.state, inputs=again.sequence)
-
-    # commands
-
-    async def on_deploy(self, command: Deploy, origin: Origin) -> None:
-        """Make a strategy known. A second deployment of a living one is refused: stop it first, choose another id."""
-        name = command.strategy_id
-        known = self._strategies.get(name)
-        if known is not None and (not known.ended or self._journals[name].has(origin)):
-            self._service.log.warning("deployed already", strategy=name)
-            return
-        contracts, missing = await self._contracts(command)
-        strategy = RunningStrategy(command, contracts)
-        if missing:
-            strategy.fail(f"not validated: {', '.join(missing)}; run `scizor symbols validate {' '.join(missing)}`")
-        self._strategies[name] = strategy
-        self._journals[name] = journal = Journal(name, self._service.publisher, self._service.clock)
-        if known is not None:
-            journal.resume(await self._last_sequence(name), {})
-        await journal.note(command, origin, ())
-        if command.warmup_bars and not strategy.ended:
-            await self._warm_up(strategy, journal)
-        await self._report(strategy)
-
-    async def _contracts(self, command: Deploy) -> tuple[dict[int, Contract], list[str]]:
-        known = await known_contracts(self._service.settings)
-        contracts = {known[symbol].contract_id: known[symbol] for symbol in command.symbols if symbol in known}
-        return contracts, [symbol for symbol in command.symbols if symbol not in known]
-
-    async def _last_sequence(self, strategy_id: str) -> int:
-        last = 0
-        async for event, _ in fold(self._service.settings, ["strategy.journal.v1"]):
-            if isinstance(event, JournalEntry) and event.strategy_id == strategy_id:
-                last = max(last, event.sequence)
-        return last
-
-    async def _warm_up(self, strategy: RunningStrategy, journal: Journal) -> None:
-        """Past bars by offsets, journalled first, so that a replay is warmed up by the same bars."""
-        deployment = strategy.deployment
-        bars, reached = await history(self._service.settings, deployment, strategy.contracts)
-        now = self._service.clock.now()
-        for partition, offset in sorted(reached.items()):
-            origin = Origin(HISTORY, partition, offset, None, 0, now)
-            await journal.before(origin)
-            await journal.note(deployment, origin, ())
-        await journal.write(())
-        count = strategy.warm_up(bars)
-        self._service.log.info("warmed up", strategy=strategy.strategy_id, bars=count)
+        settings, log = self._service.settings, self._service.log
+        async with Inputs(settings) as inputs:
+            for name, past in (await pasts(settings)).items():
+                journal = self._journal(name)
+                journal.resume(past.sequence, past.consumed)
+                recovered = await recover(settings, past, inputs)
+                if recovered is None:
+                    continue
+                self._keep(recovered.strategy)
+                await self._tell(recovered.strategy, recovered.tail, recovered.cause)
+                await self._report(recovered.strategy)
+                log.info("recovered", strategy=name, state=recovered.strategy.state, entries=past.sequence)
+        await self._subscribe()
 
     # inputs
 
-    async def on_input(self, event: Event, origin: Origin) -> None:
-        for strategy in list(self._strategies.values()):
+    async def on_records(self, records: Sequence[Record]) -> list[Failure]:
+        """Take a poll, its partitions merged by the time of their records; returns what cannot be understood."""
+        catalogue, prefix = self._service.catalogue, self._service.settings.topic_prefix
+        topics = {name: catalogue.topic(name.removeprefix(prefix)) for name in {record.topic for record in records}}
+        failures = []
+        for number, record in enumerate(_merged(records)):
+            topic = topics[record.topic]
+            try:
+                event = parse(topic, record)
+            except MalformedRecordError as error:
+                failures.append(Failure(record, str(error)))
+                continue
+            await self._take(event, At(topic.name, record.partition, record.offset), record)
+            if number % _BREATH_RECORDS == 0:
+                await asyncio.sleep(0)  # a long poll is not to keep /ready waiting
+        return failures
+
+    async def settle(self) -> None:
+        """Return when the journals have all that was consumed."""
+        for journal in self._journals.values():
+            await journal.settle()
+
+    async def _take(self, event: Event, at: At, record: Record) -> None:
+        if isinstance(event, Deploy):
+            await self._on_deploy(event, at)
+            return
+        for strategy in self._interested(event):
             journal = self._journals[strategy.strategy_id]
-            if not strategy.wants(event) or journal.has(origin):
+            if not strategy.wants(event) or journal.has(at):
                 continue
             before = strategy.state
-            await journal.before(origin)
-            outputs = strategy.take(event, origin)
-            await journal.note(event, origin, tuple(_id_of(each) for each in outputs))
-            await self._tell(strategy, outputs, origin)
-            if strategy.state is not before:
-                await self._subscribe(strategy)
-            await self._report_sometimes(strategy, at_once=strategy.state is not before or origin.topic == COMMANDS)
+            outputs = strategy.take(event, at)
+            await journal.note(event, at, tuple(map(id_of, outputs)))
+            if outputs:
+                await self._tell(strategy, outputs, record)
+            self._unreported.add(strategy.strategy_id)
+            if strategy.state is not before or isinstance(event, _COMMANDS):
+                await journal.settle()
+                if strategy.state is not before:
+                    await self._subscribe()
+                await self._report(strategy)
 
-    async def _tell(
-        self, strategy: RunningStrategy, outputs: list[Signal | OrderIntent], cause: Origin | None = None
-    ) -> None:
+    def _interested(self, event: Event) -> Iterable[RunningStrategy]:
+        """The strategies that may want an event."""
+        if isinstance(event, Bar | Tick):
+            return self._on_contract.get(event.contract_id, ())
+        if isinstance(event, FillBusted):
+            return list(self._strategies.values())
+        strategy = self._strategies.get(getattr(event, "strategy_id", ""))
+        return () if strategy is None else (strategy,)
+
+    async def _tell(self, strategy: RunningStrategy, outputs: list[Output], cause: Record | None) -> None:
         """Publish together; return when the broker has all of it."""
+        if cause is None or not outputs:
+            return
+        publisher, clock = self._service.publisher, self._service.clock
+        topic = self._service.catalogue.topic(cause.topic.removeprefix(self._service.settings.topic_prefix))
+        origin = origin_of(topic, cause, clock.now())
         posted = []
         for output in outputs:
             counter = self._signals if isinstance(output, Signal) else self._intents
             counter.labels(strategy.strategy_id).inc()
-            publisher = self._service.publisher
-            posted.append(await publisher.post(publisher.prepare(output, cause)))
-        if posted:
-            await asyncio.gather(*posted)
+            posted.append(await publisher.post(publisher.prepare(output, origin)))
+        await asyncio.gather(*posted)
+
+    # deployments
+
+    async def _on_deploy(self, command: Deploy, at: At) -> None:
+        """Make a strategy known: a new one, or one that has ended, which goes on with what it holds."""
+        name = command.strategy_id
+        journal, known = self._journal(name), self._strategies.get(name)
+        if journal.has(at):
+            return
+        if known is not None and (why := _why_not_again(known)):
+            self._service.log.warning("not deployed", strategy=name, reason=why)
+            return
+        strategy = RunningStrategy(command, await self._contracts(command), known.orders if known else None)
+        reached: dict[Place, int] = {}
+        if command.warmup_bars and not strategy.ended:
+            bars, reached = await past_bars(self._service.settings, command, strategy.contracts)
+            count = strategy.warm_up(bars)
+            self._service.log.info("warmed up", strategy=name, bars=count)
+        await journal.deployed(command, at, tuple(strategy.contracts.values()), reached)
+        self._keep(strategy)
+        await self._report(strategy)
+
+    async def _contracts(self, command: Deploy) -> list[Contract]:
+        """What the registry knows of the symbols; hours, which may be long, are of no use here."""
+        known: dict[str, Contract | None] = {}
+        async for event, _ in fold(self._service.settings, [_REGISTRY]):
+            if isinstance(event, Symbol) and event.symbol in command.symbols:
+                known[event.symbol] = event.contract if event.state is SymbolState.VALID else None
+        found = [known.get(symbol) for symbol in dict.fromkeys(command.symbols)]
+        without_hours = {"trading_hours": "", "liquid_hours": ""}
+        return [contract.model_copy(update=without_hours) for contract in found if contract is not None]
+
+    def _journal(self, name: str) -> Journal:
+        if name not in self._journals:
+            self._journals[name] = Journal(name, self._service.publisher, self._service.clock)
+        return self._journals[name]
+
+    def _keep(self, strategy: RunningStrategy) -> None:
+        self._strategies[strategy.strategy_id] = strategy
+        on_contract: dict[int, list[RunningStrategy]] = defaultdict(list)
+        for each in self._strategies.values():
+            for contract_id in each.contracts:
+                on_contract[contract_id].append(each)
+        self._on_contract = dict(on_contract)
 
     # what others hear
 
     async def _report(self, strategy: RunningStrategy) -> None:
-        self._reported[strategy.strategy_id] = self._service.clock.monotonic()
-        running = [each for each in self._strategies.values() if each.state is RunningState.RUNNING]
-        self._running.set(len(running))
+        self._unreported.discard(strategy.strategy_id)
+        self._running.set(sum(each.state is RunningState.RUNNING for each in self._strategies.values()))
         await self._service.publish(strategy.report(self._service.clock.now()))
 
-    async def _report_sometimes(self, strategy: RunningStrategy, *, at_once: bool) -> None:
-        age = self._service.clock.monotonic() - self._reported.get(strategy.strategy_id, 0.0)
-        if at_once or age > _REPORT_SECONDS:
-            await self._report(strategy)
+    async def _report_now_and_then(self) -> None:
+        """Tell of strategies that took something in, each once a second."""
+        while True:
+            await asyncio.sleep(_REPORT_SECONDS)
+            for name in sorted(self._unreported):
+                await self._report(self._strategies[name])
 
-    async def _subscribe(self, strategy: RunningStrategy) -> None:
-        """Ask for the live data of a strategy that begins, and no longer for that of one that ended."""
-        wanted = await self._subscriptions()
-        now = self._service.clock.now()
-        for contract in strategy.contracts.values():
-            current = wanted.get(contract.contract_id)
-            others = set(current.wanted_by if current else ()) - {strategy.strategy_id}
-            mine = set() if strategy.ended else {strategy.strategy_id}
-            ticks = any(
-                each.deployment.trigger == "ticks" and contract.contract_id in each.contracts and not each.ended
-                for each in self._strategies.values()
-            )
-            subscription = Subscription(
-                contract_id=contract.contract_id,
-                symbol=contract.symbol,
-                bars=True,
-                ticks=ticks or bool(current and current.ticks and others),
-                quotes=bool(current and current.quotes and others),
-                wanted_by=tuple(sorted(others | mine)),
-                event_time=now,
-                ingest_time=now,
-            )
-            await self._service.publish(subscription)
-
-    async def _subscriptions(self) -> Mapping[int, Subscription]:
-        found = {}
-        async for event, _ in fold(self._service.settings, ["market.subscriptions.v1"]):
-            if isinstance(event, Subscription):
-                found[event.contract_id] = event
-        return found
+    async def _subscribe(self) -> None:
+        """Ask for the live data of strategies that began, and no longer for that of those that ended."""
+        strategies = self._strategies.values()
+        if strategies:
+            for change in await changes(self._service.settings, strategies, self._service.clock.now()):
+                await self._service.publish(change)
 
 
-def _id_of(output: Signal | OrderIntent) -> str:
-    return output.signal_id if isinstance(output, Signal) else output.intent_id
+def _merged(records: Sequence[Record]) -> Iterator[Record]:
+    """Each partition in its order, partitions side by side by when their records were published."""
+    parts = [list(part) for _, part in groupby(records, key=lambda record: (record.topic, record.partition))]
+    return iter(parts[0]) if len(parts) == 1 else heapq.merge(*parts, key=lambda record: record.timestamp)
+
+
+def _why_not_again(known: RunningStrategy) -> str:
+    if not known.ended:
+        return "it is deployed already: stop it first, or choose another id"
+    return "orders of its earlier deployment are in flight" if known.orders.in_flight else ""

@@ -4,9 +4,10 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from consumers.strategist.journal import At
+from consumers.strategist.outputs import Output
 from consumers.strategist.running import RunningStrategy
 from engine.risk import Book, check
-from infra.publish import Origin
 from schemas.account import RiskLimits, TradingMode
 from schemas.event import Event
 from schemas.orders import DenialReason, FillBusted, OrderIntent, OrderStatus, OrderType, OrderUpdate, Side
@@ -32,16 +33,16 @@ class Desk:
     """Feeds a strategy as the topics would, with growing offsets."""
 
     def __init__(self, **changes: Any) -> None:
-        self.strategy = RunningStrategy(a_deployment(**changes), {APPLE: a_contract()})
+        self.strategy = RunningStrategy(a_deployment(**changes), [a_contract()])
         self.offset = 0
         self.bars = 0
 
-    def give(self, event: Event) -> list[Signal | OrderIntent]:
+    def give(self, event: Event) -> list[Output]:
         self.offset += 1
-        origin = Origin("market.bars.v1", 0, self.offset, None, 0, SEEN)
-        return self.strategy.take(event, origin) if self.strategy.wants(event) else []
+        at = At("market.bars.v1", 0, self.offset)
+        return self.strategy.take(event, at) if self.strategy.wants(event) else []
 
-    def bar(self) -> list[Signal | OrderIntent]:
+    def bar(self) -> list[Output]:
         self.bars += 1
         return self.give(a_bar(start=NOON + timedelta(seconds=5 * self.bars)))
 

@@ -1,0 +1,120 @@
+"""What a strategy's own orders did and may still do: executions, orders in flight, wishes that were refused."""
+
+from decimal import Decimal
+
+from engine.portfolio import Execution, Holding, execution_of, hold
+from engine.reservations import Reservation
+from schemas.orders import (
+    DenialReason,
+    Fill,
+    FillBusted,
+    FillCorrected,
+    OrderIntent,
+    OrderStatus,
+    OrderUpdate,
+    RiskDecision,
+)
+
+_PASSING = frozenset(
+    {
+        DenialReason.TRADING_HALTED,
+        DenialReason.PRICE_STALE,
+        DenialReason.PRICE_MISSING,
+        DenialReason.ORDER_RATE_MAX,
+        DenialReason.OPEN_ORDERS_MAX,
+        DenialReason.INSTRUMENT_BLOCKED,
+        DenialReason.DUPLICATE,
+    }
+)
+"""Reasons that go away by themselves: the same wish may be tried again. Others need another wish."""
+
+
+class OwnOrders:
+    """The fold of decisions, updates and fills, in whatever order the three topics bring them."""
+
+    def __init__(self) -> None:
+        self.denied = 0
+        self._executions: dict[str, tuple[int, Execution]] = {}  # by execution id, with the contract
+        self._in_flight: dict[str, Reservation] = {}
+        self._target_of: dict[str, float] = {}
+        self._refused: dict[int, float] = {}  # by contract: the target that is not to be asked for again
+
+    @property
+    def in_flight(self) -> bool:
+        return bool(self._in_flight)
+
+    def knows(self, execution_id: str) -> bool:
+        return execution_id in self._executions
+
+    def expect(self, intent: OrderIntent, target: float) -> None:
+        """An intent was sent: until it ended, its quantity counts as on its way."""
+        self._target_of[intent.intent_id] = target
+        self._in_flight[intent.intent_id] = Reservation(
+            intent.intent_id, intent.contract_id, intent.side, intent.quantity
+        )
+
+    def pending(self, contract_id: int) -> Decimal:
+        """Signed quantity that orders in flight may still bring."""
+        mine = (order for order in self._in_flight.values() if order.contract_id == contract_id)
+        return sum((order.remaining * order.side.sign for order in mine), Decimal(0))
+
+    def refused(self, contract_id: int, target: float) -> bool:
+        """Whether this target was refused for a reason that stays; naming another one forgets it."""
+        if self._refused.get(contract_id) == target:
+            return True
+        self._refused.pop(contract_id, None)
+        return False
+
+    def forgive(self) -> None:
+        """Somebody changed what was refused, or wants it tried again."""
+        self._refused.clear()
+
+    def holding(self, contract_id: int) -> Holding:
+        return hold(execution for contract, execution in self._executions.values() if contract == contract_id)
+
+    def inherit(self, before: "OwnOrders") -> None:
+        """What an earlier deployment of the same strategy holds, this one holds."""
+        self._executions = dict(before._executions)
+
+    def lose_sight(self) -> None:
+        """Nobody knows any more what is in flight."""
+        self._in_flight.clear()
+        self._target_of.clear()
+
+    def on_decision(self, decision: RiskDecision) -> None:
+        if decision.approved:
+            return
+        gone = self._in_flight.pop(decision.intent_id, None)
+        if gone is None:
+            return
+        self.denied += 1
+        target = self._target_of.pop(decision.intent_id)
+        if decision.reason not in _PASSING:
+            self._refused[gone.contract_id] = target
+
+    def on_update(self, update: OrderUpdate) -> None:
+        order = self._in_flight.get(update.order_id)
+        if order is None:
+            return
+        if update.status is OrderStatus.REJECTED and update.sequence > order.sequence:
+            self._refused[order.contract_id] = self._target_of[update.order_id]
+        self._keep(order.with_update(update))
+
+    def on_fill(self, fill: Fill | FillCorrected | FillBusted) -> bool | None:
+        """Fold an execution in: None when it was known, True when it only adds, False when it replaces."""
+        _, known = self._executions.get(fill.execution_id, (0, None))
+        execution = execution_of(fill)
+        if known is not None and known.revision >= execution.revision:
+            return None
+        self._executions[fill.execution_id] = (fill.contract_id, execution)
+        order = None if isinstance(fill, FillBusted) else self._in_flight.get(fill.order_id)
+        if order is not None:
+            self._keep(order.with_fill(abs(execution.quantity) - abs(known.quantity if known else Decimal(0))))
+        return known is None and isinstance(fill, Fill)
+
+    def _keep(self, order: Reservation) -> None:
+        if order.state == "released":
+            self._in_flight.pop(order.order_id, None)
+            self._target_of.pop(order.order_id, None)
+        else:
+            self._in_flight[order.order_id] = order

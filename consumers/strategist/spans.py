@@ -1,0 +1,80 @@
+"""What journals say, put together: each strategy's last deployment and the spans of inputs that it consumed since."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from consumers.strategist.journal import At, Place
+from consumers.strategist.warm_up import HISTORY
+from infra.replay import fold
+from infra.settings import Settings
+from infra.topics import load_catalogue
+from schemas.orders import Fill
+from schemas.strategy import JournalEntry
+from schemas.validation import Contract
+
+_JOURNAL = "strategy.journal.v1"
+
+
+@dataclass(slots=True)
+class Span:
+    """Inputs from one place, consumed one after another; only the last of them caused outputs."""
+
+    place: Place
+    first: int
+    last: int
+    outputs: tuple[str, ...]
+
+    def continued(self, entry: JournalEntry) -> bool:
+        """Whether the entry goes on where this span caused nothing: then both are one."""
+        if self.outputs or self.place != (entry.topic, entry.partition):
+            return False
+        self.last, self.outputs = entry.offset, entry.outputs
+        return True
+
+
+@dataclass
+class Past:
+    """One strategy's journal: as small as what it caused, however much it consumed."""
+
+    sequence: int = 0
+    consumed: dict[Place, int] = field(default_factory=dict)
+    """How far each place was consumed, by any deployment: ids derive from places, none may serve twice."""
+    deployed: At | None = None
+    contracts: tuple[Contract, ...] = ()
+    history: dict[Place, int] = field(default_factory=dict)
+    """How far the history was read for the deployment."""
+    spans: list[Span] = field(default_factory=list)
+    """Since the deployment."""
+    fills: list[Span] = field(default_factory=list)
+    """Of earlier deployments."""
+    gap: int = 0
+    """The first sequence that is missing."""
+    _read: dict[Place, int] = field(default_factory=dict)
+
+    def add(self, entry: JournalEntry, fills_topic: str) -> None:
+        if entry.sequence <= self.sequence:
+            return  # it was written twice
+        if entry.sequence > self.sequence + 1 and not self.gap:
+            self.gap = self.sequence + 1
+        self.sequence = entry.sequence
+        place = (entry.topic, entry.partition)
+        if entry.topic == HISTORY:
+            self._read[place] = entry.offset
+            return
+        self.consumed[place] = max(entry.offset, self.consumed.get(place, -1))
+        if entry.contracts is not None:
+            self.fills += [span for span in self.spans if span.place[0] == fills_topic]
+            self.deployed, self.contracts = At(*place, entry.offset), entry.contracts
+            self.history, self._read, self.spans = self._read, {}, []
+        elif not (self.spans and self.spans[-1].continued(entry)):
+            self.spans.append(Span(place, entry.first_offset, entry.offset, entry.outputs))
+
+
+async def pasts(settings: Settings) -> Mapping[str, Past]:
+    """Every strategy's journal."""
+    fills_topic = load_catalogue().topic_of(Fill).name
+    found: dict[str, Past] = {}
+    async for event, _ in fold(settings, [_JOURNAL]):
+        if isinstance(event, JournalEntry):
+            found.setdefault(event.strategy_id, Past()).add(event, fills_topic)
+    return found
