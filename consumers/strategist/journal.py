@@ -1,18 +1,20 @@
 """What each strategy consumed, in which order: written so that it can be fed again in exactly that order."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from infra.clock import Clock
-from infra.publish import Publisher
 from schemas.event import Event
 from schemas.strategy import JournalEntry
 from schemas.validation import Contract
 
 _RUN_MAX = 500
 _POSTED_MAX = 1000
+
+Post = Callable[[Event], Awaitable["asyncio.Future[object]"]]
+"""Hands an event over, in order; what it returns is done when the broker has it."""
 
 Place = tuple[str, int]
 """Topic (logical name) and partition."""
@@ -48,9 +50,9 @@ class Journal:
     what was consumed cannot be consumed again, so the process has to end, and the next one recovers.
     """
 
-    def __init__(self, strategy_id: str, publisher: Publisher, clock: Clock) -> None:
+    def __init__(self, strategy_id: str, post: Post, clock: Clock) -> None:
         self._strategy_id = strategy_id
-        self._publisher = publisher
+        self._post = post
         self._clock = clock
         self._sequence = 0
         self._run: _Run | None = None
@@ -126,7 +128,7 @@ class Journal:
             event_time=run.event.event_time,
             ingest_time=now,
         )
-        self._posted.append(await self._publisher.post(self._publisher.prepare(entry)))
+        self._posted.append(await self._post(entry))
         if len(self._posted) >= _POSTED_MAX:
             posted, self._posted = self._posted, []
             await asyncio.gather(*posted)

@@ -169,8 +169,11 @@ class Strategist:
 
     def _journal(self, name: str) -> Journal:
         if name not in self._journals:
-            self._journals[name] = Journal(name, self._service.publisher, self._service.clock)
+            self._journals[name] = Journal(name, self._post, self._service.clock)
         return self._journals[name]
+
+    async def _post(self, event: Event) -> "asyncio.Future[object]":
+        return await self._service.publisher.post(self._service.publisher.prepare(event))
 
     def _keep(self, strategy: RunningStrategy) -> None:
         self._strategies[strategy.strategy_id] = strategy

@@ -11,8 +11,8 @@ from engine.risk import Book, check
 from schemas.account import RiskLimits, TradingMode
 from schemas.event import Event
 from schemas.orders import DenialReason, FillBusted, OrderIntent, OrderStatus, OrderType, OrderUpdate, Side
-from schemas.strategy import Deploy, Pause, Resume, RunningState, Signal, Start, Stop
-from tests.builders import APPLE, NOON, SEEN, a_bar, a_contract, a_fill
+from schemas.strategy import Allocate, Deploy, Pause, Reconfigure, Resume, RunningState, Signal, Start, Stop
+from tests.builders import APPLE, NOON, SEEN, a_bar, a_contract, a_fill, a_tick
 
 WHEN = {"event_time": NOON, "ingest_time": SEEN}
 COMMAND = {"command_id": "c-1", "strategy_id": "holder", "by": "test", **WHEN}
@@ -154,3 +154,51 @@ def test_what_cannot_run_is_failed_with_the_reason() -> None:
     assert (misnamed.state, misfed.state) == (RunningState.FAILED, RunningState.FAILED)
     assert "buy_and_hold" in misnamed.error
     assert "slow" in misfed.error
+
+
+def test_ticks_are_for_those_who_asked_for_them() -> None:
+    by_bars, by_ticks = started(strategy="tick_momentum"), started(strategy="tick_momentum", trigger="ticks")
+    prices = (10.0, 10.5)
+    assert [each for price in prices for each in by_bars.give(a_tick(price=price))] == []
+    assert [type(each) for price in prices for each in by_ticks.give(a_tick(price=price))] == [Signal, OrderIntent]
+
+
+def test_a_contract_is_watched_by_its_own_bars_alone() -> None:
+    """However far another contract's partition is ahead: no bar closes early, none comes too late."""
+    both = [a_contract(), a_contract(contract_id=2, symbol="MSFT")]
+    changes = {"symbols": ("AAPL", "MSFT"), "bar_size_seconds": 60}
+    bars = [[a_bar(contract_id=key, start=NOON + timedelta(seconds=5 * n)) for n in range(36)] for key in (APPLE, 2)]
+    for order in (bars[0] + bars[1], [bar for pair in zip(*bars, strict=True) for bar in pair]):
+        strategy = RunningStrategy(a_deployment(**changes), both)
+        strategy.take(Start(**COMMAND), At("strategy.commands.v1", 0, 0))
+        for offset, bar in enumerate(order):
+            strategy.take(bar, At("market.bars.v1", 0, offset))
+        assert strategy.report(NOON).bars_seen == 6
+
+
+def test_a_refusal_is_forgotten_when_somebody_changes_what_was_refused() -> None:
+    desk = started()
+    desk.give(decided(desk.intent(), DenialReason.NOTIONAL_MAX))
+    assert desk.bar() == []
+    desk.give(Allocate(quantity=10.0, **COMMAND))
+    assert desk.intent().quantity == Decimal(10)
+    assert desk.strategy.report(NOON).deployment.quantity == 10.0
+
+
+def test_parameters_that_cannot_be_change_nothing_but_what_is_told() -> None:
+    desk = started()
+    desk.give(Reconfigure(parameters={"strength": 7}, **COMMAND))
+    told = desk.strategy.report(NOON)
+    assert (told.state, told.deployment.parameters) == (RunningState.RUNNING, {})
+    assert "strength" in told.error
+    desk.give(Reconfigure(parameters={"strength": 0.5}, **COMMAND))
+    assert (desk.strategy.report(NOON).error, desk.intent().quantity) == ("", Decimal(50))
+
+
+def test_what_was_held_is_still_held_by_the_next_deployment() -> None:
+    desk = started()
+    intent = desk.intent()
+    desk.give(a_fill(order_id=intent.intent_id, strategy_id="holder"))
+    desk.give(Stop(**COMMAND))
+    again = RunningStrategy(a_deployment(), [a_contract()], desk.strategy.orders)
+    assert again.report(NOON).positions == {"AAPL": "100"}
