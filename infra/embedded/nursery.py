@@ -137,8 +137,9 @@ def _import(modules: list[str]) -> None:
             importlib.import_module(_program(module))
         except Exception:  # noqa: BLE001 - a module may fail in any way, the others are wanted all the same
             traceback.print_exc()
-    gc.collect()
-    gc.freeze()  # a collection in a child would touch, and so copy, every page
+    # A collection in a child would touch, and so copy, every page. None before either: it would leave holes, and
+    # children copy the pages whose holes they fill.
+    gc.freeze()
 
 
 def _program(module: str) -> str:
@@ -183,7 +184,7 @@ def _take_name(module: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    gc.disable()  # until a child is one: collections among modules find nothing and leave holes
+    gc.disable()  # a child enables it
     parent = os.getpid()
     launch = Forker(socket.socket(fileno=int(arguments[0]))).tend()
     if launch is not None:

@@ -1,7 +1,10 @@
 """Python programs of this project as supervised processes: services, the gateway simulator, preparations."""
 
+import asyncio
 import json
+import os
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +12,7 @@ from pydantic import SecretStr
 
 from infra.embedded.fostering import Foster, Nursery
 from infra.embedded.process import Command
+from infra.errors import EnvironmentUnhealthyError
 from infra.settings import REPOSITORY, Settings
 
 STOP_SECONDS = 10.0
@@ -59,3 +63,27 @@ class Program:
         """Wait for the end that was asked for, then take it by force."""
         if self._child is not None:
             self._child.finish(STOP_SECONDS)
+
+
+async def answer_of(argv: Sequence[str], settings: Settings, seconds: float) -> str:
+    """What `python -m argv` prints, run to its end in a process of its own; its complaints go where ours go."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        *argv,
+        env={**os.environ, **environment_of(settings)},
+        cwd=REPOSITORY,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        answer, _ = await asyncio.wait_for(process.communicate(), seconds)
+    except TimeoutError:
+        raise EnvironmentUnhealthyError(f"{argv[0]} takes longer than {seconds:.0f} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        raise EnvironmentUnhealthyError(f"{argv[0]} ended with status {process.returncode}: see above")
+    return answer.decode()

@@ -59,6 +59,7 @@ def engine(address: str, *, name: str, pool_size: int) -> AsyncEngine:
         url_of(address),
         pool_size=pool_size,
         max_overflow=0,
+        pool_use_lifo=True,  # what one connection can do is not spread over all: a server process grows with its use
         pool_timeout=_POOL_WAIT_SECONDS,
         connect_args={
             "timeout": _CONNECT_SECONDS,

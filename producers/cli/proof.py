@@ -2,26 +2,20 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import polars as pl
+import asyncpg
 
-from infra.bar_replay import read_bars
-from infra.columns import NATURAL_KEY, bar_digest, newest
+from infra.embedded.programs import answer_of
 from infra.errors import ScizorError
 from infra.replay import fold
 from infra.settings import Settings
-from infra.store import bars as stored_bars
-from infra.store.database import Store
 from infra.topics import DEAD_LETTER_SUFFIX, load_catalogue
 from producers.cli.records import offsets, with_dead_letters
 from schemas.account import Position
 
-_MICROSECONDS = 1_000_000
-_PRICED = ("open", "high", "low", "close", "volume")
-_SCHEMA = dict.fromkeys(NATURAL_KEY, pl.Int64) | dict.fromkeys(_PRICED, pl.Float64)
+_COMPARE_SECONDS = 60.0
+_STORED = "SELECT count(*) FROM (SELECT DISTINCT contract_id, bar_size_seconds, start FROM bars)"
 
 
 class ProofFailedError(ScizorError):
@@ -44,49 +38,23 @@ class Bars:
         return f"bars differ: {self.served} served, {self.published} published, {self.stored} stored"
 
 
-def _row(line: dict[str, Any], start: str, values: list[float]) -> tuple[int | float, ...]:
-    start_us = round(datetime.fromisoformat(start).timestamp() * _MICROSECONDS)
-    return (line["contract_id"], line["bar_size_seconds"], start_us, *values)
-
-
-def bars_of_ledger(ledger: Path) -> pl.DataFrame:
-    """Every trade bar that the simulator served to anybody, once per natural key."""
-    rows = []
-    with ledger.open(encoding="utf-8") as lines:
-        for text in lines:
-            if '"kind":"bar' not in text:
-                continue
-            line = json.loads(text)
-            if line["what"] != "TRADES":
-                continue
-            if line["kind"] == "bars":
-                rows += [_row(line, start, values) for start, *values in line["bars"]]
-            elif line["clients"]:
-                rows.append(_row(line, line["start"], [line[name] for name in _PRICED]))
-    return newest(pl.DataFrame(rows, schema=_SCHEMA, orient="row"))
-
-
 async def compare_bars(settings: Settings, ledger: Path) -> Bars:
-    """The three sides of every bar: served by the simulator, on the topics, in the database."""
-    served = bars_of_ledger(ledger)
-    published = await read_bars(settings)
-    store = Store(settings, "cli", pool_size=1)
-    try:
-        async with store.reading() as connection:
-            stored = await stored_bars.read_bars(connection)
-    finally:
-        await store.close()
-    digests = (bar_digest(served), bar_digest(published), bar_digest(stored))
-    return Bars(len(served), len(published), len(stored), digests)
+    """The three sides of every bar: served by the simulator, on the topics, in the database.
+
+    In a process of its own, since what columns need of memory would stay in this one as long as the demo is up.
+    """
+    sides = json.loads(await answer_of(["producers.cli.bar_sides", str(ledger)], settings, _COMPARE_SECONDS))
+    (served, one), (published, two), (stored, three) = sides
+    return Bars(served, published, stored, (one, two, three))
 
 
 async def count_stored(settings: Settings) -> int:
-    store = Store(settings, "cli", pool_size=1)
+    """How many bars the database has, each natural key once."""
+    connection = await asyncpg.connect(settings.database_url.get_secret_value(), timeout=_COMPARE_SECONDS)
     try:
-        async with store.reading() as connection:
-            return len(await stored_bars.read_bars(connection))
+        return int(await connection.fetchval(_STORED, timeout=_COMPARE_SECONDS))
     finally:
-        await store.close()
+        await connection.close()
 
 
 async def positions(settings: Settings, account: str) -> dict[int, float]:

@@ -26,6 +26,7 @@ def own_jars(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cache(own_jars: Path) -> Path:
+    (own_jars / f"kafka-0123456789ab.aot.{2**22 + 1}").touch()  # as a killed maker leaves it
     subprocess.run([sys.executable, "-m", "infra.embedded.aot", str(own_jars)], check=True, timeout=100)
     [made] = own_jars.glob("*.aot")
     return made
@@ -42,6 +43,10 @@ def test_a_broker_starts_with_the_cache(cache: Path, own_jars: Path, tmp_path: P
 
     assert f"-XX:AOTCache={cache}" in arguments
     assert str(cache) in maps
+
+
+def test_what_a_killed_maker_left_is_removed(cache: Path, own_jars: Path) -> None:
+    assert [file for file in own_jars.iterdir() if not file.is_dir()] == [cache]
 
 
 def test_a_start_that_fails_with_the_cache_leaves_it_out_the_next_time(
