@@ -1,17 +1,21 @@
 """The algo trader's HTTP service on the real broker and database: orders by hand, limits, halting, what is held."""
 
 import asyncio
+import json
 from decimal import Decimal
 from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine import risk
 from infra.api_keys import Role
 from infra.clock import SystemClock
 from infra.settings import Settings
-from infra.store import book, book_moves, orders, portfolio, symbols
+from infra.store import book_moves, orders, portfolio, symbols
+from infra.store.tables import decisions, intents
 from schemas.account import AccountState, Position, RiskLimits, TradingMode, TradingState
 from schemas.event import Event
-from schemas.orders import Commission, FillBusted, FillCorrected, OrderIntent, OrderStatus, OrderUpdate
+from schemas.orders import Commission, FillBusted, FillCorrected, OrderIntent, OrderStatus, OrderUpdate, RiskDecision
 from schemas.strategy import Deploy, Pause, RunningState, StrategyState
 from tests.builders import APPLE, NOON, SEEN, a_bar, a_fill, a_trading_state, an_intent
 from tests.integration.an_api import Api, serving
@@ -56,6 +60,36 @@ async def see_a_price(api: Api) -> None:
             await asyncio.sleep(0.02)
 
 
+async def store_decision(connection: AsyncConnection, decision: RiskDecision) -> None:
+    """What risk writes about an intent of an order."""
+    intent = decision.intent
+    assert isinstance(intent, OrderIntent)
+    common = {"intent_id": intent.intent_id, "account_id": intent.account_id, "strategy_id": intent.strategy_id}
+    proposed = common | {
+        "type": intent.type,
+        "contract_id": intent.contract_id,
+        "order_id": None,
+        "side": intent.side.value,
+        "quantity": intent.quantity,
+        "limit_price": intent.limit_price,
+        "body": json.loads(intent.to_json()),
+        "event_time": intent.event_time,
+        "received_at": SEEN,
+    }
+    decided = common | {
+        "decision_id": decision.decision_id,
+        "approved": decision.approved,
+        "reason": decision.reason.value if decision.reason else None,
+        "detail": decision.detail,
+        "approved_fields": "" if decision.approved else None,
+        "body": json.loads(decision.to_json()),
+        "decided_at": SEEN,
+        "expires_at": SEEN + decision.expires_after,
+    }
+    await connection.execute(intents.insert().values(**proposed))
+    await connection.execute(decisions.insert().values(**decided))
+
+
 async def test_an_order_by_hand_is_an_intent_once_however_often_it_is_asked_for(stack_settings: Settings) -> None:
     async with serving("api_trader", stack_settings) as api:
         await know_account_and_apple(api)
@@ -86,9 +120,8 @@ async def test_a_restarted_service_still_knows_an_order_that_risk_has_stored(sta
         (intent,) = await api.first_told("trading.intents.v1")
         key = api.keys[Role.TRADER]
         assert isinstance(intent, OrderIntent)
-        await api.store(lambda connection: book.lock(connection, ACCOUNT, SEEN))
         decision = risk.check(intent, risk.Book(), SEEN)
-        await api.store(lambda connection: book.record(connection, decision, "", None, SEEN))
+        await api.store(lambda connection: store_decision(connection, decision))
 
     async with serving("api_trader", stack_settings) as api:
         api.keys[Role.TRADER] = key
@@ -249,7 +282,7 @@ async def test_an_order_shows_its_trail_and_can_be_cancelled_while_it_works(stac
         "updated_at": SEEN,
     }
     async with serving("api_trader", stack_settings) as api:
-        await api.store(lambda connection: book.record(connection, decision, "", None, SEEN))
+        await api.store(lambda connection: store_decision(connection, decision))
         await api.store(lambda connection: orders.add(connection, row))
         await api.store(lambda connection: orders.save_update(connection, update))
         await api.store(lambda connection: orders.save_fill(connection, a_fill()))
