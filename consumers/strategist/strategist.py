@@ -90,8 +90,7 @@ class Strategist:
 
     async def settle(self) -> None:
         """Return when the journals have all that was consumed."""
-        for journal in self._journals.values():
-            await journal.settle()
+        await asyncio.gather(*(journal.settle() for journal in self._journals.values()))
 
     async def _take(self, event: Event, at: At, record: Record) -> None:
         if isinstance(event, Deploy):
