@@ -10,12 +10,16 @@ from rich.status import Status
 from infra.clock import Clock
 
 
+_PLAIN_WIDTH = 110
+
+
 class Telling:
     """Names phases, times them, and says how far each has come."""
 
     def __init__(self, clock: Clock, console: Console | None = None) -> None:
         self._clock = clock
-        self.console = console or Console(file=sys.stderr, highlight=False)
+        width = None if sys.stderr.isatty() else _PLAIN_WIDTH
+        self.console = console or Console(file=sys.stderr, highlight=False, width=width)
         self._status: Status | None = None
         self._phase = ""
         self.seconds: dict[str, float] = {}
