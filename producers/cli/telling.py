@@ -9,7 +9,6 @@ from rich.status import Status
 
 from infra.clock import Clock
 
-
 _PLAIN_WIDTH = 110
 
 
