@@ -185,6 +185,8 @@ def _take_name(module: str) -> None:
 
 def main(arguments: list[str]) -> None:
     gc.disable()  # a child enables it
+    # Threads that a library has left idle at its import: it starts new ones in a child when it has work for them.
+    warnings.filterwarnings("ignore", ".* is multi-threaded", DeprecationWarning)
     parent = os.getpid()
     launch = Forker(socket.socket(fileno=int(arguments[0]))).tend()
     if launch is not None:

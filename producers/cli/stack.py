@@ -101,7 +101,7 @@ def status(as_json: AsJson = False) -> None:
 
 
 def logs(
-    service: Annotated[str, typer.Argument(help="A service, kafka, postgres, gateway_simulator, migrate or topics.")],
+    service: Annotated[str, typer.Argument(help="A service, kafka, postgres, nursery, migrate, topics and others.")],
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=10_000, help="How many of the last lines.")] = 100,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows, until Ctrl-C.")] = False,
 ) -> None:
