@@ -107,7 +107,10 @@ class Service:
 
     def relay(self, store: "Store") -> None:
         """Open `store` before the first record, publish what its commits put out, close it at the end."""
+        from infra.store.inbox import refuse_foreign_topics  # services without a database need not load it
+
         self.before(store.start)
+        self.before(lambda: refuse_foreign_topics(self.settings, store))
         self.task("outbox", lambda: store.outbox.relay(self.publisher.post))
         self.ready_when("outbox", store.outbox.why_not_ready)
         self.after(store.close)
