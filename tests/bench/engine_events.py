@@ -66,9 +66,17 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
     for _ in range(_ROUNDS):
         bare.append(_seconds(lambda: _bare(columns)))
         results: list[backtest.BacktestResult] = []
-        engine.append(_seconds(lambda into=results: into.append(backtest.run(columns, MovingAverageCrossover))))
+
+        def events(into: list[backtest.BacktestResult] = results) -> None:
+            into.append(backtest.run(columns, MovingAverageCrossover))
+
+        engine.append(_seconds(events))
         (result,) = results
-        whole.append(engine[-1] + _seconds(lambda of=result: of.metrics))
+
+        def metrics(of: backtest.BacktestResult = result) -> object:
+            return of.metrics
+
+        whole.append(engine[-1] + _seconds(metrics))
         fills = len(result.executions)
     value, raw = (len(columns) / statistics.median(each) for each in (engine, bare))
     return [

@@ -78,7 +78,7 @@ def test_what_a_child_has_started_ends_with_it(tmp_path: Path) -> None:
 
 
 def test_output_and_environment_reach_the_log(tmp_path: Path) -> None:
-    code = "import os, sys; print(os.environ['GREETING']); print('woe', file=sys.stderr)"
+    code = "import os, sys; print(os.environ['GREETING'], flush=True); print('woe', file=sys.stderr)"
     child = Child(Command([sys.executable, "-c", code], tmp_path / "logs" / "log", {"GREETING": "hello"}, tmp_path))
 
     assert child.wait(10)
