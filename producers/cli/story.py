@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from infra.gateway_simulator.control_client import ControlClient
-
 from infra.errors import EnvironmentUnhealthyError, ScizorError
+from infra.gateway_simulator.control_client import ControlClient
 from infra.replay import fold
 from producers.cli.desk import Desk, Feed, NoAnswerError
 from producers.cli.telling import Telling
