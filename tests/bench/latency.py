@@ -85,7 +85,7 @@ async def _measure(settings: Settings, ledger: Path, control: tuple[int, Path], 
                 await asyncio.sleep(_PACE_SECONDS)  # until risk has heard of it too: equal orders in flight are denied
             for _ in range(ticks):
                 bare.append(await chain.round_trip(b"x" * 300))
-                await asyncio.sleep(_PACE_SECONDS / 10)
+                await asyncio.sleep(_PACE_SECONDS)  # the same idle moments between records as above
     return [
         _row("p50", _quantile(ours, 0.5), _quantile(bare, 0.5)),
         _row("p99", _quantile(ours, 0.99), _quantile(bare, 0.99)),
