@@ -1,0 +1,1 @@
+"""When exchanges trade: sessions, holidays and half days, from a committed table."""
