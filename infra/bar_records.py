@@ -42,7 +42,7 @@ def encode_bars(
         "bar_size": _few(frame["bar_size_seconds"], _duration),
         "start": _moment(frame["start_us"]),
         **{name: pl.col(name).cast(pl.String) for name in _NUMBERS},
-        **{name: _few(frame[name], lambda word: f'"{word}"') for name in ("source", "basis")},
+        **{name: _few(frame[name], lambda word: f'"{word}"') for name in ("source", "price_kind", "basis")},
         "revision": _few(frame["revision"], str),
         "late": _few(frame["late"], lambda late: "true" if late else "false"),
         "type": f'"{event_class.__name__}"',

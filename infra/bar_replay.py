@@ -9,16 +9,24 @@ from infra.columns import BAR_SCHEMA, NATURAL_KEY, decode_bars, newest
 from infra.replay import read_to_end
 from infra.settings import Settings
 from infra.topics import Catalogue, load_catalogue
+from schemas.market import Basis, PriceKind
+
+_SERIES = tuple(name for name in NATURAL_KEY if name != "start_us")
 
 
 @dataclass(frozen=True)
 class BarFilter:
-    """Which bars are wanted; None means all. `start_us` and `end_us` bound the bar's start, end excluded."""
+    """Which bars are wanted; None means all. `start_us` and `end_us` bound the bar's start, end excluded.
+
+    Unless asked for others, those that strategies see: bars of trades, adjusted for splits.
+    """
 
     contract_ids: Collection[int] | None = None
     bar_size_seconds: int | None = None
     start_us: int | None = None
     end_us: int | None = None
+    price_kind: str | None = PriceKind.TRADES.value
+    basis: str | None = Basis.SPLIT_ADJUSTED.value
     known_by_us: int | None = None
     """Only what was known at this wall time: bars first seen later are left out."""
 
@@ -32,6 +40,10 @@ class BarFilter:
             wanted.append(pl.col("start_us") >= self.start_us)
         if self.end_us is not None:
             wanted.append(pl.col("start_us") < self.end_us)
+        if self.price_kind is not None:
+            wanted.append(pl.col("price_kind") == self.price_kind)
+        if self.basis is not None:
+            wanted.append(pl.col("basis") == self.basis)
         if self.known_by_us is not None:
             wanted.append(pl.col("ingest_us") <= self.known_by_us)
         return pl.all_horizontal(wanted)
@@ -63,14 +75,15 @@ async def read_bars(
 
 def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
     """One bar per natural key, sorted by event time and contract, with as few sorts as the frame allows."""
-    one_size = frame["bar_size_seconds"].n_unique() <= 1
+    several = [name for name in _SERIES if not frame.is_empty() and not (frame[name] == frame[name][0]).all()]
+    alone = several in ([], ["contract_id"])
     if not frame["revision"].max():
-        if not (one_size and frame["contract_id"].n_unique() <= 1 and frame["start_us"].is_sorted()):
-            frame = frame.sort("start_us", "contract_id", "bar_size_seconds", maintain_order=True)
-        repeated = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in NATURAL_KEY)
+        if several or not frame["start_us"].is_sorted():
+            frame = frame.sort("start_us", *several, maintain_order=True)
+        repeated = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in ("start_us", *several))
         frame = frame.filter(~repeated.fill_null(value=False))
     else:
         frame = newest(frame)
-    if one_size and frame["start_us"].is_sorted() and frame["end_us"].is_sorted():
+    if alone and frame["start_us"].is_sorted() and frame["end_us"].is_sorted():
         return frame  # bars of one size that start together end together: they are sorted by contract already
-    return frame.sort("end_us", "contract_id", "bar_size_seconds", maintain_order=True)
+    return frame.sort("end_us", *_SERIES, maintain_order=True)

@@ -20,7 +20,7 @@ from infra import bar_text
 from infra.bar_text import Fields, Frames, Numbers
 from infra.delivery import MalformedRecordError, Record, parse
 from infra.topics import TopicSpec
-from schemas.market import Bar, Basis, HistoricalBar, Source
+from schemas.market import Bar, Basis, HistoricalBar, PriceKind, Source
 
 BAR_SCHEMA = pl.Schema(
     {
@@ -35,6 +35,7 @@ BAR_SCHEMA = pl.Schema(
         "close": pl.Float64,
         "volume": pl.Float64,
         "source": pl.String,
+        "price_kind": pl.String,
         "basis": pl.String,
         "revision": pl.Int64,
         "late": pl.Boolean,
@@ -42,7 +43,8 @@ BAR_SCHEMA = pl.Schema(
 )
 """One row a bar; `_us` are microseconds since 1970 UTC."""
 
-NATURAL_KEY = ("contract_id", "bar_size_seconds", "start_us")
+NATURAL_KEY = ("contract_id", "bar_size_seconds", "start_us", "price_kind", "basis")
+"""Of one key a reader wants one bar: the newest revision, whichever source it has. A table keeps them all."""
 
 _PRICES = ("open", "high", "low", "close")
 _FIELDS = tuple(Bar.model_fields)
@@ -111,6 +113,7 @@ def _row(bar: Bar | HistoricalBar) -> dict[str, Any]:
         "ingest_us": _microseconds(bar.ingest_time),
         **{name: getattr(bar, name) for name in (*_PRICES, "volume")},
         "source": bar.source.value,
+        "price_kind": bar.price_kind.value,
         "basis": bar.basis.value,
         "revision": bar.revision,
         "late": bar.late,
@@ -194,6 +197,7 @@ _DECIMAL = (*_PRICES, "volume")
 _FEW: dict[str, Callable[[bytes], Any]] = {
     "bar_size": _seconds_of,
     "source": {each.value.encode(): each.value for each in Source}.get,
+    "price_kind": {each.value.encode(): each.value for each in PriceKind}.get,
     "basis": {each.value.encode(): each.value for each in Basis}.get,
     "late": {b"false": False, b"true": True}.get,
 }
@@ -212,12 +216,17 @@ _FRAMES = Frames([_frame_of_field(name) for name in _FIELDS])
 
 # one set of bars, one digest
 
-_DIGESTED = (*NATURAL_KEY, *_PRICES, "volume")
-_PACKED = np.dtype([(name, ">i8" if name in NATURAL_KEY else ">f8") for name in _DIGESTED])
+_WORDS = {"price_kind": [each.value for each in PriceKind], "basis": [each.value for each in Basis]}
+_PACKED = np.dtype(
+    [
+        *((name, "u1" if name in _WORDS else ">i8") for name in NATURAL_KEY),
+        *((name, ">f8") for name in (*_PRICES, "volume")),
+    ]
+)
 
 
 def newest(frame: pl.DataFrame) -> pl.DataFrame:
-    """One row per natural key (contract, bar size, start), sorted by it: the highest revision, then the latest seen."""
+    """One row per natural key, sorted by it: the highest revision, then the latest seen."""
     ranking = [name for name in ("revision", "ingest_us") if name in frame.columns]
     return frame.sort(*NATURAL_KEY, *ranking, maintain_order=True).unique(NATURAL_KEY, keep="last", maintain_order=True)
 
@@ -225,12 +234,16 @@ def newest(frame: pl.DataFrame) -> pl.DataFrame:
 def bar_digest(frame: pl.DataFrame) -> str:
     """SHA-256 over the newest bar of each natural key, in the order of the keys.
 
-    Each bar counts with 64 bytes, all big-endian: contract_id, bar_size_seconds and start_us as int64, then open, high,
-    low, close and volume as float64. Where the bars come from, and in which order, makes no difference.
+    Each bar counts with 66 bytes, numbers big-endian: contract_id, bar_size_seconds and start_us as int64, the places
+    of price_kind and basis in their enumerations as a byte each, then open, high, low, close and volume as float64.
+    Where the bars come from, and in which order, makes no difference.
     """
     bars = newest(frame)
     packed = np.empty(len(bars), dtype=_PACKED)
-    for name in _DIGESTED:
-        column = bars[name].to_numpy()
-        packed[name] = column if name in NATURAL_KEY else column + 0.0  # -0.0 is 0.0
+    for name in _PACKED.names or ():
+        column = bars[name]
+        if name in _WORDS:
+            packed[name] = column.replace_strict(_WORDS[name], range(len(_WORDS[name])), return_dtype=pl.UInt8)
+        else:
+            packed[name] = column if name in NATURAL_KEY else column.to_numpy() + 0.0  # -0.0 is 0.0
     return hashlib.sha256(packed.tobytes()).hexdigest()

@@ -136,7 +136,7 @@ class BarLanes:
     def _late(self, bar: Bar, old: PastBar) -> Bar:
         """A bar of the gap before `bar`."""
         prices = dict(zip(PastBar._fields[2:], old[2:], strict=True))
-        common = bar.model_dump(include={"contract_id", "symbol", "bar_size", "source", "basis"})
+        common = bar.model_dump(include={"contract_id", "symbol", "bar_size", "source", "price_kind", "basis"})
         now = self._clock.now()
         return Bar(**common, **prices, start=old.start, event_time=old.end, ingest_time=now, late=True)
 

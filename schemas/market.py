@@ -30,10 +30,22 @@ class Basis(StrEnum):
     TOTAL_RETURN = "total_return"
 
 
+class PriceKind(StrEnum):
+    """What the prices of a bar are: those of trades, or of the quotes around them."""
+
+    TRADES = "trades"
+    MIDPOINT = "midpoint"
+    BID = "bid"
+    ASK = "ask"
+    BID_ASK = "bid_ask"
+    """Open and close are time-averaged bid and ask, high the highest ask, low the lowest bid."""
+
+
 class _BarFields(Event):
     """Prices and volume of one contract over `bar_size` from `start`; `event_time` is its end.
 
-    A daily bar's `start` and `event_time` are the session's open and close.
+    A daily bar's `start` and `event_time` are the session's open and close. Its natural key is contract_id, bar_size,
+    start, price_kind, basis, source and revision.
     """
 
     contract_id: ContractId
@@ -46,6 +58,7 @@ class _BarFields(Event):
     close: Price
     volume: Size
     source: Source
+    price_kind: PriceKind = PriceKind.TRADES
     basis: Basis = Basis.SPLIT_ADJUSTED
     revision: Annotated[int, Field(ge=0, lt=2**31)] = 0
     late: bool = False

@@ -20,7 +20,7 @@ from consumers.api.symbols import SymbolPath, known_contract
 from infra.store import queries
 from infra.store.queries import BarRange
 from schemas.event import UtcTime
-from schemas.market import Basis, Source
+from schemas.market import Basis, PriceKind, Source
 
 _CSV_HEADER = ("time", "open", "high", "low", "close", "volume")
 
@@ -36,6 +36,7 @@ class BarOut(Answer):
     close: float
     volume: float
     source: Source
+    price_kind: PriceKind
     basis: Basis
     revision: int
     late: bool
@@ -72,6 +73,8 @@ class Bars:
         start: Moment = None,
         end: Moment = None,
         source: Source | None = None,
+        price_kind: Annotated[PriceKind, Query(description="Prices of trades, or of quotes.")] = PriceKind.TRADES,
+        basis: Annotated[Basis, Query(description="What stored prices are adjusted for.")] = Basis.SPLIT_ADJUSTED,
         as_of: Annotated[Moment, Query(description="Only what was known at this moment.")] = None,
         limit: Limit = 500,
         format: Annotated[Literal["json", "csv"], Query()] = "json",  # noqa: A002 - what the address calls it
@@ -79,7 +82,9 @@ class Bars:
         """From `start` on, `start` included and `end` not; without `start` the newest bars before `end`."""
         order_of_times(start, end)
         contract = await known_contract(self._front, symbol)
-        wanted = BarRange(contract.contract_id, int(bar_size.total_seconds()), start, end, source, as_of)
+        wanted = BarRange(
+            contract.contract_id, int(bar_size.total_seconds()), start, end, source, as_of, price_kind, basis
+        )
         async with self._front.reading() as connection:
             rows = await queries.bar_page(connection, wanted, limit)
             sizes = [] if rows else await queries.bar_sizes(connection, contract.contract_id)

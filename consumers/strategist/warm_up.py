@@ -8,7 +8,7 @@ from infra.delivery import MalformedRecordError, parse
 from infra.replay import read_to_end
 from infra.settings import Settings
 from infra.topics import load_catalogue
-from schemas.market import HistoricalBar
+from schemas.market import Basis, HistoricalBar, PriceKind
 from schemas.strategy import Deploy
 from schemas.validation import Contract
 
@@ -40,13 +40,20 @@ async def past_bars(
                 event = parse(topic, record)
             except MalformedRecordError:
                 continue
-            if isinstance(event, HistoricalBar) and event.bar_size.total_seconds() == deployment.bar_size_seconds:
+            if isinstance(event, HistoricalBar) and _is_fit(event, deployment):
                 bar = bar_of(event)
                 kept[contract_id][bar.start_us] = bar
                 if len(kept[contract_id]) > deployment.warmup_bars + _SLACK:
                     kept[contract_id] = {each.start_us: each for each in _newest(kept[contract_id], deployment)}
     bars = [bar for of_contract in kept.values() for bar in _newest(of_contract, deployment)]
     return sorted(bars, key=lambda bar: (bar.end_us, bar.contract_id)), dict(until or reached)
+
+
+def _is_fit(bar: HistoricalBar, deployment: Deploy) -> bool:
+    """Of the right size, and of the series that a strategy sees."""
+    series = (bar.price_kind, bar.basis)
+    wanted = (PriceKind.TRADES, Basis.SPLIT_ADJUSTED)
+    return series == wanted and bar.bar_size.total_seconds() == deployment.bar_size_seconds
 
 
 def _newest(bars: Mapping[int, Bar], deployment: Deploy) -> list[Bar]:

@@ -1,7 +1,7 @@
 """Bars in PostgreSQL's binary COPY format, written and read by column: no Python object for any single value.
 
-What many bars share (size, source, basis, revision, lateness) travels once, as a numbered kind; so rows are narrow and
-all have one width.
+What many bars share (size, source, kind of price, basis, revision, lateness) travels once, as a numbered kind; so rows
+are narrow and all have one width.
 """
 
 from collections.abc import Sequence
@@ -12,16 +12,19 @@ import polars as pl
 from numpy.typing import NDArray
 
 from infra.columns import BAR_SCHEMA
-from schemas.market import Basis, Source
+from schemas.market import Basis, PriceKind, Source
 
 _EPOCH_US = 946_684_800_000_000
 """PostgreSQL counts microseconds from 2000, we from 1970."""
 _HEAD = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _TAIL = b"\xff\xff"
 
-SHARED = ("bar_size_seconds", "source", "basis", "revision", "late")
+SHARED = ("bar_size_seconds", "source", "price_kind", "basis", "revision", "late")
 OWN = tuple(name for name in BAR_SCHEMA if name not in SHARED)
-_NUMBER_OF = {"source": [each.value for each in Source], "basis": [each.value for each in Basis]}
+_NUMBER_OF = {
+    name: [each.value for each in words]
+    for name, words in (("source", Source), ("price_kind", PriceKind), ("basis", Basis))
+}
 
 
 def _layout(fields: Sequence[tuple[str, str]]) -> np.dtype[np.void]:

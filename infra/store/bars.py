@@ -16,7 +16,7 @@ from infra.store import bar_copy
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMN_OF = {"start_us": "start", "end_us": "end_time", "ingest_us": "ingest_time"}
-_KEY = "contract_id, bar_size_seconds, start"
+_KEY = "contract_id, bar_size_seconds, start, price_kind, basis"
 _OWN = ", ".join(_COLUMN_OF.get(name, name) for name in bar_copy.OWN)
 _SHARED = ", ".join(bar_copy.SHARED)
 
@@ -27,11 +27,12 @@ _MAKE_STAGE = sql(
 # takes the rows off the stage, so that a second batch of one transaction does not meet those of the first
 _MERGE = sql(
     f"WITH staged AS (DELETE FROM stage_bars RETURNING *) INSERT INTO bars ({_OWN}, {_SHARED})"
-    f" SELECT {_OWN}, {_SHARED} FROM staged JOIN unnest(:bar_size_seconds, :source, :basis, :revision, :late)"
+    f" SELECT {_OWN}, {_SHARED} FROM staged JOIN unnest({', '.join(f':{name}' for name in bar_copy.SHARED)})"
     f" WITH ORDINALITY AS kinds ({_SHARED}, number) ON kind = number ON CONFLICT DO NOTHING"
 ).bindparams(
     bindparam("bar_size_seconds", type_=ARRAY(Integer)),
     bindparam("source", type_=ARRAY(Text)),
+    bindparam("price_kind", type_=ARRAY(Text)),
     bindparam("basis", type_=ARRAY(Text)),
     bindparam("revision", type_=ARRAY(Integer)),
     bindparam("late", type_=ARRAY(Boolean)),
@@ -40,7 +41,7 @@ _BEGIN = sql("SELECT 1")  # SQLAlchemy opens the transaction with its first stat
 
 _READ_AS = {
     **{name: f"{name}::bigint" for name in ("bar_size_seconds", "revision")},
-    **{name: bar_copy.numbered(name) for name in ("source", "basis")},
+    **{name: bar_copy.numbered(name) for name in ("source", "price_kind", "basis")},
     **_COLUMN_OF,
 }
 _READ = ", ".join(_READ_AS.get(name, name) for name in BAR_SCHEMA)
@@ -92,6 +93,8 @@ def _selection(wanted: BarFilter) -> tuple[str, list[Any]]:
         ("bar_size_seconds =", wanted.bar_size_seconds),
         ("start >=", _moment(wanted.start_us)),
         ("start <", _moment(wanted.end_us)),
+        ("price_kind =", wanted.price_kind),
+        ("basis =", wanted.basis),
         ("ingest_time <=", _moment(wanted.known_by_us)),
     )
     given = [(condition, value) for condition, value in bounds if value is not None]

@@ -65,10 +65,11 @@ bars = Table(
     double("low"),
     double("close"),
     double("volume"),
+    text("price_kind"),
     text("basis"),
     Column("late", Boolean, nullable=False),
     moment("ingest_time"),
-    PrimaryKeyConstraint("contract_id", "bar_size_seconds", "start", "source", "revision"),
+    PrimaryKeyConstraint("contract_id", "bar_size_seconds", "start", "price_kind", "basis", "source", "revision"),
     CheckConstraint("low <= LEAST(open, close) AND high >= GREATEST(open, close)", name="ohlc"),
     # NaN counts as greater than every number, so these bounds refuse NaN and both infinities
     CheckConstraint("low > '-Infinity' AND high < 'Infinity'", name="finite"),

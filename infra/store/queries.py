@@ -25,6 +25,7 @@ from infra.store.tables import (
     symbols,
     trading_state,
 )
+from schemas.market import Basis, PriceKind
 
 _MEANINGS_MAX = 20
 _ROWS_MAX = 1000
@@ -94,9 +95,16 @@ class BarRange:
     end: datetime | None = None
     source: str | None = None
     as_of: datetime | None = None
+    price_kind: str = PriceKind.TRADES.value
+    basis: str = Basis.SPLIT_ADJUSTED.value
 
     def condition(self) -> ColumnElement[bool]:
-        parts = [bars.c.contract_id == self.contract_id, bars.c.bar_size_seconds == self.bar_size_seconds]
+        parts = [
+            bars.c.contract_id == self.contract_id,
+            bars.c.bar_size_seconds == self.bar_size_seconds,
+            bars.c.price_kind == self.price_kind,
+            bars.c.basis == self.basis,
+        ]
         if self.start is not None:
             parts.append(bars.c.start >= self.start)
         if self.end is not None:

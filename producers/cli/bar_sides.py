@@ -13,19 +13,21 @@ from typing import Any
 import polars as pl
 
 from infra.bar_replay import read_bars
-from infra.columns import NATURAL_KEY, bar_digest, newest
+from infra.columns import BAR_SCHEMA, NATURAL_KEY, bar_digest, newest
 from infra.settings import Settings
 from infra.store import bars as stored_bars
 from infra.store.database import Store
+from schemas.market import Basis, PriceKind
 
 _MICROSECONDS = 1_000_000
 _PRICED = ("open", "high", "low", "close", "volume")
-_SCHEMA = dict.fromkeys(NATURAL_KEY, pl.Int64) | dict.fromkeys(_PRICED, pl.Float64)
+_SCHEMA = {name: BAR_SCHEMA[name] for name in (*NATURAL_KEY, *_PRICED)}
 
 
-def _row(line: dict[str, Any], start: str, values: list[float]) -> tuple[int | float, ...]:
+def _row(line: dict[str, Any], start: str, values: list[float]) -> tuple[int | float | str, ...]:
     start_us = round(datetime.fromisoformat(start).timestamp() * _MICROSECONDS)
-    return (line["contract_id"], line["bar_size_seconds"], start_us, *values)
+    series = (PriceKind.TRADES.value, Basis.SPLIT_ADJUSTED.value)
+    return (line["contract_id"], line["bar_size_seconds"], start_us, *series, *values)
 
 
 def bars_of_ledger(ledger: Path) -> pl.DataFrame:

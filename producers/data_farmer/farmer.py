@@ -28,7 +28,7 @@ from producers.data_farmer.registry import Registry
 from producers.data_farmer.runs import GATEWAY, Request, Run
 from producers.data_farmer.shelf import Shelf
 from schemas.collection import CollectHistory, CollectionRun, RunState, ValidateSymbols
-from schemas.market import Basis
+from schemas.market import Basis, PriceKind
 from schemas.validation import Contract
 
 _REQUESTS = "collection.requests.v1"
@@ -193,6 +193,7 @@ class DataFarmer:
             "bar_size_seconds": int(bar_size.total_seconds()),
             "ingest_us": int(now.timestamp()) * 1_000_000 + now.microsecond,
             "source": source_of(contract, bar_size).value,
+            "price_kind": PriceKind.TRADES.value,
             "basis": Basis.SPLIT_ADJUSTED.value,
             "revision": 0,
             "late": False,

@@ -103,10 +103,12 @@ class Shelf:
             bar_size_seconds=bars["bar_size_seconds"][0],
             start_us=bars["start_us"].min(),  # type: ignore[arg-type] # polars types min() by no column type
             end_us=bars["start_us"].max() + 1,  # type: ignore[arg-type, operator] # the same
+            price_kind=None,
+            basis=None,
         )
         stored = await self._stored(wanted)
         if stored is None and contract_id not in self._replayed:
-            everything = BarFilter(contract_ids=[contract_id])
+            everything = BarFilter(contract_ids=[contract_id], price_kind=None, basis=None)
             self.put(contract_id, await bar_replay.read_bars(self._service.settings, wanted=everything))
             self._replayed.add(contract_id)
         published = self._published.get(contract_id, BAR_SCHEMA.to_frame()).filter(wanted.expression())

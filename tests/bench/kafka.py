@@ -69,6 +69,7 @@ def a_frame(count: int) -> pl.DataFrame:
             "close": np.round(close, 2),
             "volume": dice.integers(0, 100_000, rows).astype(np.float64),
             "source": ["derived"] * rows,
+            "price_kind": ["trades"] * rows,
             "basis": ["split_adjusted"] * rows,
             "revision": np.zeros(rows, dtype=np.int64),
             "late": np.zeros(rows, dtype=np.bool_),

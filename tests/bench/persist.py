@@ -45,12 +45,12 @@ FIRST = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
 Row = tuple[Any, ...]
 COLUMNS = (
     "contract_id", "bar_size_seconds", "start", "end_time", "ingest_time", "open", "high", "low", "close", "volume",
-    "revision", "late", "source", "basis",
+    "revision", "late", "source", "price_kind", "basis",
 )  # fmt: skip
 NAMES = ", ".join(COLUMNS)
 TYPES = (
     "bigint", "int", "timestamptz", "timestamptz", "timestamptz", "float8", "float8", "float8", "float8", "float8",
-    "int", "bool", "text", "text",
+    "int", "bool", "text", "text", "text",
 )  # fmt: skip
 
 
@@ -96,7 +96,8 @@ def bars_of(round_number: int, count: int) -> Iterator[HistoricalBar]:
 def row_of(bar: HistoricalBar) -> Row:
     return (
         bar.contract_id, int(bar.bar_size.total_seconds()), bar.start, bar.event_time, bar.ingest_time, bar.open,
-        bar.high, bar.low, bar.close, bar.volume, bar.revision, bar.late, bar.source.value, bar.basis.value,
+        bar.high, bar.low, bar.close, bar.volume, bar.revision, bar.late, bar.source.value,
+        bar.price_kind.value, bar.basis.value,
     )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ def row_of(bar: HistoricalBar) -> dict[str, object]:
         "bar_size_seconds": int(bar.bar_size.total_seconds()),
         "end_time": bar.event_time,
         "source": bar.source.value,
+        "price_kind": bar.price_kind.value,
         "basis": bar.basis.value,
     }
 

@@ -14,7 +14,7 @@ from infra import columns
 from infra.columns import BAR_SCHEMA, bar_digest, decode_bars, frame_of, newest
 from infra.delivery import MalformedRecordError, parse
 from infra.topics import load_catalogue
-from schemas.market import Basis, HistoricalBar, Source
+from schemas.market import Basis, HistoricalBar, PriceKind, Source
 from tests.builders import APPLE, NOON, a_bar, a_historical_bar
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -73,6 +73,7 @@ def bars(draw: st.DrawFn) -> HistoricalBar:
         close=close,
         volume=abs(draw(prices)),
         source=draw(st.sampled_from(Source)),
+        price_kind=draw(st.sampled_from(PriceKind)),
         basis=draw(st.sampled_from(Basis)),
         revision=draw(st.integers(0, 2**31 - 1)),
         late=draw(st.booleans()),
@@ -124,7 +125,7 @@ BROKEN = {
     "nothing": b"",
     "no JSON": b"{not json",
     "not UTF-8": b"\xff\xfe\x00",
-    "only commas": b"," * 15,
+    "only commas": b"," * 16,
     "another type": a_bar().to_json(),
     "high below close": ORDINARY[0].to_json().replace(b'"high":441.5', b'"high":1.0'),
     "not a number": ORDINARY[0].to_json().replace(b'"volume":1.0', b'"volume":NaN'),
@@ -208,8 +209,10 @@ def test_the_digest_tells_every_value_and_key_apart() -> None:
         plain.revised(start=plain.start - timedelta(microseconds=1)),
         plain.revised(open=440.0000000001),
         plain.revised(volume=2.0),
+        plain.revised(price_kind=PriceKind.MIDPOINT),
+        plain.revised(basis=Basis.TOTAL_RETURN),
     ]
-    assert len({bar_digest(frame_of([bar])) for bar in [plain, *others]}) == 6
+    assert len({bar_digest(frame_of([bar])) for bar in [plain, *others]}) == 8
     assert bar_digest(frame_of([plain.revised(source=Source.IB)])) == bar_digest(frame_of([plain]))
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from infra.bar_records import encode_bars
 from infra.columns import frame_of
-from schemas.market import Bar, Basis, HistoricalBar, Source
+from schemas.market import Bar, Basis, HistoricalBar, PriceKind, Source
 from tests.builders import a_bar, a_historical_bar
 
 prices = st.floats(-1e12, 1e12, allow_nan=False) | st.integers(0, 10**7).map(lambda cents: cents / 100)
@@ -33,6 +33,7 @@ def bars(draw: st.DrawFn) -> HistoricalBar:
         volume=draw(st.floats(0, 1e15)),
         ingest_time=draw(moments),
         source=draw(st.sampled_from(Source)),
+        price_kind=draw(st.sampled_from(PriceKind)),
         basis=draw(st.sampled_from(Basis)),
         revision=draw(st.integers(0, 3)),
         late=draw(st.booleans()),

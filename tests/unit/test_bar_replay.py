@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from infra.bar_replay import _in_order
 from infra.columns import BAR_SCHEMA, newest
 
-CONTRACTS, SIZES, STARTS, REVISIONS = (1, 2), (5, 60), range(5), (0, 0, 0, 1)
+CONTRACTS, SIZES, STARTS, REVISIONS, KINDS = (1, 2), (5, 60), range(5), (0, 0, 0, 1), ("trades", "trades", "bid")
 _bars = st.lists(
-    st.tuples(st.sampled_from(CONTRACTS), st.sampled_from(SIZES), st.sampled_from(STARTS), st.sampled_from(REVISIONS)),
+    st.tuples(*(st.sampled_from(some) for some in (CONTRACTS, SIZES, STARTS, REVISIONS, KINDS))),
     max_size=40,
 )
 
 
-def a_frame(rows: list[tuple[int, int, int, int]], *, volume: bool) -> pl.DataFrame:
+def a_frame(rows: list[tuple[int, int, int, int, str]], *, volume: bool) -> pl.DataFrame:
     return pl.DataFrame(
         [
             {
@@ -26,18 +26,19 @@ def a_frame(rows: list[tuple[int, int, int, int]], *, volume: bool) -> pl.DataFr
                 **dict.fromkeys(("open", "high", "low", "close"), 1.0),
                 "volume": float(revision if volume else 0),
                 "source": "derived",
+                "price_kind": kind,
                 "basis": "raw",
                 "revision": revision,
                 "late": False,
             }
-            for contract, size, start, revision in rows
+            for contract, size, start, revision, kind in rows
         ],
         schema=BAR_SCHEMA,
     )
 
 
 @given(rows=_bars, volume=st.booleans())
-def test_the_quick_order_is_the_plain_one(rows: list[tuple[int, int, int, int]], volume: bool) -> None:
+def test_the_quick_order_is_the_plain_one(rows: list[tuple[int, int, int, int, str]], volume: bool) -> None:
     frame = a_frame(rows, volume=volume)
-    plain = newest(frame).sort("end_us", "contract_id", "bar_size_seconds", maintain_order=True)
+    plain = newest(frame).sort("end_us", "contract_id", "bar_size_seconds", "price_kind", maintain_order=True)
     assert _in_order(frame).equals(plain)
