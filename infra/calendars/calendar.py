@@ -68,6 +68,15 @@ class ExchangeCalendar:
         """Whether holidays of that day are known; otherwise the rule of weekdays alone decides."""
         return self._table.first <= day <= self._table.last
 
+    def is_open_on(self, day: date) -> bool:
+        if day.weekday() >= SATURDAY and not self._table.weekends:
+            return False
+        return self._table.exceptions.get(day, self._table.regular) is not None
+
+    def opening(self, day: date) -> datetime:
+        """When a regular session of that day begins, whether there is one or not."""
+        return self._moment(day, self._table.regular.open)
+
     def session(self, day: date) -> Session | None:
         """The session of that day; None when the exchange is closed."""
         try:
@@ -107,10 +116,8 @@ class ExchangeCalendar:
                 yield found
 
     def _session(self, day: date) -> Session | None:
-        if day.weekday() >= SATURDAY and not self._table.weekends:
-            return None
         hours: Hours | None = self._table.exceptions.get(day, self._table.regular)
-        if hours is None:
+        if hours is None or not self.is_open_on(day):
             return None
         opened, closed = self._moment(day, hours.open), self._moment(day, hours.close)
         return Session(day, opened, closed, is_short=hours != self._table.regular)

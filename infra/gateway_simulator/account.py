@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from infra.gateway_simulator.daily import UNITS
 from infra.gateway_simulator.instruments import Instrument
+from infra.gateway_simulator.prices import UNITS
 
 PER_SHARE, LEAST, MOST = Decimal("0.005"), Decimal("1.00"), Decimal("0.01")  # IB's fixed rate for US stocks
 LEVERAGE = 4  # day trading power of a margin account

@@ -7,10 +7,11 @@ from itertools import groupby
 
 import numpy as np
 
-from infra.gateway_simulator.calendar import BAR_SECONDS, BARS_A_DAY, OPEN_SECOND, Calendar, Session, session_of
-from infra.gateway_simulator.daily import CENT, UNITS, DailyBar, DailyBook, DailySeries
+from infra.gateway_simulator.calendar import BAR_SECONDS, Calendar, Session
+from infra.gateway_simulator.daily import DailyBar, DailyBook, DailySeries
 from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.intraday import DayPath, Days
+from infra.gateway_simulator.prices import UNITS, PriceRule
 
 DAY = 86_400
 WEEK = 7 * DAY
@@ -74,19 +75,14 @@ class Span:
     now: float
 
 
-def bid_of(last: int) -> int:
-    return max(last // CENT - 1, 1) * CENT
-
-
-def ask_of(last: int) -> int:
-    return max(-(-last // CENT) + 1, 2) * CENT
-
-
 class View:
     """How prices as traded on one day look from another, for one kind of bar."""
 
-    def __init__(self, series: DailySeries, day: date, as_of: date, what: str) -> None:
+    def __init__(self, series: DailySeries, days: tuple[date, date], what: str, rule: PriceRule) -> None:
+        """`days` are the prices' own day and the one from which they are seen."""
+        day, as_of = days
         self._what = what
+        self._rule = rule
         self._factor = series.split_factor(day, as_of)
         self._total = series.total_return_factor(day, as_of) if what == ADJUSTED_LAST else 0.0
 
@@ -107,6 +103,7 @@ class View:
 
     def _quoted(self, prices: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
         opened, high, low, close = prices
+        bid_of, ask_of = self._rule.bid_of, self._rule.ask_of
         if self._what == "BID":
             return bid_of(opened), bid_of(high), bid_of(low), bid_of(close)
         if self._what == "ASK":
@@ -122,13 +119,12 @@ class BarHistory:
     def __init__(self, daily: DailyBook, days: Days) -> None:
         self._daily = daily
         self._days = days
-        self.calendar: Calendar = daily.calendar
 
     def candles(self, instrument: Instrument, span: Span) -> Iterator[list[Candle]]:
         """Bars in order, in portions that take a few milliseconds each."""
         if span.size < DAY:
-            for day in self._days_of(span):
-                bars = self.of_day(instrument, session_of(day), span)
+            for session in self._sessions_of(instrument, span):
+                bars = self.of_day(instrument, session, span)
                 yield [each for each in bars if span.begin <= each.start < span.end]
         elif span.size == DAY:
             yield from self._daily_candles(instrument, span)
@@ -137,29 +133,29 @@ class BarHistory:
 
     def of_day(self, instrument: Instrument, session: Session, span: Span) -> list[Candle]:
         """Intraday bars of one session, as far as they had come by the end of the span or now."""
-        series = self._daily.series(instrument.symbol)
+        series = self._daily.series(instrument)
         bar = series.on(session.day)
         complete = self._complete(session, min(span.end, span.now))
         if bar is None or complete == 0:
             return []
-        view = View(series, session.day, self.as_of(span.now), span.what)
+        view = View(series, (session.day, self.as_of(instrument, span.now)), span.what, instrument.rule)
         return _added_up(self._days.path(instrument, bar), complete, span.size, view, session)
 
     def _daily_candles(self, instrument: Instrument, span: Span) -> Iterator[list[Candle]]:
-        days = self._days_of(span)
-        for at in range(0, len(days), _DAYS_AT_ONCE):
-            made = (self._daily_candle(instrument, day, span) for day in days[at : at + _DAYS_AT_ONCE])
+        sessions = self._sessions_of(instrument, span)
+        for at in range(0, len(sessions), _DAYS_AT_ONCE):
+            made = (self._daily_candle(instrument, each, span) for each in sessions[at : at + _DAYS_AT_ONCE])
             yield [each for each in made if each is not None]
 
-    def _daily_candle(self, instrument: Instrument, day: date, span: Span) -> Candle | None:
-        series, session = self._daily.series(instrument.symbol), session_of(day)
+    def _daily_candle(self, instrument: Instrument, session: Session, span: Span) -> Candle | None:
+        series, day = self._daily.series(instrument), session.day
         bar = series.on(day)
         if bar is None:
             return None
-        view = View(series, day, self.as_of(span.now), span.what)
+        view = View(series, (day, self.as_of(instrument, span.now)), span.what, instrument.rule)
         seen = min(span.end, span.now)
         if seen >= session.close:
-            return view.candle(session.open, day, (bar.open, bar.high, bar.low, bar.close), _estimated(bar))
+            return view.candle(session.open, day, (bar.open, bar.high, bar.low, bar.close), _estimated(bar, session))
         complete = self._complete(session, seen)
         if complete == 0:
             return None
@@ -174,25 +170,27 @@ class BarHistory:
             merged.append(_merged(list(group)))
         return merged
 
-    def _days_of(self, span: Span) -> list[date]:
-        first = session_of(self.calendar.latest(span.begin).day)
-        last = self.calendar.latest(min(span.end, span.now) - 0.001)
-        days = self.calendar.between(first.day, last.day)
-        return [day for day in days if session_of(day).close > span.begin and session_of(day).open < span.end]
+    def _sessions_of(self, instrument: Instrument, span: Span) -> list[Session]:
+        calendar = instrument.calendar
+        first, last = calendar.latest(span.begin), calendar.latest(min(span.end, span.now) - 0.001)
+        sessions = map(calendar.session, calendar.between(first.day, last.day))
+        return [each for each in sessions if each.close > span.begin and each.open < span.end]
 
-    def as_of(self, now: float) -> date:
+    def as_of(self, instrument: Instrument, now: float) -> date:
         """The day whose shares count: a split holds from the session before which it happens."""
-        return self.calendar.latest(now).day
+        return instrument.calendar.latest(now).day
 
     @staticmethod
     def _complete(session: Session, moment: float) -> int:
         """How many five-second bars of the session have closed by `moment`."""
-        return max(0, min(BARS_A_DAY, int((moment - session.open) // BAR_SECONDS)))
+        return max(0, min(session.bars, int((moment - session.open) // BAR_SECONDS)))
 
 
 def _added_up(path: DayPath, complete: int, size: int, view: View, session: Session) -> list[Candle]:
     """Bars of `size` seconds on the clock's grid, from the first `complete` five-second bars."""
-    clock = (OPEN_SECOND + np.arange(complete) * BAR_SECONDS) // size
+    clock = (session.open_second + np.arange(complete) * BAR_SECONDS) // size
+    if size >= DAY:
+        clock[:] = 0  # a session that began yesterday is one day
     starts = np.concatenate([[0], np.flatnonzero(np.diff(clock)) + 1])
     ends = np.concatenate([starts[1:], [complete]]) - 1
     highs = np.maximum.reduceat(path.high[:complete], starts)
@@ -211,18 +209,17 @@ def _added_up(path: DayPath, complete: int, size: int, view: View, session: Sess
     ]
 
 
-def five_seconds(path: DayPath, bar: int, session: Session, what: str, series: DailySeries) -> Candle:
-    """One five-second bar in the prices of its own day."""
-    view = View(series, session.day, session.day, what)
+def five_seconds(path: DayPath, bar: int, session: Session, view: View) -> Candle:
+    """One five-second bar."""
     prices = (int(path.open[bar]), int(path.high[bar]), int(path.low[bar]), int(path.close[bar]))
     traded = (int(path.volume[bar]), int(path.money[bar]), int(path.count[bar]))
     return view.candle(session.open + bar * BAR_SECONDS, session.day, prices, traded)
 
 
-def _estimated(bar: DailyBar) -> tuple[int, int, int]:
+def _estimated(bar: DailyBar, session: Session) -> tuple[int, int, int]:
     """Volume, money and count of a whole day, without deriving it: the average is that of its four prices."""
     money = (bar.open + bar.high + bar.low + bar.close) * bar.volume // 4
-    return bar.volume, money, min(bar.volume, 3 * BARS_A_DAY)
+    return bar.volume, money, min(bar.volume, 3 * session.bars)
 
 
 def _merged(days: list[Candle]) -> Candle:
@@ -272,13 +269,13 @@ class Duration:
             first -= timedelta(days=first.weekday())
         if size == MONTH:
             first = first.replace(day=1)
-        return session_of(first).open
+        return calendar.opening(first)
 
     def _trading_seconds_back(self, calendar: Calendar, session: Session, end: float) -> float:
         left = float(self.count)
         while left > end - session.open and session.day > calendar.days[0]:
             left -= end - session.open
-            session = session_of(calendar.back(session.day, 1))
+            session = calendar.session(calendar.back(session.day, 1))
             end = session.close
         return max(end - left, session.open)
 

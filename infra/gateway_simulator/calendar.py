@@ -1,43 +1,42 @@
-"""Days and hours of the simulated market: the days of the real data, weekdays outside of them."""
+"""Days and hours of the simulated markets, by the calendars of the exchanges; moments are epoch seconds."""
 
 import bisect
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime
+from functools import cache
 from zoneinfo import ZoneInfo
 
-NEW_YORK = ZoneInfo("America/New_York")
+from infra.calendars.calendar import calendar_of
+
+NEW_YORK = ZoneInfo("America/New_York")  # where the gateway itself stands
 ZONE_NAME = "US/Eastern"  # the name that IB puts into its texts
 
 FIRST_DAY = date(2000, 3, 1)
 LAST_DAY = date(2037, 12, 31)
 
-OPEN = time(9, 30)
-SESSION_SECONDS = 6 * 3600 + 1800
 BAR_SECONDS = 5
-BARS_A_DAY = SESSION_SECONDS // BAR_SECONDS
-OPEN_SECOND = 9 * 3600 + 1800  # of the local day
-
-SATURDAY = 5
+_NEVER = -1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One trading day; `open` and `close` are epoch seconds."""
+    """One trading day of one market; `open_second` is the opening on the wall clock, in seconds after midnight."""
 
+    market: str
     day: date
     open: int
     close: int
+    open_second: int
+
+    @property
+    def bars(self) -> int:
+        """How many five-second bars it has."""
+        return (self.close - self.open) // BAR_SECONDS
 
 
-def session_of(day: date) -> Session:
-    opened = int(datetime.combine(day, OPEN, NEW_YORK).timestamp())
-    return Session(day, opened, opened + SESSION_SECONDS)
-
-
-def local(moment: float) -> datetime:
-    """New York wall time of an epoch second."""
-    return datetime.fromtimestamp(moment, NEW_YORK)
+def local(moment: float, zone: ZoneInfo = NEW_YORK) -> datetime:
+    """Wall time of an epoch second."""
+    return datetime.fromtimestamp(moment, zone)
 
 
 def utc_text(moment: float) -> str:
@@ -51,35 +50,58 @@ def ib_text(moment: float) -> str:
 
 
 class Calendar:
-    """All trading days from `FIRST_DAY` to `LAST_DAY`."""
+    """All trading days of a market from `FIRST_DAY` to `LAST_DAY`."""
 
-    def __init__(self, real_days: Iterable[date]) -> None:
-        real = sorted(set(real_days))
-        days: list[date] = []
-        day = FIRST_DAY
-        known = set(real)
-        while day <= LAST_DAY:
-            within = bool(real) and real[0] <= day <= real[-1]
-            if day in known or (not within and day.weekday() < SATURDAY):
-                days.append(day)
-            day += timedelta(days=1)
-        self.days = days
+    def __init__(self, market: str) -> None:
+        self.market = market
+        self._exchange = calendar_of(market)
+        self.zone = self._exchange.zone
+        hours = self._exchange.regular
+        self.regular_seconds = (hours.close - hours.open) * 60
+        every = (date.fromordinal(each) for each in range(FIRST_DAY.toordinal(), LAST_DAY.toordinal() + 1))
+        self.days = [day for day in every if self._exchange.is_open_on(day)]
+        self._sessions: dict[date, Session] = {}
+        self._recent: Session | None = None
+        self._recent_until = _NEVER
 
     def is_open_on(self, day: date) -> bool:
         at = bisect.bisect_left(self.days, day)
         return at < len(self.days) and self.days[at] == day
 
+    def session(self, day: date) -> Session:
+        """The session of a trading day."""
+        found = self._sessions.get(day)
+        if found is None:
+            known = self._exchange.session(day)
+            assert known is not None, f"{self.market} does not trade on {day}"
+            opened = known.open.astimezone(self.zone)
+            second = opened.hour * 3600 + opened.minute * 60
+            times = int(known.open.timestamp()), int(known.close.timestamp())
+            found = self._sessions[day] = Session(self.market, day, *times, second)
+        return found
+
+    def opening(self, day: date) -> int:
+        """When a regular session of that day begins, whether there is one or not."""
+        return int(self._exchange.opening(day).timestamp())
+
     def latest(self, moment: float) -> Session:
         """The last session that has opened by `moment`; the very first one if none has."""
-        at = bisect.bisect_right(self.days, local(moment).date()) - 1
-        if at >= 0 and session_of(self.days[at]).open > moment:
+        recent = self._recent
+        if recent is not None and recent.open <= moment < self._recent_until:
+            return recent
+        tomorrow = local(moment, self.zone).date().toordinal() + 1  # its session may have opened this evening
+        at = bisect.bisect_right(self.days, date.fromordinal(tomorrow)) - 1
+        while at > 0 and self.session(self.days[at]).open > moment:
             at -= 1
-        return session_of(self.days[max(at, 0)])
+        found = self.session(self.days[max(at, 0)])
+        if 0 <= at < len(self.days) - 1:
+            self._recent, self._recent_until = found, self.session(self.days[at + 1]).open
+        return found
 
     def following(self, day: date) -> Session:
         """The first session after `day`."""
         at = min(bisect.bisect_right(self.days, day), len(self.days) - 1)
-        return session_of(self.days[at])
+        return self.session(self.days[at])
 
     def back(self, day: date, count: int) -> date:
         """The day that lies `count` trading days before `day`."""
@@ -89,3 +111,13 @@ class Calendar:
     def between(self, first: date, last: date) -> list[date]:
         """Trading days from `first` to `last`, both included."""
         return self.days[bisect.bisect_left(self.days, first) : bisect.bisect_right(self.days, last)]
+
+    def is_open_at(self, moment: float) -> bool:
+        session = self.latest(moment)
+        return session.open <= moment < session.close
+
+
+@cache
+def market_calendar(market: str) -> Calendar:
+    """The calendar of that name, one and the same for all who ask."""
+    return Calendar(market)

@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from infra.gateway_simulator.calendar import ZONE_NAME, Calendar, local, session_of
+from infra.gateway_simulator.catalogue import Catalogue
 from infra.gateway_simulator.daily import DailySeries
-from infra.gateway_simulator.instruments import MIN_TICK, Catalogue, Instrument, Source
+from infra.gateway_simulator.instruments import Instrument, Source
 from infra.gateway_simulator.wire import Fields, Value
 
 NO_DEFINITION = (200, "No security definition has been found for the request")
 CURRENCY, STOCK = "USD", "STK"
-VENUES = ("SMART", "NYSE", "NASDAQ", "ISLAND", "ARCA", "AMEX", "BATS", "IEX")
 ORDER_TYPES = "DAY,GTC,IOC,LMT,MKT,WHATIF"
-MARKET_RULE = 26
 HOURS_DAYS = 6  # how far trading hours are told ahead
 
 
@@ -39,11 +37,11 @@ class Asked:
     def found_in(self, catalogue: Catalogue) -> Instrument | None:
         """The one instrument that is meant."""
         found = catalogue.by_id.get(self.contract_id) if self.contract_id else self._named_in(catalogue)
-        if found is None or self.currency not in ("", CURRENCY):
+        if found is None or self.currency not in ("", found.currency):
             return None
         if self.contract_id and self.symbol not in ("", found.symbol):
             return None
-        if self.exchange not in ("", *VENUES) or self.primary_exchange not in ("", found.exchange, *VENUES[3:4]):
+        if self.exchange not in ("", *found.venue.routes) or self.primary_exchange not in ("", *_primaries(found)):
             return None
         return found
 
@@ -61,7 +59,7 @@ def order_fields(instrument: Instrument) -> tuple[Value, ...]:
     """Eleven fields, as in openOrder, execDetails and position: with the exchange after the multiplier."""
     symbol = instrument.symbol
     return (
-        *(instrument.contract_id, symbol, STOCK, "", 0, "?", "", "SMART", CURRENCY),
+        *(instrument.contract_id, symbol, STOCK, "", 0, "?", "", "SMART", instrument.currency),
         *(symbol, _trading_class(instrument)),
     )
 
@@ -79,7 +77,7 @@ def position_fields(instrument: Instrument, *, with_exchange: bool) -> tuple[Val
             "0" if with_exchange else "",
             "",
             exchange,
-            CURRENCY,
+            instrument.currency,
         ),
         *(instrument.symbol, _trading_class(instrument)),
     )
@@ -87,48 +85,52 @@ def position_fields(instrument: Instrument, *, with_exchange: bool) -> tuple[Val
 
 def execution_fields(instrument: Instrument, exchange: str) -> tuple[Value, ...]:
     return (
-        *(instrument.contract_id, instrument.symbol, STOCK, "", 0, "", "", exchange, CURRENCY),
+        *(instrument.contract_id, instrument.symbol, STOCK, "", 0, "", "", exchange, instrument.currency),
         *(instrument.symbol, _trading_class(instrument)),
     )
+
+
+def _primaries(instrument: Instrument) -> tuple[str, ...]:
+    """Names of the primary exchange; NASDAQ is also known as ISLAND."""
+    return ("NASDAQ", "ISLAND") if instrument.exchange == "NASDAQ" else (instrument.exchange,)
 
 
 def _trading_class(instrument: Instrument) -> str:
     return "NMS" if instrument.exchange == "NASDAQ" else instrument.symbol
 
 
-def details_fields(
-    instrument: Instrument, series: DailySeries, *, version: int, calendar: Calendar, now: float
-) -> tuple[Value, ...]:
+def details_fields(instrument: Instrument, series: DailySeries, *, version: int, now: float) -> tuple[Value, ...]:
     """What follows the request id in contractDetails."""
-    hours = _hours(calendar, now)
+    venue = instrument.venue
+    hours = _hours(instrument, now)
     is_sourced = instrument.source is not Source.SYNTHETIC
-    continued = calendar.latest(now).day > series.last_sourced
+    continued = instrument.calendar.latest(now).day > series.last_sourced
     tags = [("SCIZOR_SOURCE", "real" if is_sourced and not continued else "synthetic")]
     if is_sourced:
         tags.append(("SCIZOR_REAL_UNTIL", f"{series.last_sourced:%Y%m%d}"))
     return (
-        *(instrument.symbol, STOCK, "", 0, "", "SMART", CURRENCY, instrument.symbol),
-        *(_trading_class(instrument), _trading_class(instrument), instrument.contract_id, MIN_TICK),
+        *(instrument.symbol, STOCK, "", 0, "", "SMART", instrument.currency, instrument.symbol),
+        *(_trading_class(instrument), _trading_class(instrument), instrument.contract_id, instrument.rule.min_tick),
         *((100,) if version < 164 else ()),
-        *("", ORDER_TYPES, ",".join(VENUES), 1, 0, instrument.long_name, instrument.exchange),
-        *("", "", "", "", ZONE_NAME, hours, hours, "", 0),
+        *("", ORDER_TYPES, ",".join(venue.routes), 1, 0, instrument.long_name, instrument.exchange),
+        *("", "", "", "", venue.zone_name, hours, hours, "", 0),
         len(tags),
         *(part for tag in tags for part in tag),
-        *(1, "", "", ",".join([str(MARKET_RULE)] * len(VENUES)), "", instrument.stock_type),
+        *(1, "", "", ",".join([str(instrument.rule.number)] * len(venue.routes)), "", instrument.stock_type),
         *((Decimal(1),) if version == 163 else ()),
         *((Decimal(1), Decimal(1), Decimal(100)) if version >= 164 else ()),
     )
 
 
-def _hours(calendar: Calendar, now: float) -> str:
+def _hours(instrument: Instrument, now: float) -> str:
     """Trading hours from today on: 20130228:0930-20130228:1600;20130302:CLOSED."""
-    told = []
-    today = local(now).date()
+    told, venue, calendar = [], instrument.venue, instrument.calendar
+    today = venue.local(now).date()
     for ahead in range(HOURS_DAYS):
         day = type(today).fromordinal(today.toordinal() + ahead)
         if calendar.is_open_on(day):
-            session = session_of(day)
-            told.append(f"{local(session.open):%Y%m%d:%H%M}-{local(session.close):%Y%m%d:%H%M}")
+            session = calendar.session(day)
+            told.append(f"{venue.local(session.open):%Y%m%d:%H%M}-{venue.local(session.close):%Y%m%d:%H%M}")
         else:
             told.append(f"{day:%Y%m%d}:CLOSED")
     return ";".join(told)

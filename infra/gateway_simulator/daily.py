@@ -1,6 +1,6 @@
 """Daily bars: the real ones of `bokeh_sampledata`, those of files, and seeded synthetic ones around and after them.
 
-Prices are whole ten-thousandths of a dollar (`UNITS` to the dollar), as traded: not adjusted for splits or dividends.
+Prices are as traded: not adjusted for splits or dividends.
 """
 
 import csv
@@ -15,12 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from infra.errors import EnvironmentUnhealthyError, UsageError
-from infra.gateway_simulator.calendar import Calendar
-from infra.gateway_simulator.instruments import Source
+from infra.gateway_simulator.instruments import Instrument, Source
 from infra.gateway_simulator.noise import Floats, Integers, Noise, pick
-
-UNITS = 10_000
-CENT = UNITS // 100
+from infra.gateway_simulator.prices import UNITS, PriceRule
 
 # Splits within the real data: date of the first adjusted price, new shares for one old.
 SPLITS: dict[str, tuple[tuple[date, int], ...]] = {
@@ -30,7 +27,7 @@ SPLITS: dict[str, tuple[tuple[date, int], ...]] = {
 
 _DAILY_MOVE = 0.015
 _DAILY_DRIFT = 0.0003
-_CHEAPEST = 100 * CENT
+_CHEAPEST = 100  # increments
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,30 +152,41 @@ def _columns(rows: list[tuple[str, ...]]) -> Rows:
     )
 
 
-def synthetic_rows(seed: int, symbol: str, days: list[date], start: int, volume: int) -> Rows:
-    """A seeded random walk over `days`, from a first price of `start` units and around `volume` shares a day."""
-    noise = Noise(seed, "daily", symbol)
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How an invented series looks: its name for the noise, increments, first price in units, volume of a day."""
+
+    name: str
+    rule: PriceRule
+    start: int
+    volume: int
+
+
+def synthetic_rows(seed: int, style: Style, days: list[date]) -> Rows:
+    """A seeded random walk over `days`."""
+    noise, rule = Noise(seed, "daily", style.name), style.rule
     count = len(days)
     moves = noise.bell(count) * _DAILY_MOVE + _DAILY_DRIFT
-    closes = np.maximum(np.rint(start * np.cumprod(1.0 + moves) / CENT), _CHEAPEST / CENT) * CENT
-    before = np.concatenate(([float(start)], closes[:-1]))
-    opens = np.rint(before * (1.0 + noise.bell(count) * _DAILY_MOVE / 3) / CENT) * CENT
+    closes = np.maximum(rule.nearest(style.start * np.cumprod(1.0 + moves)), _CHEAPEST * rule.least)
+    before = np.concatenate(([float(style.start)], closes[:-1]))
+    opens = rule.nearest(before * (1.0 + noise.bell(count) * _DAILY_MOVE / 3))
     upper, lower = np.maximum(opens, closes), np.minimum(opens, closes)
-    highs = np.rint(upper * (1.0 + np.abs(noise.bell(count)) * _DAILY_MOVE / 2) / CENT) * CENT
-    lows = np.rint(lower * (1.0 - np.abs(noise.bell(count)) * _DAILY_MOVE / 2) / CENT) * CENT
-    volumes = np.rint(volume * (0.5 + noise.uniform(count)) / 100) * 100
+    highs = rule.nearest(upper * (1.0 + np.abs(noise.bell(count)) * _DAILY_MOVE / 2))
+    lows = rule.nearest(lower * (1.0 - np.abs(noise.bell(count)) * _DAILY_MOVE / 2))
+    volumes = np.rint(style.volume * (0.5 + noise.uniform(count)) / 100) * 100
     prices = np.stack([opens, np.maximum(highs, upper), np.minimum(lows, lower), closes], axis=1)
     ordinals = np.array([day.toordinal() for day in days], dtype=np.int64)
     return Rows(ordinals, prices.astype(np.int64), volumes.astype(np.int64), closes / UNITS)
 
 
-def continued(seed: int, symbol: str, rows: Rows, calendar: Calendar) -> Rows:
+def continued(seed: int, instrument: Instrument, rows: Rows) -> Rows:
     """`rows`, and synthetic days after them until the calendar ends."""
+    calendar = instrument.calendar
     later = calendar.between(date.fromordinal(int(rows.days[-1]) + 1), calendar.days[-1])
     if not later:
         return rows
     last_close, volume = int(rows.prices[-1, 3]), max(int(rows.volumes[-60:].mean()), 1)
-    more = synthetic_rows(seed, symbol, later, last_close, volume)
+    more = synthetic_rows(seed, Style(instrument.key, instrument.rule, last_close, volume), later)
     ratio = float(rows.adjusted[-1]) / (last_close / UNITS)  # later adjusted closes stay on the same scale
     return Rows(
         np.concatenate([rows.days, more.days]),
@@ -189,35 +197,35 @@ def continued(seed: int, symbol: str, rows: Rows, calendar: Calendar) -> Rows:
 
 
 class DailyBook:
-    """Daily series of all symbols, made when first asked for."""
+    """Daily series of all instruments, made when first asked for."""
 
     def __init__(self, seed: int, files: dict[str, Path]) -> None:
         self._seed = seed
         self._real = real_rows()
         self._files = files
-        self._series: dict[str, DailySeries] = {}
-        days = {int(each) for rows in self._real.values() for each in rows.days}
-        self.calendar = Calendar(date.fromordinal(each) for each in days)
+        self._series: dict[int, DailySeries] = {}
 
-    def series(self, symbol: str) -> DailySeries:
-        found = self._series.get(symbol)
+    def series(self, instrument: Instrument) -> DailySeries:
+        found = self._series.get(instrument.contract_id)
         if found is None:
-            found = self._series[symbol] = self._made(symbol)
+            found = self._series[instrument.contract_id] = self._made(instrument)
         return found
 
-    def _made(self, symbol: str) -> DailySeries:
-        if symbol in self._files:
-            rows, source = file_rows(self._files[symbol]), Source.FILE
-        elif symbol in self._real:
-            rows, source = self._real[symbol], Source.REAL
-        else:
-            start = (20 + pick(180, self._seed, "price", symbol)) * UNITS
-            volume = (2 + pick(40, self._seed, "volume", symbol)) * 1_000_000
-            made = synthetic_rows(self._seed, symbol, self.calendar.days, start, volume)
-            return DailySeries(made, Source.SYNTHETIC, self.calendar.days[0], ())
+    def _made(self, instrument: Instrument) -> DailySeries:
+        symbol, source = instrument.symbol, instrument.source
+        if source is Source.SYNTHETIC:
+            days = instrument.calendar.days
+            return DailySeries(synthetic_rows(self._seed, self._style(instrument), days), source, days[0], ())
+        rows = file_rows(self._files[symbol]) if source is Source.FILE else self._real[symbol]
         splits = SPLITS.get(symbol, ()) if source is Source.REAL else ()
         last = date.fromordinal(int(rows.days[-1]))
-        return DailySeries(continued(self._seed, symbol, rows, self.calendar), source, last, splits)
+        return DailySeries(continued(self._seed, instrument, rows), source, last, splits)
+
+    def _style(self, instrument: Instrument) -> Style:
+        name = instrument.key
+        start = (20 + pick(180, self._seed, "price", name)) * UNITS
+        volume = (2 + pick(40, self._seed, "volume", name)) * 1_000_000
+        return Style(name, instrument.rule, start, volume)
 
 
 def csv_files(folder: Path) -> dict[str, Path]:

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from infra.gateway_simulator.bars import Candle
-from infra.gateway_simulator.daily import UNITS
-from infra.gateway_simulator.instruments import MIN_TICK, Instrument
+from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.market import DaySoFar, Quote
+from infra.gateway_simulator.prices import UNITS
 from infra.gateway_simulator.session import Session
 from infra.gateway_simulator.wire import Value
 
@@ -75,7 +75,7 @@ class MarketData:
 
     def begin(self, quote: Quote | None, day: DaySoFar, data_type: int) -> None:
         """What a new subscriber is told at once."""
-        self.session.send(81, self.request_id, MIN_TICK, "9c0001", 3)
+        self.session.send(81, self.request_id, self.instrument.rule.min_tick, "9c0001", 3)
         self.session.send(58, 1, self.request_id, data_type)
         if day.previous_close:
             self._price(CLOSE, day.previous_close, 0)

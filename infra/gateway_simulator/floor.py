@@ -7,10 +7,11 @@ from decimal import Decimal
 from infra.clock import Clock
 from infra.gateway_simulator.account import Account, dollars
 from infra.gateway_simulator.book import Book
+from infra.gateway_simulator.catalogue import Catalogue
 from infra.gateway_simulator.contracts import NO_DEFINITION, Asked
 from infra.gateway_simulator.faults import Faults
 from infra.gateway_simulator.feed import Feed
-from infra.gateway_simulator.instruments import Catalogue, Instrument
+from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.ledger import Ledger
 from infra.gateway_simulator.market import World
 from infra.gateway_simulator.memory import Memory

@@ -13,18 +13,20 @@ from infra.gateway_simulator.account import Account
 from infra.gateway_simulator.account_desk import AccountDesk
 from infra.gateway_simulator.book import Book
 from infra.gateway_simulator.calendar import Session as TradingDay
-from infra.gateway_simulator.calendar import session_of, utc_text
-from infra.gateway_simulator.daily import UNITS, DailyBook, csv_files
+from infra.gateway_simulator.calendar import market_calendar, utc_text
+from infra.gateway_simulator.catalogue import Catalogue
+from infra.gateway_simulator.daily import DailyBook, csv_files
 from infra.gateway_simulator.faults import Faults
 from infra.gateway_simulator.floor import NOT_SUPPORTED, Shared, invalid
 from infra.gateway_simulator.history_desk import HistoryDesk
-from infra.gateway_simulator.instruments import Catalogue, Instrument
+from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.ledger import Ledger
 from infra.gateway_simulator.live_desk import LiveDesk
 from infra.gateway_simulator.market import ROUND_LOT, MarketClock, World
 from infra.gateway_simulator.memory import Memory
 from infra.gateway_simulator.order_desk import OrderDesk
 from infra.gateway_simulator.order_reports import OrderReports
+from infra.gateway_simulator.prices import UNITS
 from infra.gateway_simulator.reference_desk import ReferenceDesk
 from infra.gateway_simulator.session import HIGH_WATER, Session
 from infra.gateway_simulator.tape import Tape
@@ -66,8 +68,9 @@ class Gateway:
     def __init__(self, options: Options, clock: Clock, entropy: Entropy) -> None:
         files = csv_files(options.data) if options.data is not None else {}
         world = World(DailyBook(options.seed, files), options.seed)
-        if not session_of(world.calendar.days[0]).open <= options.start < session_of(world.calendar.days[-1]).close:
-            first, last = world.calendar.days[0], world.calendar.days[-1]
+        calendar = market_calendar("XNYS")
+        first, last = calendar.days[0], calendar.days[-1]
+        if not calendar.session(first).open <= options.start < calendar.session(last).close:
             raise UsageError(f"market time must lie between {first} 09:30 and {last} 16:00 in New York")
         run = entropy.new_id().replace("-", "")[:8]
         book = Book(run, 1_000_000_000 + int(run, 16) % 1_000_000 * 1000)
@@ -190,7 +193,7 @@ class Gateway:
         self._accounts.tell_profits()
 
     def on_open(self, session: TradingDay) -> None:
-        self._orders.on_open()
+        self._orders.on_open(session)
 
     def on_close(self, session: TradingDay) -> None:
         self._orders.on_close(session)

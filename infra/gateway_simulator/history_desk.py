@@ -17,12 +17,13 @@ from infra.gateway_simulator.bars import (
     Duration,
     Span,
 )
-from infra.gateway_simulator.calendar import NEW_YORK, SESSION_SECONDS, ZONE_NAME, ib_text, local, session_of, utc_text
+from infra.gateway_simulator.calendar import NEW_YORK, utc_text
 from infra.gateway_simulator.contracts import NO_DEFINITION, Asked
 from infra.gateway_simulator.floor import NOT_SUPPORTED, Shared
 from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.pacing import OPEN_REQUESTS, PACED_BAR_SECONDS, HistoryPacing
 from infra.gateway_simulator.session import Session
+from infra.gateway_simulator.venues import Venue
 from infra.gateway_simulator.wire import Fields, Value
 
 SERVICE = "Historical Market Data Service error message:"
@@ -119,12 +120,12 @@ class HistoryDesk:
             raise RequestError(*NO_DEFINITION)
         now = shared.now()
         end = min(moment_of(request.end, now), now)
-        if end <= session_of(shared.world.calendar.days[0]).open:
+        if end <= found.calendar.session(found.calendar.days[0]).open:
             raise _no_data(request)
         if request.what == SCHEDULE:
-            self._schedule(session, request, end)
+            self._schedule(session, request, found, end)
             return
-        span = self._span(request, end, now)
+        span = self._span(request, found, end, now)
         self._paced(request, span.size)
         candles: list[Candle] = []
         for portion in shared.world.history.candles(found, span):
@@ -134,7 +135,7 @@ class HistoryDesk:
             raise _no_data(request)
         self._serve(session, request, found, span, candles)
 
-    def _span(self, request: Request, end: float, now: float) -> Span:
+    def _span(self, request: Request, found: Instrument, end: float, now: float) -> Span:
         size = BAR_SIZES.get(request.bar_size)
         if size is None:
             legal = ", ".join(each for each in BAR_SIZES if each not in ("1 week", "1 month"))
@@ -151,10 +152,10 @@ class HistoryDesk:
             raise _invalid(str(error)) from None
         if duration.unit == "D" and duration.count > 365:
             raise _invalid("Historical data requests for durations longer than 365 days must be made in years.")
-        calendar = self._shared.world.calendar
+        calendar = found.calendar
         begin = duration.begin(calendar, end, size)
         days = (end - begin) / DAY + 1
-        if (size >= DAY and duration.unit == "S") or days * 5 / 7 * SESSION_SECONDS / size > BARS_MAX + 1000:
+        if (size >= DAY and duration.unit == "S") or days * 5 / 7 * calendar.regular_seconds / size > BARS_MAX + 1000:
             raise RequestError(162, f"{SERVICE}invalid step: {request.bar_size} over {request.duration}")
         return Span(begin, end, size, request.what, now)
 
@@ -168,9 +169,15 @@ class HistoryDesk:
 
     def _serve(self, session: Session, request: Request, found: Instrument, span: Span, candles: list[Candle]) -> None:
         intraday = span.size < DAY
-        values: list[Value] = [17, request.request_id, ib_text(span.begin), ib_text(span.end), len(candles)]
+        values: list[Value] = [
+            17,
+            request.request_id,
+            found.venue.ib_text(span.begin),
+            found.venue.ib_text(span.end),
+            len(candles),
+        ]
         for each in candles:
-            date = _date_text(each, intraday, request.epoch_dates)
+            date = _date_text(each, intraday, None if request.epoch_dates else found.venue)
             values += [date, each.open, each.high, each.low, each.close, each.volume, each.average, each.count]
         self._shared.ledger.write(
             "bars",
@@ -185,17 +192,19 @@ class HistoryDesk:
         )
         session.send(*values, event="historical bars", symbol=found.symbol)
 
-    def _schedule(self, session: Session, request: Request, end: float) -> None:
+    def _schedule(self, session: Session, request: Request, found: Instrument, end: float) -> None:
         """Message 106: the sessions of a span."""
+        venue, calendar = found.venue, found.calendar
         try:
-            begin = Duration(request.duration).begin(self._shared.world.calendar, end, DAY)
+            begin = Duration(request.duration).begin(calendar, end, DAY)
         except ValueError as error:
             raise _invalid(str(error)) from None
-        days = self._shared.world.calendar.between(local(begin).date(), local(end).date())
-        values: list[Value] = [106, request.request_id, _dashed(begin), _dashed(end), ZONE_NAME, len(days)]
+        days = calendar.between(calendar.latest(begin).day, calendar.latest(end).day)
+        times = _dashed(venue, begin), _dashed(venue, end)
+        values: list[Value] = [106, request.request_id, *times, venue.zone_name, len(days)]
         for day in days:
-            session_day = session_of(day)
-            values += [_dashed(session_day.open), _dashed(session_day.close), f"{day:%Y%m%d}"]
+            session_day = calendar.session(day)
+            values += [_dashed(venue, session_day.open), _dashed(venue, session_day.close), f"{day:%Y%m%d}"]
         session.send(*values)
 
 
@@ -223,11 +232,12 @@ def _invalid(cause: str) -> RequestError:
     return RequestError(321, f"Error validating request.-'sm' : cause - {cause}")
 
 
-def _date_text(candle: Candle, intraday: bool, epoch: bool) -> str:
+def _date_text(candle: Candle, intraday: bool, venue: Venue | None) -> str:
+    """In the venue's own time, or in epoch seconds without one."""
     if not intraday:
         return f"{candle.day:%Y%m%d}"
-    return str(candle.start) if epoch else ib_text(candle.start)
+    return str(candle.start) if venue is None else venue.ib_text(candle.start)
 
 
-def _dashed(moment: float) -> str:
-    return f"{local(moment):%Y%m%d-%H:%M:%S}"
+def _dashed(venue: Venue, moment: float) -> str:
+    return f"{venue.local(moment):%Y%m%d-%H:%M:%S}"

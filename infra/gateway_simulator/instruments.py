@@ -1,14 +1,12 @@
-"""What the simulated gateway can trade: five symbols with real prices, some thirty invented ones, and files."""
+"""What can be traded: the fields of one instrument."""
 
-import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-MIN_TICK = Decimal("0.01")
-SYNTHETIC_IDS = 900_000_000  # numbers from here on are ours, not IB's
-FILE_IDS = 910_000_000
+from infra.gateway_simulator.calendar import Calendar
+from infra.gateway_simulator.prices import PriceRule
+from infra.gateway_simulator.venues import Venue
 
 
 class Source(StrEnum):
@@ -19,14 +17,47 @@ class Source(StrEnum):
     FILE = "file"
 
 
-@dataclass(frozen=True, slots=True)
+class Kind(StrEnum):
+    """IB's security types."""
+
+    STOCK = "STK"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Instrument:
+    """One contract; two with the same number are the same."""
+
     contract_id: int
     symbol: str
     name: str
-    exchange: str
+    venue: Venue
     source: Source
+    rule: PriceRule
+    currency: str
+    kind: Kind = Kind.STOCK
     is_fund: bool = False
+    multiplier: Decimal = Decimal(1)
+    lot: int = 100  # quotes are displayed in whole ones
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Instrument) and other.contract_id == self.contract_id
+
+    def __hash__(self) -> int:
+        return self.contract_id
+
+    @property
+    def exchange(self) -> str:
+        """The primary one."""
+        return self.venue.name
+
+    @property
+    def calendar(self) -> Calendar:
+        return self.venue.calendar
+
+    @property
+    def key(self) -> str:
+        """A name that no other instrument has: prices are invented from it."""
+        return self.symbol if self.venue.market == "XNYS" else f"{self.symbol}@{self.exchange}"
 
     @property
     def long_name(self) -> str:
@@ -40,91 +71,3 @@ class Instrument:
     @property
     def stock_type(self) -> str:
         return "ETF" if self.is_fund else "COMMON"
-
-
-_REAL = (
-    (265598, "AAPL", "APPLE INC", "NASDAQ"),
-    (208813719, "GOOG", "GOOGLE INC-CL C", "NASDAQ"),
-    (8314, "IBM", "INTL BUSINESS MACHINES CORP", "NYSE"),
-    (272093, "MSFT", "MICROSOFT CORP", "NASDAQ"),
-    (107113386, "FB", "FACEBOOK INC-A", "NASDAQ"),
-)
-_FUNDS = (
-    (756733, "SPY", "SPDR S&P 500 ETF TRUST", "ARCA"),
-    (320227571, "QQQ", "INVESCO QQQ TRUST SERIES 1", "NASDAQ"),
-    (0, "IWM", "ISHARES RUSSELL 2000 ETF", "ARCA"),
-    (0, "DIA", "SPDR DJIA TRUST", "ARCA"),
-    (0, "TLT", "ISHARES 20+ YEAR TREASURY BD", "NASDAQ"),
-    (0, "GLD", "SPDR GOLD SHARES", "ARCA"),
-)
-_COMPANIES = (
-    ("NVDA", "NVIDIA CORP", "NASDAQ"),
-    ("AMZN", "AMAZON.COM INC", "NASDAQ"),
-    ("TSLA", "TESLA INC", "NASDAQ"),
-    ("META", "META PLATFORMS INC", "NASDAQ"),
-    ("GOOGL", "ALPHABET INC-CL A", "NASDAQ"),
-    ("NFLX", "NETFLIX INC", "NASDAQ"),
-    ("AMD", "ADVANCED MICRO DEVICES", "NASDAQ"),
-    ("INTC", "INTEL CORP", "NASDAQ"),
-    ("CSCO", "CISCO SYSTEMS INC", "NASDAQ"),
-    ("ORCL", "ORACLE CORP", "NYSE"),
-    ("ADBE", "ADOBE INC", "NASDAQ"),
-    ("CRM", "SALESFORCE INC", "NYSE"),
-    ("JPM", "JPMORGAN CHASE & CO", "NYSE"),
-    ("BAC", "BANK OF AMERICA CORP", "NYSE"),
-    ("WFC", "WELLS FARGO & CO", "NYSE"),
-    ("GS", "GOLDMAN SACHS GROUP INC", "NYSE"),
-    ("XOM", "EXXON MOBIL CORP", "NYSE"),
-    ("CVX", "CHEVRON CORP", "NYSE"),
-    ("JNJ", "JOHNSON & JOHNSON", "NYSE"),
-    ("PFE", "PFIZER INC", "NYSE"),
-    ("PG", "PROCTER & GAMBLE CO", "NYSE"),
-    ("KO", "COCA-COLA CO", "NYSE"),
-    ("PEP", "PEPSICO INC", "NASDAQ"),
-    ("WMT", "WALMART INC", "NYSE"),
-    ("DIS", "WALT DISNEY CO", "NYSE"),
-    ("MCD", "MCDONALD'S CORP", "NYSE"),
-    ("BA", "BOEING CO", "NYSE"),
-    ("CAT", "CATERPILLAR INC", "NYSE"),
-    ("GE", "GENERAL ELECTRIC CO", "NYSE"),
-    ("V", "VISA INC", "NYSE"),
-)
-
-
-def _built_in() -> list[Instrument]:
-    real = [Instrument(number, symbol, name, exchange, Source.REAL) for number, symbol, name, exchange in _REAL]
-    funds = [
-        Instrument(number or SYNTHETIC_IDS + place, symbol, name, exchange, Source.SYNTHETIC, is_fund=True)
-        for place, (number, symbol, name, exchange) in enumerate(_FUNDS, 1)
-    ]
-    companies = [
-        Instrument(SYNTHETIC_IDS + place, symbol, name, exchange, Source.SYNTHETIC)
-        for place, (symbol, name, exchange) in enumerate(_COMPANIES, 101)
-    ]
-    return [*real, *funds, *companies]
-
-
-class Catalogue:
-    """All instruments, by symbol and by IB's conId."""
-
-    def __init__(self, file_symbols: Iterable[str] = ()) -> None:
-        self.by_symbol = {each.symbol: each for each in _built_in()}
-        taken = {each.contract_id for each in self.by_symbol.values()}
-        for symbol in sorted(file_symbols):
-            known = self.by_symbol.get(symbol)
-            number = known.contract_id if known else FILE_IDS + zlib.crc32(symbol.encode()) % 90_000_000
-            while known is None and number in taken:
-                number += 1
-            taken.add(number)
-            name, exchange = (known.name, known.exchange) if known else (symbol, "NYSE")
-            self.by_symbol[symbol] = Instrument(number, symbol, name, exchange, Source.FILE)
-        self.by_id = {each.contract_id: each for each in self.by_symbol.values()}
-
-    def matching(self, pattern: str) -> list[Instrument]:
-        """At most 16 instruments, as IB does: symbols that begin with the pattern, then names that hold it."""
-        wanted = pattern.strip().upper()
-        if not wanted:
-            return []
-        begins = [each for each in self.by_symbol.values() if each.symbol.startswith(wanted)]
-        named = [each for each in self.by_symbol.values() if wanted in each.name and each not in begins]
-        return [*sorted(begins, key=lambda each: each.symbol), *sorted(named, key=lambda each: each.symbol)][:16]

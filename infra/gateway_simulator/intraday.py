@@ -1,7 +1,7 @@
-"""What happened within a day: 4680 five-second bars and their prints, derived so that they add up to the daily bar.
+"""What happened within a day: five-second bars and their prints, derived so that they add up to the daily bar.
 
 The path starts at the day's open, ends at its close, touches its high and low, stays between them, and its volumes sum
-to the day's. Interior prices are whole cents; extremes are exactly those of the day.
+to the day's. Interior prices are whole increments; extremes are exactly those of the day.
 """
 
 from collections import OrderedDict
@@ -11,10 +11,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from infra.gateway_simulator.calendar import BAR_SECONDS, BARS_A_DAY
-from infra.gateway_simulator.daily import CENT, DailyBar, DailyBook
+from infra.gateway_simulator.calendar import BAR_SECONDS
+from infra.gateway_simulator.daily import DailyBar, DailyBook
 from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.noise import Floats, Integers, Noise
+from infra.gateway_simulator.prices import PriceRule
 
 PRINTS_A_BAR = 4
 PRINT_OFFSETS = (0.5, 1.75, 3.0, 4.25)  # seconds after the bar's start
@@ -60,7 +61,7 @@ class DayPath:
 
     def last_before(self, offset: float) -> Print | None:
         """The last trade at or before `offset` seconds after the open."""
-        bar = min(int(offset // BAR_SECONDS), BARS_A_DAY - 1)
+        bar = min(int(offset // BAR_SECONDS), len(self.open) - 1)
         for each in range(bar, -1, -1):
             done = [trade for trade in self.prints(each) if trade.offset <= offset]
             if done:
@@ -83,18 +84,27 @@ def _distinct(opened: int, high: int, low: int, close: int) -> list[int]:
     return prices
 
 
-def derive(seed: int, symbol: str, day: DailyBar) -> DayPath:
-    """The day's path: the same for the same seed, symbol, date and daily bar."""
-    noise = Noise(seed, "intraday", symbol, day.day.toordinal())
-    active = min(BARS_A_DAY, max(day.volume // PRINTS_A_BAR, 1))
-    bounds, highs, lows = _walk(noise, day, active)
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a day's path has to fit into: the instrument's name for the noise, its increments, its number of bars."""
+
+    name: str
+    rule: PriceRule
+    bars: int
+
+
+def derive(seed: int, frame: Frame, day: DailyBar) -> DayPath:
+    """The day's path: the same for the same seed, frame and daily bar."""
+    noise = Noise(seed, "intraday", frame.name, day.day.toordinal())
+    active = min(frame.bars, max(day.volume // PRINTS_A_BAR, 1))
+    bounds, highs, lows = _walk(noise, frame.rule, day, active)
     volumes = _volumes(noise, day.volume, active)
-    if active < BARS_A_DAY:
-        bounds, highs, lows, volumes = _spread(noise, active, bounds, highs, lows, volumes)
+    if active < frame.bars:
+        bounds, highs, lows, volumes = _spread(noise, frame.bars, bounds, highs, lows, volumes)
     return _path(bounds[:-1], highs, lows, bounds[1:], volumes)
 
 
-def _walk(noise: Noise, day: DailyBar, count: int) -> tuple[Integers, Integers, Integers]:
+def _walk(noise: Noise, rule: PriceRule, day: DailyBar, count: int) -> tuple[Integers, Integers, Integers]:
     """Prices at the edges of `count` bars, and the bars' highs and lows."""
     first_at, second_at = sorted(int(each * count) for each in noise.uniform(2))
     high_first = bool(noise.uniform(1)[0] < 0.5)
@@ -103,16 +113,17 @@ def _walk(noise: Noise, day: DailyBar, count: int) -> tuple[Integers, Integers, 
     for at, price in ((high_at, day.high), (low_at, day.low)):
         pins.setdefault(at, price)
     edges = _bridge(noise, pins, count, day.high - day.low)
-    floor, ceiling = -(-day.low // CENT) * CENT, day.high // CENT * CENT
-    if floor > ceiling:  # a range within one cent holds no whole cent
+    least, most = rule.step_at(day.low), rule.step_at(day.high)
+    floor, ceiling = -(-day.low // least) * least, day.high // most * most
+    if floor > ceiling:  # a range within one increment holds no whole one
         floor = ceiling = day.open
-    bounds = np.clip(np.rint(edges / CENT).astype(np.int64) * CENT, floor, ceiling)
+    bounds = np.clip(rule.nearest(edges).astype(np.int64), floor, ceiling)
     bounds[0], bounds[count] = day.open, day.close
-    reach = max((day.high - day.low) // CENT // 40, 1)
-    wicks = np.floor(noise.uniform(2 * count) ** 2 * (reach + 1)).astype(np.int64).reshape(2, count) * CENT
+    reach = max((day.high - day.low) // most // 40, 1)
+    wicks = np.floor(noise.uniform(2 * count) ** 2 * (reach + 1)).astype(np.int64).reshape(2, count) * most
     upper, lower = np.maximum(bounds[:-1], bounds[1:]), np.minimum(bounds[:-1], bounds[1:])
-    highs = np.maximum(np.minimum(upper + wicks[0], ceiling), upper)
-    lows = np.minimum(np.maximum(lower - wicks[1], floor), lower)
+    highs = np.maximum(np.minimum(rule.whole(upper + wicks[0]), ceiling), upper)
+    lows = np.minimum(np.maximum(rule.whole(lower - wicks[1]), floor), lower)
     highs[high_at], lows[low_at] = day.high, day.low
     return bounds, highs, lows
 
@@ -144,15 +155,15 @@ def _volumes(noise: Noise, total: int, count: int) -> Integers:
 
 
 def _spread(
-    noise: Noise, active: int, bounds: Integers, highs: Integers, lows: Integers, volumes: Integers
+    noise: Noise, count: int, bounds: Integers, highs: Integers, lows: Integers, volumes: Integers
 ) -> tuple[Integers, Integers, Integers, Integers]:
-    """A thin day: `active` bars with trades, scattered over the day; nothing happens in the others."""
-    order = np.argsort(noise.uniform(BARS_A_DAY), kind="stable")
-    at = np.sort(order[:active])
-    passed = np.searchsorted(at, np.arange(BARS_A_DAY), side="right")
+    """A thin day: the bars with trades, scattered over the `count` of the day; nothing happens in the others."""
+    order = np.argsort(noise.uniform(count), kind="stable")
+    at = np.sort(order[: len(volumes)])
+    passed = np.searchsorted(at, np.arange(count), side="right")
     edges = np.concatenate([bounds[:1], bounds[passed]])
     flat = edges[:-1].copy()
-    wide_highs, wide_lows, wide_volumes = flat.copy(), flat.copy(), np.zeros(BARS_A_DAY, dtype=np.int64)
+    wide_highs, wide_lows, wide_volumes = flat.copy(), flat.copy(), np.zeros(count, dtype=np.int64)
     wide_highs[at], wide_lows[at], wide_volumes[at] = highs, lows, volumes
     return edges, wide_highs, wide_lows, wide_volumes
 
@@ -181,13 +192,15 @@ class Days:
         self._daily = daily
         self._seed = seed
         self._kept = kept
-        self._paths: OrderedDict[tuple[str, int], DayPath] = OrderedDict()
+        self._paths: OrderedDict[tuple[int, int], DayPath] = OrderedDict()
 
     def path(self, instrument: Instrument, day: DailyBar) -> DayPath:
-        key = (instrument.symbol, day.day.toordinal())
+        key = (instrument.contract_id, day.day.toordinal())
         found = self._paths.get(key)
         if found is None:
-            found = self._paths[key] = derive(self._seed, instrument.symbol, day)
+            session = instrument.calendar.session(day.day)
+            found = derive(self._seed, Frame(instrument.key, instrument.rule, session.bars), day)
+            self._paths[key] = found
             if len(self._paths) > self._kept:
                 self._paths.popitem(last=False)
         else:

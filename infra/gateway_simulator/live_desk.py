@@ -4,11 +4,11 @@ from infra.gateway_simulator.bars import Candle, five_seconds
 from infra.gateway_simulator.calendar import BAR_SECONDS, utc_text
 from infra.gateway_simulator.calendar import Session as TradingDay
 from infra.gateway_simulator.contracts import STOCK, Asked
-from infra.gateway_simulator.daily import UNITS
 from infra.gateway_simulator.feed import LINES_MAX, TICK_KINDS, LiveBars, MarketData, Subscription, TickByTick
 from infra.gateway_simulator.floor import Shared, invalid
 from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.market import Quote
+from infra.gateway_simulator.prices import UNITS
 from infra.gateway_simulator.session import Session
 from infra.gateway_simulator.wire import Fields
 
@@ -49,7 +49,7 @@ class LiveDesk:
             return
         now = self._shared.now()
         data_type = LIVE
-        if self._data_types.get(session) in (FROZEN, DELAYED_FROZEN) and not self._shared.tape.is_open():
+        if self._data_types.get(session) in (FROZEN, DELAYED_FROZEN) and not found.calendar.is_open_at(now):
             data_type = FROZEN
         quote, day = self._shared.world.quote(found, now), self._shared.world.so_far(found, now)
         subscription.begin(quote, day, data_type)
@@ -128,9 +128,8 @@ class LiveDesk:
         path = self._shared.world.path(instrument, session) if wanted else None
         if path is None:
             return
-        series = self._shared.world.series(instrument)
         for what in sorted({each.what for each in wanted}):
-            candle = five_seconds(path, bar, session, what, series)
+            candle = five_seconds(path, bar, session, self._shared.world.view(instrument, session.day, what))
             told = [each for each in wanted if each.what == what]
             self._write(instrument, what, candle, told)
             for each in told:

@@ -1,17 +1,20 @@
 """The market's own time, and what every instrument's last trade and quote are at a moment."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 
 from infra.clock import Clock
-from infra.gateway_simulator.bars import BarHistory, ask_of, bid_of
-from infra.gateway_simulator.calendar import BAR_SECONDS, BARS_A_DAY, Session, session_of
+from infra.gateway_simulator.bars import BarHistory, View
+from infra.gateway_simulator.calendar import BAR_SECONDS, Session
 from infra.gateway_simulator.daily import DailyBar, DailyBook, DailySeries
 from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.intraday import DayPath, Days
 from infra.gateway_simulator.noise import pick
+from infra.gateway_simulator.prices import UNITS
 
 ROUND_LOT = 100
+_DRAWN_UNITS = 10_000  # prices enter the draw in these parts of a dollar
 
 
 class MarketClock:
@@ -79,12 +82,11 @@ class DaySoFar:
 
 
 def quote_after(instrument: Instrument, moment: float, price: int, size: int) -> Quote:
-    """The quote that a trade leaves behind: a cent around it, with sizes of one to nine round lots."""
-    drawn = pick(81, instrument.symbol, round(moment * 100), price)
+    """The quote that a trade leaves behind: an increment around it, with sizes of one to nine lots."""
+    drawn = pick(81, instrument.key, round(moment * 100), price * _DRAWN_UNITS // UNITS)
     bid_lots, ask_lots = divmod(drawn, 9)
-    return Quote(
-        moment, price, size, bid_of(price), ask_of(price), (bid_lots + 1) * ROUND_LOT, (ask_lots + 1) * ROUND_LOT
-    )
+    bid, ask = instrument.rule.bid_of(price), instrument.rule.ask_of(price)
+    return Quote(moment, price, size, bid, ask, (bid_lots + 1) * instrument.lot, (ask_lots + 1) * instrument.lot)
 
 
 class World:
@@ -93,19 +95,23 @@ class World:
     def __init__(self, daily: DailyBook, seed: int) -> None:
         self._daily = daily
         self._days = Days(daily, seed)
-        self.calendar = daily.calendar
         self.history = BarHistory(daily, self._days)
         self._quotes: dict[int, Quote] = {}
         self._so_far: dict[int, DaySoFar] = {}
         self._followed: set[int] = set()
+        self.markets: Counter[str] = Counter()  # how many instruments are followed in each
 
     def series(self, instrument: Instrument) -> DailySeries:
-        return self._daily.series(instrument.symbol)
+        return self._daily.series(instrument)
 
     def path(self, instrument: Instrument, session: Session) -> DayPath | None:
         """The derived day; None when the instrument did not trade on it."""
         bar = self.series(instrument).on(session.day)
         return None if bar is None else self._days.path(instrument, bar)
+
+    def view(self, instrument: Instrument, day: date, what: str) -> View:
+        """How bars of that kind look on their own day."""
+        return View(self.series(instrument), (day, day), what, instrument.rule)
 
     def daily_bar(self, instrument: Instrument, day: date) -> DailyBar | None:
         return self.series(instrument).on(day)
@@ -126,11 +132,17 @@ class World:
         """From now on every trade is told by `traded`, so that what is remembered is what is true."""
         if instrument.contract_id not in self._followed:
             self.quote(instrument, now)
-            self._so_far[instrument.contract_id] = self._counted(instrument, self.calendar.latest(now), now)
+            self._so_far[instrument.contract_id] = self._counted(instrument, instrument.calendar.latest(now), now)
             self._followed.add(instrument.contract_id)
+            self.markets[instrument.calendar.market] += 1
 
     def unfollow(self, instrument: Instrument) -> None:
-        self._followed.discard(instrument.contract_id)
+        if instrument.contract_id in self._followed:
+            self._followed.discard(instrument.contract_id)
+            market = instrument.calendar.market
+            self.markets[market] -= 1
+            if not self.markets[market]:
+                del self.markets[market]
 
     def traded(self, instrument: Instrument, moment: float, price: int, size: int) -> Quote:
         """A trade has happened: the quote after it."""
@@ -147,7 +159,7 @@ class World:
 
     def so_far(self, instrument: Instrument, now: float) -> DaySoFar:
         """The day's open, high, low and volume by `now`."""
-        session = self.calendar.latest(now)
+        session = instrument.calendar.latest(now)
         known = self._so_far.get(instrument.contract_id)
         if known is None or known.day != session.day or instrument.contract_id not in self._followed:
             known = self._so_far[instrument.contract_id] = self._counted(instrument, session, now)
@@ -160,11 +172,11 @@ class World:
         path = self.path(instrument, session)
         if path is None:
             return found
-        complete = max(0, min(BARS_A_DAY, int((now - session.open) // BAR_SECONDS)))
+        complete = max(0, min(session.bars, int((now - session.open) // BAR_SECONDS)))
         if int(path.volume[:complete].sum()):
             found.open, found.volume = int(path.open[0]), int(path.volume[:complete].sum())
             found.high, found.low = int(path.high[:complete].max()), int(path.low[:complete].min())
-        for trade in path.trades(complete, min(complete + 1, BARS_A_DAY)):
+        for trade in path.trades(complete, min(complete + 1, session.bars)):
             if session.open + trade.offset < now:
                 found.take(trade.price, trade.size)
         return found
@@ -176,7 +188,7 @@ class World:
         return before.close // self.series(instrument).split_factor(before.day, day)
 
     def _recovered(self, instrument: Instrument, now: float) -> Quote | None:
-        session = self.calendar.latest(now)
+        session = instrument.calendar.latest(now)
         path = self.path(instrument, session)
         found = path.last_before(now - session.open) if path is not None else None
         if found is not None:
@@ -185,4 +197,4 @@ class World:
         if before is None:
             return None
         price = self._carried(instrument, before, session.day)
-        return quote_after(instrument, session_of(before.day).close, price, ROUND_LOT)
+        return quote_after(instrument, instrument.calendar.session(before.day).close, price, instrument.lot)

@@ -11,7 +11,7 @@ from infra.errors import UsageError
 from infra.gateway_simulator.account import Account, Position
 from infra.gateway_simulator.book import Book, Execution, Order, Status, Terms
 from infra.gateway_simulator.calendar import local
-from infra.gateway_simulator.instruments import Catalogue
+from infra.gateway_simulator.catalogue import Catalogue
 
 _DECIMALS = ("filled", "spent", "paid", "last_price")
 _SUMS = ("quantity", "price", "cumulative", "average_price", "commission")

@@ -9,7 +9,7 @@ from infra.gateway_simulator.calendar import Session as TradingDay
 from infra.gateway_simulator.calendar import ib_text, local
 from infra.gateway_simulator.contracts import NO_DEFINITION
 from infra.gateway_simulator.floor import NOT_SUPPORTED, Shared, invalid
-from infra.gateway_simulator.instruments import MIN_TICK, Instrument
+from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.market import Quote
 from infra.gateway_simulator.order_messages import (
     Message,
@@ -52,8 +52,8 @@ class OrderDesk:
             return
         book.use_id(session.client_id, placement.order_id)
         shared.follow(found)
-        is_open = shared.tape.is_open()
-        day = shared.world.calendar.latest(shared.now()).day
+        is_open = found.calendar.is_open_at(shared.now())
+        day = found.calendar.latest(shared.now()).day
         order = book.accept(session.client_id, placement.order_id, terms, day=day, is_open=is_open)
         self._note(
             "order_accepted", order.client_id, order.order_id, permanent_id=order.permanent_id, status=order.status
@@ -91,18 +91,20 @@ class OrderDesk:
     def on_quote(self, instrument: Instrument) -> None:
         self._trade(instrument)
 
-    def on_open(self) -> None:
+    def on_open(self, session: TradingDay) -> None:
         """Orders that waited for the session go to the market."""
         for order in self._shared.book.live.values():
-            if order.status is Status.PRE_SUBMITTED:
+            is_here = order.terms.instrument.calendar.market == session.market
+            if is_here and order.status is Status.PRE_SUBMITTED:
                 order.status = Status.SUBMITTED
-                order.day = self._shared.world.calendar.latest(self._shared.now()).day
+                order.day = session.day
                 self._tell(order)
 
     def on_close(self, session: TradingDay) -> None:
         """Day orders end with their day."""
         for order in tuple(self._shared.book.live.values()):
-            if order.terms.time_in_force != "GTC" and order.status is Status.SUBMITTED:
+            is_here = order.terms.instrument.calendar.market == session.market
+            if is_here and order.terms.time_in_force != "GTC" and order.status is Status.SUBMITTED:
                 self._end(order, Status.CANCELLED, ENDED_BY_CLOSE)
 
     # how it is decided
@@ -124,7 +126,7 @@ class OrderDesk:
             self._refuse(session, order_id, *NO_DEFINITION)
         elif placement.kind not in ORDER_KINDS:
             self._reject(session, placement, f"Order type {placement.kind[:20]} {NOT_SUPPORTED}")
-        elif self._is_sound(session, placement):
+        elif self._is_sound(session, placement, found):
             if len(book.live) >= LIVE_MAX:
                 self._reject(session, placement, f"More than {LIVE_MAX} open orders")
             elif not self._affordable(found, placement, None):
@@ -133,7 +135,7 @@ class OrderDesk:
                 return found
         return None
 
-    def _is_sound(self, session: Session, placement: Placement) -> bool:
+    def _is_sound(self, session: Session, placement: Placement, found: Instrument) -> bool:
         """Whether the gateway can take the fields as they are; otherwise the client is told why not."""
         flaw = placement.flaw
         if not placement.asked.exchange:
@@ -145,7 +147,7 @@ class OrderDesk:
         if flaw:
             self._note("order_refused", session.client_id, placement.order_id, code=321, reason=flaw)
             invalid(session, placement.order_id, flaw)
-        elif placement.limit is not None and placement.limit % MIN_TICK != 0:
+        elif placement.limit is not None and not found.rule.fits(placement.limit):
             self._refuse(session, placement.order_id, 110, _OFF_GRID)
         else:
             return True
@@ -171,7 +173,7 @@ class OrderDesk:
         if not same or placement.action != order.terms.action or placement.quantity < order.filled:
             self._refuse(session, order.order_id, 105, "Order being modified does not match original order.")
             return
-        if not self._is_sound(session, placement):
+        if not self._is_sound(session, placement, order.terms.instrument):
             return
         if not self._affordable(order.terms.instrument, placement, order):
             self._refuse(session, order.order_id, 201, f"Order rejected - reason:{_TOO_LARGE}")
@@ -199,7 +201,7 @@ class OrderDesk:
     def _trade(self, instrument: Instrument) -> None:
         """Give the displayed quote to the working orders of the instrument, oldest first."""
         shared = self._shared
-        if not shared.tape.is_open():
+        if not instrument.calendar.is_open_at(shared.now()):
             return
         for order in shared.book.working(instrument):
             quote = shared.world.quote(instrument, shared.now())
@@ -283,8 +285,9 @@ class OrderDesk:
 
     def _warn_of_waiting(self, session: Session, order: Order) -> None:
         now = self._shared.now()
-        following = self._shared.world.calendar.following(local(now).date())
-        today = self._shared.world.calendar.latest(now)
+        calendar = order.terms.instrument.calendar
+        today = calendar.latest(now)
+        following = calendar.following(today.day)
         opens = today.open if today.open > now else following.open
         what = f"{order.terms.action} {order.remaining:f} {order.terms.instrument.symbol}"
         text = f"Order Message: {what} Warning: your order will not be placed at the exchange until {ib_text(opens)}"

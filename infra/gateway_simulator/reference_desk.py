@@ -1,12 +1,13 @@
 """Answers about contracts and the gateway itself."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
-from infra.gateway_simulator.calendar import session_of
-from infra.gateway_simulator.contracts import CURRENCY, MARKET_RULE, STOCK, Asked, details_fields
+from infra.gateway_simulator.contracts import STOCK, Asked, details_fields
 from infra.gateway_simulator.floor import Shared, invalid
-from infra.gateway_simulator.instruments import MIN_TICK
+from infra.gateway_simulator.prices import UNITS
 from infra.gateway_simulator.session import Session
+from infra.gateway_simulator.venues import MARKET_RULES
 from infra.gateway_simulator.wire import Fields, Value
 
 
@@ -27,7 +28,7 @@ class ReferenceDesk:
         shared = self._shared
         now = shared.now()
         series = shared.world.series(found)
-        answer = details_fields(found, series, version=session.version, calendar=shared.world.calendar, now=now)
+        answer = details_fields(found, series, version=session.version, now=now)
         leading: tuple[Value, ...] = (8,) if session.version < 164 else ()
         session.send(10, *leading, request_id, *answer)
         session.send(52, 1, request_id)
@@ -37,7 +38,7 @@ class ReferenceDesk:
         found = self._shared.catalogue.matching(pattern)
         values: list[Value] = [79, request_id, len(found)]
         for each in found:
-            values += [each.contract_id, each.symbol, STOCK, each.exchange, CURRENCY, 0]
+            values += [each.contract_id, each.symbol, STOCK, each.exchange, each.currency, 0]
             if session.version >= 176:
                 values += [each.long_name, ""]
         session.send(*values)
@@ -48,7 +49,7 @@ class ReferenceDesk:
         if found is None:
             return
         fields.skip(3)
-        opened = session_of(self._shared.world.series(found).first_day).open
+        opened = found.calendar.session(self._shared.world.series(found).first_day).open
         session.send(88, request_id, str(opened) if fields.whole() == 2 else _utc_form(opened))
 
     async def cancel_head_timestamp(self, session: Session, fields: Fields) -> None:
@@ -65,8 +66,10 @@ class ReferenceDesk:
 
     async def market_rule(self, session: Session, fields: Fields) -> None:
         rule = fields.whole()
-        if rule == MARKET_RULE:
-            session.send(93, rule, 1, 0, MIN_TICK)
+        found = MARKET_RULES.get(rule)
+        if found is not None:
+            steps = (Decimal(part) / UNITS for step in found.steps for part in step)
+            session.send(93, rule, len(found.steps), *steps)
         else:
             session.error(-1, 321, f"Error validating request.-'sm' : cause - no market rule {rule}")
 

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Collection
 from typing import Protocol
 
-from infra.gateway_simulator.calendar import BAR_SECONDS, SESSION_SECONDS, Session
+from infra.gateway_simulator.calendar import BAR_SECONDS, Calendar, Session
 from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.intraday import PRINT_OFFSETS
 from infra.gateway_simulator.market import MarketClock, World
@@ -14,7 +14,6 @@ from infra.gateway_simulator.market import MarketClock, World
 _QUARTERS = 4
 _BAR = BAR_SECONDS * _QUARTERS
 _GRID = (*(round(each * _QUARTERS) for each in PRINT_OFFSETS), _BAR)
-_LAST = SESSION_SECONDS * _QUARTERS
 _BEFORE_OPEN = -1
 _JUST_BEFORE = 0.001  # seconds
 
@@ -32,8 +31,49 @@ class Floor(Protocol):
     async def settled(self) -> None: ...
 
 
+class Reel:
+    """How far one market has been played: its session, and the quarter of a second that was reached in it."""
+
+    def __init__(self, calendar: Calendar, moment: float) -> None:
+        self.calendar = calendar
+        self.seek(moment)
+
+    def seek(self, moment: float) -> None:
+        """Take everything until `moment` as passed."""
+        self.session = self.calendar.latest(moment)
+        passed = int((moment - self.session.open) * _QUARTERS) if moment >= self.session.open else _BEFORE_OPEN
+        self.reached = min(passed, self._last)
+        self._find_next()
+
+    def step(self) -> None:
+        """Take the next event as passed."""
+        self.session, self.reached = self.following
+        self._find_next()
+
+    @property
+    def is_at_close(self) -> bool:
+        return self.reached == self._last
+
+    @property
+    def _last(self) -> int:
+        return (self.session.close - self.session.open) * _QUARTERS
+
+    def _find_next(self) -> None:
+        """The event after the last one played, and its moment."""
+        session, reached = self.session, self.reached
+        if reached >= self._last:
+            session, reached = self.calendar.following(session.day), _BEFORE_OPEN
+        if reached >= 0:
+            bar, within = divmod(reached, _BAR)
+            reached = bar * _BAR + next(each for each in _GRID if each > within)
+        else:
+            reached = 0
+        self.following = session, reached
+        self.moment = session.open + reached / _QUARTERS
+
+
 class Tape:
-    """Plays what is followed; while nothing is, time passes without events."""
+    """Plays what is followed, all markets in one order of time; while nothing is, time passes without events."""
 
     def __init__(self, world: World, clock: MarketClock, floor: Floor) -> None:
         self._world = world
@@ -41,28 +81,24 @@ class Tape:
         self._floor = floor
         self._playing = asyncio.Lock()
         self._changed = asyncio.Event()
-        self._session = world.calendar.latest(clock.now())
-        self._reached = _BEFORE_OPEN
+        self._reels: dict[str, Reel] = {}
         self._event: float | None = None
-        self._seek(clock.now())
 
     def now(self) -> float:
         """Market time: an event's own while it is played, never past one that has not been played yet."""
         if self._event is not None:
             return self._event
-        if not self._floor.followed():
+        following = self._next()
+        if following is None:
             return self._clock.now()
-        return min(self._clock.now(), self._next()[1] - _JUST_BEFORE)
-
-    def is_open(self) -> bool:
-        session = self._world.calendar.latest(self.now())
-        return session.open <= self.now() < session.close
+        return min(self._clock.now(), following.moment - _JUST_BEFORE)
 
     def attend(self, instrument: Instrument) -> None:
         """Play this instrument from now on; call before anybody counts on its events."""
-        if not self._floor.followed():
-            self._seek(self._clock.now())
-        self._world.follow(instrument, self.now())
+        calendar, now = instrument.calendar, self.now()
+        if calendar.market not in self._world.markets:
+            self._reels[calendar.market] = Reel(calendar, now)
+        self._world.follow(instrument, now)
         self._changed.set()
 
     async def run(self) -> None:
@@ -70,7 +106,8 @@ class Tape:
         while True:
             self._changed.clear()
             await self.play()
-            wait = self._clock.wall_seconds_until(self._next()[1]) if self._floor.followed() else None
+            following = self._next()
+            wait = self._clock.wall_seconds_until(following.moment) if following is not None else None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(IDLE_SECONDS if wait is None else min(wait, IDLE_SECONDS)):
                     await self._changed.wait()
@@ -89,33 +126,30 @@ class Tape:
     async def play(self) -> None:
         """Play all events that market time has reached."""
         async with self._playing:
-            while self._floor.followed():
-                following, moment = self._next()
-                if moment > self._clock.now():
-                    return
-                self._event = moment
+            while (following := self._next()) is not None and following.moment <= self._clock.now():
+                self._event = following.moment
                 try:
                     ends_bar = self._step(following)
                 finally:
                     self._event = None
                 if ends_bar:
                     await self._floor.settled()
-            self._seek(self._clock.now())
 
-    def _step(self, following: tuple[Session, int]) -> bool:
+    def _step(self, reel: Reel) -> bool:
         """Play one event; whether it ended a bar."""
-        self._session, self._reached = following
-        session, reached = following
+        reel.step()
+        session, reached = reel.session, reel.reached
         if reached == 0:
             self._floor.on_open(session)
             return False
         bar, within = divmod(reached - 1, _BAR)
-        for instrument in tuple(self._floor.followed()):
+        here = [each for each in self._floor.followed() if each.calendar is reel.calendar]
+        for instrument in here:
             if within + 1 == _BAR:
                 self._floor.on_bar(instrument, session, bar)
             else:
                 self._print(instrument, session, bar, reached / _QUARTERS)
-        if reached == _LAST:
+        if reel.is_at_close:
             self._floor.on_close(session)
         return within + 1 == _BAR
 
@@ -125,19 +159,7 @@ class Tape:
             if trade.offset == offset:
                 self._floor.on_print(instrument, session.open + offset, trade.price, trade.size)
 
-    def _next(self) -> tuple[tuple[Session, int], float]:
-        """The event after the last one played, and its moment."""
-        session, reached = self._session, self._reached
-        if reached >= _LAST:
-            session, reached = self._world.calendar.following(session.day), _BEFORE_OPEN
-        if reached < 0:
-            return (session, 0), float(session.open)
-        bar, within = divmod(reached, _BAR)
-        reached = bar * _BAR + next(each for each in _GRID if each > within)
-        return (session, reached), session.open + reached / _QUARTERS
-
-    def _seek(self, moment: float) -> None:
-        """Take everything until `moment` as passed."""
-        self._session = self._world.calendar.latest(moment)
-        passed = int((moment - self._session.open) * _QUARTERS) if moment >= self._session.open else _BEFORE_OPEN
-        self._reached = min(passed, _LAST)
+    def _next(self) -> Reel | None:
+        """The market whose next event comes first, of those in which something is followed."""
+        reels = [self._reels[market] for market in self._world.markets]
+        return min(reels, key=lambda each: (each.moment, each.calendar.market)) if reels else None

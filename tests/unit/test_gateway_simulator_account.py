@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.gateway_simulator.account import Account, Position, commission
-from infra.gateway_simulator.instruments import Catalogue
+from infra.gateway_simulator.catalogue import Catalogue
 
 D = Decimal
 APPLE = Catalogue().by_symbol["AAPL"]

@@ -5,13 +5,15 @@ from functools import cache
 
 import pytest
 
-from infra.gateway_simulator.bars import DAY, WEEK, BarHistory, Candle, Duration, Span, ask_of, bid_of
-from infra.gateway_simulator.calendar import local, session_of
+from infra.gateway_simulator.bars import DAY, WEEK, BarHistory, Candle, Duration, Span
+from infra.gateway_simulator.calendar import local, market_calendar
+from infra.gateway_simulator.catalogue import Catalogue
 from infra.gateway_simulator.daily import DailyBook
-from infra.gateway_simulator.instruments import Catalogue
 from infra.gateway_simulator.intraday import Days
+from infra.gateway_simulator.prices import US_STOCKS
 
-THURSDAY, FRIDAY = session_of(date(2013, 2, 28)), session_of(date(2013, 3, 1))
+NEW_YORK = market_calendar("XNYS")
+THURSDAY, FRIDAY = NEW_YORK.session(date(2013, 2, 28)), NEW_YORK.session(date(2013, 3, 1))
 
 
 @cache
@@ -39,7 +41,7 @@ def candles(symbol: str, span: Span) -> list[Candle]:
     ],
 )
 def test_a_duration_reaches_back_from_its_end(text: str, size: int, begin: str) -> None:
-    found = Duration(text).begin(history().calendar, THURSDAY.close, size)
+    found = Duration(text).begin(NEW_YORK, THURSDAY.close, size)
 
     assert f"{local(found):%Y-%m-%d %H:%M}" == begin
 
@@ -77,30 +79,38 @@ def test_quotes_surround_the_trades() -> None:
     assert (kinds["BID"].close, kinds["ASK"].close) == (801.19, 801.21)
     assert (kinds["BID_ASK"].low, kinds["BID_ASK"].high) == (kinds["BID"].low, kinds["ASK"].high)
     assert {kinds[what].volume for what in ("MIDPOINT", "BID", "ASK", "BID_ASK")} == {-1}
-    assert (bid_of(1), ask_of(1)) == (100, 200)
+    assert (US_STOCKS.bid_of(1), US_STOCKS.ask_of(1)) == (1000, 2000)
 
 
 def test_weeks_stand_under_their_last_day_and_span_a_split() -> None:
-    span = Span(session_of(date(2000, 6, 19)).open, session_of(date(2000, 6, 30)).close, WEEK, "TRADES", FRIDAY.close)
+    span = Span(
+        NEW_YORK.session(date(2000, 6, 19)).open,
+        NEW_YORK.session(date(2000, 6, 30)).close,
+        WEEK,
+        "TRADES",
+        FRIDAY.close,
+    )
     first, second = candles("AAPL", span)
 
     assert (first.day, second.day) == (date(2000, 6, 23), date(2000, 6, 30))
     assert first.high == 57.63 / 2
     assert first.volume == sum(
         each.volume
-        for each in candles("AAPL", Span(span.begin, session_of(date(2000, 6, 23)).close, DAY, "TRADES", FRIDAY.close))
+        for each in candles(
+            "AAPL", Span(span.begin, NEW_YORK.session(date(2000, 6, 23)).close, DAY, "TRADES", FRIDAY.close)
+        )
     )
 
 
 def test_a_split_is_not_known_before_its_day() -> None:
-    eve = session_of(date(2000, 6, 20))
+    eve = NEW_YORK.session(date(2000, 6, 20))
     (bar,) = candles("AAPL", Span(eve.open, eve.close, DAY, "TRADES", eve.close))
 
     assert (bar.close, bar.volume) == (101.25, 4476700)
 
 
 def test_adjusted_last_takes_dividends_out() -> None:
-    day = session_of(date(2005, 2, 25))
+    day = NEW_YORK.session(date(2005, 2, 25))
     (traded,) = candles("IBM", Span(day.open, day.close, DAY, "TRADES", FRIDAY.close))
     (adjusted,) = candles("IBM", Span(day.open, day.close, DAY, "ADJUSTED_LAST", FRIDAY.close))
 

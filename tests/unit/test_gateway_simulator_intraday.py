@@ -10,13 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.gateway_simulator.bars import BAR_SIZES, DAY, BarHistory, Span
-from infra.gateway_simulator.calendar import session_of
-from infra.gateway_simulator.daily import UNITS, DailyBar, DailyBook
-from infra.gateway_simulator.instruments import Catalogue
-from infra.gateway_simulator.intraday import Days, derive
+from infra.gateway_simulator.calendar import market_calendar
+from infra.gateway_simulator.catalogue import Catalogue
+from infra.gateway_simulator.daily import DailyBar, DailyBook
+from infra.gateway_simulator.intraday import DayPath, Days, Frame, derive
+from infra.gateway_simulator.prices import UNITS, US_STOCKS
 
 REAL = ("AAPL", "GOOG", "IBM", "MSFT", "FB")
 LAST_REAL = date(2013, 3, 1)
+NEW_YORK = market_calendar("XNYS")
+CATALOGUE = Catalogue()
 
 
 @cache
@@ -25,11 +28,15 @@ def daily() -> DailyBook:
 
 
 def real_day(symbol: str, place: float) -> DailyBar:
-    series = daily().series(symbol)
-    days = daily().calendar.between(series.first_day, LAST_REAL)
+    series = daily().series(CATALOGUE.by_symbol[symbol])
+    days = NEW_YORK.between(series.first_day, LAST_REAL)
     found = series.on(days[int(place * len(days))])
     assert found is not None, "every real symbol traded on every day after its first"
     return found
+
+
+def derived(symbol: str, day: DailyBar, seed: int = 7, bars: int = 4680) -> DayPath:
+    return derive(seed, Frame(symbol, US_STOCKS, bars), day)
 
 
 places = st.floats(0, 1, exclude_max=True)
@@ -40,7 +47,7 @@ places = st.floats(0, 1, exclude_max=True)
 @given(place=places)
 def test_bars_of_five_seconds_add_up_to_the_real_day(symbol: str, place: float) -> None:
     day = real_day(symbol, place)
-    path = derive(7, symbol, day)
+    path = derived(symbol, day)
 
     assert (path.open[0], path.high.max(), path.low.min(), path.close[-1]) == (day.open, day.high, day.low, day.close)
     assert path.volume.sum() == day.volume
@@ -53,7 +60,7 @@ def test_bars_of_five_seconds_add_up_to_the_real_day(symbol: str, place: float) 
 @settings(max_examples=30)
 @given(place=places, bar=st.integers(0, 4679))
 def test_trades_add_up_to_their_bar(symbol: str, place: float, bar: int) -> None:
-    path = derive(7, symbol, real_day(symbol, place))
+    path = derived(symbol, real_day(symbol, place))
     trades = path.prints(bar)
     prices = [each.price for each in trades]
 
@@ -72,11 +79,11 @@ def test_trades_add_up_to_their_bar(symbol: str, place: float, bar: int) -> None
 def test_bars_of_any_size_add_up_to_the_split_adjusted_day(symbol: str, place: float, size: int) -> None:
     day = real_day(symbol, place)
     history = BarHistory(daily(), Days(daily(), 7))
-    now = session_of(LAST_REAL).close
-    session = session_of(day.day)
+    now = NEW_YORK.session(LAST_REAL).close
+    session = NEW_YORK.session(day.day)
     span = Span(session.open, session.close, size, "TRADES", now)
-    candles = [each for portion in history.candles(Catalogue().by_symbol[symbol], span) for each in portion]
-    factor = daily().series(symbol).split_factor(day.day, LAST_REAL)
+    candles = [each for portion in history.candles(CATALOGUE.by_symbol[symbol], span) for each in portion]
+    factor = daily().series(CATALOGUE.by_symbol[symbol]).split_factor(day.day, LAST_REAL)
 
     def adjusted(units: int) -> float:
         return units / (UNITS * factor)
@@ -99,7 +106,7 @@ def test_thin_and_odd_days_add_up_too(volume: int, prices: list[int], rising: bo
     low, first, second, high = prices
     opened, close = (first, second) if rising else (second, first)
     day = DailyBar(LAST_REAL, opened, high, low, close, volume)
-    path = derive(1, "THIN", day)
+    path = derived("THIN", day, seed=1)
 
     assert (path.open[0], path.high.max(), path.low.min(), path.close[-1]) == (opened, high, low, close)
     assert path.volume.sum() == volume
@@ -108,16 +115,18 @@ def test_thin_and_odd_days_add_up_too(volume: int, prices: list[int], rising: bo
 
 
 def test_the_same_seed_gives_the_same_bytes_on_every_machine() -> None:
-    path = derive(7, "AAPL", real_day("AAPL", 0.999))
-    columns = (path.open, path.high, path.low, path.close, path.volume, path.money, path.count)
+    path = derived("AAPL", real_day("AAPL", 0.999))
+    finer = UNITS // 10_000  # the sum is of parts of a dollar that were once the smallest
+    priced = [each // finer for each in (path.open, path.high, path.low, path.close)]
+    columns = (*priced, path.volume, path.money // finer, path.count)
     digest = hashlib.sha256(b"".join(each.astype("<i8").tobytes() for each in columns)).hexdigest()
 
     assert digest == "596a9b3fedf7b974b39f2972f82e3af8da451f90049f39cea766883e9bd4ac36"
-    assert (derive(8, "AAPL", real_day("AAPL", 0.999)).close != path.close).any()
+    assert (derived("AAPL", real_day("AAPL", 0.999), seed=8).close != path.close).any()
 
 
 def test_the_last_trade_before_a_moment_is_found() -> None:
-    path = derive(7, "AAPL", real_day("AAPL", 0.999))
+    path = derived("AAPL", real_day("AAPL", 0.999))
     trades = list(path.trades(0, 4680))
 
     assert path.last_before(0.4) is None
@@ -128,7 +137,7 @@ def test_the_last_trade_before_a_moment_is_found() -> None:
 
 def test_days_keep_only_the_most_recent_ones() -> None:
     days = Days(daily(), 7, kept=2)
-    apple = Catalogue().by_symbol["AAPL"]
+    apple = CATALOGUE.by_symbol["AAPL"]
     kept = [days.path(apple, real_day("AAPL", place)) for place in (0.1, 0.2, 0.3)]
 
     assert days.path(apple, real_day("AAPL", 0.3)) is kept[2]

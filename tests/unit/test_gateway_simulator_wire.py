@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
+from infra.gateway_simulator.catalogue import Catalogue
 from infra.gateway_simulator.contracts import Asked
 from infra.gateway_simulator.history_desk import RequestError, moment_of
-from infra.gateway_simulator.instruments import Catalogue
 from infra.gateway_simulator.wire import FRAME_MAX, Fields, WireError, encode, read_hello, read_message, text_of
 
 
