@@ -1,0 +1,72 @@
+"""What accounts know of the market: prices, days, splits, settlement and rates, all of the one simulated world."""
+
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+
+from infra.gateway_simulator.calendar import local
+from infra.gateway_simulator.catalogue import Catalogue
+from infra.gateway_simulator.currencies import FOREX, Rates
+from infra.gateway_simulator.instruments import Instrument
+from infra.gateway_simulator.market import World
+from infra.gateway_simulator.prices import UNITS
+
+# Trading days between a stock's trade and its payment, from a day on. SEC rule 15c6-1 as amended; ASX Settlement.
+_CYCLES = {
+    "USD": ((date.min, 3), (date(2017, 9, 5), 2), (date(2024, 5, 28), 1)),
+    "AUD": ((date.min, 3), (date(2016, 3, 7), 2)),
+}
+_OTHER_CYCLE = ((date.min, 2),)
+_FOREX_DAYS, _DERIVATIVE_DAYS = 2, 1
+
+
+class Valuation:
+    """The market as accounts see it."""
+
+    def __init__(self, world: World, catalogue: Catalogue, now: Callable[[], float]) -> None:
+        self._world = world
+        self._now = now
+        self._rates = Rates(catalogue, self.mark)
+
+    def mark(self, instrument: Instrument) -> Decimal:
+        """The last price; 0 before the first trade ever."""
+        quote = self._world.quote(instrument, self._now())
+        return Decimal(quote.last) / UNITS if quote is not None else Decimal(0)
+
+    def previous_close(self, instrument: Instrument) -> Decimal:
+        day, series = self.day(instrument), self._world.series(instrument)
+        before = series.before(day)
+        if before is None:
+            return Decimal(0)
+        return Decimal(before.close) / UNITS / series.split_factor(before.day, day)
+
+    def day(self, instrument: Instrument) -> date:
+        return instrument.calendar.latest(self._now()).day
+
+    def split(self, instrument: Instrument, since: date, until: date) -> int:
+        return self._world.series(instrument).split_factor(since, until)
+
+    def settles(self, instrument: Instrument) -> date:
+        """The trade counts for the day on which it happens, or for the next that trades."""
+        calendar, today = instrument.calendar, self.today()
+        day = today if calendar.is_open_on(today) else calendar.following(today).day
+        for _ in range(_days_to_pay(instrument, day)):
+            day = calendar.following(day).day
+        return day
+
+    def today(self) -> date:
+        return local(self._now()).date()
+
+    def rate(self, currency: str, into: str) -> Decimal:
+        return self._rates.rate(currency, into)
+
+
+def _days_to_pay(instrument: Instrument, day: date) -> int:
+    match instrument.kind:
+        case "STK":
+            cycles = _CYCLES.get(instrument.currency, _OTHER_CYCLE)
+            return next(days for since, days in reversed(cycles) if since <= day)
+        case "CRYPTO":
+            return 0
+        case _:
+            return _FOREX_DAYS if instrument.kind == FOREX else _DERIVATIVE_DAYS
