@@ -1,41 +1,68 @@
-"""The one account: cash, positions, realised profit, commissions."""
+"""An account: money by currency, positions with their cost, and what the day has brought."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
+from typing import Protocol
 
+from infra.gateway_simulator.currencies import FOREX
 from infra.gateway_simulator.instruments import Instrument
-from infra.gateway_simulator.prices import UNITS
 
-PER_SHARE, LEAST, MOST = Decimal("0.005"), Decimal("1.00"), Decimal("0.01")  # IB's fixed rate for US stocks
-LEVERAGE = 4  # day trading power of a margin account
 CENT = Decimal("0.01")
-
-Mark = Callable[[Instrument], Decimal]
-
-
-def dollars(units: int) -> Decimal:
-    return Decimal(units) / UNITS
+ZERO = Decimal(0)
 
 
-def commission(quantity: Decimal, price: Decimal, already: Decimal, traded: Decimal) -> Decimal:
-    """IB's fixed rate for one more fill of an order that has paid `already` for `traded` shares."""
-    total = min(max(PER_SHARE * (traded + quantity), LEAST), MOST * (traded + quantity) * price)
-    return max(total - already, Decimal(0)).quantize(Decimal("0.0001"))
+class Market(Protocol):
+    """What an account must know of the world to book what happens to it."""
+
+    def mark(self, instrument: Instrument) -> Decimal:
+        """The last price."""
+        ...
+
+    def previous_close(self, instrument: Instrument) -> Decimal:
+        """Of the session before the one that has opened last, in today's shares."""
+        ...
+
+    def day(self, instrument: Instrument) -> date:
+        """Of the session at the instrument's venue that has opened last."""
+        ...
+
+    def split(self, instrument: Instrument, since: date, until: date) -> int:
+        """Shares of `until` for one of `since`."""
+        ...
+
+    def settles(self, instrument: Instrument) -> date:
+        """When a trade of now is paid."""
+        ...
+
+    def today(self) -> date: ...
+
+    def rate(self, currency: str, into: str) -> Decimal: ...
 
 
 @dataclass(slots=True)
 class Position:
-    """`average_cost` is per share and includes commissions, as IB counts; `quantity` is negative when short."""
+    """`quantity` is negative when short; `average_cost` is per unit, with multiplier and commissions, as IB counts.
+
+    `opening`, `flow`, `fees` and `realized` are of `day`: what it began with, the money its fills brought, what they
+    cost, and the profit that they realised; all in the instrument's currency.
+    """
 
     instrument: Instrument
-    quantity: Decimal = Decimal(0)
-    average_cost: Decimal = Decimal(0)
-    realized: Decimal = Decimal(0)
+    quantity: Decimal = ZERO
+    average_cost: Decimal = ZERO
+    realized: Decimal = ZERO
+    day: date = date.min
+    opening: Decimal = ZERO
+    flow: Decimal = ZERO
+    fees: Decimal = ZERO
 
     def apply(self, signed: Decimal, price: Decimal, paid: Decimal) -> Decimal | None:
         """Take one fill in; the profit that it realised, None when it only opened."""
-        cost = price + paid / abs(signed) if signed > 0 else price - paid / abs(signed)
+        unit = price * self.instrument.multiplier
+        self.flow -= signed * unit
+        self.fees += paid
+        cost = unit + paid / signed  # a seller gets less than the price
         if self.quantity * signed >= 0:
             held = self.quantity + signed
             self.average_cost = (self.average_cost * self.quantity + cost * signed) / held
@@ -48,62 +75,119 @@ class Position:
         if self.quantity * side < 0:
             self.average_cost = cost
         if self.quantity == 0:
-            self.average_cost = Decimal(0)
+            self.average_cost = ZERO
         self.realized += profit
         return profit
+
+    def roll(self, day: date, ratio: int) -> None:
+        """A new session has opened: the day's sums begin anew, with `ratio` shares for each one of the last day."""
+        self.quantity *= ratio
+        self.average_cost /= ratio
+        self.day, self.opening = day, self.quantity
+        self.flow = self.fees = self.realized = ZERO
+
+    def worth(self, mark: Decimal) -> Decimal:
+        return self.quantity * mark * self.instrument.multiplier
+
+    def unrealized(self, mark: Decimal) -> Decimal:
+        return self.worth(mark) - self.average_cost * self.quantity
+
+    def daily(self, mark: Decimal, previous_close: Decimal) -> Decimal:
+        """Profit since the close of the session before."""
+        began = self.opening * previous_close * self.instrument.multiplier
+        return self.worth(mark) - began + self.flow - self.fees
+
+    def settled_worth(self, previous_close: Decimal) -> Decimal:
+        """Of a future: what it was worth when its profit was last paid out, which is at the close or at the trade."""
+        return self.opening * previous_close * self.instrument.multiplier - self.flow
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """Proceeds of a sale that are still to be paid."""
+
+    day: date
+    currency: str
+    amount: Decimal
 
 
 @dataclass
 class Account:
-    """What the account owns; marks come from the market."""
+    """What is owned. `balances` count futures at their full worth, as if paid: see Pot for what is told as cash."""
 
     code: str
-    cash: Decimal
+    balances: dict[str, Decimal]
+    market: Market
+    base: str = "USD"
+    is_cash_account: bool = False
     positions: dict[int, Position] = field(default_factory=dict)
-    realized: Decimal = Decimal(0)
+    owed: list[Owed] = field(default_factory=list)
+    month: str = ""
+    volumes: dict[str, Decimal] = field(default_factory=dict)
+
+    @property
+    def cash(self) -> Decimal:
+        """Of the base currency."""
+        return self.balances.get(self.base, ZERO)
 
     def position(self, instrument: Instrument) -> Position:
-        return self.positions.setdefault(instrument.contract_id, Position(instrument))
+        """The position as of now, whole days and splits behind it."""
+        known = self.positions.get(instrument.contract_id)
+        day = self.market.day(instrument)
+        if known is None:
+            known = self.positions[instrument.contract_id] = Position(instrument, day=day)
+        elif known.day < day:
+            known.roll(day, self.market.split(instrument, known.day, day))
+        return known
 
-    def fill(self, instrument: Instrument, signed: Decimal, price: Decimal, paid: Decimal) -> Decimal | None:
-        """Book one fill; the profit that it realised, None when it only opened."""
-        self.cash -= signed * price + paid
-        profit = self.position(instrument).apply(signed, price, paid)
-        self.realized += profit or Decimal(0)
-        return profit
+    def touched(self) -> list[Position]:
+        """All that have been held, with what the day has realised."""
+        return [self.position(each.instrument) for each in tuple(self.positions.values())]
 
     def held(self) -> list[Position]:
-        return [each for each in self.positions.values() if each.quantity]
+        return [each for each in self.touched() if each.quantity]
 
-    def values(self, mark: Mark) -> dict[str, Decimal]:
-        """IB's account values in the base currency."""
-        long = sum((each.quantity * mark(each.instrument) for each in self.held() if each.quantity > 0), Decimal(0))
-        short = sum((-each.quantity * mark(each.instrument) for each in self.held() if each.quantity < 0), Decimal(0))
-        unrealized = sum((self.unrealized(each, mark) for each in self.held()), Decimal(0))
-        worth = self.cash + long - short
-        initial, maintenance = (long + short) / 2, (long + short) / 4
-        named = {
-            "NetLiquidation": worth,
-            "EquityWithLoanValue": worth,
-            "TotalCashValue": self.cash,
-            "CashBalance": self.cash,
-            "SettledCash": self.cash,
-            "AccruedCash": Decimal(0),
-            "BuyingPower": max((worth - initial) * LEVERAGE, Decimal(0)),
-            "GrossPositionValue": long + short,
-            "StockMarketValue": long - short,
-            "InitMarginReq": initial,
-            "FullInitMarginReq": initial,
-            "MaintMarginReq": maintenance,
-            "FullMaintMarginReq": maintenance,
-            "AvailableFunds": worth - initial,
-            "FullAvailableFunds": worth - initial,
-            "ExcessLiquidity": worth - maintenance,
-            "FullExcessLiquidity": worth - maintenance,
-            "UnrealizedPnL": unrealized,
-            "RealizedPnL": self.realized,
-        }
-        return {name: value.quantize(CENT) for name, value in named.items()}
+    def fill(self, instrument: Instrument, signed: Decimal, price: Decimal, paid: Decimal) -> Decimal | None:
+        """Book one fill; the profit that it realised, None when it only opened.
 
-    def unrealized(self, position: Position, mark: Mark) -> Decimal:
-        return (mark(position.instrument) - position.average_cost) * position.quantity
+        `paid` is in the instrument's currency; that of forex in the account's base currency.
+        """
+        position = self.position(instrument)
+        worth = signed * price * instrument.multiplier
+        self._move(instrument.currency, -worth)
+        if instrument.kind == FOREX:
+            self._move(instrument.symbol, signed)
+            self._move(self.base, -paid)
+            return position.apply(signed, price, ZERO)
+        self._move(instrument.currency, -paid)
+        self._owe(instrument, -worth)
+        return position.apply(signed, price, paid)
+
+    def settled(self, currency: str) -> Decimal:
+        """The balance without proceeds that are still to be paid."""
+        today = self.market.today()
+        self.owed = [each for each in self.owed if each.day > today]
+        return self.balances.get(currency, ZERO) - sum(each.amount for each in self.owed if each.currency == currency)
+
+    def currencies(self) -> list[str]:
+        """The base first, then whatever else there is."""
+        known = {*self.balances, *(each.instrument.currency for each in self.positions.values())} - {self.base}
+        return [self.base, *sorted(known)]
+
+    def volume(self, key: str) -> Decimal:
+        """What has been traded this month under one line of the commission schedule."""
+        return self.volumes.get(key, ZERO) if self.month == f"{self.market.today():%Y-%m}" else ZERO
+
+    def add_volume(self, key: str, more: Decimal) -> None:
+        month = f"{self.market.today():%Y-%m}"
+        if month != self.month:
+            self.month, self.volumes = month, {}
+        self.volumes[key] = self.volumes.get(key, ZERO) + more
+
+    def _move(self, currency: str, amount: Decimal) -> None:
+        self.balances[currency] = self.balances.get(currency, ZERO) + amount
+
+    def _owe(self, instrument: Instrument, proceeds: Decimal) -> None:
+        day = self.market.settles(instrument)
+        if proceeds > 0 and instrument.kind != "FUT" and day > self.market.today():
+            self.owed.append(Owed(day, instrument.currency, proceeds))

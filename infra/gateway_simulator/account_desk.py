@@ -1,49 +1,50 @@
-"""Positions, account values, summaries and profit on request, and their changes to those who stay."""
+"""Positions, account values and summaries on request, and their changes to those who stay."""
 
 from decimal import Decimal
+from functools import partial
 
-from infra.gateway_simulator.account import CENT, Position
+from infra.gateway_simulator.account import CENT, Account, Position
+from infra.gateway_simulator.account_values import Told
+from infra.gateway_simulator.account_watch import Statements, Watch, by_tags, everything, ledger_and_worth
 from infra.gateway_simulator.calendar import local
-from infra.gateway_simulator.contracts import CURRENCY, NO_DEFINITION, position_fields
+from infra.gateway_simulator.contracts import position_fields
 from infra.gateway_simulator.floor import Shared, invalid
 from infra.gateway_simulator.instruments import Instrument
+from infra.gateway_simulator.profit_desk import ProfitDesk
 from infra.gateway_simulator.session import Session
 from infra.gateway_simulator.wire import Fields
 
-SUMMARY_TAGS = {
-    "NetLiquidation",
-    "TotalCashValue",
-    "SettledCash",
-    "AccruedCash",
-    "BuyingPower",
-    "EquityWithLoanValue",
-    "GrossPositionValue",
-    "InitMarginReq",
-    "MaintMarginReq",
-    "AvailableFunds",
-    "ExcessLiquidity",
-    "FullInitMarginReq",
-    "FullMaintMarginReq",
-    "FullAvailableFunds",
-    "FullExcessLiquidity",
-}
+REFRESH_SECONDS = 180  # IB: account values that have changed are told every three minutes, and after each fill
+SUMMARIES_MAX = 2  # of one client
+TOO_MANY_SUMMARIES = (
+    "Error processing request.-'sm' : cause - Maximum number of account summary requests exceeded; "
+    "desubscribe to previous request first"
+)
+UNSUBSCRIBED = "API client has been unsubscribed from account data."
+OVERRIDDEN = "New account data requested from TWS.  API client has been unsubscribed from account data."
+HELD_BY_OTHERS = "Unable to subscribe to account as the following clients are subscribed to a different account."
+_COST_GRAIN = Decimal("0.0000001")
 
 
 class AccountDesk:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
+        self.profits = ProfitDesk(shared)
         self._positions: set[Session] = set()
-        self._updates: set[Session] = set()
-        self._multi: set[tuple[Session, int]] = set()
-        self._summaries: dict[tuple[Session, int], set[str]] = {}
-        self._profits: dict[tuple[Session, int], Instrument | None] = {}
-        self._told_profits: dict[tuple[Session, int], tuple[Decimal, ...]] = {}
-        self._start_worth: Decimal | None = None
+        self._positions_multi: dict[tuple[Session, int], list[Account]] = {}
+        self._updates: dict[Session, Watch] = {}
+        self._multi: dict[tuple[Session, int], Watch] = {}
+        self._summaries: dict[tuple[Session, int], Watch] = {}
+        self._portfolios: dict[Session, dict[int, tuple[Decimal, ...]]] = {}
+        self._period = 0
+
+    # positions
 
     async def positions(self, session: Session, fields: Fields) -> None:
         self._positions.add(session)
-        for each in self._shared.account.held():
-            self._tell_position(session, each)
+        for account in self._shared.accounts.all():
+            for each in account.held():
+                self._tell_position(session, account, each)
         session.send(62, 1)
 
     async def cancel_positions(self, session: Session, fields: Fields) -> None:
@@ -52,165 +53,187 @@ class AccountDesk:
     async def positions_multi(self, session: Session, fields: Fields) -> None:
         fields.skip(1)
         request_id = fields.whole()
-        if not self._is_ours(session, request_id, fields.text()):
+        accounts = self._chosen(session, request_id, fields.text(), fields.text())
+        if not accounts:
             return
-        for each in self._shared.account.held():
-            contract = position_fields(each.instrument, with_exchange=False)
-            cost = each.average_cost.quantize(Decimal("0.0000001"))
-            session.send(71, 1, request_id, self._shared.account.code, *contract, each.quantity, cost, "")
+        self._positions_multi[(session, request_id)] = accounts
+        for account in accounts:
+            for each in account.held():
+                self._tell_position_multi(session, request_id, account, each)
         session.send(72, 1, request_id)
 
-    async def account_updates(self, session: Session, fields: Fields) -> None:
+    async def cancel_positions_multi(self, session: Session, fields: Fields) -> None:
         fields.skip(1)
-        if not fields.flag():
-            self._updates.discard(session)
+        self._positions_multi.pop((session, fields.whole()), None)
+
+    # account values
+
+    async def account_updates(self, session: Session, fields: Fields) -> None:
+        """There is one slot: a client holds one account at a time, and all clients the same one."""
+        fields.skip(1)
+        subscribes, code = fields.flag(), fields.text()
+        if not subscribes:
+            if self._updates.pop(session, None) is not None:
+                session.error(-1, 2100, UNSUBSCRIBED)
             return
-        if not self._is_ours(session, -1, fields.text()):
+        account = self._shared.accounts.named(code)
+        if account is None:
+            invalid(session, -1, f"Invalid account code '{code[:20]}'.")
             return
-        self._updates.add(session)
-        self._tell_account(session)
-        session.send(54, 1, self._shared.account.code, event="account download end")
+        others = [each for each, watch in self._updates.items() if each is not session and watch.accounts != [account]]
+        if others:
+            ids = ",".join(str(each.client_id) for each in others)
+            session.error(-1, 2101, f"{HELD_BY_OTHERS} {ids}")
+            return
+        held = self._updates.get(session)
+        if held is not None and held.accounts != [account]:
+            session.error(-1, 2100, OVERRIDDEN)
+        self._updates[session] = Watch([account], everything, partial(_send_value, session))
+        self._portfolios[session] = {}
+        self._tell_updates(session, Statements())
+        session.send(54, 1, account.code, event="account download end")
 
     async def account_updates_multi(self, session: Session, fields: Fields) -> None:
         fields.skip(1)
         request_id = fields.whole()
-        if not self._is_ours(session, request_id, fields.text()):
+        accounts = self._chosen(session, request_id, fields.text(), fields.text())
+        if not accounts:
             return
-        self._multi.add((session, request_id))
-        self._tell_multi(session, request_id)
+        chosen = ledger_and_worth if fields.flag() else everything
+        watch = Watch(accounts, chosen, partial(_send_multi, session, request_id))
+        self._multi[(session, request_id)] = watch
+        watch.tell(Statements())
         session.send(74, 1, request_id)
 
     async def cancel_account_updates_multi(self, session: Session, fields: Fields) -> None:
         fields.skip(1)
-        self._multi.discard((session, fields.whole()))
+        self._multi.pop((session, fields.whole()), None)
 
     async def summary(self, session: Session, fields: Fields) -> None:
         fields.skip(1)
-        request_id = fields.whole()
-        fields.skip(1)  # group: there is one account
-        wanted = {each.strip() for each in fields.text().split(",") if each.strip()}
-        self._summaries[(session, request_id)] = wanted
-        self._tell_summary(session, request_id, wanted)
+        request_id, group = fields.whole(), fields.text()
+        accounts = self._chosen(session, request_id, group, "")
+        if not accounts:
+            return
+        mine = [number for each, number in self._summaries if each is session and number != request_id]
+        if len(mine) >= SUMMARIES_MAX:
+            session.error(request_id, 322, TOO_MANY_SUMMARIES)
+            return
+        watch = Watch(accounts, by_tags(fields.text().split(",")), partial(_send_summary, session, request_id))
+        self._summaries[(session, request_id)] = watch
+        watch.tell(Statements())
         session.send(64, 1, request_id)
 
     async def cancel_summary(self, session: Session, fields: Fields) -> None:
         fields.skip(1)
         self._summaries.pop((session, fields.whole()), None)
 
-    async def profit(self, session: Session, fields: Fields) -> None:
-        request_id = fields.whole()
-        if self._is_ours(session, request_id, fields.text()):
-            self._profits[(session, request_id)] = None
-            self._tell_profit(session, request_id, None)
-
-    async def profit_single(self, session: Session, fields: Fields) -> None:
-        request_id = fields.whole()
-        if not self._is_ours(session, request_id, fields.text()):
-            return
-        fields.skip(1)
-        instrument = self._shared.catalogue.by_id.get(fields.whole())
-        if instrument is None:
-            session.error(request_id, *NO_DEFINITION)
-            return
-        self._profits[(session, request_id)] = instrument
-        self._tell_profit(session, request_id, instrument)
-
-    async def cancel_profit(self, session: Session, fields: Fields) -> None:
-        key = (session, fields.whole())
-        self._profits.pop(key, None)
-        self._told_profits.pop(key, None)
+    # what the market and the clients do
 
     def dismiss(self, session: Session) -> None:
+        self.profits.dismiss(session)
         self._positions.discard(session)
-        self._updates.discard(session)
-        self._multi = {each for each in self._multi if each[0] is not session}
-        self._summaries = {key: each for key, each in self._summaries.items() if key[0] is not session}
-        self._profits = {key: each for key, each in self._profits.items() if key[0] is not session}
-        self._told_profits = {key: each for key, each in self._told_profits.items() if key[0] is not session}
+        self._updates.pop(session, None)
+        self._portfolios.pop(session, None)
+        for each in (self._positions_multi, self._multi, self._summaries):
+            for key in [key for key in each if key[0] is session]:
+                del each[key]
 
-    def on_fill(self, instrument: Instrument) -> None:
+    def on_fill(self, account: Account, instrument: Instrument) -> None:
         """Tell the change to all who asked to stay informed."""
-        position = self._shared.account.position(instrument)
+        position = account.position(instrument)
         for session in self._positions:
-            self._tell_position(session, position)
-        for session in self._updates:
-            self._tell_account(session, position)
-        for session, request_id in self._multi:
-            self._tell_multi(session, request_id)
-        for (session, request_id), wanted in self._summaries.items():
-            self._tell_summary(session, request_id, wanted)
-        self.tell_profits()
+            self._tell_position(session, account, position)
+        for (session, request_id), accounts in self._positions_multi.items():
+            if account in accounts:
+                self._tell_position_multi(session, request_id, account, position)
+        self._refresh(account)
+        self.profits.on_fill()
 
-    def tell_profits(self) -> None:
-        for (session, request_id), instrument in self._profits.items():
-            self._tell_profit(session, request_id, instrument)
+    def on_split(self, instrument: Instrument) -> None:
+        """A position has another quantity and another cost from now on."""
+        for account in self._shared.accounts.all():
+            if instrument.contract_id in account.positions:
+                self.on_fill(account, instrument)
 
-    def _is_ours(self, session: Session, request_id: int, account: str) -> bool:
-        if account in ("", self._shared.account.code, "All"):
-            return True
-        invalid(session, request_id, f"Invalid account code '{account[:20]}'.")
-        return False
+    def on_time(self) -> None:
+        """Profits follow the market; every three minutes of market time, tell what else has changed."""
+        self.profits.tell()
+        period = int(self._shared.now() // REFRESH_SECONDS)
+        if period != self._period:
+            self._period = period
+            self._refresh(None)
 
-    def _tell_position(self, session: Session, position: Position) -> None:
+    def _refresh(self, account: Account | None) -> None:
+        """Tell what is new about one account, or about all."""
+        statements = Statements()
+        for session, watch in self._updates.items():
+            if account is None or account in watch.accounts:
+                self._tell_updates(session, statements)
+        for watch in (*self._multi.values(), *self._summaries.values()):
+            if account is None or account in watch.accounts:
+                watch.tell(statements)
+
+    # how it is told
+
+    def _chosen(self, session: Session, request_id: int, code: str, model: str) -> list[Account]:
+        """The accounts that are meant; the client is told when there are none, or no such model."""
+        found = self._shared.accounts.group(code)
+        if not found:
+            invalid(session, request_id, f"Invalid account code '{code[:20]}'.")
+        elif model:
+            invalid(session, request_id, f"Invalid model code '{model[:20]}'.")
+            return []
+        return found
+
+    def _tell_position(self, session: Session, account: Account, position: Position) -> None:
         contract = position_fields(position.instrument, with_exchange=False)
-        cost = position.average_cost.quantize(Decimal("0.0000001"))
-        symbol = position.instrument.symbol
-        values = (61, 3, self._shared.account.code, *contract, position.quantity, cost)
-        session.send(*values, event="position sent", symbol=symbol)
+        values = (61, 3, account.code, *contract, position.quantity, position.average_cost.quantize(_COST_GRAIN))
+        session.send(*values, event="position sent", symbol=position.instrument.symbol)
 
-    def _tell_account(self, session: Session, changed: Position | None = None) -> None:
-        code = self._shared.account.code
-        for key, value, currency in self._values():
-            session.send(6, 2, key, value, currency, code)
-        for each in [changed] if changed is not None else self._shared.account.held():
-            mark = self._shared.mark(each.instrument)
-            contract = position_fields(each.instrument, with_exchange=True)
-            unrealized = self._shared.account.unrealized(each, self._shared.mark).quantize(CENT)
-            worth = (mark * each.quantity).quantize(CENT)
-            cost = each.average_cost.quantize(Decimal("0.0000001"))
-            session.send(
-                7, 8, *contract, each.quantity, mark, worth, cost, unrealized, each.realized.quantize(CENT), code
-            )
-        session.send(8, 1, f"{local(self._shared.now()):%H:%M}")
+    def _tell_position_multi(self, session: Session, request_id: int, account: Account, position: Position) -> None:
+        contract = position_fields(position.instrument, with_exchange=False)
+        cost = position.average_cost.quantize(_COST_GRAIN)
+        session.send(71, 1, request_id, account.code, *contract, position.quantity, cost, "")
 
-    def _tell_multi(self, session: Session, request_id: int) -> None:
-        for key, value, currency in self._values():
-            session.send(73, 1, request_id, self._shared.account.code, "", key, value, currency)
+    def _tell_updates(self, session: Session, statements: Statements) -> None:
+        """Values, positions and the time, of what has changed."""
+        watch = self._updates[session]
+        (account,) = watch.accounts
+        changed = watch.tell(statements)
+        known = self._portfolios[session]
+        for position in account.touched():
+            number = position.instrument.contract_id
+            figures = _portfolio_figures(account, position)
+            if known.get(number, figures if not position.quantity else None) != figures:
+                known[number] = figures
+                contract = position_fields(position.instrument, with_exchange=True)
+                session.send(7, 8, *contract, *figures, account.code)
+                changed = True
+        if changed:
+            session.send(8, 1, f"{local(self._shared.now()):%H:%M}")
 
-    def _tell_summary(self, session: Session, request_id: int, wanted: set[str]) -> None:
-        everything = any(each.startswith("$LEDGER") for each in wanted)
-        for key, value, currency in self._values():
-            if key in wanted or (everything and key not in SUMMARY_TAGS):
-                session.send(63, 1, request_id, self._shared.account.code, key, value, currency)
 
-    def _tell_profit(self, session: Session, request_id: int, instrument: Instrument | None) -> None:
-        """The account's profit, or one position's; only when it has changed."""
-        figures = self._whole_profit() if instrument is None else self._single_profit(instrument)
-        key = (session, request_id)
-        if self._told_profits.get(key) != figures:
-            self._told_profits[key] = figures
-            session.send(94 if instrument is None else 95, request_id, *figures)
+def _portfolio_figures(account: Account, position: Position) -> tuple[Decimal, ...]:
+    """Quantity, price, worth, cost, unrealised and realised profit of message 7."""
+    mark = account.market.mark(position.instrument)
+    return (
+        position.quantity,
+        mark,
+        position.worth(mark).quantize(CENT),
+        position.average_cost.quantize(_COST_GRAIN),
+        position.unrealized(mark).quantize(CENT),
+        position.realized.quantize(CENT),
+    )
 
-    def _whole_profit(self) -> tuple[Decimal, ...]:
-        values = self._shared.account.values(self._shared.mark)
-        if self._start_worth is None:
-            self._start_worth = values["NetLiquidation"]
-        return values["NetLiquidation"] - self._start_worth, values["UnrealizedPnL"], values["RealizedPnL"]
 
-    def _single_profit(self, instrument: Instrument) -> tuple[Decimal, ...]:
-        position = self._shared.account.position(instrument)
-        unrealized = self._shared.account.unrealized(position, self._shared.mark).quantize(CENT)
-        worth = (self._shared.mark(instrument) * position.quantity).quantize(CENT)
-        realized = position.realized.quantize(CENT)
-        return position.quantity, realized + unrealized, unrealized, realized, worth
+def _send_value(session: Session, account: Account, line: Told) -> None:
+    session.send(6, 2, line.key, line.value, line.currency, account.code)
 
-    def _values(self) -> list[tuple[str, str, str]]:
-        """Key, value and currency of everything that the gateway tells about an account."""
-        told = [
-            ("AccountCode", self._shared.account.code, ""),
-            ("AccountType", "INDIVIDUAL", ""),
-            ("AccountReady", "true", ""),
-            ("Currency", CURRENCY, CURRENCY),
-        ]
-        amounts = self._shared.account.values(self._shared.mark)
-        return [*told, *((key, f"{value:f}", CURRENCY) for key, value in amounts.items())]
+
+def _send_multi(session: Session, request_id: int, account: Account, line: Told) -> None:
+    session.send(73, 1, request_id, account.code, "", line.key, line.value, line.currency)
+
+
+def _send_summary(session: Session, request_id: int, account: Account, line: Told) -> None:
+    session.send(63, 1, request_id, account.code, line.key, line.value, line.currency)

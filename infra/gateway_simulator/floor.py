@@ -1,12 +1,14 @@
-"""What all desks share: the world, its tape, the book, the account, the ledger and those who are connected."""
+"""What all desks share: the world, its tape, the book, the accounts, the ledger and those who are connected."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from infra.clock import Clock
-from infra.gateway_simulator.account import Account, dollars
+from infra.gateway_simulator.account import Account
+from infra.gateway_simulator.accounts import Accounts
 from infra.gateway_simulator.book import Book
+from infra.gateway_simulator.brokerage import Brokerage
 from infra.gateway_simulator.catalogue import Catalogue
 from infra.gateway_simulator.contracts import NO_DEFINITION, Asked
 from infra.gateway_simulator.faults import Faults
@@ -15,29 +17,43 @@ from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.ledger import Ledger
 from infra.gateway_simulator.market import World
 from infra.gateway_simulator.memory import Memory
+from infra.gateway_simulator.pacing import Pacing
+from infra.gateway_simulator.permissions import Permissions
 from infra.gateway_simulator.session import Session
 from infra.gateway_simulator.tape import Tape
+from infra.gateway_simulator.valuation import Valuation
 
 NOT_SUPPORTED = "is not supported by this simulator"
 
 
 @dataclass
 class Shared:
-    """One market, one book and one account for all clients."""
+    """One market, one book and the same accounts for all clients."""
 
     clock: Clock
     catalogue: Catalogue
     world: World
     book: Book
-    account: Account
+    accounts: Accounts
+    brokerage: Brokerage
+    valuation: Valuation
     ledger: Ledger
     feed: Feed = field(default_factory=Feed)
     faults: Faults = field(default_factory=Faults)
     sessions: dict[int, Session] = field(default_factory=dict)
     memory: Memory | None = None
-    paced: bool = True
+    pacing: Pacing = Pacing.TODAY
+    permissions: Permissions = field(default_factory=Permissions)
+    charts: Feed = field(default_factory=Feed)  # historical bars that are kept up to date
+    depths: Feed = field(default_factory=Feed)
+    valued: set[Instrument] = field(default_factory=set)  # what somebody's profit depends on
     _tape: Tape | None = None
     _followed: dict[int, Instrument] = field(default_factory=dict)
+
+    @property
+    def account(self) -> Account:
+        """The first one, which for most is the only one."""
+        return self.accounts.first
 
     @property
     def tape(self) -> Tape:
@@ -59,7 +75,8 @@ class Shared:
 
     def refollow(self) -> None:
         """Somebody has stopped to depend on an instrument."""
-        wanted = self.feed.instruments() | self.book.instruments()
+        feeds = (self.feed, self.charts, self.depths)
+        wanted = self.book.instruments().union(*(each.instruments() for each in feeds)) | self.valued
         for instrument in [each for each in self._followed.values() if each not in wanted]:
             del self._followed[instrument.contract_id]
             self.world.unfollow(instrument)
@@ -67,7 +84,7 @@ class Shared:
     def remember(self) -> None:
         """Keep what a restart must find again."""
         if self.memory is not None:
-            self.memory.keep(self.book, self.account, self.now())
+            self.memory.keep(self.book, self.accounts, self.now())
 
     def now(self) -> float:
         return self.tape.now()
@@ -81,8 +98,7 @@ class Shared:
 
     def mark(self, instrument: Instrument) -> Decimal:
         """The last price, which positions are valued at."""
-        quote = self.world.quote(instrument, self.now())
-        return dollars(quote.last) if quote is not None else Decimal(0)
+        return self.valuation.mark(instrument)
 
 
 def invalid(session: Session, request_id: int, cause: str) -> None:

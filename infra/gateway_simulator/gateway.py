@@ -1,21 +1,24 @@
 """The simulated gateway: one floor, its desks, and the clients that talk to them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeAlias
 
 from infra.clock import Clock, Entropy
 from infra.errors import UsageError
-from infra.gateway_simulator.account import Account
 from infra.gateway_simulator.account_desk import AccountDesk
+from infra.gateway_simulator.accounts import Accounts, Opening
 from infra.gateway_simulator.book import Book
+from infra.gateway_simulator.brokerage import Brokerage
 from infra.gateway_simulator.calendar import Session as TradingDay
 from infra.gateway_simulator.calendar import market_calendar, utc_text
 from infra.gateway_simulator.catalogue import Catalogue
+from infra.gateway_simulator.commissions import Schedule, Tariff
 from infra.gateway_simulator.daily import DailyBook, csv_files
+from infra.gateway_simulator.depth_desk import DepthDesk
 from infra.gateway_simulator.faults import Faults
 from infra.gateway_simulator.floor import NOT_SUPPORTED, Shared, invalid
 from infra.gateway_simulator.history_desk import HistoryDesk
@@ -24,12 +27,17 @@ from infra.gateway_simulator.ledger import Ledger
 from infra.gateway_simulator.live_desk import LiveDesk
 from infra.gateway_simulator.market import ROUND_LOT, MarketClock, World
 from infra.gateway_simulator.memory import Memory
+from infra.gateway_simulator.openings import Openings
 from infra.gateway_simulator.order_desk import OrderDesk
 from infra.gateway_simulator.order_reports import OrderReports
+from infra.gateway_simulator.pacing import HistoryPacing, Pacing
+from infra.gateway_simulator.past_desk import PastDesk
+from infra.gateway_simulator.permissions import Permissions
 from infra.gateway_simulator.prices import UNITS
 from infra.gateway_simulator.reference_desk import ReferenceDesk
 from infra.gateway_simulator.session import HIGH_WATER, Session
 from infra.gateway_simulator.tape import Tape
+from infra.gateway_simulator.valuation import Valuation
 from infra.gateway_simulator.wire import Fields
 
 Handler: TypeAlias = Callable[[Session, Fields], Awaitable[None]]
@@ -41,7 +49,7 @@ FARMS = (
 )
 ID_IN_USE = "Unable to connect as the client id is already in use. Retry with a unique client id."
 # Requests that a real gateway answers and this one does not: how many fields stand before their request id.
-UNSERVED = {10: 1, 21: 1, 22: 1, 52: 1, 54: 1, 78: 0, 79: 0, 83: 0, 84: 0, 86: 0, 88: 0, 96: 0, 104: 0}
+UNSERVED = {21: 1, 22: 1, 52: 1, 54: 1, 78: 0, 79: 0, 83: 0, 84: 0, 86: 0, 104: 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,9 @@ class Options:
     """What a simulator is started with; `speed` 0 lets only the control port move market time.
 
     With a `state` file the next start goes on where this one ended: orders, positions, ids and market time.
+    `permissions` are those of symbols that are not seen live; `soft_delay` is how many seconds a request for larger bars
+    waits once 60 came within ten minutes.
+    `accounts` stand in for the one of `account` and `cash`.
     """
 
     start: float
@@ -58,8 +69,15 @@ class Options:
     cash: Decimal = Decimal(1_000_000)
     data: Path | None = None
     ledger: Path | None = None
-    paced: bool = True
+    pacing: Pacing = Pacing.TODAY
+    soft_delay: float = 0.0
+    permissions: Mapping[str, str] = field(default_factory=dict)
     state: Path | None = None
+    accounts: tuple[Opening, ...] = ()
+    commissions: Schedule = Schedule.FIXED
+
+    def openings(self) -> tuple[Opening, ...]:
+        return self.accounts or (Opening(self.account, {"USD": self.cash}),)
 
 
 class Gateway:
@@ -75,15 +93,23 @@ class Gateway:
         run = entropy.new_id().replace("-", "")[:8]
         book = Book(run, 1_000_000_000 + int(run, 16) % 1_000_000 * 1000)
         ledger = Ledger(options.ledger, clock)
-        catalogue, account = Catalogue(files), Account(options.account, options.cash)
+        catalogue = Catalogue(files)
+        market = Valuation(world, catalogue, self.market_now)
+        accounts = Accounts(each.account(market) for each in options.openings())
         memory = Memory(options.state, catalogue) if options.state is not None else None
-        recalled = memory.recall(book, account) if memory is not None else None
+        recalled = memory.recall(book, accounts) if memory is not None else None
         self.clock = clock
-        self.shared = Shared(clock, catalogue, world, book, account, ledger, memory=memory, paced=options.paced)
+        brokerage = Brokerage(Tariff(options.commissions, market.rate), options.seed)
+        self.shared = Shared(
+            *(clock, catalogue, world, book, accounts, brokerage, market, ledger), memory=memory, paced=options.paced
+        )
         self.market_clock = MarketClock(clock, max(options.start, recalled or 0.0), options.speed)
         self.tape = self.shared.tape = Tape(world, self.market_clock, self)
         self._reference = ReferenceDesk(self.shared)
-        self._history = HistoryDesk(self.shared)
+        pacing, openings = HistoryPacing(clock, options.pacing, options.soft_delay), Openings()
+        self._history = HistoryDesk(self.shared, openings, pacing)
+        self._past = PastDesk(self.shared, openings, pacing)
+        self._depth = DepthDesk(self.shared)
         self._live = LiveDesk(self.shared)
         self._accounts = AccountDesk(self.shared)
         self._orders = OrderDesk(self.shared, self._accounts)
@@ -98,7 +124,8 @@ class Gateway:
 
     def _table(self) -> dict[int, Handler]:
         reference, history, live = self._reference, self._history, self._live
-        orders, reports, accounts = self._orders, self._reports, self._accounts
+        past, depth = self._past, self._depth
+        orders, reports, accounts, profits = self._orders, self._reports, self._accounts, self._accounts.profits
         return {
             1: live.market_data,
             2: live.cancel_versioned,
@@ -109,6 +136,8 @@ class Gateway:
             7: reports.executions,
             8: reference.next_id,
             9: reference.contract_details,
+            10: depth.subscribe,
+            11: depth.cancel,
             14: reference.ignored,
             15: reference.ignored,
             16: reports.all_open_orders,
@@ -125,17 +154,21 @@ class Gateway:
             63: accounts.cancel_summary,
             64: accounts.cancel_positions,
             74: accounts.positions_multi,
-            75: reference.ignored,
+            75: accounts.cancel_positions_multi,
             76: accounts.account_updates_multi,
             77: accounts.cancel_account_updates_multi,
             81: reference.matching_symbols,
-            87: reference.head_timestamp,
-            90: reference.ignored,
+            82: depth.exchanges,
+            87: past.head_timestamp,
+            88: past.histogram,
+            89: past.cancel,
+            90: past.cancel,
             91: reference.market_rule,
-            92: accounts.profit,
-            93: accounts.cancel_profit,
-            94: accounts.profit_single,
-            95: accounts.cancel_profit,
+            92: profits.account,
+            93: profits.cancel,
+            94: profits.position,
+            95: profits.cancel,
+            96: past.historical_ticks,
             97: live.tick_by_tick,
             98: live.cancel_tick_by_tick,
             99: reports.completed_orders,
@@ -153,7 +186,7 @@ class Gateway:
             session.error(-1, 326, ID_IN_USE)
             return False
         sessions[session.client_id] = session
-        session.send(15, 1, self.shared.account.code)
+        session.send(15, 1, self.shared.accounts.codes)
         session.send(9, 1, self.shared.book.next_id(session.client_id))
         for code, text in FARMS:
             session.error(-1, code, text)
@@ -165,7 +198,7 @@ class Gateway:
         if self.shared.sessions.get(session.client_id) is not session:
             return
         del self.shared.sessions[session.client_id]
-        for desk in (self._history, self._live, self._accounts):
+        for desk in (self._history, self._live, self._depth, self._accounts):
             desk.dismiss(session)
         self.shared.ledger.write("disconnected", self.tape.now(), client_id=session.client_id)
 
@@ -186,11 +219,13 @@ class Gateway:
     def on_print(self, instrument: Instrument, moment: float, price: int, size: int) -> None:
         quote = self.shared.world.traded(instrument, moment, price, size)
         self._live.on_quote(instrument, quote)
+        self._depth.on_quote(instrument, quote)
         self._orders.on_quote(instrument)
 
     def on_bar(self, instrument: Instrument, session: TradingDay, bar: int) -> None:
         self._live.on_bar(instrument, session, bar)
-        self._accounts.tell_profits()
+        self._history.on_bar(instrument, session, bar)
+        self._accounts.on_time()
 
     def on_open(self, session: TradingDay) -> None:
         self._orders.on_open(session)
@@ -215,6 +250,7 @@ class Gateway:
         quote = self.shared.world.forced(instrument, self.tape.now(), int(units), size)
         sent = round(self.clock.monotonic() * 1e9)
         self._live.on_quote(instrument, quote)
+        self._depth.on_quote(instrument, quote)
         self._orders.on_quote(instrument)
         return sent
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import UsageError
-from infra.gateway_simulator.account import Account, Position
+from infra.gateway_simulator.account import Account, Owed, Position
+from infra.gateway_simulator.accounts import Accounts
 from infra.gateway_simulator.book import Book, Execution, Order, Status, Terms
 from infra.gateway_simulator.calendar import local
 from infra.gateway_simulator.catalogue import Catalogue
@@ -25,13 +26,13 @@ class Memory:
         self._path = path
         self._catalogue = catalogue
 
-    def recall(self, book: Book, account: Account) -> float | None:
-        """Fill book and account; the market time then, or None when there is nothing to remember."""
+    def recall(self, book: Book, accounts: Accounts) -> float | None:
+        """Fill book and accounts; the market time then, or None when there is nothing to remember."""
         if not self._path.exists():
             return None
         try:
             told = json.loads(self._path.read_text(encoding="utf-8"))
-            self._recall_account(told["account"], account)
+            self._recall_accounts(told["accounts"], accounts)
             orders = {each["permanent_id"]: self._order(each) for each in told["orders"]}
             for order in orders.values():
                 if order.is_live:
@@ -46,21 +47,13 @@ class Memory:
                 f"{self._path} is no memory of a simulator ({error!r}): name another or remove it"
             ) from error
 
-    def keep(self, book: Book, account: Account, market_time: float) -> None:
+    def keep(self, book: Book, accounts: Accounts, market_time: float) -> None:
         today = local(market_time).date()  # of what has ended, a gateway tells no more than its day
         finished = [each for each in book.finished if local(each.finished_at).date() == today]
         orders = {each.permanent_id: each for each in (*finished, *book.live.values())}
         told = {
             "market_time": market_time,
-            "account": {
-                "code": account.code,
-                "cash": account.cash,
-                "realized": account.realized,
-                "positions": [
-                    [each.instrument.contract_id, each.quantity, each.average_cost, each.realized]
-                    for each in account.positions.values()
-                ],
-            },
+            "accounts": [_account_facts(each) for each in accounts.all()],
             "orders": [_order_facts(each) for each in orders.values()],
             "executions": [
                 _execution_facts(each)
@@ -73,13 +66,23 @@ class Memory:
         fresh.write_text(json.dumps(told, default=str), encoding="utf-8")
         fresh.replace(self._path)
 
+    def _recall_accounts(self, told: list[dict[str, Any]], accounts: Accounts) -> None:
+        codes = ",".join(each["code"] for each in told)
+        if codes != accounts.codes:
+            raise UsageError(f"{self._path} belongs to account {codes}, not to {accounts.codes}")
+        for each in told:
+            self._recall_account(each, accounts.by_code[each["code"]])
+
     def _recall_account(self, told: dict[str, Any], account: Account) -> None:
-        if told["code"] != account.code:
-            raise UsageError(f"{self._path} belongs to account {told['code']}, not to {account.code}")
-        account.cash, account.realized = Decimal(told["cash"]), Decimal(told["realized"])
-        for contract_id, *amounts in told["positions"]:
-            instrument = self._catalogue.by_id[contract_id]
-            account.positions[contract_id] = Position(instrument, *(Decimal(each) for each in amounts))
+        account.balances = _amounts(told["balances"])
+        account.month, account.volumes = told["month"], _amounts(told["volumes"])
+        account.owed = [Owed(date.fromisoformat(day), name, Decimal(amount)) for day, name, amount in told["owed"]]
+        for contract_id, day, *amounts in told["positions"]:
+            quantity, cost, realized, opening, flow, fees = (Decimal(each) for each in amounts)
+            account.positions[contract_id] = Position(
+                self._catalogue.by_id[contract_id],
+                *(quantity, cost, realized, date.fromisoformat(day), opening, flow, fees),
+            )
 
     def _order(self, told: dict[str, Any]) -> Order:
         terms = told["terms"]
@@ -101,6 +104,27 @@ class Memory:
                 outside_hours=terms["outside_hours"],
             ),
         )
+
+
+def _account_facts(account: Account) -> dict[str, Any]:
+    return {
+        "code": account.code,
+        "balances": account.balances,
+        "month": account.month,
+        "volumes": account.volumes,
+        "owed": [[each.day, each.currency, each.amount] for each in account.owed],
+        "positions": [
+            [
+                *(each.instrument.contract_id, each.day, each.quantity, each.average_cost, each.realized),
+                *(each.opening, each.flow, each.fees),
+            ]
+            for each in account.positions.values()
+        ],
+    }
+
+
+def _amounts(told: dict[str, str]) -> dict[str, Decimal]:
+    return {name: Decimal(amount) for name, amount in told.items()}
 
 
 def _order_facts(order: Order) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class ReferenceDesk:
         session.send(9, 1, self._shared.book.next_id(session.client_id))
 
     async def managed_accounts(self, session: Session, fields: Fields) -> None:
-        session.send(15, 1, self._shared.account.code)
+        session.send(15, 1, self._shared.accounts.codes)
 
     async def market_rule(self, session: Session, fields: Fields) -> None:
         rule = fields.whole()
