@@ -21,6 +21,10 @@ class Kind(StrEnum):
     """IB's security types."""
 
     STOCK = "STK"
+    FUTURE = "FUT"
+    OPTION = "OPT"
+    FOREX = "CASH"
+    CRYPTO = "CRYPTO"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
