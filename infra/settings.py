@@ -55,6 +55,11 @@ class Settings(BaseSettings):
     ib_library: Literal["ib_insync", "ib_async"] = Field(
         "ib_insync", description="Client library of the gateway connection; ib_async needs the extra of that name."
     )
+    ib_pacing: Literal["strict", "today", "off"] = Field(
+        "today",
+        description="Requests for bars held to IB's pacing rules: strict all, today those for bars of 30 s and less "
+        "(as IB counts today), off none (only for a gateway without limits).",
+    )
     ib_live: bool = Field(
         False, description="Permit a live (real money) account; without it only paper accounts trade."
     )
@@ -66,6 +71,9 @@ class Settings(BaseSettings):
         gt=0,
         le=60,
         description="Wall seconds between the two looks after which an order that the broker lacks never arrived.",
+    )
+    symbols_verified_days: int = Field(
+        90, ge=1, le=3650, description="Days for which the gateway's answer about a symbol holds: not asked for again."
     )
     simulator_now: str = Field(
         "2013-02-28T09:25:00-05:00", description="Market time at which the gateway simulator starts."

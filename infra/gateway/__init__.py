@@ -21,8 +21,9 @@ from infra.gateway.errors import (
     LiveAccountRefusedError,
 )
 from infra.gateway.live import Feed, Interrupted, Live, MarketEvent
-from infra.gateway.market import BAR_SIZES, History, Market, PastBar, source_of
+from infra.gateway.market import History, Market, source_of
 from infra.gateway.orders import Orders
+from infra.gateway.past import BAR_SIZES, PastBar, Series, Span
 from infra.gateway.reports import (
     BrokerCommission,
     BrokerCompletedOrder,
@@ -36,6 +37,7 @@ from infra.gateway.reports import (
     GatewayState,
     GatewayStatus,
 )
+from infra.gateway.windows import Priority
 
 __all__ = [
     "BAR_SIZES",
@@ -67,5 +69,8 @@ __all__ = [
     "MarketEvent",
     "Orders",
     "PastBar",
+    "Priority",
+    "Series",
+    "Span",
     "source_of",
 ]

@@ -26,6 +26,7 @@ from infra.gateway.library import Library, MalformedMessageError, Message, load
 from infra.gateway.pacing import Governor
 from infra.gateway.reports import GatewayState, GatewayStatus
 from infra.gateway.session import Session
+from infra.gateway.windows import Limits, Pacing, Priority
 from infra.settings import Settings
 
 REQUEST_ID_FIRST = 1_500_000_000
@@ -50,6 +51,18 @@ class ClientSlot(IntEnum):
     MARKET_DATA = 1
     DATA_FARMER = 2
     KILL_SWITCH = 3
+
+
+MESSAGES_A_SECOND = {
+    ClientSlot.EXECUTOR: 12,
+    ClientSlot.MARKET_DATA: 20,
+    ClientSlot.DATA_FARMER: 15,
+    ClientSlot.KILL_SWITCH: 3,
+}
+"""What each of our connections may say: together no more than the gateway hears, 50 a second.
+
+Orders and cancels are sent at once and counted afterwards: the executor's questions make room for them.
+"""
 
 
 @dataclass(frozen=True)
@@ -103,7 +116,11 @@ class Connection:
         self.client_id = settings.ib_client_id + slot
         self.clock = clock or SystemClock()
         self._entropy = entropy or SystemEntropy()
-        self.governor = governor or Governor(self.clock)
+        self.governor = governor or Governor(
+            self.clock,
+            pacing=Pacing(settings.ib_pacing),
+            limits=Limits(messages_per_second=MESSAGES_A_SECOND[slot]),
+        )
         self._timing = timing or Timing()
         self.state = GatewayState(GatewayStatus.DISCONNECTED, "not started")
         self._log = structlog.get_logger("gateway").bind(client_id=self.client_id)
@@ -211,14 +228,20 @@ class Connection:
         return request_id
 
     async def ask(
-        self, send: Callable[[Any, int], None], *, rows: str, end: str, seconds: float | None = None
+        self,
+        send: Callable[[Any, int], None],
+        *,
+        rows: str,
+        end: str,
+        seconds: float | None = None,
+        priority: Priority = Priority.LIVE,
     ) -> list[tuple[Any, ...]]:
         """Send a numbered request; the arguments (but the number) of its `rows`, complete, or an exception.
 
         GatewayRequestError: the gateway's error. GatewayTimeoutError: no end marker. GatewayUnavailableError: no
         connection, or it broke meanwhile. Never half an answer.
         """
-        await self.governor.message()
+        await self.governor.message(priority)
         return await self.ask_admitted(send, rows=rows, end=end, seconds=seconds or self._timing.request)
 
     async def ask_admitted(

@@ -4,6 +4,7 @@ from infra.errors import EnvironmentUnhealthyError, RefusedError, ScizorError
 
 _NO_DATA = "returned no data"
 _PACING = "pacing violation"
+_QUERY_LOST = 366
 
 
 class GatewayUnavailableError(EnvironmentUnhealthyError):
@@ -47,7 +48,9 @@ class GatewayRequestError(ScizorError):
 
     @property
     def pacing(self) -> bool:
-        """Too many requests: the same one may be asked again later."""
+        """Too many requests, or one that the gateway has lost: the same one may be asked again later."""
+        if self.code == _QUERY_LOST:
+            return True
         return (self.code in (162, 420) and _PACING in self.text) or (self.code == 322 and "simultaneous" in self.text)
 
     @property

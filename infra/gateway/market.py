@@ -1,78 +1,26 @@
 """What the gateway knows about contracts and their past, asked within its limits."""
 
-import math
-from collections.abc import AsyncIterator, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
-from infra.errors import UsageError
-from infra.gateway import hours, translate
+from infra.gateway import translate
 from infra.gateway.connection import Connection
 from infra.gateway.errors import GatewayAnswerError, GatewayRequestError, GatewayTimeoutError
 from infra.gateway.pacing import HistoryRequest
+from infra.gateway.past import DAY, PastBar, Series, Span, duration_of, spans_of
 from infra.gateway.quality import broken_rule, quarantined
-from schemas.market import Basis, HistoricalBar, Quarantined, Severity, Source
+from infra.gateway.windows import Priority
+from schemas.market import HistoricalBar, PriceKind, Quarantined, Severity, Source
 from schemas.validation import Contract
 
 _CONTRACT_SECONDS = 15.0
-_HISTORY_SECONDS = 60.0
-_PACING_PAUSE_SECONDS = 15.0
-_ATTEMPTS = 3
-_DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class BarSize:
-    """A bar size that IB serves, and how much of it one request may ask for."""
-
-    size: timedelta
-    words: str
-    step: timedelta
-    unit: str
-    """Of the duration: S, D, W, M, Y."""
-
-
-_UNITS = {
-    "S": timedelta(seconds=1),
-    "D": _DAY,
-    "W": timedelta(days=7),
-    "M": timedelta(days=28),
-    "Y": timedelta(days=365),
-}
-
-BAR_SIZES = {
-    bar.size: bar
-    for bar in (
-        BarSize(timedelta(seconds=5), "5 secs", timedelta(hours=1), "S"),
-        BarSize(timedelta(seconds=30), "30 secs", timedelta(hours=8), "S"),
-        BarSize(timedelta(minutes=1), "1 min", _DAY, "D"),
-        BarSize(timedelta(minutes=5), "5 mins", timedelta(days=7), "W"),
-        BarSize(timedelta(minutes=15), "15 mins", timedelta(days=7), "W"),
-        BarSize(timedelta(minutes=30), "30 mins", timedelta(days=28), "M"),
-        BarSize(timedelta(hours=1), "1 hour", timedelta(days=28), "M"),
-        BarSize(_DAY, "1 day", timedelta(days=3650), "Y"),
-    )
-}
-"""https://interactivebrokers.github.io/tws-api/historical_bars.html: durations and bar sizes that go together."""
-
-
-class BarSizeUnknownError(UsageError):
-    def __init__(self, size: timedelta) -> None:
-        known = ", ".join(bar.words for bar in BAR_SIZES.values())
-        super().__init__(f"IB serves no bars of {size}: choose one of {known}")
-
-
-class PastBar(NamedTuple):
-    """A bar of the past that can be true: when it began and ended, prices, volume."""
-
-    start: datetime
-    end: datetime
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
+HISTORY_SECONDS = 60.0
+_PACING_ATTEMPTS = 7
+"""With the governor's back-off: longer than the gateway remembers."""
+_TIMEOUT_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -85,17 +33,14 @@ class History:
     """Up to here the past is known now, also where there were no bars."""
 
 
-@dataclass(frozen=True)
-class Span:
-    start: datetime
-    end: datetime
-
-
 class Market:
     """Contracts, head timestamps and historical bars."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, history_seconds: float = HISTORY_SECONDS) -> None:
         self._connection = connection
+        self._history_seconds = history_seconds
+        self._asked: dict[str, _Asked] = {}
+        """What is being asked: who wants the same waits for the same answer."""
         self.requests = 0
         """How many history requests were sent."""
 
@@ -147,137 +92,161 @@ class Market:
         )
         return translate.moment(rows[-1][0])
 
+    async def bars(
+        self, contract: Contract, series: Series, span: Span, priority: Priority = Priority.BACKFILL
+    ) -> History:
+        """The closed bars of one request. An identical one that is under way is joined.
+
+        GatewayRequestError when the gateway refuses, GatewayTimeoutError when it does not answer, TurnMissedError when
+        it could not be asked in time: no bars mean that it looked and has nothing.
+        """
+        found = History([], [], span.end)
+        for bar in _past_bars(contract, series, await self._rows(contract, series, span, priority)):
+            if span.start < bar.end <= span.end:
+                self._sort_in(found, contract, series, bar)
+        return found
+
     async def history(
         self, contract: Contract, bar_size: timedelta, start: datetime, end: datetime
     ) -> AsyncIterator[History]:
-        """The closed bars between two moments, part by part, oldest first, each bar once.
-
-        GatewayRequestError when the gateway refuses, GatewayTimeoutError when it does not answer: an empty part means
-        that it looked and has nothing.
-        """
-        if bar_size not in BAR_SIZES:
-            raise BarSizeUnknownError(bar_size)
-        size = BAR_SIZES[bar_size]
-        known = start
-        for span in spans_of(contract, size, start, end):
-            part = History([], [], span.end)
-            for bar in _past_bars(contract, bar_size, await self._part(contract, size, span)):
-                if known < bar.end <= end:
-                    known = bar.end
-                    self._sort_in(part, contract, bar_size, bar)
-            yield part
+        """The closed bars between two moments, part by part, oldest first, each bar once."""
+        series = Series(bar_size)
+        for span in spans_of(contract, series.size, start, end):
+            yield await self.bars(contract, series, span, Priority.LIVE)
 
     async def historical_bars(
         self, contract: Contract, bar_size: timedelta, start: datetime, end: datetime
     ) -> list[HistoricalBar | Quarantined]:
         """All parts of `history` as events, in the order of time."""
         found: list[HistoricalBar | Quarantined] = []
+        series = Series(bar_size)
         async for part in self.history(contract, bar_size, start, end):
-            events = [HistoricalBar(**self._values(contract, bar_size, bar)) for bar in part.bars]
+            events = [HistoricalBar(**self._values(contract, series, bar)) for bar in part.bars]
             found += sorted([*events, *part.quarantined], key=lambda event: event.event_time)
         return found
 
-    def _sort_in(self, part: History, contract: Contract, bar_size: timedelta, bar: PastBar) -> None:
+    def _sort_in(self, part: History, contract: Contract, series: Series, bar: PastBar) -> None:
         broken = broken_rule(dict(zip(PastBar._fields[2:], bar[2:], strict=True)))
         if broken is None:
             part.bars.append(bar)
         else:
-            values = self._values(contract, bar_size, bar)
+            values = self._values(contract, series, bar)
             part.quarantined.append(quarantined(HistoricalBar, values, *broken, severity=Severity.ERROR))
 
-    def _values(self, contract: Contract, bar_size: timedelta, bar: PastBar) -> dict[str, Any]:
+    def _values(self, contract: Contract, series: Series, bar: PastBar) -> dict[str, Any]:
         return {
             "contract_id": contract.contract_id,
             "symbol": contract.symbol,
-            "bar_size": bar_size,
+            "bar_size": series.bar_size,
             "start": bar.start,
             "event_time": bar.end,
             "ingest_time": self._connection.clock.now(),
             **dict(zip(PastBar._fields[2:], bar[2:], strict=True)),
-            "source": source_of(contract, bar_size),
-            "basis": Basis.SPLIT_ADJUSTED,
+            "source": source_of(contract, series.bar_size),
+            "price_kind": series.price_kind,
+            "basis": series.basis,
         }
 
-    async def _part(self, contract: Contract, size: BarSize, span: Span) -> list[Any]:
-        for attempt in range(1, _ATTEMPTS + 1):
+    async def _rows(self, contract: Contract, series: Series, span: Span, priority: Priority) -> list[Any]:
+        until = "" if series.ends_now else f"{span.end.astimezone(UTC):%Y%m%d-%H:%M:%S}"
+        duration = duration_of(series.size, span)
+        identity = f"{contract.contract_id}/{until}/{duration}/{series.size.words}/{series.what_to_show}"
+        if (asked := self._asked.get(identity)) is None:
+            query = _Query(contract, series, until, duration, identity)
+            asked = self._asked[identity] = _Asked(asyncio.create_task(self._patiently(query, priority)))
+            asked.answer.add_done_callback(lambda _: self._asked.pop(identity, None))
+        asked.wanted_by += 1
+        try:
+            return await asyncio.shield(asked.answer)
+        finally:
+            asked.wanted_by -= 1
+            if not asked.wanted_by:
+                asked.answer.cancel()  # no effect once it is there
+
+    async def _patiently(self, query: "_Query", priority: Priority) -> list[Any]:
+        """Ask again what was refused for its pace, and once or twice what was not answered."""
+        refusals = timeouts = 0
+        while True:
             try:
-                return await self._ask(contract, size, span)
+                return await self._ask(query, priority)
             except GatewayRequestError as error:
                 if error.no_data:
                     return []
-                if not error.pacing or attempt == _ATTEMPTS:
+                refusals += 1
+                if not error.pacing or refusals == _PACING_ATTEMPTS:
                     raise
-                await self._connection.governor.pause(_PACING_PAUSE_SECONDS * attempt)
             except GatewayTimeoutError:
-                if attempt == _ATTEMPTS:
+                timeouts += 1
+                if timeouts == _TIMEOUT_ATTEMPTS:
                     raise
-        raise AssertionError("the last attempt returns or raises")
 
-    async def _ask(self, contract: Contract, size: BarSize, span: Span) -> list[Any]:
-        wanted = translate.contract_to_ib(self._connection.library, contract)
-        until = f"{span.end:%Y%m%d-%H:%M:%S}"
-        duration = duration_of(size, span)
-        request = HistoryRequest(
-            identity=f"{contract.contract_id}/{until}/{duration}/{size.words}",
-            contract=f"{contract.contract_id}/{contract.exchange}/TRADES",
-            bar_seconds=size.size.total_seconds(),
-        )
+    async def _ask(self, query: "_Query", priority: Priority) -> list[Any]:
+        wanted = translate.contract_to_ib(self._connection.library, query.contract)
+        size, what = query.series.size, query.series.what_to_show
         sent: list[int] = []
 
         def send(encoder: Any, number: int) -> None:
             sent.append(number)
-            encoder.reqHistoricalData(number, wanted, until, duration, size.words, "TRADES", 1, 2, False, [])
+            encoder.reqHistoricalData(number, wanted, query.until, query.duration, size.words, what, 1, 2, False, [])
 
-        async with self._connection.governor.history(request):
+        async with self._connection.governor.history(query.paced, priority):
             self.requests += 1
             try:
                 rows = await self._connection.ask_admitted(
-                    send, rows="historicalData", end="historicalDataEnd", seconds=_HISTORY_SECONDS
+                    send, rows="historicalData", end="historicalDataEnd", seconds=self._history_seconds
                 )
             except GatewayTimeoutError:
                 self._connection.urgent.cancelHistoricalData(sent[0])
                 raise
+            except GatewayRequestError as error:
+                if error.pacing:
+                    self._connection.governor.complained()
+                raise
         return [bar for (bar,) in rows]
 
 
+@dataclass
+class _Asked:
+    """An answer that is awaited, and by how many."""
+
+    answer: "asyncio.Task[list[Any]]"
+    wanted_by: int = 0
+
+
+@dataclass(frozen=True)
+class _Query:
+    """One history request, in IB's words."""
+
+    contract: Contract
+    series: Series
+    until: str
+    duration: str
+    identity: str
+
+    @property
+    def paced(self) -> HistoryRequest:
+        contract, what = self.contract, self.series.what_to_show
+        return HistoryRequest(
+            identity=self.identity,
+            contract=f"{contract.contract_id}/{contract.exchange}/{what}",
+            bar_seconds=self.series.bar_size.total_seconds(),
+            cost=2 if self.series.price_kind is PriceKind.BID_ASK else 1,
+        )
+
+
 def source_of(contract: Contract, bar_size: timedelta) -> Source:
-    return contract.daily_source if bar_size >= _DAY else contract.intraday_source
+    return contract.daily_source if bar_size >= DAY else contract.intraday_source
 
 
-def _past_bars(contract: Contract, bar_size: timedelta, rows: Sequence[Any]) -> list[PastBar]:
+def _past_bars(contract: Contract, series: Series, rows: Sequence[Any]) -> list[PastBar]:
     """The rows of an answer, oldest first."""
     try:
-        spans = [translate.bar_interval(contract, bar_size, row.date) for row in rows]
+        spans = [translate.bar_interval(contract, series.bar_size, row.date) for row in rows]
     except (ValueError, OverflowError) as error:
         raise GatewayAnswerError(f"bars of {contract.symbol}", error) from error
+    has_volume = series.price_kind is PriceKind.TRADES  # of quotes IB says -1
     bars = [
-        PastBar(*span, row.open, row.high, row.low, row.close, row.volume)
+        PastBar(*span, row.open, row.high, row.low, row.close, row.volume if has_volume else 0.0)
         for span, row in zip(spans, rows, strict=True)
     ]
     return sorted(bars, key=lambda bar: bar.end)
-
-
-def duration_of(size: BarSize, span: Span) -> str:
-    """The least legal duration that covers the span."""
-    length = span.end - span.start
-    unit = size.unit
-    if unit == "Y" and length <= timedelta(days=300):
-        unit = "D"  # a year of daily bars for a question about last week would be a waste
-    count = max(1, math.ceil(length / _UNITS[unit]))
-    return f"{count} {unit}"
-
-
-def spans_of(contract: Contract, size: BarSize, start: datetime, end: datetime) -> Iterator[Span]:
-    """The pieces that a range is asked in; small bars are asked for only inside sessions."""
-    if size.step > _DAY:
-        while start < end:
-            until = min(start + size.step, end)
-            yield Span(start, until)
-            start = until
-        return
-    for opening, closing in hours.sessions(contract, start, end):
-        begin = opening
-        while begin < closing:
-            until = min(begin + size.step, closing)
-            yield Span(begin, until)
-            begin = until

@@ -9,6 +9,7 @@ from pathlib import Path
 from infra.clock import SystemClock, SystemEntropy
 from infra.gateway import ClientSlot, Connection
 from infra.gateway.connection import Timing
+from infra.gateway.pacing import Governor
 from infra.gateway_simulator.gateway import Gateway, Options
 from infra.gateway_simulator.server import Address, SimulatorServer
 from infra.settings import Settings
@@ -144,8 +145,9 @@ async def connected(
     timing: Timing = QUICK,
     prepare: Callable[[Connection], object] = lambda _: None,
     wait: bool = True,
+    governor: Governor | None = None,
 ) -> AsyncIterator[Connection]:
-    connection = Connection(settings, slot, timing=timing)
+    connection = Connection(settings, slot, timing=timing, governor=governor)
     prepare(connection)
     await connection.start()
     try:

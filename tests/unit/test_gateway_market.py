@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from infra.errors import UsageError
 from infra.gateway import hours
-from infra.gateway.market import BAR_SIZES, duration_of, spans_of
+from infra.gateway.past import BAR_SIZES, Series, Span, duration_of, spans_of
+from schemas.market import Basis, PriceKind
 from tests.builders import a_contract
 
 START = datetime(2012, 11, 5, tzinfo=UTC)
@@ -31,3 +33,30 @@ def test_pieces_cover_every_session_once_withduration_ofs_that_ib_allows(size: o
         count, unit = duration_of(size, span).split()
         assert 1 <= int(count) <= LONGEST[unit]
         assert int(count) * UNITS[unit] >= (span.end - span.start).total_seconds()
+
+
+@pytest.mark.parametrize(
+    ("size", "days", "told"),
+    [
+        (timedelta(seconds=5), 1 / 24, "3600 S"),
+        (timedelta(minutes=1), 0.27, "1 D"),
+        (timedelta(minutes=5), 4.27, "5 D"),
+        (timedelta(minutes=5), 7, "1 W"),
+        (timedelta(hours=1), 27, "1 M"),
+        (timedelta(hours=1), 30, "1 M"),
+        (timedelta(days=1), 0.27, "1 D"),
+        (timedelta(days=1), 20, "1 M"),
+        (timedelta(days=1), 364, "1 Y"),
+    ],
+)
+def test_no_more_is_asked_than_is_wanted(size: timedelta, days: float, told: str) -> None:
+    begin = START + timedelta(hours=14)
+
+    assert duration_of(BAR_SIZES[size], Span(begin, begin + timedelta(days=days))) == told
+
+
+def test_prices_that_ib_does_not_serve_are_refused_in_words() -> None:
+    with pytest.raises(UsageError, match="IB serves no bid prices in the basis total_return"):
+        Series(timedelta(days=1), PriceKind.BID, Basis.TOTAL_RETURN)
+    with pytest.raises(UsageError, match="IB serves no bars of 0:00:07"):
+        Series(timedelta(seconds=7))
