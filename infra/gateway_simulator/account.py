@@ -5,8 +5,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Protocol
 
-from infra.gateway_simulator.currencies import FOREX
-from infra.gateway_simulator.instruments import Instrument
+from infra.gateway_simulator.instruments import Instrument, Kind
 
 CENT = Decimal("0.01")
 ZERO = Decimal(0)
@@ -155,7 +154,7 @@ class Account:
         position = self.position(instrument)
         worth = signed * price * instrument.multiplier
         self._move(instrument.currency, -worth)
-        if instrument.kind == FOREX:
+        if instrument.kind is Kind.FOREX:
             self._move(instrument.symbol, signed)
             self._move(self.base, -paid)
             return position.apply(signed, price, ZERO)
@@ -189,5 +188,5 @@ class Account:
 
     def _owe(self, instrument: Instrument, proceeds: Decimal) -> None:
         day = self.market.settles(instrument)
-        if proceeds > 0 and instrument.kind != "FUT" and day > self.market.today():
+        if proceeds > 0 and instrument.kind != Kind.FUTURE and day > self.market.today():
             self.owed.append(Owed(day, instrument.currency, proceeds))

@@ -8,7 +8,7 @@ from decimal import Decimal
 from infra.gateway_simulator.account import ZERO, Account
 from infra.gateway_simulator.commissions import Charge, Done, Tariff, Trade
 from infra.gateway_simulator.currencies import RateUnknownError
-from infra.gateway_simulator.instruments import Instrument, Source
+from infra.gateway_simulator.instruments import Instrument, Kind, Source
 from infra.gateway_simulator.margin import Standing, refusal, standing_of
 from infra.gateway_simulator.noise import pick
 
@@ -74,7 +74,7 @@ class Brokerage:
     def must_locate(self, account: Account, trade: Trade, pending: Sequence[Trade] = ()) -> bool:
         """Whether an order sells short what nobody lends today: it is held with error 404 until somebody does."""
         instrument = trade.instrument
-        if trade.signed > 0 or instrument.kind != "STK":
+        if trade.signed > 0 or instrument.kind != Kind.STOCK:
             return False
         selling = sum((-each.signed for each in pending if each.instrument == instrument and each.signed < 0), ZERO)
         held = account.position(instrument).quantity
@@ -94,4 +94,4 @@ class Brokerage:
 
 def _line(instrument: Instrument) -> str:
     """Volumes are counted by product, forex in dollars whatever the pair."""
-    return instrument.kind if instrument.kind == "CASH" else f"{instrument.kind}.{instrument.currency}"
+    return instrument.kind if instrument.kind is Kind.FOREX else f"{instrument.kind}.{instrument.currency}"

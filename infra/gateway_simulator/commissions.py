@@ -13,7 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from infra.errors import ScizorError
-from infra.gateway_simulator.instruments import Instrument
+from infra.gateway_simulator.instruments import Instrument, Kind
 
 _D = Decimal
 ZERO = Decimal(0)
@@ -122,16 +122,16 @@ _CRYPTO = Line(
     most=_D("0.01"),
 )
 
-_FIXED: dict[tuple[str, str], Line] = {
-    ("STK", "USD"): Line(_steps((_ALL, "0.005", "1.00")), most=_US_MOST),
-    ("STK", "AUD"): Line(_steps((_ALL, "0.0008", "6.00")), by_value=True),
-    ("OPT", "USD"): Line(_steps((_ALL, "0.65", "1.00"))),
-    ("OPT", "AUD"): Line(_steps((_ALL, "2.00", "2.00"))),
-    **{("FUT", currency): Line(_steps((_ALL, rate, "0"))) for currency, rate in _FUTURES.items()},
-    ("CRYPTO", "USD"): _CRYPTO,
+_FIXED: dict[tuple[Kind, str], Line] = {
+    (Kind.STOCK, "USD"): Line(_steps((_ALL, "0.005", "1.00")), most=_US_MOST),
+    (Kind.STOCK, "AUD"): Line(_steps((_ALL, "0.0008", "6.00")), by_value=True),
+    (Kind.OPTION, "USD"): Line(_steps((_ALL, "0.65", "1.00"))),
+    (Kind.OPTION, "AUD"): Line(_steps((_ALL, "2.00", "2.00"))),
+    **{(Kind.FUTURE, currency): Line(_steps((_ALL, rate, "0"))) for currency, rate in _FUTURES.items()},
+    (Kind.CRYPTO, "USD"): _CRYPTO,
 }
-_TIERED: dict[tuple[str, str], Line] = _FIXED | {
-    ("STK", "USD"): Line(
+_TIERED: dict[tuple[Kind, str], Line] = _FIXED | {
+    (Kind.STOCK, "USD"): Line(
         _steps(
             ("300000", "0.0035", "0.35"),
             ("3000000", "0.0020", "0.35"),
@@ -141,7 +141,7 @@ _TIERED: dict[tuple[str, str], Line] = _FIXED | {
         ),
         most=_US_MOST,
     ),
-    ("STK", "AUD"): Line(
+    (Kind.STOCK, "AUD"): Line(
         _steps(
             ("3E6", "0.0008", "5"),
             ("30E6", "0.0005", "4"),
@@ -151,10 +151,10 @@ _TIERED: dict[tuple[str, str], Line] = _FIXED | {
         ),
         by_value=True,
     ),
-    ("OPT", "AUD"): Line(
+    (Kind.OPTION, "AUD"): Line(
         _steps(("1000", "1.50", "1.50"), ("10000", "1.00", "1.50"), ("20000", "0.70", "1.50"), (_ALL, "0.50", "1.50"))
     ),
-    ("FUT", "USD"): Line(
+    (Kind.FUTURE, "USD"): Line(
         _steps(("1000", "0.85", "0"), ("10000", "0.65", "0"), ("20000", "0.45", "0"), (_ALL, "0.25", "0"))
     ),
 }
@@ -179,7 +179,7 @@ class Tariff:
     def charge(self, trade: Trade, before: Done, *, base: str, volume: Decimal) -> Charge:
         """For one fill of an order that has traded `before`, which is part of the month's `volume`."""
         instrument = trade.instrument
-        if instrument.kind == "CASH":
+        if instrument.kind is Kind.FOREX:
             to_dollars = self._rate(instrument.currency, "USD")
             begun = max(volume - before.value * to_dollars, ZERO)
             value = before.value * to_dollars
@@ -194,7 +194,7 @@ class Tariff:
 
     def counted(self, trade: Trade) -> Decimal:
         """What the trade adds to the month's volume."""
-        if trade.instrument.kind == "CASH":
+        if trade.instrument.kind is Kind.FOREX:
             return trade.value * self._rate(trade.instrument.currency, "USD")
         return trade.value if self._line(trade.instrument).by_value else trade.quantity
 
@@ -207,13 +207,13 @@ class Tariff:
     def _passed_on(self, trade: Trade, broker: Decimal) -> Decimal:
         """Fees of exchange, clearing house and regulators."""
         kind = trade.instrument.kind, trade.instrument.currency
-        if kind == ("FUT", "USD"):
+        if kind == (Kind.FUTURE, "USD"):
             return trade.quantity * _FUTURES_FEES
         if not self._is_tiered:
             return ZERO
-        if kind == ("STK", "USD"):
+        if kind == (Kind.STOCK, "USD"):
             return _stock_fees(trade, broker)
-        return _option_fees(trade) if kind == ("OPT", "USD") else ZERO
+        return _option_fees(trade) if kind == (Kind.OPTION, "USD") else ZERO
 
 
 _FUTURES_FEES = _D("1.38") + _D("0.02")  # CME's for E-mini index futures on Globex, NFA's: 2.25 a contract in all

@@ -5,9 +5,8 @@ from decimal import Decimal
 
 from infra.errors import ScizorError
 from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.instruments import Instrument
+from infra.gateway_simulator.instruments import Instrument, Kind
 
-FOREX = "CASH"
 _BRIDGE = "USD"
 
 
@@ -28,7 +27,7 @@ class Rates:
         self._pairs = {
             (each.symbol.partition(".")[0], each.currency): each
             for each in catalogue.by_id.values()
-            if each.kind == FOREX
+            if each.kind is Kind.FOREX
         }
 
     def rate(self, currency: str, into: str) -> Decimal:

@@ -13,8 +13,8 @@ from decimal import Decimal
 
 from infra.gateway_simulator.account import CENT, ZERO, Account, Market
 from infra.gateway_simulator.commissions import Charge, Trade
-from infra.gateway_simulator.currencies import FOREX, RateUnknownError
-from infra.gateway_simulator.instruments import Instrument
+from infra.gateway_simulator.currencies import RateUnknownError
+from infra.gateway_simulator.instruments import Instrument, Kind
 from infra.gateway_simulator.worth import worth_of
 
 _D = Decimal
@@ -24,7 +24,7 @@ SHORT_SHARE_LEAST, SHORT_PENNY_LEAST, PENNY = _D("5.00"), _D("2.50"), _D("5.00")
 OPTION_SHARE, OPTION_LEAST_SHARE, OPTION_LEAST = _D("0.20"), _D("0.10"), _D("2.50")
 MAJOR, MINOR = _D("0.02"), _D("0.05")
 MAJORS = frozenset({"USD", "CAD", "EUR", "JPY", "GBP", "CHF", "AUD", "NZD", "SEK", "NOK", "DKK"})
-UNLENT = frozenset({"OPT", "CRYPTO"})  # paid in full, and no part of the equity that can be lent against
+UNLENT = frozenset({Kind.OPTION, Kind.CRYPTO})  # paid in full, and no part of the equity that can be lent against
 
 # Initial margin of one contract as in 2013, when ES stood at 1,500; maintenance is IB's usual ten elevenths of it.
 PER_CONTRACT = {"ES": _D("4813"), "NQ": _D("3300"), "YM": _D("4125"), "RTY": _D("5225"), "SPI": _D("8250")}
@@ -48,15 +48,15 @@ def required(instrument: Instrument, quantity: Decimal, price: Decimal, market: 
     """What a position of `quantity` at `price` ties up, in the instrument's currency."""
     worth = abs(quantity) * price * instrument.multiplier
     match instrument.kind:
-        case "FUT":
+        case Kind.FUTURE:
             each = PER_CONTRACT.get(instrument.symbol, price * instrument.multiplier * CONTRACT_SHARE)
             return Margin(each, each * _MAINTAINED).times(abs(quantity))
-        case "OPT" if quantity >= 0:
+        case Kind.OPTION if quantity >= 0:
             return Margin()
-        case "CASH":
+        case Kind.FOREX:
             is_major = {instrument.symbol, instrument.currency} <= MAJORS
             return Margin(worth, worth).times(MAJOR if is_major else MINOR)
-        case "CRYPTO":
+        case Kind.CRYPTO:
             return Margin()
         case _:
             return _stock(quantity, price)
@@ -155,7 +155,7 @@ def refusal(account: Account, trade: Trade, charge: Charge, pending: Sequence[Tr
 def _cash_refusal(account: Account, trade: Trade, charge: Charge, pending: Sequence[Trade]) -> str:
     """A cash account sells what it has and pays from settled cash; only a future ties up no more than its margin."""
     instrument = trade.instrument
-    if trade.signed < 0 and instrument.kind not in ("FUT", FOREX):
+    if trade.signed < 0 and instrument.kind not in (Kind.FUTURE, Kind.FOREX):
         selling = sum((-each.signed for each in pending if each.instrument == instrument and each.signed < 0), ZERO)
         if account.position(instrument).quantity < trade.quantity + selling:
             return "Short positions can not be held in a cash account"
@@ -176,7 +176,7 @@ def _cash_refusal(account: Account, trade: Trade, charge: Charge, pending: Seque
 def _paid_in_full(account: Account, trade: Trade) -> Decimal:
     """The cash that a trade takes, in the base currency."""
     instrument = trade.instrument
-    if instrument.kind == "FUT":
+    if instrument.kind is Kind.FUTURE:
         held = account.position(instrument).quantity
         more = max(abs(held + trade.signed) - abs(held), ZERO)
         return _based(account, instrument, more, trade.price).initial

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 from infra.gateway_simulator.calendar import local
 from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.currencies import FOREX, Rates
-from infra.gateway_simulator.instruments import Instrument
+from infra.gateway_simulator.currencies import Rates
+from infra.gateway_simulator.instruments import Instrument, Kind
 from infra.gateway_simulator.market import World
 from infra.gateway_simulator.prices import UNITS
 
@@ -63,10 +63,10 @@ class Valuation:
 
 def _days_to_pay(instrument: Instrument, day: date) -> int:
     match instrument.kind:
-        case "STK":
+        case Kind.STOCK:
             cycles = _CYCLES.get(instrument.currency, _OTHER_CYCLE)
             return next(days for since, days in reversed(cycles) if since <= day)
-        case "CRYPTO":
+        case Kind.CRYPTO:
             return 0
         case _:
-            return _FOREX_DAYS if instrument.kind == FOREX else _DERIVATIVE_DAYS
+            return _FOREX_DAYS if instrument.kind is Kind.FOREX else _DERIVATIVE_DAYS

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from infra.gateway_simulator.account import ZERO, Account, Position
-from infra.gateway_simulator.currencies import FOREX
+from infra.gateway_simulator.instruments import Kind
 
 
 @dataclass(slots=True)
@@ -31,20 +31,20 @@ class Pot:
     def take(self, position: Position, mark: Decimal, previous_close: Decimal) -> None:
         kind, worth = position.instrument.kind, position.worth(mark)
         self.realized += position.realized
-        if kind == FOREX:
+        if kind is Kind.FOREX:
             return  # what it brought is in the balances
         self.unrealized += position.unrealized(mark)
         self.daily += position.daily(mark, previous_close)
-        if kind == "FUT":
+        if kind is Kind.FUTURE:
             paid_out = position.settled_worth(previous_close)
             self.cash += paid_out
             self.settled += paid_out
             self.futures_profit += worth - paid_out
             return
         self.gross += abs(worth)
-        if kind == "OPT":
+        if kind is Kind.OPTION:
             self.options += worth
-        elif kind == "CRYPTO":
+        elif kind is Kind.CRYPTO:
             self.crypto += worth
         else:
             self.stocks += worth
