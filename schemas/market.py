@@ -109,13 +109,24 @@ class Quote(Event):
 
 
 class QuarantineRule(StrEnum):
-    """Why a bar or tick was set aside."""
+    """Why something was found about a bar, tick or quote: infra/quality/rules.py says what each looks at."""
 
     OHLC_RANGE = "ohlc_range"
     NOT_FINITE = "not_finite"
     NEGATIVE_SIZE = "negative_size"
     FROM_THE_FUTURE = "from_the_future"
     OUT_OF_ORDER = "out_of_order"
+    OUTSIDE_SESSION = "outside_session"
+    DUPLICATE = "duplicate"
+    CONTRADICTION = "contradiction"
+    BAD_PRINT = "bad_print"
+    SPIKE = "spike"
+    SPLIT_LIKE = "split_like"
+    STALE = "stale"
+    GAP = "gap"
+    ZERO_VOLUME = "zero_volume"
+    CROSSED_QUOTE = "crossed_quote"
+    EMPTY_ANSWER = "empty_answer"
 
 
 class Severity(StrEnum):
@@ -126,7 +137,7 @@ class Severity(StrEnum):
 
 
 class Quarantined(Event):
-    """A bar or tick that broke a rule: kept as it came, kept away from strategies."""
+    """A bar or tick that broke a rule, kept as it came. An error keeps it away from strategies; a warning only tells."""
 
     type: Literal["Quarantined"] = "Quarantined"
     quarantine_id: Name
