@@ -1,23 +1,31 @@
-"""Live data: who follows what, and the messages that a trade or a closed bar becomes."""
+"""Live subscriptions: who follows what, and the messages that trades and closed bars become."""
 
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, TypeVar
 
 from infra.gateway_simulator.bars import Candle
 from infra.gateway_simulator.instruments import Instrument
-from infra.gateway_simulator.market import DaySoFar, Quote
+from infra.gateway_simulator.market import Quote
 from infra.gateway_simulator.prices import UNITS
 from infra.gateway_simulator.session import Session
 from infra.gateway_simulator.wire import Value
 
-# IB's tick types
-BID_SIZE, BID, ASK, ASK_SIZE, LAST, LAST_SIZE, HIGH, LOW, VOLUME, CLOSE, OPEN = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 14
-LAST_TIME = 45
-
-LINES_MAX = 100  # market data lines of one client
-
 TickKind: TypeAlias = str  # Last, AllLast, BidAsk, MidPoint
 TICK_KINDS = {"Last": 1, "AllLast": 2, "BidAsk": 3, "MidPoint": 4}
+
+
+class Subscription(Protocol):
+    """Something that a client is sent until it cancels."""
+
+    @property
+    def session(self) -> Session: ...
+    @property
+    def request_id(self) -> int: ...
+    @property
+    def instrument(self) -> Instrument: ...
+
+
+AnyOf = TypeVar("AnyOf", bound=Subscription)
 
 
 @dataclass(eq=False, slots=True)
@@ -46,11 +54,15 @@ class TickByTick:
     request_id: int
     instrument: Instrument
     kind: TickKind
+    ignores_sizes: bool = False
+    _told: tuple[int, int] = (0, 0)
 
     def tell(self, quote: Quote) -> None:
         bid, ask = quote.bid / UNITS, quote.ask / UNITS
         if self.kind == "BidAsk":
-            self._send(quote, bid, ask, quote.bid_size, quote.ask_size, 0)
+            if not (self.ignores_sizes and self._told == (quote.bid, quote.ask)):
+                self._send(quote, bid, ask, quote.bid_size, quote.ask_size, 0)
+            self._told = (quote.bid, quote.ask)
         elif self.kind == "MidPoint":
             self._send(quote, (quote.bid + quote.ask) / 2 / UNITS)
         else:
@@ -62,58 +74,6 @@ class TickByTick:
             event="tick sent",
             symbol=self.instrument.symbol,
         )
-
-
-@dataclass(eq=False, slots=True)
-class MarketData:
-    """A subscription to the best quote, the last trade and the day's figures: only what has changed is sent."""
-
-    session: Session
-    request_id: int
-    instrument: Instrument
-    _told: dict[int, tuple[float, float]] = field(default_factory=dict)
-
-    def begin(self, quote: Quote | None, day: DaySoFar, data_type: int) -> None:
-        """What a new subscriber is told at once."""
-        self.session.send(81, self.request_id, self.instrument.rule.min_tick, "9c0001", 3)
-        self.session.send(58, 1, self.request_id, data_type)
-        if day.previous_close:
-            self._price(CLOSE, day.previous_close, 0)
-        if quote is not None:
-            self.tell(quote, day)
-
-    def tell(self, quote: Quote, day: DaySoFar) -> None:
-        self.session.send(46, 6, self.request_id, LAST_TIME, str(int(quote.moment)))
-        self._told.pop(LAST, None)  # a trade is news even at the same price and size
-        self._price(LAST, quote.last, quote.last_size, event="tick sent")
-        self._price(BID, quote.bid, quote.bid_size)
-        self._price(ASK, quote.ask, quote.ask_size)
-        if day.volume:
-            self._size(VOLUME, day.volume)
-            self._price(HIGH, day.high, 0)
-            self._price(LOW, day.low, 0)
-            self._price(OPEN, day.open, 0)
-
-    def end_snapshot(self) -> None:
-        self.session.send(57, 1, self.request_id)
-
-    def _price(self, kind: int, units: int, size: int, event: str = "") -> None:
-        if self._told.get(kind) == (units, size):
-            return
-        self._told[kind] = (units, size)
-        price = units / UNITS
-        self.session.send(1, 6, self.request_id, kind, price, size, 0, event=event, symbol=self.instrument.symbol)
-        sized = {BID: BID_SIZE, ASK: ASK_SIZE, LAST: LAST_SIZE}.get(kind)
-        if sized is not None:
-            self._size(sized, size)
-
-    def _size(self, kind: int, size: int) -> None:
-        if self._told.get(kind) != (0, size):
-            self._told[kind] = (0, size)
-            self.session.send(2, 6, self.request_id, kind, size)
-
-
-Subscription: TypeAlias = LiveBars | TickByTick | MarketData
 
 
 class Feed:
@@ -141,14 +101,24 @@ class Feed:
         for _, request_id in [each for each in self._all if each[0] is session]:
             self.remove(session, request_id)
 
-    def lines(self, session: Session) -> int:
-        return sum(1 for each in self._all if each[0] is session)
+    def clear(self) -> list[Subscription]:
+        """Forget all; those that there were."""
+        lost = list(self._all.values())
+        self._all.clear()
+        self._by_contract.clear()
+        return lost
+
+    def every(self, kind: type[AnyOf]) -> list[AnyOf]:
+        return [each for each in self._all.values() if isinstance(each, kind)]
+
+    def count(self, kind: type[Subscription]) -> int:
+        return sum(1 for each in self._all.values() if isinstance(each, kind))
 
     def instruments(self) -> set[Instrument]:
         return {each.instrument for each in self._all.values()}
 
-    def of(self, instrument: Instrument) -> list[Subscription]:
-        return self._by_contract.get(instrument.contract_id, [])
+    def of(self, instrument: Instrument, kind: type[AnyOf]) -> list[AnyOf]:
+        return [each for each in self._by_contract.get(instrument.contract_id, ()) if isinstance(each, kind)]
 
     def __len__(self) -> int:
         return len(self._all)

@@ -1,114 +1,72 @@
-"""Answers about the past: historical bars and trading schedules."""
+"""Answers about the past: historical bars, those that are kept up to date, and trading schedules."""
 
 import asyncio
-import contextlib
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from functools import partial
 
-from infra.gateway_simulator.bars import (
-    ADJUSTED_LAST,
-    BAR_SIZES,
-    BARS_MAX,
-    DAY,
-    QUOTED,
-    TRADES,
-    Candle,
-    Duration,
-    Span,
-)
-from infra.gateway_simulator.calendar import NEW_YORK, utc_text
-from infra.gateway_simulator.contracts import NO_DEFINITION, Asked
-from infra.gateway_simulator.floor import NOT_SUPPORTED, Shared
+from infra.gateway_simulator.bars import BARS_MAX, DAY, Candle, Span
+from infra.gateway_simulator.calendar import Session as TradingDay
+from infra.gateway_simulator.calendar import utc_text
+from infra.gateway_simulator.charts import Chart, Charts
+from infra.gateway_simulator.contracts import NO_DEFINITION
+from infra.gateway_simulator.floor import Shared
 from infra.gateway_simulator.instruments import Instrument
-from infra.gateway_simulator.pacing import OPEN_REQUESTS, PACED_BAR_SECONDS, HistoryPacing
+from infra.gateway_simulator.openings import Openings
+from infra.gateway_simulator.pacing import PACED_BAR_SECONDS, HistoryPacing, PastRequest
+from infra.gateway_simulator.past_bars import Dates, candles, volatility_candles
+from infra.gateway_simulator.past_request import (
+    SCHEDULE,
+    SERVICE,
+    SMALL_BARS_DAYS,
+    VOLATILITY,
+    Request,
+    RequestError,
+    duration_of,
+    moment_of,
+    no_data,
+)
 from infra.gateway_simulator.session import Session
 from infra.gateway_simulator.venues import Venue
 from infra.gateway_simulator.wire import Fields, Value
 
-SERVICE = "Historical Market Data Service error message:"
-SCHEDULE = "SCHEDULE"
-EPOCH_FORMAT = 2
-
-
-class RequestError(Exception):
-    """The request is answered by an error of this code."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request for historical bars, as it came."""
-
-    request_id: int
-    asked: Asked
-    end: str
-    bar_size: str
-    duration: str
-    what: str
-    epoch_dates: bool
-    stays: bool
-
-    @classmethod
-    def taken_from(cls, fields: Fields) -> "Request":
-        request_id = fields.whole()
-        asked = Asked.taken_from(fields)
-        fields.skip(1)  # expired contracts
-        end, bar_size, duration = fields.text(), fields.text(), fields.text()
-        fields.skip(1)  # regular hours only: there are no others
-        what, date_format = fields.text().upper(), fields.whole()
-        return cls(request_id, asked, end, bar_size, duration, what, date_format == EPOCH_FORMAT, fields.flag())
+PACING_VIOLATION = f"{SERVICE}Historical data request pacing violation"
 
 
 class HistoryDesk:
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, openings: Openings, pacing: HistoryPacing) -> None:
         self._shared = shared
-        self._pacing = HistoryPacing(shared.clock)
-        self._open: dict[tuple[Session, int], asyncio.Task[None]] = {}
-        self._one_at_a_time = asyncio.Lock()
+        self._openings = openings
+        self._pacing = pacing
+        self._charts = Charts(shared)
 
     async def historical_data(self, session: Session, fields: Fields) -> None:
-        """Taken up at once and answered in turn, so that an order does not wait for a long answer."""
         request = Request.taken_from(fields)
-        key = (session, request.request_id)
-        if key in self._open:
-            reason = "Duplicate ticker ID for API historical data query"
-        elif sum(1 for each in self._open if each[0] is session) >= OPEN_REQUESTS:
-            reason = f"Only {OPEN_REQUESTS} simultaneous API historical data requests allowed."
-        else:
-            self._open[key] = asyncio.create_task(self._answered(session, request))
-            return
-        session.error(request.request_id, 322, f"Error processing request.-'sm' : cause - {reason}")
+        self._openings.start(session, request.request_id, partial(self._answer, session, request))
 
     async def cancel(self, session: Session, fields: Fields) -> None:
         fields.skip(1)
         request_id = fields.whole()
-        task = self._open.pop((session, request_id), None)
-        if task is None:
+        if not self._openings.end(session, request_id):
             session.error(request_id, 366, f"No historical data query found for ticker id:{request_id}")
             return
-        task.cancel()
+        self._charts.remove(session, request_id)
         session.error(request_id, 162, f"{SERVICE}API historical data query cancelled: {request_id}")
 
     def dismiss(self, session: Session) -> None:
         """The client has gone: nobody waits for its answers."""
-        for key in [each for each in self._open if each[0] is session]:
-            self._open.pop(key).cancel()
+        self._openings.end_session(session)
+        self._charts.remove_session(session)
 
-    async def _answered(self, session: Session, request: Request) -> None:
-        try:
-            async with self._one_at_a_time:
-                await self._answer(session, request)
-        except RequestError as error:
-            session.error(request.request_id, error.code, error.text)
-        finally:
-            key = (session, request.request_id)
-            if self._open.get(key) is asyncio.current_task():  # a cancelled request's id may be in use again
-                del self._open[key]
+    def on_bar(self, instrument: Instrument, session: TradingDay, bar: int) -> None:
+        self._charts.on_bar(instrument, session, bar)
+
+    def stop_updates(self, *, forget: bool = False) -> None:
+        """Bars are no longer kept up to date, and nobody is told, as at midnight; IB still counts them as open.
+
+        With `forget` their requests are closed as well, as after 1101.
+        """
+        for session, request_id in self._charts.clear():
+            if forget:
+                self._openings.end(session, request_id)
 
     async def _answer(self, session: Session, request: Request) -> None:
         shared = self._shared
@@ -121,64 +79,63 @@ class HistoryDesk:
         now = shared.now()
         end = min(moment_of(request.end, now), now)
         if end <= found.calendar.session(found.calendar.days[0]).open:
-            raise _no_data(request)
+            raise no_data(request.asked, request.what)
         if request.what == SCHEDULE:
             self._schedule(session, request, found, end)
             return
         span = self._span(request, found, end, now)
-        self._paced(request, span.size)
-        candles: list[Candle] = []
-        for portion in shared.world.history.candles(found, span):
-            candles += portion
-            await asyncio.sleep(0)
-        if not candles:
-            raise _no_data(request)
-        self._serve(session, request, found, span, candles)
+        if not shared.permissions.sees_live(found):
+            raise RequestError(162, f"{SERVICE}{shared.permissions.missing(found)}")
+        await self._paced(request, found, span.size)
+        values, made = await self._made(request, found, span)
+        if not made:
+            raise no_data(request.asked, request.what)
+        self._told(session, request, found, span, made)
+        session.send(*values, event="historical bars", symbol=found.symbol)
+        if request.stays and self._openings.stay(session, request.request_id):
+            chart = Chart(session, request.request_id, found, span.size, request.what, _dates(request, found, span))
+            self._charts.add(chart, made[-1].start, now)
 
     def _span(self, request: Request, found: Instrument, end: float, now: float) -> Span:
-        size = BAR_SIZES.get(request.bar_size)
-        if size is None:
-            legal = ", ".join(each for each in BAR_SIZES if each not in ("1 week", "1 month"))
-            raise _invalid(f"Historical data bar size setting is invalid. Legal ones are: {legal}")
-        if request.what not in (TRADES, ADJUSTED_LAST, *QUOTED):
-            raise _invalid(f"What to show {request.what!r} {NOT_SUPPORTED}")
-        if request.what == ADJUSTED_LAST and request.end:
-            raise _invalid("End date not supported with adjusted last")
-        if request.stays:
-            raise _invalid(f"keepUpToDate {NOT_SUPPORTED}; subscribe to real-time bars")
-        try:
-            duration = Duration(request.duration)
-        except ValueError as error:
-            raise _invalid(str(error)) from None
-        if duration.unit == "D" and duration.count > 365:
-            raise _invalid("Historical data requests for durations longer than 365 days must be made in years.")
-        calendar = found.calendar
-        begin = duration.begin(calendar, end, size)
+        size, duration = request.checked()
+        begin = duration.begin(found.calendar, end, size)
+        if size <= PACED_BAR_SECONDS:
+            begin = max(begin, now - SMALL_BARS_DAYS * DAY)
+            if begin >= end:
+                raise no_data(request.asked, request.what)
         days = (end - begin) / DAY + 1
-        if (size >= DAY and duration.unit == "S") or days * 5 / 7 * calendar.regular_seconds / size > BARS_MAX + 1000:
-            raise RequestError(162, f"{SERVICE}invalid step: {request.bar_size} over {request.duration}")
+        if days * 5 / 7 * found.calendar.regular_seconds / size > BARS_MAX * 1.02:
+            raise RequestError(162, f"{SERVICE}Time length exceed max.")
         return Span(begin, end, size, request.what, now)
 
-    def _paced(self, request: Request, size: int) -> None:
-        if not self._shared.paced or size > PACED_BAR_SECONDS:
-            return
-        contract = (request.asked.symbol, str(request.asked.contract_id), request.asked.exchange, request.what)
-        wanted = (request.end, request.bar_size, request.duration, request.what)
-        if not self._pacing.permits(contract, wanted, 2 if request.what == "BID_ASK" else 1):
-            raise RequestError(162, f"{SERVICE}Historical data request pacing violation")
+    async def _paced(self, request: Request, found: Instrument, size: int) -> None:
+        wanted = "/".join((request.end, request.bar_size, request.duration, str(request.regular_hours)))
+        exchange = request.asked.exchange or "SMART"
+        past = PastRequest(f"{found.contract_id}@{exchange}", request.what, wanted, size)
+        if not self._pacing.permits(past):
+            raise RequestError(162, PACING_VIOLATION)
+        delay = self._pacing.delay(past)
+        if delay:
+            await asyncio.sleep(delay)
 
-    def _serve(self, session: Session, request: Request, found: Instrument, span: Span, candles: list[Candle]) -> None:
-        intraday = span.size < DAY
-        values: list[Value] = [
-            17,
-            request.request_id,
-            found.venue.ib_text(span.begin),
-            found.venue.ib_text(span.end),
-            len(candles),
-        ]
-        for each in candles:
-            date = _date_text(each, intraday, None if request.epoch_dates else found.venue)
-            values += [date, each.open, each.high, each.low, each.close, each.volume, each.average, each.count]
+    async def _made(self, request: Request, found: Instrument, span: Span) -> tuple[list[Value], list[Candle]]:
+        """The message and its bars, made in portions between which others are served."""
+        dates = _dates(request, found, span)
+        bars: list[Value] = []
+        made: list[Candle] = []
+        source = volatility_candles if request.what == VOLATILITY else candles
+        for portion in source(self._shared.world, found, span):
+            made += portion
+            for each in portion:
+                bars += [dates.of(each), each.open, each.high, each.low, each.close]
+                bars += [each.volume, each.average, each.count]
+            await asyncio.sleep(0)
+        ends = found.venue.ib_text(span.begin), found.venue.ib_text(span.end)
+        return [17, request.request_id, *ends, len(made), *bars], made
+
+    def _told(self, session: Session, request: Request, found: Instrument, span: Span, made: list[Candle]) -> None:
+        """One line of the ledger, with all bars when somebody keeps it."""
+        bars = [[utc_text(c.start), c.open, c.high, c.low, c.close, c.volume] for c in made]
         self._shared.ledger.write(
             "bars",
             span.now,
@@ -188,17 +145,13 @@ class HistoryDesk:
             symbol=found.symbol,
             bar_size_seconds=span.size,
             what=request.what,
-            bars=[[utc_text(c.start), c.open, c.high, c.low, c.close, c.volume] for c in candles],
+            bars=bars,
         )
-        session.send(*values, event="historical bars", symbol=found.symbol)
 
     def _schedule(self, session: Session, request: Request, found: Instrument, end: float) -> None:
         """Message 106: the sessions of a span."""
         venue, calendar = found.venue, found.calendar
-        try:
-            begin = Duration(request.duration).begin(calendar, end, DAY)
-        except ValueError as error:
-            raise _invalid(str(error)) from None
+        begin = duration_of(request.duration).begin(calendar, end, DAY)
         days = calendar.between(calendar.latest(begin).day, calendar.latest(end).day)
         times = _dashed(venue, begin), _dashed(venue, end)
         values: list[Value] = [106, request.request_id, *times, venue.zone_name, len(days)]
@@ -208,35 +161,8 @@ class HistoryDesk:
         session.send(*values)
 
 
-def moment_of(text: str, now: float) -> float:
-    """The epoch second that IB's end date and time means; empty is now."""
-    if not text:
-        return now
-    stamp, _, zone = text.replace("  ", " ").strip().partition(" ")
-    clock, _, zone_after = zone.partition(" ")
-    if "-" in stamp:  # 20231006-20:00:00 is UTC
-        stamp, _, clock = stamp.partition("-")
-        zone_after = zone or "UTC"
-    with contextlib.suppress(ValueError, OverflowError, ZoneInfoNotFoundError):
-        where = UTC if zone_after in ("UTC", "GMT") else ZoneInfo(zone_after) if zone_after else NEW_YORK
-        return datetime.strptime(f"{stamp} {clock or '23:59:59'}", "%Y%m%d %H:%M:%S").replace(tzinfo=where).timestamp()
-    form = "The correct format is yyyymmdd hh:mm:ss xx/xxxx"
-    raise RequestError(10314, f"End Date/Time: The date, time, or time-zone entered is invalid. {form}")
-
-
-def _no_data(request: Request) -> RequestError:
-    return RequestError(162, f"{SERVICE}HMDS query returned no data: {request.asked.name} {request.what.title()}")
-
-
-def _invalid(cause: str) -> RequestError:
-    return RequestError(321, f"Error validating request.-'sm' : cause - {cause}")
-
-
-def _date_text(candle: Candle, intraday: bool, venue: Venue | None) -> str:
-    """In the venue's own time, or in epoch seconds without one."""
-    if not intraday:
-        return f"{candle.day:%Y%m%d}"
-    return str(candle.start) if venue is None else venue.ib_text(candle.start)
+def _dates(request: Request, found: Instrument, span: Span) -> Dates:
+    return Dates(found.venue, daily=span.size >= DAY, epoch=request.epoch_dates)
 
 
 def _dashed(venue: Venue, moment: float) -> str:

@@ -14,6 +14,7 @@ from infra.clock import SystemClock, SystemEntropy
 from infra.errors import UsageError
 from infra.gateway_simulator.calendar import NEW_YORK, ib_text
 from infra.gateway_simulator.gateway import Gateway, Options
+from infra.gateway_simulator.pacing import Pacing
 from infra.gateway_simulator.server import Address, SimulatorServer
 from infra.settings import Settings
 
@@ -42,10 +43,20 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     made.add_argument("--cash", default="1000000", help="cash of the account at the start, in USD")
     made.add_argument("--ledger", type=Path, help="file that gets a JSON line for everything that happens")
     made.add_argument("--state", type=Path, help="file by which the next start goes on where this one ended")
-    made.add_argument("--no-pacing", action="store_true", help="lift IB's limits on requests for small bars")
+    made.add_argument("--pacing", default="today", help="limits on history: today (bars of 30 s or less), strict, off")
+    made.add_argument("--soft-delay", type=float, default=0.0, help="seconds that larger bars wait after 60 in 10 min")
+    made.add_argument(
+        "--permissions", default="", help="not seen live: SYMBOL=delayed|api|part|none, with commas between"
+    )
     made.add_argument("--control-port", type=int, default=0, help="port for tests; needs --control-token-file")
     made.add_argument("--control-token-file", type=Path, help="file of mode 0600 with the control port's token")
     return made
+
+
+def permissions_of(text: str) -> dict[str, str]:
+    """Symbols and what is permitted of them: IBM=delayed,MSFT=none."""
+    pairs = [each.partition("=") for each in text.split(",") if each.strip()]
+    return {symbol.strip().upper(): word.strip().lower() for symbol, _, word in pairs}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +74,9 @@ class Choices:
     cash: str
     ledger: Path | None
     state: Path | None
-    no_pacing: bool
+    pacing: str
+    soft_delay: float
+    permissions: str
     control_port: int
     control_token_file: Path | None
 
@@ -78,6 +91,8 @@ def chosen(choices: Choices) -> tuple[Options, Address]:
         cash = Decimal(choices.cash)
     except InvalidOperation:
         raise UsageError(f"--cash {choices.cash!r} is not a number") from None
+    if choices.pacing not in tuple(Pacing) or choices.soft_delay < 0:
+        raise UsageError(f"--pacing is one of {', '.join(Pacing)}, and --soft-delay is 0 or more")
     options = Options(
         start=market_time(choices.now),
         speed=0.0 if choices.step else choices.speed,
@@ -87,7 +102,9 @@ def chosen(choices: Choices) -> tuple[Options, Address]:
         data=choices.data,
         ledger=choices.ledger,
         state=choices.state,
-        paced=not choices.no_pacing,
+        pacing=Pacing(choices.pacing),
+        soft_delay=choices.soft_delay,
+        permissions=permissions_of(choices.permissions),
     )
     return options, Address(choices.host, choices.port, choices.control_port, choices.control_token_file)
 

@@ -165,6 +165,10 @@ class World:
             known = self._so_far[instrument.contract_id] = self._counted(instrument, session, now)
         return known
 
+    def counted(self, instrument: Instrument, moment: float) -> DaySoFar:
+        """The day as it was at a moment of the past, counted anew."""
+        return self._counted(instrument, instrument.calendar.latest(moment), moment)
+
     def _counted(self, instrument: Instrument, session: Session, now: float) -> DaySoFar:
         """All trades of the session before `now`."""
         before = self.series(instrument).before(session.day)

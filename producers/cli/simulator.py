@@ -23,7 +23,13 @@ def simulator(
     cash: Annotated[str, Flag(help="Cash of the account at the start, in USD.")] = "1000000",
     ledger: Annotated[Path | None, Flag(help="File that gets a JSON line for everything that happens.")] = None,
     state: Annotated[Path | None, Flag(help="File by which the next start goes on where this one ended.")] = None,
-    no_pacing: Annotated[bool, Flag("--no-pacing", help="Lift IB's limits on requests for small bars.")] = False,
+    pacing: Annotated[
+        str, Flag(help="Limits on requests for history: today (bars of 30 seconds or less), strict (all), off.")
+    ] = "today",
+    soft_delay: Annotated[float, Flag(help="Seconds that larger bars wait once 60 came within ten minutes.")] = 0.0,
+    permissions: Annotated[
+        str, Flag(help="What is not seen live: SYMBOL=delayed, api, part or none, with commas between.")
+    ] = "",
     control_port: Annotated[int, Flag(help="Port for tests; needs --control-token-file. 0 leaves it closed.")] = 0,
     control_token_file: Annotated[Path | None, Flag(help="File of mode 0600 with the control port's token.")] = None,
 ) -> None:
@@ -43,7 +49,9 @@ def simulator(
         cash=cash,
         ledger=ledger,
         state=state,
-        no_pacing=no_pacing,
+        pacing=pacing,
+        soft_delay=soft_delay,
+        permissions=permissions,
         control_port=control_port,
         control_token_file=control_token_file,
     )

@@ -105,8 +105,13 @@ async def test_history_errors_carry_the_codes_of_the_gateway() -> None:
             ("1 D", "1 min", "TRADES", "00010101-00:00:00"),
         ):
             assert len(await ib.reqHistoricalDataAsync(contract, end, duration, size, what, True)) == 0
-        stays = await ib.reqHistoricalDataAsync(contract, "", "1 D", "1 min", "TRADES", True, keepUpToDate=True)
-        assert len(stays) == 0
+        for end, size, what in (
+            ("20130227 16:00:00", "1 min", "TRADES"),
+            ("", "1 secs", "TRADES"),
+            ("", "1 min", "BID_ASK"),
+        ):
+            kept = await ib.reqHistoricalDataAsync(contract, end, "1800 S", size, what, True, keepUpToDate=True)
+            assert len(kept) == 0
         ib.client.cancelHistoricalData(4711)
         await until(lambda: [each for each in ib.told if each[0] == 4711])
 
@@ -118,7 +123,7 @@ async def test_history_errors_carry_the_codes_of_the_gateway() -> None:
             10314,
             162,
             162,
-            321,
+            *(321, 321, 321),
             366,
         ]
 

@@ -9,7 +9,7 @@ from infra.clock import ManualClock
 from infra.errors import UsageError
 from infra.gateway_simulator.faults import ARMED_MAX, Event, Faults
 from infra.gateway_simulator.launch import Choices, chosen, market_time
-from infra.gateway_simulator.pacing import HistoryPacing, MessageRate
+from infra.gateway_simulator.pacing import BarPacing, HistoryPacing, MessageRate, Pacing, PastRequest
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -27,29 +27,88 @@ def test_fifty_messages_a_second_are_allowed_and_three_violations_are_the_end() 
     assert rate.is_hopeless
 
 
-def test_sixty_small_requests_in_ten_minutes() -> None:
+def asked(contract: str = "AAPL@SMART", wanted: str = "", what: str = "TRADES", bar_seconds: int = 5) -> PastRequest:
+    return PastRequest(contract, what, wanted, bar_seconds)
+
+
+def test_sixty_small_requests_in_any_ten_minutes() -> None:
     clock = ManualClock(START)
     pacing = HistoryPacing(clock)
     for number in range(60):
-        assert pacing.permits((str(number),), ("",), 1)
-    assert not pacing.permits(("more",), ("",), 1)
-    clock.advance(600)
-    assert pacing.permits(("more",), ("",), 1)
+        assert pacing.permits(asked(str(number)))
+        clock.advance(1)
+    assert not pacing.permits(asked("more"))
+    clock.advance(539.5)
+    assert not pacing.permits(asked("more")), "the first is still within the window"
+    clock.advance(0.5)
+    assert pacing.permits(asked("more"))
+    assert not pacing.permits(asked("and more")), "the window slides: one goes, one may come"
+
+
+def test_bid_ask_counts_twice() -> None:
+    pacing = HistoryPacing(ManualClock(START))
+
+    assert all(pacing.permits(asked(str(number), what="BID_ASK")) for number in range(30))
+    assert not pacing.permits(asked("more"))
 
 
 def test_the_same_request_within_15_seconds_and_bursts_on_one_contract() -> None:
     clock = ManualClock(START)
     pacing = HistoryPacing(clock)
-    assert pacing.permits(("AAPL",), ("a",), 1)
+    assert pacing.permits(asked(wanted="a"))
     clock.advance(14)
-    assert not pacing.permits(("AAPL",), ("a",), 1)
+    assert pacing.violation(asked(wanted="a")) == "an identical request within 15 seconds"
     clock.advance(1)
-    assert pacing.permits(("AAPL",), ("a",), 1)
-    assert all(pacing.permits(("AAPL",), (str(number),), 1) for number in range(4))
-    assert not pacing.permits(("AAPL",), ("sixth",), 1)
-    assert pacing.permits(("IBM",), ("first",), 2)
-    assert pacing.permits(("IBM",), ("second",), 2)
-    assert not pacing.permits(("IBM",), ("third",), 2)
+    assert pacing.permits(asked(wanted="a"))
+    assert all(pacing.permits(asked(wanted=str(number))) for number in range(4))
+    assert not pacing.permits(asked(wanted="sixth"))
+    assert pacing.permits(asked(wanted="sixth", what="BID")), "another kind of ticks"
+    assert pacing.permits(asked("IBM@SMART", "first", "BID_ASK"))
+    assert pacing.permits(asked("IBM@SMART", "second", "BID_ASK"))
+    assert not pacing.permits(asked("IBM@SMART", "third", "BID_ASK"))
+    clock.advance(2)
+    assert pacing.permits(asked(wanted="sixth"))
+
+
+@pytest.mark.parametrize(
+    ("pacing", "bar_seconds", "allowed"),
+    [(Pacing.TODAY, 30, 60), (Pacing.TODAY, 60, 100), (Pacing.STRICT, 86_400, 60), (Pacing.OFF, 1, 100)],
+)
+def test_which_bars_have_hard_limits_is_chosen(pacing: Pacing, bar_seconds: int, allowed: int) -> None:
+    limits = HistoryPacing(ManualClock(START), pacing)
+
+    assert sum(limits.permits(asked(str(number), bar_seconds=bar_seconds)) for number in range(100)) == allowed
+
+
+def test_larger_bars_are_slowed_down_where_that_is_wanted() -> None:
+    clock = ManualClock(START)
+    limits = HistoryPacing(clock, soft_delay=3.0)
+
+    assert {limits.delay(asked(str(number), bar_seconds=60)) for number in range(60)} == {0.0}
+    assert limits.delay(asked("more", bar_seconds=60)) == 3.0
+    assert limits.delay(asked("more", bar_seconds=30)) == 0.0, "small ones have hard limits instead"
+    clock.advance(600)
+    assert limits.delay(asked("later", bar_seconds=60)) == 0.0
+
+
+def test_a_week_of_requests_at_the_allowed_rate_breaks_no_rule() -> None:
+    clock = ManualClock(START)
+    limits = HistoryPacing(clock)
+    refused = 0
+    for number in range(7 * 24 * 360):
+        refused += not limits.permits(asked(f"{number % 300}", str(number)))
+        clock.advance(10)
+
+    assert refused == 0
+
+
+def test_sixty_subscriptions_to_five_second_bars_in_ten_minutes() -> None:
+    clock = ManualClock(START)
+    bars = BarPacing(clock)
+
+    assert [bars.permits() for _ in range(61)].count(False) == 1
+    clock.advance(600)
+    assert bars.permits()
 
 
 def event(**changes: Any) -> Event:
@@ -115,7 +174,9 @@ def choices(**changes: Any) -> Choices:
         "cash": "1000000",
         "ledger": None,
         "state": None,
-        "no_pacing": False,
+        "pacing": "today",
+        "soft_delay": 0.0,
+        "permissions": "",
         "control_port": 0,
         "control_token_file": None,
     }
@@ -123,9 +184,10 @@ def choices(**changes: Any) -> Choices:
 
 
 def test_choices_become_options() -> None:
-    options, address = chosen(choices(step=True, no_pacing=True, port=7497))
+    options, address = chosen(choices(step=True, pacing="off", permissions="ibm=delayed", port=7497))
 
-    assert (options.speed, options.paced, address.port) == (0.0, False, 7497)
+    assert (options.speed, options.pacing, address.port) == (0.0, Pacing.OFF, 7497)
+    assert options.permissions == {"IBM": "delayed"}
     assert market_time("2013-02-28T09:25:00") == market_time("2013-02-28T14:25:00Z") == options.start
 
 
@@ -136,6 +198,8 @@ def test_choices_become_options() -> None:
         ({"speed": 0.0}, "greater than 0"),
         ({"cash": "much"}, "is not a number"),
         ({"control_port": 7000}, "needs --control-token-file"),
+        ({"pacing": "slow"}, "today, strict, off"),
+        ({"soft_delay": -1.0}, "0 or more"),
     ],
 )
 def test_a_wrong_choice_is_told(wrong: dict[str, Any], complaint: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from infra.gateway_simulator.catalogue import Catalogue
 from infra.gateway_simulator.contracts import Asked
-from infra.gateway_simulator.history_desk import RequestError, moment_of
+from infra.gateway_simulator.past_request import RequestError, moment_of
 from infra.gateway_simulator.wire import FRAME_MAX, Fields, WireError, encode, read_hello, read_message, text_of
 
 
