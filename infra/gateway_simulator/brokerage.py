@@ -61,7 +61,7 @@ class Brokerage:
         charge = self._charge(account, trade, Done())
         adding = Trade(trade.instrument, trade.signed, trade.price, adds_liquidity=True)
         bounds = charge.amount, self._charge(account, adding, Done()).amount
-        before, after = standing_of(account), standing_of(account, (trade,), (charge,))
+        before, after = standing_of(account), standing_of(account, trade, charge=charge)
         return Impact(before, after, charge.amount, min(bounds), max(bounds), charge.currency)
 
     def fill(self, account: Account, trade: Trade, before: Done) -> Booked:

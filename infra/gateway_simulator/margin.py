@@ -7,7 +7,7 @@ for Reg T accounts (see `short_option`). Futures: an amount for each contract. F
 others (CFTC regulation 5.9). Crypto is paid in full.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -90,26 +90,28 @@ class Standing:
         return self.initial.quantize(CENT), self.maintenance.quantize(CENT), self.equity.quantize(CENT)
 
 
-def margin_of(account: Account, trades: Sequence[Trade] = ()) -> Margin:
-    """In the base currency, of what is held; with `trades`, of the worst that they could make of it."""
-    market = account.market
-    found = Margin()
-    traded: dict[int, list[Trade]] = {}
-    for trade in trades:
-        traded.setdefault(trade.instrument.contract_id, []).append(trade)
+def margin_of(account: Account, trade: Trade | None = None, pending: Sequence[Trade] = ()) -> Margin:
+    """In the base currency: of what is held, once `trade` has filled, and of the worst that `pending` could make of it."""
+    market, found = account.market, Margin()
+    coming: dict[int, list[Trade]] = {}
+    for each in (*pending, *((trade,) if trade is not None else ())):
+        coming.setdefault(each.instrument.contract_id, []).append(each)
     for position in account.held():
-        if position.instrument.contract_id not in traded:
-            instrument = position.instrument
+        instrument = position.instrument
+        if instrument.contract_id not in coming:
             found += _based(account, instrument, position.quantity, market.mark(instrument))
-    for each in traded.values():
-        instrument = each[0].instrument
-        held = account.position(instrument).quantity
-        bought = held + sum((trade.signed for trade in each if trade.signed > 0), ZERO)
-        sold = held + sum((trade.signed for trade in each if trade.signed < 0), ZERO)
-        price = max(trade.price for trade in each)
-        sides = [_based(account, instrument, quantity, price) for quantity in (bought, sold)]
-        found += max(sides, key=lambda side: side.initial)
+    for trades in coming.values():
+        instrument, price = trades[0].instrument, max(each.price for each in trades)
+        held = account.position(instrument).quantity + sum((each.signed for each in trades if each is trade), ZERO)
+        waiting = [each.signed for each in trades if each is not trade]
+        most = held + sum((each for each in waiting if each > 0), ZERO)
+        least = held + sum((each for each in waiting if each < 0), ZERO)
+        found += max((_based(account, instrument, each, price) for each in (most, least)), key=_initial)
     return found
+
+
+def _initial(margin: Margin) -> Decimal:
+    return margin.initial
 
 
 def _based(account: Account, instrument: Instrument, quantity: Decimal, price: Decimal) -> Margin:
@@ -117,17 +119,25 @@ def _based(account: Account, instrument: Instrument, quantity: Decimal, price: D
     return required(instrument, quantity, price, account.market).times(rate)
 
 
-def standing_of(account: Account, trades: Sequence[Trade] = (), charges: Iterable[Charge] = ()) -> Standing:
-    """As it is, or as it would be after `trades` that cost `charges`."""
-    margin = margin_of(account, trades)
-    rate = account.market.rate
+def standing_of(
+    account: Account, trade: Trade | None = None, pending: Sequence[Trade] = (), charge: Charge | None = None
+) -> Standing:
+    """As it is, or as it would be after `trade` at the cost of `charge`, with what `pending` could make of it."""
+    margin, rate = margin_of(account, trade, pending), account.market.rate
     equity = worth_of(account).equity_with_loan
-    for trade in trades:
-        if trade.instrument.kind in UNLENT:
-            equity -= trade.worth * rate(trade.instrument.currency, account.base)
-    for charge in charges:
+    for each in pending:
+        equity -= max(_taken_from_equity(account, each), ZERO)
+    if trade is not None:
+        equity -= _taken_from_equity(account, trade)
+    if charge is not None:
         equity -= charge.amount * rate(charge.currency, account.base)
     return Standing(margin.initial, margin.maintenance, equity)
+
+
+def _taken_from_equity(account: Account, trade: Trade) -> Decimal:
+    """What is paid for something that cannot be lent against."""
+    instrument = trade.instrument
+    return trade.worth * account.market.rate(instrument.currency, account.base) if instrument.kind in UNLENT else ZERO
 
 
 def refusal(account: Account, trade: Trade, charge: Charge, pending: Sequence[Trade] = ()) -> str:
@@ -141,7 +151,7 @@ def refusal(account: Account, trade: Trade, charge: Charge, pending: Sequence[Tr
         held = account.position(trade.instrument).quantity
         if abs(held + trade.signed) <= abs(held):
             return ""
-        after = standing_of(account, (*pending, trade), (charge,))
+        after = standing_of(account, trade, pending, charge)
     except RateUnknownError as error:
         return str(error)
     if after.equity >= after.initial:

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from infra.gateway_simulator.account import Account
 from infra.gateway_simulator.catalogue import Catalogue
+from infra.gateway_simulator.currencies import RateUnknownError
 from infra.gateway_simulator.instruments import Instrument, Kind
 
 D = Decimal
@@ -46,7 +47,11 @@ class Still:
     def rate(self, currency: str, into: str) -> Decimal:
         if currency == into:
             return D(1)
-        return self.rates[(currency, into)] if (currency, into) in self.rates else 1 / self.rates[(into, currency)]
+        if (currency, into) in self.rates:
+            return self.rates[(currency, into)]
+        if (into, currency) not in self.rates:
+            raise RateUnknownError(currency, into)
+        return 1 / self.rates[(into, currency)]
 
 
 def an_instrument(kind: str, symbol: str, currency: str = "USD", multiplier: int = 1) -> Instrument:

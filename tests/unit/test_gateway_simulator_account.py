@@ -1,4 +1,4 @@
-"""Money: positions with their cost, cash by currency, days, splits, and several accounts that know nothing of each other."""
+"""Money: positions with their cost, cash by currency, days and splits, and accounts that know nothing of each other."""
 
 from dataclasses import replace
 from datetime import date
