@@ -1,4 +1,4 @@
-"""The control port: lets tests, benches and the demo move market time, force prints and arm faults. Loopback only.
+"""The control port: lets tests, benches and the demo move market time, force prints and make faults. Loopback only.
 
 One JSON object a line in each direction; the first line must be {"token": "..."}. Every answer has "ok"; where that is
 false, "error" tells why.
@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import structlog
 
 from infra.errors import EnvironmentUnhealthyError, ScizorError, UsageError
+from infra.gateway_simulator import cassette
 from infra.gateway_simulator.calendar import utc_text
 from infra.gateway_simulator.gateway import Gateway
 from infra.gateway_simulator.market import ROUND_LOT
@@ -56,6 +57,11 @@ class ControlPort:
         self._commands: dict[str, Callable[[Command], Awaitable[Answer]]] = {
             "register": self._register,
             "on": self._arm,
+            "do": self._do,
+            "cassette": self._load,
+            "cassettes": self._cassettes,
+            "armed": self._armed,
+            "fired": self._fired,
             "clear": self._clear,
             "advance": self._advance,
             "speed": self._speed,
@@ -123,24 +129,46 @@ class ControlPort:
         return {}
 
     async def _arm(self, command: Command) -> Answer:
-        return {"number": self._gateway.faults.arm(command["on"], command["do"])}
+        return {"number": self._gateway.director.arm(_part(command, "on"), _part(command, "do"))}
+
+    async def _do(self, command: Command) -> Answer:
+        self._gateway.director.do(_part(command, "do"))
+        return {}
+
+    async def _load(self, command: Command) -> Answer:
+        """One that comes with the simulator, or the text of another: no file of this machine is read for a peer."""
+        text = command.get("text")
+        name = str(command["cassette"])
+        if text is None and name not in cassette.names():
+            raise UsageError(f"no cassette {name!r}; there are: {', '.join(cassette.names())}; or send its text")
+        told = cassette.load(name) if text is None else cassette.read(str(text), name)
+        return {"numbers": self._gateway.director.load(told)}
+
+    async def _cassettes(self, command: Command) -> Answer:
+        return {"cassettes": {name: cassette.load(name).description for name in cassette.names()}}
+
+    async def _armed(self, command: Command) -> Answer:
+        return {"armed": self._gateway.director.waiting()}
+
+    async def _fired(self, command: Command) -> Answer:
+        return {"fired": list(self._gateway.faults.fired)}
 
     async def _clear(self, command: Command) -> Answer:
-        self._gateway.faults.clear(None if command["clear"] in (True, None) else int(command["clear"]))
+        self._gateway.director.clear(None if command["clear"] in (True, None) else int(command["clear"]))
         return {}
 
     async def _advance(self, command: Command) -> Answer:
         seconds = float(command["advance"])
         if not 0 <= seconds <= ADVANCE_MAX:
             raise UsageError(f"cannot advance by {seconds} s: 0 to {ADVANCE_MAX}")
-        await self._gateway.tape.advance(seconds)
+        await self._gateway.advance(seconds)
         return {"market_time": utc_text(self._gateway.market_now())}
 
     async def _speed(self, command: Command) -> Answer:
         speed = float(command["speed"])
         if not 0 <= speed <= 1_000_000:
             raise UsageError(f"speed {speed} is not within 0..1000000")
-        self._gateway.tape.set_speed(speed)
+        self._gateway.set_speed(speed)
         return {"market_time": utc_text(self._gateway.market_now())}
 
     async def _quote(self, command: Command) -> Answer:
@@ -150,13 +178,19 @@ class ControlPort:
 
     async def _notice(self, command: Command) -> Answer:
         """A system message to every client, such as 1100 or 1102."""
-        code, text = int(command["notice"]), str(command.get("text", ""))
-        for session in tuple(self._gateway.shared.sessions.values()):
-            session.error(-1, code, text)
+        notice = {"code": int(command["notice"]), "text": str(command.get("text", ""))}
+        self._gateway.director.do({"notice": notice})
         return {"clients": len(self._gateway.shared.sessions)}
 
     async def _state(self, command: Command) -> Answer:
         return self._gateway.state()
+
+
+def _part(command: Command, name: str) -> dict[str, Any]:
+    part = command[name]
+    if not isinstance(part, dict):
+        raise UsageError(f"{name} is an object with fields")
+    return part
 
 
 async def _answer(writer: asyncio.StreamWriter, answer: Answer) -> None:

@@ -72,6 +72,35 @@ class ControlClient:
         number: int = (await self.ask(on=on, do=do))["number"]
         return number
 
+    async def do(self, **action: Any) -> None:
+        """Let an action happen at once, such as `do(outage={"seconds": 5})`."""
+        await self.ask(do=action)
+
+    async def load(self, cassette: str) -> list[int]:
+        """Arm every step of a cassette that comes with the simulator; gives their numbers."""
+        numbers: list[int] = (await self.ask(cassette=cassette))["numbers"]
+        return numbers
+
+    async def load_text(self, text: str, name: str = "text") -> list[int]:
+        """Arm every step of a cassette that is sent as YAML; complaints call it `name`."""
+        numbers: list[int] = (await self.ask(cassette=name, text=text))["numbers"]
+        return numbers
+
+    async def cassettes(self) -> dict[str, str]:
+        """The cassettes that come with the simulator, and what each does."""
+        found: dict[str, str] = (await self.ask(cassettes=True))["cassettes"]
+        return found
+
+    async def armed(self) -> list[dict[str, Any]]:
+        """What waits for its moment."""
+        waiting: list[dict[str, Any]] = (await self.ask(armed=True))["armed"]
+        return waiting
+
+    async def fired(self) -> list[dict[str, Any]]:
+        """What has happened, oldest first."""
+        fired: list[dict[str, Any]] = (await self.ask(fired=True))["fired"]
+        return fired
+
     async def clear(self, number: int | None = None) -> None:
         """Disarm one fault, or all."""
         await self.ask(clear=number)

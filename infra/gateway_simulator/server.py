@@ -1,7 +1,6 @@
 """The simulator as a server: its sockets and its life."""
 
 import asyncio
-import contextlib
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,10 @@ class SimulatorServer:
         self._address = address
         self._clients: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
-        self._playing: asyncio.Task[None] | None = None
+        self._playing: list[asyncio.Task[None]] = []
+        self._opening: asyncio.Task[None] | None = None
+        self.port = 0
+        """Where it listens, once it has been started."""
         self.control: ControlPort | None = None
         self._log = structlog.get_logger(service="gateway_simulator")
 
@@ -43,38 +45,58 @@ class SimulatorServer:
         if address.control_token_file is not None:
             self.control = ControlPort(self.gateway, address.control_port, read_token(address.control_token_file))
             await self.control.start()
+        await self._listen(address.port)
+        self.gateway.links.door = self
+        self._playing = [asyncio.create_task(each.run()) for each in (self.gateway.tape, self.gateway.timetable)]
+
+    async def _listen(self, port: int) -> None:
+        host = self._address.host
         try:
-            self._server = await asyncio.start_server(self._connected, address.host, address.port)
+            self._server = await asyncio.start_server(self._connected, host, port)
         except OSError as error:
             raise EnvironmentUnhealthyError(
-                f"the gateway simulator cannot listen on {address.host}:{address.port}: {error.strerror}; choose --port"
+                f"the gateway simulator cannot listen on {host}:{port}: {error.strerror}; choose --port"
             ) from error
-        self._playing = asyncio.create_task(self.gateway.tape.run())
+        self.port = self._server.sockets[0].getsockname()[1]
 
-    @property
-    def port(self) -> int:
-        assert self._server is not None, "the server has not been started"
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+    def shut(self) -> None:
+        """Refuse new connections."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def open(self) -> None:
+        """Listen again, where clients look for the gateway."""
+        if self._server is None and self._opening is None:
+            self._opening = asyncio.create_task(self._open_again())
+
+    async def _open_again(self) -> None:
+        try:
+            await self._listen(self.port)
+        except EnvironmentUnhealthyError as error:  # somebody has taken the port: nothing can be served any more
+            self._log.error("cannot open again", reason=str(error))
+            for each in self._playing:
+                each.cancel()
+        finally:
+            self._opening = None
 
     async def serve(self) -> None:
-        """Until cancelled, or until the tape breaks."""
-        assert self._playing is not None, "the server has not been started"
-        await self._playing
+        """Until cancelled, or until the tape or the timetable breaks."""
+        assert self._playing, "the server has not been started"
+        await asyncio.gather(*self._playing)
 
     async def stop(self) -> None:
         if self.control is not None:
             await self.control.stop()
-        if self._playing is not None:
-            self._playing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._playing
-        if self._server is not None:
-            self._server.close()
-            for client in tuple(self._clients):
-                client.cancel()
-            await asyncio.gather(*self._clients, return_exceptions=True)
-            await self._server.wait_closed()
+        for each in self._playing:
+            each.cancel()
+        await asyncio.gather(*self._playing, return_exceptions=True)
+        if self._opening is not None:
+            self._opening.cancel()
+        self.shut()
+        for client in tuple(self._clients):
+            client.cancel()
+        await asyncio.gather(*self._clients, return_exceptions=True)
         self.gateway.shared.remember()
         self.gateway.shared.ledger.close()
 
@@ -83,7 +105,7 @@ class SimulatorServer:
             writer.close()
             return
         _keep_alive(writer)
-        client = asyncio.create_task(Session(reader, writer, self.gateway).run())
+        client = asyncio.create_task(Session(reader, writer, self.gateway.reception).run())
         self._clients.add(client)
         client.add_done_callback(self._left)
 

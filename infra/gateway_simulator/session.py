@@ -1,8 +1,6 @@
-"""One client's connection: handshake, reading with bounds, ordered writing that survives slow and dead readers."""
+"""One client's connection: handshake, bounded reading, what becomes of a request, and what leaves as an answer."""
 
 import asyncio
-import contextlib
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -10,9 +8,25 @@ from typing import Protocol
 import structlog
 
 from infra.clock import Clock
+from infra.gateway_simulator.actions import Action
 from infra.gateway_simulator.calendar import local
-from infra.gateway_simulator.faults import Action, Event, Faults
+from infra.gateway_simulator.faults import Event, Faults
+from infra.gateway_simulator.lies import told_wrong
+from infra.gateway_simulator.names import (
+    CANCEL_HISTORICAL_DATA,
+    ERROR,
+    HISTORICAL_DATA,
+    START_API,
+    answer_of,
+    id_in,
+    request_of,
+)
+from infra.gateway_simulator.outlet import HIGH_WATER as HIGH_WATER
+from infra.gateway_simulator.outlet import Outlet
 from infra.gateway_simulator.pacing import MessageRate
+from infra.gateway_simulator.timetable import Timetable
+from infra.gateway_simulator.waiting import Waiting
+from infra.gateway_simulator.weather import ABOUT_ORDERS, Verdict, Weather
 from infra.gateway_simulator.wire import (
     VERSION_MAX,
     VERSION_MIN,
@@ -25,14 +39,9 @@ from infra.gateway_simulator.wire import (
 )
 
 HELLO_SECONDS = 10.0
-HIGH_WATER = 1_000_000  # bytes unsent, from which the market waits for a reader
-BUFFER_MAX = 32_000_000  # bytes unsent, from which a reader is given up
-HELD_MAX = 100_000  # messages held back by a delay
-DRAIN_SECONDS = 10.0  # how long the market waits for a reader before it is given up
-
-START_API = 71
-
-_INCOMING = {3: "placeOrder received", 4: "cancelOrder received"}
+CHUNK = 4096  # what IB's own client reads at a time
+TRAP_SECONDS = 1.5  # how long nothing follows a message that ends on the edge of a chunk
+CANCELLED_HISTORY = "Historical Market Data Service error message:API historical data query cancelled: {}"
 
 
 class Desk(Protocol):
@@ -42,9 +51,19 @@ class Desk(Protocol):
     def clock(self) -> Clock: ...
     @property
     def faults(self) -> Faults: ...
+    @property
+    def weather(self) -> Weather: ...
+    @property
+    def timetable(self) -> Timetable: ...
     def market_now(self) -> float: ...
+    def greet(self, session: "Session") -> None: ...
     def admit(self, session: "Session") -> bool: ...
     def dismiss(self, session: "Session") -> None: ...
+    def judge(self, session: "Session", message: int, values: list[str]) -> Verdict: ...
+    def worded(self, session: "Session", values: tuple[Value, ...], symbol: str) -> tuple[Value, ...] | None: ...
+    def request_event(self, session: "Session", message: int, values: list[str]) -> Event: ...
+    def perform(self, action: Action, event: Event) -> None: ...
+    def object_to(self, session: "Session", event: Event, action: Action) -> None: ...
     async def serve(self, session: "Session", message: int, fields: Fields) -> None: ...
 
 
@@ -55,24 +74,34 @@ class Session:
         self._reader = reader
         self._writer = writer
         self._desk = desk
+        self._outlet = Outlet(writer, desk.timetable)
         self._rate = MessageRate(desk.clock)
-        self._held: deque[bytes] = deque()
-        self._holding = False
-        self._timers: set[asyncio.TimerHandle] = set()
+        self._waiting = Waiting()
+        self._resuming: asyncio.Task[None] | None = None
+        self._moving = asyncio.Event()
+        self._moving.set()
         self._log = structlog.get_logger(service="gateway_simulator")
         self.version = 0
         self.client_id = -1
-        self.is_open = True
         self.rate_limited = True
+        self.streams: set[int] = set()
+        """Requests for history that stay up to date."""
+        self.dead_streams: set[int] = set()
+
+    @property
+    def is_open(self) -> bool:
+        return self._outlet.is_open
 
     async def run(self) -> None:
         """Until the client leaves, misbehaves or is sent away."""
         try:
+            self._desk.greet(self)
+            await self._moving.wait()
             await self._shake_hands()
             if self._desk.admit(self):
                 await self._listen()
             else:
-                await self._flush()
+                await self._outlet.flush()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the peer has gone, which needs no words
         except TimeoutError:
@@ -90,7 +119,7 @@ class Session:
             if self.version < max(lowest, VERSION_MIN):
                 raise WireError(f"versions {lowest}..{highest} do not meet {VERSION_MIN}..{VERSION_MAX}")
             started = f"{local(self._desk.market_now()):%Y%m%d %H:%M:%S} EST"
-            self._write(encode((self.version, started)))
+            self._outlet.write(encode((self.version, started)))
             fields = Fields(await read_message(self._reader))
         if fields.whole() != START_API:
             raise WireError("the first message must be startApi")
@@ -100,126 +129,190 @@ class Session:
     async def _listen(self) -> None:
         while self.is_open:
             values = await read_message(self._reader)
-            fields = Fields(values)
-            message = fields.whole()
+            await self._moving.wait()
             if self.rate_limited and not self._rate.permits():
                 self.error(-1, 100, "Max rate of messages per second has been exceeded")
                 if self._rate.is_hopeless:
                     raise WireError("more than 50 messages per second, three times")
                 continue
-            for _ in range(await self._received(message, values)):
-                await self._serve(message, fields)
-                fields = Fields(values[1:])
+            await self._take(Fields(values).whole(), values)
 
-    async def _serve(self, message: int, fields: Fields) -> None:
+    # what becomes of a request
+
+    async def _take(self, message: int, values: list[str]) -> None:
+        event = self._desk.request_event(self, message, values)
+        action = self._desk.faults.due(event)
+        served = 1
+        if action is not None:
+            served = await self._misled(action, event)
+        for _ in range(served):
+            await self._judged(message, values)
+        if action is not None and action.error is not None:
+            self._desk.object_to(self, event, action)
+
+    async def _misled(self, action: Action, event: Event) -> int:
+        """A fault on the way in; how often the request is to be served."""
+        self._desk.perform(action, event)
+        if action.delay:
+            await self._desk.timetable.sleep(action.delay)
+        if action.close:
+            self.close()
+        if action.drop or action.close or (action.error is not None and action.error.order == "refused"):
+            return 0
+        return 1 + action.duplicate
+
+    async def _judged(self, message: int, values: list[str]) -> None:
+        verdict = self._desk.judge(self, message, values)
+        overtakes = message in ABOUT_ORDERS and self._waiting.has_orders()
+        if verdict is Verdict.HELD or (verdict is Verdict.SERVED and overtakes):
+            self._waiting.add(values)
+        elif verdict is Verdict.SERVED:
+            await self._serve(message, values)
+
+    async def _serve(self, message: int, values: list[str]) -> None:
+        if message in (HISTORICAL_DATA, CANCEL_HISTORICAL_DATA):
+            number = id_in(request_of(message), values) or 0
+            self._follow_stream(number, message == HISTORICAL_DATA and values[-2:-1] == ["1"])
+            if message == CANCEL_HISTORICAL_DATA and self._waiting.remove_history(number):
+                self.error(number, 162, CANCELLED_HISTORY.format(number))
+                return
+        fields = Fields(values)
+        fields.skip(1)
         try:
             await self._desk.serve(self, message, fields)
         except WireError as error:
             self.error(-1, 320, f"Error reading request. {error}")
 
-    async def _received(self, message: int, values: list[str]) -> int:
-        """Faults that wait for this message; how often it is to be served."""
-        order_id = int(values[1]) if message in _INCOMING and len(values) > 1 and values[1].isdecimal() else None
-        symbol = values[3] if message == 3 and len(values) > 3 else ""
-        served = 1
-        for name in ("request received", _INCOMING.get(message)):
-            event = Event(name, self.client_id, symbol, order_id, message) if name else None
-            action = self._desk.faults.due(event) if event else None
-            if action is None:
-                continue
-            self._desk.faults.strike(action)
-            if action.delay:
-                await asyncio.sleep(action.delay)
-            if action.close:
-                self.close()
-            served = 0 if action.drop or action.close else served + action.duplicate
-        return served
+    def _follow_stream(self, number: int, stays: bool) -> None:
+        self.dead_streams.discard(number)
+        self.streams.discard(number)
+        if stays:
+            self.streams.add(number)
+
+    def resume(self) -> None:
+        """What requests waited for may be back."""
+        if len(self._waiting) and (self._resuming is None or self._resuming.done()):
+            self._resuming = asyncio.create_task(self._serve_waiting())
+            self._resuming.add_done_callback(self._resumed)
+
+    async def _serve_waiting(self) -> None:
+        await self._waiting.serve(
+            lambda values: self._desk.judge(self, int(values[0]), values),
+            lambda values: self._serve(int(values[0]), values),
+        )
+
+    def _resumed(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (bug := task.exception()) is not None:
+            self._log.error("a session broke", exc_info=bug)
+            self.abort()
+
+    # what leaves
 
     def send(self, *values: Value, event: str = "", symbol: str = "", order_id: int | None = None) -> None:
-        """Write one message; `event` names it for faults."""
+        """Write one message; `event` names what it is to the desks, for faults."""
         if not self.is_open:
             return
-        frame = encode(values)
-        action = self._desk.faults.due(Event(event, self.client_id, symbol, order_id)) if event else None
+        desk = self._desk
+        told: tuple[Value, ...] | None = values
+        if not desk.weather.calm or self.dead_streams:
+            told = desk.worded(self, values, symbol)
+        if told is None:
+            return
+        action = None
+        if desk.faults.armed:
+            happened = self._sent_event(told, event, symbol, order_id)
+            action = desk.faults.due(happened)
         if action is None:
-            self._write(frame)
+            self._outlet.write(encode(told))
         else:
-            self._misbehave(frame, action)
+            self._misbehave(told, action, happened)
 
     def error(self, request_id: int, code: int, text: str, *, order_id: int | None = None) -> None:
         rejection: tuple[Value, ...] = ("",) if self.version >= 166 else ()
         event = "cancel sent" if code == 202 else "error sent"
-        self.send(4, 2, request_id, code, text, *rejection, event=event, order_id=order_id)
+        self.send(ERROR, 2, request_id, code, text, *rejection, event=event, order_id=order_id)
 
-    def _misbehave(self, frame: bytes, action: Action) -> None:
+    def _sent_event(self, values: tuple[Value, ...], event: str, symbol: str, order_id: int | None) -> Event:
+        named = answer_of(values[0])
+        wire = "" if values[0] == ERROR else f"{named.name} sent"
+        number = id_in(named, values)
+        code = int(str(values[3])) if values[0] == ERROR else None
+        status = str(values[2]) if values[0] == 3 else ""
+        return Event(event or wire, self.client_id, symbol, order_id, 0, wire, number, code, status)
+
+    def _misbehave(self, values: tuple[Value, ...], action: Action, event: Event) -> None:
         if action.before:
-            self._desk.faults.strike(action)
-        whole = frame[: action.cut] if action.cut else frame
-        frames = [] if action.drop else [whole] * (1 + action.duplicate)
-        if action.delay and action.overtake:
-            for each in frames:
-                self._later(action.delay, partial(self._write, each))
-        else:
-            if action.delay:
-                self._holding = True
-                self._later(action.delay, self._release)
-            for each in frames:
-                self._write(each)
+            self._desk.perform(action, event)
+        messages = told_wrong(values, action.lie) if action.lie else [values]
+        frame = b"".join(encode(each) for each in messages)
+        frame = self._trapped(frame) if action.short_read else frame
+        frame = frame[: action.cut] if action.cut else frame
+        frames = [] if action.drop else [frame] * (1 + action.duplicate)
+        if action.delay and not action.overtake:
+            self._held_back(action.delay)
+        for each in frames:
+            if action.delay and action.overtake:
+                self._outlet.later(action.delay, partial(self._outlet.write, each))
+            else:
+                self._outlet.write(each)
+        if action.echo:
+            self._outlet.later(action.echo, partial(self._outlet.write, frame))
+        if action.short_read:
+            self._held_back(TRAP_SECONDS)
         if action.close or action.cut:
             self.close()
         if not action.before:
-            self._desk.faults.strike(action)
+            self._desk.perform(action, event)
 
-    def _later(self, seconds: float, call: Callable[[], None]) -> None:
-        self._timers.add(asyncio.get_running_loop().call_later(seconds, call))
+    def _held_back(self, seconds: float) -> None:
+        """What comes from now on waits; what is written before `hold` does not."""
+        self._outlet.hold()
+        self._outlet.later(seconds, self._outlet.release)
 
-    def _release(self) -> None:
-        self._holding = False
-        while self._held:
-            self._write(self._held.popleft())
+    def _trapped(self, frame: bytes) -> bytes:
+        """A notice before the message, so long that both end where a chunk ends: IB's client then waits for more."""
+        rejection: tuple[Value, ...] = ("",) if self.version >= 166 else ()
+        least = len(encode((ERROR, 2, -1, 2104, "", *rejection)))
+        padding = -(len(frame) + least) % CHUNK
+        return encode((ERROR, 2, -1, 2104, " " * padding, *rejection)) + frame
 
-    def _write(self, frame: bytes) -> None:
-        if not self.is_open:
-            return
-        if self._holding:
-            self._held.append(frame)
-            if len(self._held) > HELD_MAX:
-                self._log.warning("too much held back, closing", client_id=self.client_id)
-                self.abort()
-            return
-        self._writer.write(frame)
-        if self.unsent > BUFFER_MAX:
-            self._log.warning("reader too slow, closing", client_id=self.client_id, unsent=self.unsent)
-            self.abort()
+    # silence and the end
+
+    def freeze(self, *, lost: bool) -> None:
+        """Read nothing and write nothing; what was to be written is `lost`, or leaves at the thaw."""
+        self._moving.clear()
+        self._reading("pause_reading")
+        self._outlet.is_dead = self._outlet.is_dead or lost
+        if not lost:
+            self._outlet.hold()
+
+    def thaw(self) -> None:
+        self._moving.set()
+        self._outlet.release()
+        self._reading("resume_reading")
+
+    def _reading(self, change: str) -> None:
+        switch: Callable[[], None] | None = getattr(self._writer.transport, change, None)
+        if switch is not None and not self._writer.transport.is_closing():
+            switch()
+
+    def break_up(self, size: int) -> None:
+        """From now on everything leaves in segments of `size` bytes; 0 ends that."""
+        self._outlet.fragment = size
 
     @property
     def unsent(self) -> int:
-        transport: asyncio.WriteTransport = self._writer.transport
-        return 0 if transport.is_closing() else transport.get_write_buffer_size()
+        return self._outlet.unsent
 
     async def drained(self) -> None:
-        """Once little is unsent; a reader that takes too long is given up."""
-        if not self.is_open or self.unsent < HIGH_WATER:
-            return
-        try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await self._flush()
-        except TimeoutError:
-            self._log.warning("reader stands still, closing", client_id=self.client_id, unsent=self.unsent)
-            self.abort()
-
-    async def _flush(self) -> None:
-        with contextlib.suppress(ConnectionError):
-            await self._writer.drain()
+        await self._outlet.drained()
 
     def abort(self) -> None:
         """Close without sending what is left."""
-        self.close()
-        self._writer.transport.abort()
+        self._outlet.abort()
 
     def close(self) -> None:
-        self.is_open = False
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
-        self._writer.close()
+        self._moving.set()
+        if self._resuming is not None:
+            self._resuming.cancel()
+        self._outlet.close()

@@ -16,7 +16,7 @@ from ib_insync import LimitOrder, MarketOrder
 from infra.clock import SeededEntropy, SystemClock
 from infra.embedded.ports import free_port
 from infra.errors import UsageError
-from infra.gateway_simulator import session
+from infra.gateway_simulator import outlet
 from infra.gateway_simulator.control import read_token
 from infra.gateway_simulator.control_client import ControlClient
 from infra.gateway_simulator.gateway import Gateway, Options
@@ -240,7 +240,7 @@ async def test_more_than_50_messages_a_second_end_in_disconnection() -> None:
 
 
 async def test_a_reader_that_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "BUFFER_MAX", 200_000)
+    monkeypatch.setattr(outlet, "BUFFER_MAX", 200_000)
     async with a_gateway() as server, an_ib_insync(server) as ib, a_peer(server) as (_, writer):
         cast(asyncio.Transport, writer.transport).pause_reading()
         writer.write(HELLO + START)
