@@ -86,7 +86,7 @@ class View:
         self._factor = series.split_factor(day, as_of)
         self._total = series.total_return_factor(day, as_of) if what == ADJUSTED_LAST else 0.0
 
-    def price(self, units: int) -> float:
+    def price(self, units: float) -> float:
         if self._what == ADJUSTED_LAST:
             return round(units / UNITS * self._total, 6)
         return units / (UNITS * self._factor)
@@ -98,10 +98,10 @@ class View:
             opened, high, low, close = (self.price(each) for each in self._quoted(prices))
             return Candle(start, day, opened, high, low, close, -1, -1, -1)
         opened, high, low, close = (self.price(each) for each in prices)
-        average = round(self.price(1) * money / volume, 6) if volume else close
+        average = round(self.price(money / volume), 6) if volume else close
         return Candle(start, day, opened, high, low, close, volume * self._factor, average, count)
 
-    def _quoted(self, prices: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    def _quoted(self, prices: tuple[int, int, int, int]) -> tuple[float, float, float, float]:
         opened, high, low, close = prices
         bid_of, ask_of = self._rule.bid_of, self._rule.ask_of
         if self._what == "BID":
@@ -110,7 +110,8 @@ class View:
             return ask_of(opened), ask_of(high), ask_of(low), ask_of(close)
         if self._what == "BID_ASK":
             return bid_of(opened), ask_of(high), bid_of(low), ask_of(close)
-        return prices
+        middle = [(bid_of(each) + ask_of(each)) / 2 for each in prices]
+        return middle[0], middle[1], middle[2], middle[3]
 
 
 class BarHistory:

@@ -12,7 +12,10 @@ from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.intraday import DayPath
 from infra.gateway_simulator.market import World
 from infra.gateway_simulator.prints import Prints
+from infra.gateway_simulator.quote_bars import bid_ask_candles
 from infra.gateway_simulator.venues import Venue
+
+BID_ASK = "BID_ASK"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,9 @@ class Dates:
 
 def candles(world: World, instrument: Instrument, span: Span) -> Iterator[list[Candle]]:
     """Bars in order, in portions that take a few milliseconds each."""
+    if span.what == BID_ASK and span.size > 1:
+        yield from bid_ask_candles(world, instrument, span)
+        return
     if span.size > 1:
         yield from world.history.candles(instrument, span)
         return
