@@ -173,6 +173,18 @@ class Account:
         known = {*self.balances, *(each.instrument.currency for each in self.positions.values())} - {self.base}
         return [self.base, *sorted(known)]
 
+    def check(self) -> None:
+        """Every balance can be told in the base currency; raises RateUnknownError."""
+        for currency in self.currencies():
+            self.market.rate(currency, self.base)
+
+    def told(self) -> dict[str, object]:
+        """Balances and positions, for those who compare."""
+        return {
+            "balances": {currency: f"{amount:f}" for currency, amount in self.balances.items()},
+            "positions": {str(each.instrument.contract_id): f"{each.quantity:f}" for each in self.held()},
+        }
+
     def volume(self, key: str) -> Decimal:
         """What has been traded this month under one line of the commission schedule."""
         return self.volumes.get(key, ZERO) if self.month == f"{self.market.today():%Y-%m}" else ZERO

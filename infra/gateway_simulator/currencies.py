@@ -1,10 +1,9 @@
 """What one currency is worth in another: told by the forex quotes of the simulated world, and by nothing else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 
 from infra.errors import ScizorError
-from infra.gateway_simulator.catalogue import Catalogue
 from infra.gateway_simulator.instruments import Instrument, Kind
 
 _BRIDGE = "USD"
@@ -22,13 +21,9 @@ class RateUnknownError(ScizorError):
 class Rates:
     """Rates between currencies at the last price of their pair, one way or the other, or by way of the dollar."""
 
-    def __init__(self, catalogue: Catalogue, mark: Callable[[Instrument], Decimal]) -> None:
+    def __init__(self, instruments: Iterable[Instrument], mark: Callable[[Instrument], Decimal]) -> None:
         self._mark = mark
-        self._pairs = {
-            (each.symbol.partition(".")[0], each.currency): each
-            for each in catalogue.by_id.values()
-            if each.kind is Kind.FOREX
-        }
+        self._pairs = {(each.symbol, each.currency): each for each in instruments if each.kind is Kind.FOREX}
 
     def rate(self, currency: str, into: str) -> Decimal:
         """Units of `into` for one of `currency`."""

@@ -91,7 +91,7 @@ class Standing:
 
 
 def margin_of(account: Account, trade: Trade | None = None, pending: Sequence[Trade] = ()) -> Margin:
-    """In the base currency: of what is held, once `trade` has filled, and of the worst that `pending` could make of it."""
+    """In the base currency: what is held, once `trade` has filled, and the worst that `pending` could make of it."""
     market, found = account.market, Margin()
     coming: dict[int, list[Trade]] = {}
     for each in (*pending, *((trade,) if trade is not None else ())):

@@ -1,10 +1,10 @@
 """What accounts know of the market: prices, days, splits, settlement and rates, all of the one simulated world."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 from decimal import Decimal
 
-from infra.gateway_simulator.calendar import local
+from infra.gateway_simulator.calendar import Session, local, market_calendar
 from infra.gateway_simulator.catalogue import Catalogue
 from infra.gateway_simulator.currencies import Rates
 from infra.gateway_simulator.instruments import Instrument, Kind
@@ -26,7 +26,7 @@ class Valuation:
     def __init__(self, world: World, catalogue: Catalogue, now: Callable[[], float]) -> None:
         self._world = world
         self._now = now
-        self._rates = Rates(catalogue, self.mark)
+        self._rates = Rates(catalogue.by_id.values(), self.mark)
 
     def mark(self, instrument: Instrument) -> Decimal:
         """The last price; 0 before the first trade ever."""
@@ -45,6 +45,14 @@ class Valuation:
 
     def split(self, instrument: Instrument, since: date, until: date) -> int:
         return self._world.series(instrument).split_factor(since, until)
+
+    def splits(self, session: Session, instruments: Iterable[Instrument]) -> list[Instrument]:
+        """Those of the session's market that have more shares from its opening on."""
+        before = market_calendar(session.market).back(session.day, 1)
+        here = sorted(
+            {each for each in instruments if each.calendar.market == session.market}, key=lambda each: each.contract_id
+        )
+        return [each for each in here if self.split(each, before, session.day) != 1]
 
     def settles(self, instrument: Instrument) -> date:
         """The trade counts for the day on which it happens, or for the next that trades."""
