@@ -1,123 +1,22 @@
-"""Orders of all clients: their life from acceptance to the end, and what they trade against the displayed quote."""
+"""All orders and executions of all clients, and the ids that no restart repeats."""
 
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date
 from decimal import Decimal
-from enum import StrEnum
 
-from infra.gateway_simulator.account import commission, dollars
+from infra.gateway_simulator.commissions import Charge
 from infra.gateway_simulator.instruments import Instrument
-from infra.gateway_simulator.market import Quote
+from infra.gateway_simulator.orders import Execution, Match, Order, Status
 
 LIVE_MAX = 1000  # live orders of the account
 FINISHED_MAX = 10_000  # finished orders and executions that are remembered
-
-
-class Status(StrEnum):
-    PRE_SUBMITTED = "PreSubmitted"
-    SUBMITTED = "Submitted"
-    CANCELLED = "Cancelled"
-    FILLED = "Filled"
-    INACTIVE = "Inactive"
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a client asked for, and may change while the order works."""
-
-    instrument: Instrument
-    action: str
-    quantity: Decimal
-    kind: str
-    limit: Decimal | None
-    time_in_force: str
-    reference: str
-    outside_hours: bool = False
-
-
-@dataclass(slots=True)
-class Order:
-    """One order; `(client_id, order_id)` is its client's name for it, `permanent_id` the gateway's."""
-
-    client_id: int
-    order_id: int
-    permanent_id: int
-    terms: Terms
-    day: date
-    status: Status = Status.SUBMITTED
-    filled: Decimal = Decimal(0)
-    spent: Decimal = Decimal(0)
-    paid: Decimal = Decimal(0)
-    last_price: Decimal = Decimal(0)
-    rested: bool = False
-    finished_at: float = 0.0
-    end: str = ""
-
-    @property
-    def is_live(self) -> bool:
-        return self.status in (Status.PRE_SUBMITTED, Status.SUBMITTED)
-
-    @property
-    def remaining(self) -> Decimal:
-        return self.terms.quantity - self.filled
-
-    @property
-    def average_price(self) -> Decimal:
-        return self.spent / self.filled if self.filled else Decimal(0)
-
-    @property
-    def sign(self) -> int:
-        return 1 if self.terms.action == "BUY" else -1
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """One fill as it is told to clients, now and on request."""
-
-    execution_id: str
-    order: Order
-    moment: float
-    quantity: Decimal
-    price: Decimal
-    cumulative: Decimal
-    average_price: Decimal
-    adds_liquidity: bool
-    commission: Decimal
-    realized: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """What a quote gives an order."""
-
-    quantity: Decimal
-    price: Decimal
-    adds_liquidity: bool
-    paid: Decimal
-
-
-def match(order: Order, quote: Quote) -> Match | None:
-    """What `order` trades against what is displayed; takes that much away from the quote."""
-    buys = order.terms.action == "BUY"
-    displayed, best = (quote.ask_size, dollars(quote.ask)) if buys else (quote.bid_size, dollars(quote.bid))
-    limit = order.terms.limit
-    if displayed <= 0 or (limit is not None and (best > limit if buys else best < limit)):
-        return None
-    adds = limit is not None and order.rested
-    price = limit if adds and limit is not None else best
-    quantity = min(order.remaining, Decimal(displayed))
-    left = displayed - int(quantity)
-    if buys:
-        quote.ask_size = left
-    else:
-        quote.bid_size = left
-    return Match(quantity, price, adds, commission(quantity, price, order.paid, order.filled))
+MANUAL_CLIENT = 0  # orders placed in TWS itself belong to client 0
 
 
 @dataclass
 class Book:
-    """All orders and executions; ids that no restart repeats come from `first_permanent_id` and `run`."""
+    """Ids come from `first_permanent_id` and `run`; `withheld` are contracts whose shares cannot be borrowed."""
 
     run: str
     first_permanent_id: int
@@ -125,8 +24,16 @@ class Book:
     finished: list[Order] = field(default_factory=list)
     executions: list[Execution] = field(default_factory=list)
     highest: dict[int, int] = field(default_factory=dict)
+    withheld: set[int] = field(default_factory=set)
+    alarms: list[float] = field(default_factory=list)
+    binds_manual: bool = False
+    lowest_manual: int = 0
     accepted: int = 0
     executed: int = 0
+    turns: int = 0
+    _awaited: set[float] = field(default_factory=set)
+
+    # ids
 
     def next_id(self, client_id: int) -> int:
         return self.highest.get(client_id, 0) + 1
@@ -138,6 +45,27 @@ class Book:
     def is_used(self, client_id: int, order_id: int) -> bool:
         return order_id <= self.highest.get(client_id, 0)
 
+    def next_permanent_id(self) -> int:
+        self.accepted += 1
+        return self.first_permanent_id + self.accepted
+
+    def next_manual_id(self) -> int:
+        self.lowest_manual -= 1
+        return self.lowest_manual
+
+    def next_turn(self) -> int:
+        self.turns += 1
+        return self.turns
+
+    # orders
+
+    def add(self, order: Order) -> None:
+        self.live[(order.client_id, order.order_id)] = order
+
+    def find(self, client_id: int, order_id: int) -> Order | None:
+        """The order of that name, live or finished."""
+        return self.live.get((client_id, order_id)) or self.past(client_id, order_id)
+
     def past(self, client_id: int, order_id: int) -> Order | None:
         """The finished order of that name."""
         for each in reversed(self.finished):
@@ -145,25 +73,45 @@ class Book:
                 return each
         return None
 
-    def accept(self, client_id: int, order_id: int, terms: Terms, *, day: date, is_open: bool) -> Order:
-        self.accepted += 1
-        order = Order(client_id, order_id, self.first_permanent_id + self.accepted, terms, day)
-        order.status = Status.SUBMITTED if is_open else Status.PRE_SUBMITTED
-        self.live[(client_id, order_id)] = order
-        return order
-
     def finish(self, order: Order, status: Status, moment: float, end: str) -> None:
         order.status, order.finished_at, order.end = status, moment, end
         self.live.pop((order.client_id, order.order_id), None)
         self.finished.append(order)
         del self.finished[:-FINISHED_MAX]
 
-    def execute(self, order: Order, found: Match, moment: float, realized: Decimal | None) -> Execution:
+    def of(self, instrument: Instrument) -> Iterator[Order]:
+        """Live orders of one instrument that have been transmitted, oldest first."""
+        for order in tuple(self.live.values()):
+            if order.terms.instrument == instrument and order.is_transmitted:
+                yield order
+
+    def parent(self, order: Order) -> Order | None:
+        """The live order that has to fill first."""
+        if not order.terms.parent_id or order.parent_done:
+            return None
+        return self.live.get((order.client_id, order.terms.parent_id))
+
+    def children(self, order: Order) -> list[Order]:
+        """Live orders that wait for this one."""
+        return [
+            each
+            for each in tuple(self.live.values())
+            if each.terms.parent_id == order.order_id and each.client_id == order.client_id and not each.parent_done
+        ]
+
+    def instruments(self) -> set[Instrument]:
+        """All that live orders depend on, those of their conditions among them."""
+        live = self.live.values()
+        return {each for order in live for each in (order.terms.instrument, *order.terms.watched)}
+
+    # executions
+
+    def execute(self, order: Order, found: Match, moment: float, charge: Charge, realized: Decimal | None) -> Execution:
         """Write one fill into the order and the list of executions."""
         self.executed += 1
         order.filled += found.quantity
         order.spent += found.quantity * found.price
-        order.paid += found.paid
+        order.paid += charge.amount
         order.last_price = found.price
         execution = Execution(
             execution_id=f"{self.run}.{self.executed:08x}.01.01",
@@ -174,26 +122,28 @@ class Book:
             cumulative=order.filled,
             average_price=order.average_price,
             adds_liquidity=found.adds_liquidity,
-            commission=found.paid,
+            commission=charge.amount,
+            commission_currency=charge.currency,
             realized=realized,
         )
         self.executions.append(execution)
         del self.executions[:-FINISHED_MAX]
         return execution
 
-    def working(self, instrument: Instrument) -> Iterator[Order]:
-        """Live orders of one instrument, oldest first."""
-        for order in tuple(self.live.values()):
-            if order.terms.instrument == instrument and order.status is Status.SUBMITTED:
-                yield order
+    # time
 
-    def instruments(self) -> set[Instrument]:
-        return {order.terms.instrument for order in self.live.values()}
+    def wake_at(self, moment: float) -> bool:
+        """Somebody has to look at the orders at that moment of market time; whether that is news."""
+        if moment in self._awaited:
+            return False
+        self._awaited.add(moment)
+        heapq.heappush(self.alarms, moment)
+        return True
 
-    def exposure(self, mark: dict[int, Decimal], without: Order | None) -> Decimal:
-        """Worth of what live orders may still trade, but for one."""
-        total = Decimal(0)
-        for each in self.live.values():
-            if each is not without:
-                total += each.remaining * (each.terms.limit or mark[each.terms.instrument.contract_id])
-        return total
+    def awoken(self, now: float) -> bool:
+        """Whether an alarm has gone off; those that have are gone."""
+        rang = False
+        while self.alarms and self.alarms[0] <= now:
+            self._awaited.discard(heapq.heappop(self.alarms))
+            rang = True
+        return rang

@@ -21,7 +21,9 @@ from infra.gateway_simulator.pacing import Pacing
 from infra.gateway_simulator.permissions import Permissions
 from infra.gateway_simulator.session import Session
 from infra.gateway_simulator.tape import Tape
+from infra.gateway_simulator.timetable import Timetable
 from infra.gateway_simulator.valuation import Valuation
+from infra.gateway_simulator.weather import Weather
 
 NOT_SUPPORTED = "is not supported by this simulator"
 
@@ -40,14 +42,18 @@ class Shared:
     ledger: Ledger
     feed: Feed = field(default_factory=Feed)
     faults: Faults = field(default_factory=Faults)
+    weather: Weather = field(default_factory=Weather)
     sessions: dict[int, Session] = field(default_factory=dict)
+    sockets: set[Session] = field(default_factory=set)  # all that are connected, also before they start the API
     memory: Memory | None = None
+    latency: float = 0.0  # market seconds from the gateway to the exchange
     pacing: Pacing = Pacing.TODAY
     permissions: Permissions = field(default_factory=Permissions)
     charts: Feed = field(default_factory=Feed)  # historical bars that are kept up to date
     depths: Feed = field(default_factory=Feed)
     valued: set[Instrument] = field(default_factory=set)  # what somebody's profit depends on
     _tape: Tape | None = None
+    _timetable: Timetable | None = None
     _followed: dict[int, Instrument] = field(default_factory=dict)
 
     @property
@@ -63,6 +69,15 @@ class Shared:
     @tape.setter
     def tape(self, tape: Tape) -> None:
         self._tape = tape
+
+    @property
+    def timetable(self) -> Timetable:
+        assert self._timetable is not None, "the timetable is set when the gateway is built"
+        return self._timetable
+
+    @timetable.setter
+    def timetable(self, timetable: Timetable) -> None:
+        self._timetable = timetable
 
     @property
     def followed(self) -> Collection[Instrument]:

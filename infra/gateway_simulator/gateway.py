@@ -15,39 +15,39 @@ from infra.gateway_simulator.book import Book
 from infra.gateway_simulator.brokerage import Brokerage
 from infra.gateway_simulator.calendar import Session as TradingDay
 from infra.gateway_simulator.calendar import market_calendar, utc_text
+from infra.gateway_simulator.cassette import load
 from infra.gateway_simulator.catalogue import Catalogue
 from infra.gateway_simulator.commissions import Schedule, Tariff
 from infra.gateway_simulator.daily import DailyBook, csv_files
 from infra.gateway_simulator.depth_desk import DepthDesk
+from infra.gateway_simulator.director import Director
 from infra.gateway_simulator.faults import Faults
 from infra.gateway_simulator.floor import NOT_SUPPORTED, Shared, invalid
 from infra.gateway_simulator.history_desk import HistoryDesk
 from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.ledger import Ledger
+from infra.gateway_simulator.links import Links
 from infra.gateway_simulator.live_desk import LiveDesk
 from infra.gateway_simulator.market import ROUND_LOT, MarketClock, World
 from infra.gateway_simulator.memory import Memory
 from infra.gateway_simulator.openings import Openings
 from infra.gateway_simulator.order_desk import OrderDesk
+from infra.gateway_simulator.order_faults import OrderFaults
 from infra.gateway_simulator.order_reports import OrderReports
 from infra.gateway_simulator.pacing import HistoryPacing, Pacing
 from infra.gateway_simulator.past_desk import PastDesk
 from infra.gateway_simulator.permissions import Permissions
 from infra.gateway_simulator.prices import UNITS
+from infra.gateway_simulator.reception import Reception
 from infra.gateway_simulator.reference_desk import ReferenceDesk
 from infra.gateway_simulator.session import HIGH_WATER, Session
 from infra.gateway_simulator.tape import Tape
+from infra.gateway_simulator.timetable import Timetable
 from infra.gateway_simulator.valuation import Valuation
 from infra.gateway_simulator.wire import Fields
 
 Handler: TypeAlias = Callable[[Session, Fields], Awaitable[None]]
 
-FARMS = (
-    (2104, "Market data farm connection is OK:usfarm"),
-    (2106, "HMDS data farm connection is OK:ushmds"),
-    (2158, "Sec-def data farm connection is OK:secdefil"),
-)
-ID_IN_USE = "Unable to connect as the client id is already in use. Retry with a unique client id."
 # Requests that a real gateway answers and this one does not: how many fields stand before their request id.
 UNSERVED = {21: 1, 22: 1, 52: 1, 54: 1, 78: 0, 79: 0, 83: 0, 84: 0, 86: 0, 104: 0}
 
@@ -57,9 +57,10 @@ class Options:
     """What a simulator is started with; `speed` 0 lets only the control port move market time.
 
     With a `state` file the next start goes on where this one ended: orders, positions, ids and market time.
-    `permissions` are those of symbols that are not seen live; `soft_delay` is how many seconds a request for larger bars
-    waits once 60 came within ten minutes.
-    `accounts` stand in for the one of `account` and `cash`.
+    `permissions` are those of symbols that are not seen live; `soft_delay` is how many seconds a request for larger
+    bars waits once 60 came within ten minutes.
+    `accounts` stand in for the one of `account` and `cash`; `faults` is a cassette, by its name or its file.
+    `latency` is the market time in seconds that orders, changes and cancels take to the exchange.
     """
 
     start: float
@@ -75,6 +76,8 @@ class Options:
     state: Path | None = None
     accounts: tuple[Opening, ...] = ()
     commissions: Schedule = Schedule.FIXED
+    faults: str | None = None
+    latency: float = 0.0
 
     def openings(self) -> tuple[Opening, ...]:
         return self.accounts or (Opening(self.account, {"USD": self.cash}),)
@@ -101,10 +104,13 @@ class Gateway:
         self.clock = clock
         brokerage = Brokerage(Tariff(options.commissions, market.rate), options.seed)
         self.shared = Shared(
-            *(clock, catalogue, world, book, accounts, brokerage, market, ledger), memory=memory, paced=options.paced
+            *(clock, catalogue, world, book, accounts, brokerage, market, ledger), memory=memory, pacing=options.pacing
         )
+        self.shared.permissions = Permissions.chosen(options.permissions)
+        self.shared.latency = options.latency
         self.market_clock = MarketClock(clock, max(options.start, recalled or 0.0), options.speed)
         self.tape = self.shared.tape = Tape(world, self.market_clock, self)
+        self.timetable = self.shared.timetable = Timetable(clock, self.market_clock, self.tape.now)
         self._reference = ReferenceDesk(self.shared)
         pacing, openings = HistoryPacing(clock, options.pacing, options.soft_delay), Openings()
         self._history = HistoryDesk(self.shared, openings, pacing)
@@ -113,10 +119,15 @@ class Gateway:
         self._live = LiveDesk(self.shared)
         self._accounts = AccountDesk(self.shared)
         self._orders = OrderDesk(self.shared, self._accounts)
-        self._reports = OrderReports(self.shared)
+        self._reports = OrderReports(self.shared, self._orders.news)
         self._handlers = self._table()
-        for instrument in book.instruments():
-            self.shared.follow(instrument)
+        self._orders.exchange.on_start()
+        self.links = Links(self, self.shared)
+        order_faults = OrderFaults(self.shared, self._orders.executions, self)
+        self.director = Director(self.shared.faults, self.timetable, (self.links, order_faults))
+        self.reception = Reception(self, self.shared, self.director, order_faults)
+        if options.faults is not None:
+            self.director.load(load(options.faults))
 
     @property
     def faults(self) -> Faults:
@@ -139,7 +150,7 @@ class Gateway:
             10: depth.subscribe,
             11: depth.cancel,
             14: reference.ignored,
-            15: reference.ignored,
+            15: orders.bind_manual,
             16: reports.all_open_orders,
             17: reference.managed_accounts,
             20: history.historical_data,
@@ -179,28 +190,10 @@ class Gateway:
     def market_now(self) -> float:
         return self.tape.now()
 
-    def admit(self, session: Session) -> bool:
-        """Start the session's API; a client id that is in use is turned away."""
-        sessions = self.shared.sessions
-        if session.client_id in sessions:
-            session.error(-1, 326, ID_IN_USE)
-            return False
-        sessions[session.client_id] = session
-        session.send(15, 1, self.shared.accounts.codes)
-        session.send(9, 1, self.shared.book.next_id(session.client_id))
-        for code, text in FARMS:
-            session.error(-1, code, text)
-        self.shared.ledger.write("connected", self.tape.now(), client_id=session.client_id, version=session.version)
-        return True
-
-    def dismiss(self, session: Session) -> None:
-        """The client has gone; its orders stay."""
-        if self.shared.sessions.get(session.client_id) is not session:
-            return
-        del self.shared.sessions[session.client_id]
+    def leave(self, session: Session) -> None:
+        """A client has gone: nobody waits for what it asked for."""
         for desk in (self._history, self._live, self._depth, self._accounts):
             desk.dismiss(session)
-        self.shared.ledger.write("disconnected", self.tape.now(), client_id=session.client_id)
 
     async def serve(self, session: Session, message: int, fields: Fields) -> None:
         handler = self._handlers.get(message)
@@ -217,10 +210,11 @@ class Gateway:
         return self.shared.followed
 
     def on_print(self, instrument: Instrument, moment: float, price: int, size: int) -> None:
+        self.timetable.play_market(moment)
         quote = self.shared.world.traded(instrument, moment, price, size)
         self._live.on_quote(instrument, quote)
         self._depth.on_quote(instrument, quote)
-        self._orders.on_quote(instrument)
+        self._orders.on_print(instrument)
 
     def on_bar(self, instrument: Instrument, session: TradingDay, bar: int) -> None:
         self._live.on_bar(instrument, session, bar)
@@ -228,6 +222,7 @@ class Gateway:
         self._accounts.on_time()
 
     def on_open(self, session: TradingDay) -> None:
+        self.timetable.play_market(session.open)
         self._orders.on_open(session)
 
     def on_close(self, session: TradingDay) -> None:
@@ -239,7 +234,38 @@ class Gateway:
         for session in [each for each in self.shared.sessions.values() if each.unsent > HIGH_WATER]:
             await session.drained()
 
+    # what faults need
+
+    def forget_subscriptions(self) -> None:
+        """The data are lost: every subscription to market and account data is gone, and nobody is told."""
+        for session in tuple(self.shared.sessions.values()):
+            self.leave(session)
+        self._live.lose()
+
+    def compete(self, is_competing: bool) -> None:
+        self._live.compete(is_competing)
+
+    def bust_bars(self, symbol: str) -> None:
+        instrument = self.shared.catalogue.by_symbol.get(symbol)
+        if instrument is None:
+            raise UsageError(f"no symbol {symbol!r}")
+        self._live.bust(instrument)
+
     # what the control port needs
+
+    async def advance(self, seconds: float) -> None:
+        """Let market time pass at once, and let everything happen that is to happen in it."""
+        until = self.market_clock.now() + seconds
+        while (moment := self.timetable.next_market()) is not None and moment <= until:
+            await self.tape.advance(max(0.0, moment - self.market_clock.now()))
+            self.timetable.play_market(moment)
+        await self.tape.advance(max(0.0, until - self.market_clock.now()))
+        self.timetable.wake()
+
+    def set_speed(self, speed: float) -> None:
+        """Market seconds per wall second from now on; 0 stops market time."""
+        self.tape.set_speed(speed)
+        self.timetable.wake()
 
     def force_quote(self, symbol: str, price: Decimal, size: int = ROUND_LOT) -> int:
         """Print a trade now, tell it and trade against it; gives CLOCK_MONOTONIC before it, in nanoseconds."""
@@ -251,7 +277,7 @@ class Gateway:
         sent = round(self.clock.monotonic() * 1e9)
         self._live.on_quote(instrument, quote)
         self._depth.on_quote(instrument, quote)
-        self._orders.on_quote(instrument)
+        self._orders.on_print(instrument)
         return sent
 
     def state(self) -> dict[str, object]:
@@ -263,6 +289,7 @@ class Gateway:
             "account": shared.account.code,
             "cash": f"{shared.account.cash:f}",
             "positions": {str(each.instrument.contract_id): f"{each.quantity:f}" for each in shared.account.held()},
+            "accounts": {each.code: each.told() for each in shared.accounts.all()},
             "orders": [
                 {
                     "client_id": each.client_id,
@@ -277,7 +304,7 @@ class Gateway:
             "clients": sorted(shared.sessions),
             "subscriptions": len(shared.feed),
             "counts": dict(shared.ledger.counts),
-            "armed": [each.number for each in shared.faults.armed],
+            "armed": [each["number"] for each in self.director.waiting()],
             "fired": list(shared.faults.fired),
             "processes": dict(shared.faults.processes),
         }

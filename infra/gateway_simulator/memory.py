@@ -1,6 +1,5 @@
 """What a gateway remembers when it starts again: orders, executions, positions, ids in use, market time."""
 
-import dataclasses
 import json
 from datetime import date
 from decimal import Decimal
@@ -10,13 +9,17 @@ from typing import Any
 from infra.errors import UsageError
 from infra.gateway_simulator.account import Account, Owed, Position
 from infra.gateway_simulator.accounts import Accounts
-from infra.gateway_simulator.book import Book, Execution, Order, Status, Terms
+from infra.gateway_simulator.book import Book
 from infra.gateway_simulator.calendar import local
 from infra.gateway_simulator.catalogue import Catalogue
-
-_DECIMALS = ("filled", "spent", "paid", "last_price")
-_SUMS = ("quantity", "price", "cumulative", "average_price", "commission")
-_PLAIN = ("client_id", "order_id", "permanent_id", "rested", "finished_at", "end")
+from infra.gateway_simulator.order_memory import (
+    book_facts,
+    execution_facts,
+    execution_from,
+    order_facts,
+    order_from,
+    recall_book,
+)
 
 
 class Memory:
@@ -33,14 +36,15 @@ class Memory:
         try:
             told = json.loads(self._path.read_text(encoding="utf-8"))
             self._recall_accounts(told["accounts"], accounts)
-            orders = {each["permanent_id"]: self._order(each) for each in told["orders"]}
+            orders = {each["permanent_id"]: order_from(each, self._catalogue.by_id) for each in told["orders"]}
             for order in orders.values():
                 if order.is_live:
                     book.live[(order.client_id, order.order_id)] = order
                 else:
                     book.finished.append(order)
-            book.executions = [_execution(each, orders[each["order"]]) for each in told["executions"]]
+            book.executions = [execution_from(each, orders) for each in told["executions"]]
             book.highest = {int(client): number for client, number in told["highest"].items()}
+            recall_book(told["book"], book)
             return float(told["market_time"])
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
@@ -50,17 +54,19 @@ class Memory:
     def keep(self, book: Book, accounts: Accounts, market_time: float) -> None:
         today = local(market_time).date()  # of what has ended, a gateway tells no more than its day
         finished = [each for each in book.finished if local(each.finished_at).date() == today]
-        orders = {each.permanent_id: each for each in (*finished, *book.live.values())}
+        transmitted = [each for each in book.live.values() if each.is_transmitted]  # the others end with the session
+        orders = {each.permanent_id: each for each in (*finished, *transmitted)}
         told = {
             "market_time": market_time,
             "accounts": [_account_facts(each) for each in accounts.all()],
-            "orders": [_order_facts(each) for each in orders.values()],
+            "orders": [order_facts(each) for each in orders.values()],
             "executions": [
-                _execution_facts(each)
+                execution_facts(each)
                 for each in book.executions
                 if each.order.permanent_id in orders and local(each.moment).date() == today
             ],
             "highest": book.highest,
+            "book": book_facts(book),
         }
         fresh = self._path.with_name(self._path.name + ".new")
         fresh.write_text(json.dumps(told, default=str), encoding="utf-8")
@@ -84,27 +90,6 @@ class Memory:
                 *(quantity, cost, realized, date.fromisoformat(day), opening, flow, fees),
             )
 
-    def _order(self, told: dict[str, Any]) -> Order:
-        terms = told["terms"]
-        limit = terms["limit"]
-        facts: dict[str, Any] = {name: told[name] for name in _PLAIN}
-        facts |= {name: Decimal(told[name]) for name in _DECIMALS}
-        return Order(
-            **facts,
-            day=date.fromisoformat(told["day"]),
-            status=Status(told["status"]),
-            terms=Terms(
-                instrument=self._catalogue.by_id[terms["contract_id"]],
-                action=terms["action"],
-                quantity=Decimal(terms["quantity"]),
-                kind=terms["kind"],
-                limit=None if limit is None else Decimal(limit),
-                time_in_force=terms["time_in_force"],
-                reference=terms["reference"],
-                outside_hours=terms["outside_hours"],
-            ),
-        )
-
 
 def _account_facts(account: Account) -> dict[str, Any]:
     return {
@@ -125,30 +110,3 @@ def _account_facts(account: Account) -> dict[str, Any]:
 
 def _amounts(told: dict[str, str]) -> dict[str, Decimal]:
     return {name: Decimal(amount) for name, amount in told.items()}
-
-
-def _order_facts(order: Order) -> dict[str, Any]:
-    terms = {name: getattr(order.terms, name) for name in _names(Terms) if name != "instrument"}
-    facts = {name: getattr(order, name) for name in _names(Order) if name != "terms"}
-    return {**facts, "terms": {**terms, "contract_id": order.terms.instrument.contract_id}}
-
-
-def _execution_facts(execution: Execution) -> dict[str, Any]:
-    facts = {name: getattr(execution, name) for name in _names(Execution) if name != "order"}
-    return {**facts, "order": execution.order.permanent_id}
-
-
-def _execution(told: dict[str, Any], order: Order) -> Execution:
-    realized = told["realized"]
-    return Execution(
-        execution_id=told["execution_id"],
-        order=order,
-        moment=told["moment"],
-        adds_liquidity=told["adds_liquidity"],
-        realized=None if realized is None else Decimal(realized),
-        **{name: Decimal(told[name]) for name in _SUMS},
-    )
-
-
-def _names(kind: type[Any]) -> list[str]:
-    return [each.name for each in dataclasses.fields(kind)]

@@ -1,76 +1,77 @@
-"""Orders on request: placing, changing, cancelling, and telling what became of them."""
+"""Orders on request: placing, changing, cancelling."""
 
+from dataclasses import replace
 from decimal import Decimal
 
-from infra.gateway_simulator.account import LEVERAGE, commission
 from infra.gateway_simulator.account_desk import AccountDesk
-from infra.gateway_simulator.book import LIVE_MAX, Order, Status, Terms, match
+from infra.gateway_simulator.book import LIVE_MAX, MANUAL_CLIENT
+from infra.gateway_simulator.brokerage import NO_SHARES
 from infra.gateway_simulator.calendar import Session as TradingDay
-from infra.gateway_simulator.calendar import ib_text, local
+from infra.gateway_simulator.commissions import Trade
 from infra.gateway_simulator.contracts import NO_DEFINITION
-from infra.gateway_simulator.floor import NOT_SUPPORTED, Shared, invalid
+from infra.gateway_simulator.exchange import Exchange
+from infra.gateway_simulator.executions import Executions
+from infra.gateway_simulator.fills import Fills
+from infra.gateway_simulator.floor import Shared
 from infra.gateway_simulator.instruments import Instrument
-from infra.gateway_simulator.market import Quote
-from infra.gateway_simulator.order_messages import (
-    Message,
-    Preview,
-    commission_report,
-    execution_details,
-    open_order,
-    order_status,
-)
-from infra.gateway_simulator.placement import ORDER_KINDS, Placement, read_placement
+from infra.gateway_simulator.lives import Lives
+from infra.gateway_simulator.matching import money
+from infra.gateway_simulator.oca import REDUCE_LATE
+from infra.gateway_simulator.order_messages import open_order
+from infra.gateway_simulator.order_news import OrderNews, facts_of
+from infra.gateway_simulator.order_rules import NO_PARENT, Refusal, improper, unsound
+from infra.gateway_simulator.orders import Order, Status, Terms
+from infra.gateway_simulator.past_request import RequestError
+from infra.gateway_simulator.placement import Placement, read_placement
 from infra.gateway_simulator.session import Session
+from infra.gateway_simulator.time_in_force import goes_outside, may_trade, misses_close, trading_day
+from infra.gateway_simulator.trading import Trading
 from infra.gateway_simulator.wire import Fields
 
-ENDED_BY_CLIENT = "Cancelled by Trader"
-ENDED_BY_CLOSE = "Expired at the close"
-ENDED_BY_IOC = "Immediate-or-cancel order could not be filled"
+NOT_BINDING = (327, "Only API connections with clientId set to 0 can set the auto bind TWS orders property.")
+STILL_PROCESSED = (2102, "Unable to modify this order as its still being processed.")
+NO_MATCH = (105, "Order being modified does not match original order.")
+FILLED_ALREADY = (104, "Cannot modify a filled order.")
+CONDITION_INCOMPLETE = (147, "The conditional contract info is incomplete.")
+DUPLICATE = (103, "Duplicate order id")
+OUTSIDE_IGNORED = (
+    "Order Event Warning:Attribute 'Outside Regular Trading Hours' is ignored based on the order type and destination. "
+    "PlaceOrder is now being processed."
+)
 
 
 class OrderDesk:
     def __init__(self, shared: Shared, accounts: AccountDesk) -> None:
         self._shared = shared
-        self._accounts = accounts
+        news = self.news = OrderNews(shared)
+        fills, lives = Fills(shared, accounts, news), Lives(shared, news)
+        self.exchange = Exchange(shared, lives, Trading(shared, lives, fills, news), news)
+        self.executions = Executions(shared, self.exchange, lives, fills)
 
     # what clients ask for
 
     async def place(self, session: Session, fields: Fields) -> None:
-        placement = read_placement(fields)
-        shared, book = self._shared, self._shared.book
+        placement = read_placement(fields, session.version)
         self._note("order_received", session.client_id, placement.order_id, **_facts(placement))
-        key = (session.client_id, placement.order_id)
-        if key in book.live:
-            self._modify(session, book.live[key], placement)
+        live = self._shared.book.live.get((session.client_id, placement.order_id))
+        if live is not None:
+            self._modify(session, live, placement)
             return
-        found = self._judged(session, placement)
-        if found is None:
+        terms = self._judged(session, placement)
+        if terms is None:
             return
-        terms = _terms(found, placement)
         if placement.what_if:
             self._preview(session, placement.order_id, terms)
-            return
-        book.use_id(session.client_id, placement.order_id)
-        shared.follow(found)
-        is_open = found.calendar.is_open_at(shared.now())
-        day = found.calendar.latest(shared.now()).day
-        order = book.accept(session.client_id, placement.order_id, terms, day=day, is_open=is_open)
-        self._note(
-            "order_accepted", order.client_id, order.order_id, permanent_id=order.permanent_id, status=order.status
-        )
-        self._tell(order, event="ack sent")
-        if not is_open:
-            self._warn_of_waiting(session, order)
-        self._trade(found)
-        shared.remember()
+        else:
+            self._enter(session.client_id, placement.order_id, terms)
 
     async def cancel(self, session: Session, fields: Fields) -> None:
         fields.skip(1)
         order_id = fields.whole()
         self._note("cancel_received", session.client_id, order_id)
         order = self._shared.book.live.get((session.client_id, order_id))
-        if order is not None:
-            self._end(order, Status.CANCELLED, ENDED_BY_CLIENT)
+        if order is not None and order.is_bound:
+            self._cancel(order)
             return
         past = self._shared.book.past(session.client_id, order_id)
         if past is None:
@@ -84,255 +85,256 @@ class OrderDesk:
         """Orders of every client: that is what a global cancel is for."""
         self._note("global_cancel_received", session.client_id, None)
         for order in tuple(self._shared.book.live.values()):
-            self._end(order, Status.CANCELLED, ENDED_BY_CLIENT)
+            if order.is_live:  # not cancelled by now along with its parent
+                self._cancel(order)
+
+    async def bind_manual(self, session: Session, fields: Fields) -> None:
+        """Client 0 wants the orders that are placed in TWS itself from now on."""
+        fields.skip(1)
+        if session.client_id != MANUAL_CLIENT:
+            session.error(-1, *NOT_BINDING)
+            return
+        self._shared.book.binds_manual = fields.flag()
 
     # what the market does
 
-    def on_quote(self, instrument: Instrument) -> None:
-        self._trade(instrument)
+    def on_print(self, instrument: Instrument) -> None:
+        self.exchange.on_print(instrument)
 
     def on_open(self, session: TradingDay) -> None:
-        """Orders that waited for the session go to the market."""
-        for order in self._shared.book.live.values():
-            is_here = order.terms.instrument.calendar.market == session.market
-            if is_here and order.status is Status.PRE_SUBMITTED:
-                order.status = Status.SUBMITTED
-                order.day = session.day
-                self._tell(order)
+        self.exchange.on_open(session)
 
     def on_close(self, session: TradingDay) -> None:
-        """Day orders end with their day."""
-        for order in tuple(self._shared.book.live.values()):
-            is_here = order.terms.instrument.calendar.market == session.market
-            if is_here and order.terms.time_in_force != "GTC" and order.status is Status.SUBMITTED:
-                self._end(order, Status.CANCELLED, ENDED_BY_CLOSE)
+        self.exchange.on_close(session)
+
+    # what a person does in TWS
+
+    def place_manually(self, terms: Terms) -> Order:
+        """An order without an id for clients, until client 0 binds it: then it has a negative one."""
+        book = self._shared.book
+        order = self._order(MANUAL_CLIENT, book.next_manual_id(), terms)
+        order.is_bound = book.binds_manual and MANUAL_CLIENT in self._shared.sessions
+        self._note("order_received", MANUAL_CLIENT, order.order_id, **facts_of(terms), manual=True)
+        book.add(order)
+        self.exchange.accept(order)
+        return order
 
     # how it is decided
 
-    def _judged(self, session: Session, placement: Placement) -> Instrument | None:
-        """The instrument of an order that may go to the book; otherwise the client is told why not."""
+    def _judged(self, session: Session, placement: Placement) -> Terms | None:
+        """The terms of an order that may go to the book; otherwise the client is told why not."""
         book, order_id = self._shared.book, placement.order_id
         if book.is_used(session.client_id, order_id):
             past = book.past(session.client_id, order_id)
-            if past is not None and past.status is Status.FILLED:
-                self._refuse(session, order_id, 104, "Cannot modify a filled order.")
-            else:
-                self._refuse(session, order_id, 103, "Duplicate order id")
+            filled = past is not None and past.status is Status.FILLED
+            self._refuse(session, order_id, Refusal(*(FILLED_ALREADY if filled else DUPLICATE)))
             return None
         if not placement.what_if:
             book.use_id(session.client_id, order_id)
-        found = placement.asked.found_in(self._shared.catalogue)
-        if found is None:
-            self._refuse(session, order_id, *NO_DEFINITION)
-        elif placement.kind not in ORDER_KINDS:
-            self._reject(session, placement, f"Order type {placement.kind[:20]} {NOT_SUPPORTED}")
-        elif self._is_sound(session, placement, found):
-            if len(book.live) >= LIVE_MAX:
-                self._reject(session, placement, f"More than {LIVE_MAX} open orders")
-            elif not self._affordable(found, placement, None):
-                self._reject(session, placement, _TOO_LARGE)
-            else:
+        instrument = placement.asked.found_in(self._shared.catalogue)
+        found = Refusal(*NO_DEFINITION) if instrument is None else self._terms(session, placement, instrument)
+        if isinstance(found, Terms):
+            reason = self._denied(found, None)
+            if not reason:
                 return found
+            found = Refusal(201, f"Order rejected - reason:{reason}")
+        self._refuse(session, order_id, found)
+        if found.code == 201:
+            self._tell_inactive(session, placement)
         return None
 
-    def _is_sound(self, session: Session, placement: Placement, found: Instrument) -> bool:
-        """Whether the gateway can take the fields as they are; otherwise the client is told why not."""
-        flaw = placement.flaw
-        if not placement.asked.exchange:
-            flaw = "Please enter exchange"
-        elif placement.account not in ("", self._shared.account.code):
-            flaw = f"Invalid account code '{placement.account[:20]}'."
-        elif placement.kind not in ORDER_KINDS:
-            flaw = f"Order type {placement.kind[:20]} {NOT_SUPPORTED}"
-        if flaw:
-            self._note("order_refused", session.client_id, placement.order_id, code=321, reason=flaw)
-            invalid(session, placement.order_id, flaw)
-        elif placement.limit is not None and not found.rule.fits(placement.limit):
-            self._refuse(session, placement.order_id, 110, _OFF_GRID)
-        else:
-            return True
-        return False
+    def _terms(
+        self, session: Session, placement: Placement, instrument: Instrument, old: Order | None = None
+    ) -> Terms | Refusal:
+        """What is wanted, if the gateway can take it."""
+        shared = self._shared
+        account = shared.accounts.named(placement.account)
+        refused = unsound(placement, account is not None)
+        if refused is not None or account is None:
+            return refused or Refusal(*NO_DEFINITION)
+        try:
+            terms = placement.terms(instrument)
+        except RequestError as error:
+            return Refusal(error.code, error.text)
+        watched = [shared.catalogue.by_id.get(each.contract_id) for each in terms.conditions if each.contract_id]
+        if any(each is None for each in watched):
+            return Refusal(*CONDITION_INCOMPLETE)
+        terms = replace(terms, account=account.code, watched=tuple(each for each in watched if each is not None))
+        if old is None and terms.parent_id and (session.client_id, terms.parent_id) not in shared.book.live:
+            return Refusal(*NO_PARENT)
+        return improper(terms, shared.now()) or terms
 
-    def _affordable(self, instrument: Instrument, placement: Placement, replaced: Order | None) -> bool:
-        """Whether all that is held and all that may still trade stays within the account's leverage."""
-        shared, account = self._shared, self._shared.account
-        held = account.position(instrument).quantity
-        quantity = placement.quantity - (replaced.filled if replaced is not None else 0)
-        signed = quantity * (1 if placement.action == "BUY" else -1)
-        if abs(held + signed) <= abs(held):
-            return True
-        marks = {each.contract_id: shared.mark(each) for each in shared.book.instruments() | {instrument}}
-        added = quantity * (placement.limit or marks[instrument.contract_id])
-        values = account.values(shared.mark)
-        exposed = values["GrossPositionValue"] + shared.book.exposure(marks, without=replaced) + added
-        return exposed <= values["EquityWithLoanValue"] * LEVERAGE
+    def _denied(self, terms: Terms, replaced: Order | None) -> str:
+        """Why the account may not have it; empty when it may."""
+        shared = self._shared
+        if len(shared.book.live) >= LIVE_MAX:
+            return f"More than {LIVE_MAX} open orders"
+        account = shared.accounts.named(terms.account)
+        assert account is not None, "the account has been looked up already"
+        filled = replaced.filled if replaced is not None else Decimal(0)
+        quantity = max(terms.quantity - filled, Decimal(0))
+        if not quantity:
+            return ""
+        return shared.brokerage.refusal(account, self._trade_of(terms, quantity), self._pending(account.code, replaced))
+
+    def _pending(self, account: str, without: Order | None) -> list[Trade]:
+        """What the account's other orders may still trade; children only close what their parents open."""
+        book = self._shared.book
+        return [
+            self._trade_of(each.terms, each.remaining)
+            for each in book.live.values()
+            if each is not without and each.terms.account == account and each.remaining and book.parent(each) is None
+        ]
+
+    def _trade_of(self, terms: Terms, quantity: Decimal) -> Trade:
+        price = terms.limit or (terms.auxiliary if terms.waits_for_trigger and terms.trail_percent is None else None)
+        if price is None or terms.kind in ("TRAIL", "TRAIL LIMIT"):
+            quote = self._shared.world.quote(terms.instrument, self._shared.now())
+            price = money(quote.last) if quote is not None else Decimal(0)
+        return Trade(terms.instrument, terms.sign * quantity, price)
+
+    # how orders enter, change and leave
+
+    def _enter(self, client_id: int, order_id: int, terms: Terms) -> None:
+        order = self._order(client_id, order_id, terms)
+        book = self._shared.book
+        parent = book.live.get((client_id, terms.parent_id)) if terms.parent_id else None
+        if parent is not None:
+            order.parent_permanent_id = parent.permanent_id
+            if not terms.oca_group:
+                group = {"oca_group": str(parent.permanent_id), "oca_type": REDUCE_LATE}
+                order.terms = replace(terms, oca_group=str(parent.permanent_id), oca_type=REDUCE_LATE)
+                self._note("order_grouped", client_id, order_id, **group)
+        book.add(order)
+        if not terms.transmit:
+            order.status = Status.API_PENDING
+            self._note("order_held", client_id, order_id, permanent_id=order.permanent_id)
+            self._shared.remember()
+            return
+        self._transmit_family(order)
+
+    def _order(self, client_id: int, order_id: int, terms: Terms) -> Order:
+        shared = self._shared
+        day = trading_day(terms, shared.now())
+        order = Order(client_id, order_id, shared.book.next_permanent_id(), terms, day, Status.API_PENDING)
+        order.came_at = shared.now()
+        return order
+
+    def _transmit_family(self, order: Order) -> None:
+        """Its parent, itself and all that hang on the same parent go together."""
+        top = self._shared.book.parent(order) or order
+        for each in (top, *self._shared.book.children(top)):
+            if each.status is Status.API_PENDING:
+                self._transmit(each)
+
+    def _transmit(self, order: Order) -> None:
+        terms = order.terms
+        order.terms = replace(terms, transmit=True)
+        if self._must_locate(order):
+            order.located = False
+        self.exchange.accept(order)
+        if not order.located:
+            self.news.warn(order, *NO_SHARES)
+        elif terms.outside_hours and not goes_outside(terms):
+            self.news.warn(order, 2109, OUTSIDE_IGNORED)
+        if order.is_live and not may_trade(terms, self._shared.now()) and terms.good_after <= self._shared.now():
+            self._warn_of_waiting(order)
+
+    def _must_locate(self, order: Order) -> bool:
+        terms, shared = order.terms, self._shared
+        account = shared.accounts.named(terms.account)
+        assert account is not None, "the account has been looked up already"
+        if shared.book.parent(order) is not None or terms.action == "BUY":
+            return False
+        trade = self._trade_of(terms, order.remaining)
+        if terms.instrument.contract_id in shared.book.withheld:
+            return account.position(terms.instrument).quantity < order.remaining
+        return shared.brokerage.must_locate(account, trade, self._pending(account.code, order))
 
     def _modify(self, session: Session, order: Order, placement: Placement) -> None:
-        """The same id while the order is live changes its quantity, its limit or its type."""
-        same = placement.asked.found_in(self._shared.catalogue) == order.terms.instrument
-        if not same or placement.action != order.terms.action or placement.quantity < order.filled:
-            self._refuse(session, order.order_id, 105, "Order being modified does not match original order.")
+        """The same id while the order is live changes what can be changed; otherwise the order stays as it was."""
+        found = self._new_terms(session, order, placement)
+        if isinstance(found, Refusal):
+            self._refuse(session, order.order_id, found)
             return
-        if not self._is_sound(session, placement, order.terms.instrument):
+        if not found.oca_group and order.parent_permanent_id:
+            found = replace(found, oca_group=order.terms.oca_group, oca_type=order.terms.oca_type)
+        if order.is_transmitted:
+            self.exchange.change(order, found)
             return
-        if not self._affordable(order.terms.instrument, placement, order):
-            self._refuse(session, order.order_id, 201, f"Order rejected - reason:{_TOO_LARGE}")
-            return
-        order.terms = _terms(order.terms.instrument, placement)
-        order.rested = False
-        self._note("order_changed", order.client_id, order.order_id, **_facts(placement))
-        self._tell(order, event="ack sent")
-        if not order.remaining:
-            self._end_filled(order)
-        self._trade(order.terms.instrument)
-        self._shared.remember()
+        order.terms = found
+        if found.transmit:
+            self._transmit_family(order)
+
+    def _new_terms(self, session: Session, order: Order, placement: Placement) -> Terms | Refusal:
+        old, instrument = order.terms, placement.asked.found_in(self._shared.catalogue)
+        if order.arrives_at or order.change is not None or order.status is Status.PENDING_CANCEL:
+            return Refusal(*STILL_PROCESSED)
+        same = (placement.told["action"], placement.whole("parent_id")) == (old.action, old.parent_id)
+        quantity = placement.number("quantity") or Decimal(0)
+        if instrument is None or instrument != old.instrument or not same or quantity < order.filled:
+            return Refusal(*NO_MATCH)
+        terms = self._terms(session, placement, instrument, order)
+        if isinstance(terms, Terms) and (reason := self._denied(terms, order)):
+            return Refusal(201, f"Order rejected - reason:{reason}")
+        return terms
+
+    def _cancel(self, order: Order) -> None:
+        if order.status is Status.PENDING_CANCEL or misses_close(order.terms, self._shared.now()):
+            text = "Cancel attempted when order is not in a cancellable state.  Order permId ="
+            self.news.warn(order, 161, f"{text}{order.permanent_id}")
+        else:
+            self.exchange.cancel(order)
 
     def _preview(self, session: Session, order_id: int, terms: Terms) -> None:
+        """The answer to a what-if order, which leaves no trace."""
         shared = self._shared
-        values = shared.account.values(shared.mark)
-        price = terms.limit or shared.mark(terms.instrument)
-        worth = terms.quantity * price
-        before = (values["InitMarginReq"], values["MaintMarginReq"], values["EquityWithLoanValue"])
-        cost = commission(terms.quantity, price, Decimal(0), Decimal(0))
-        preview = Preview(before, (worth / 2, worth / 4, -cost), cost)
-        order = Order(session.client_id, order_id, 0, terms, local(shared.now()).date(), Status.PRE_SUBMITTED)
-        session.send(*open_order(order, shared.account.code, session.version, preview))
-
-    def _trade(self, instrument: Instrument) -> None:
-        """Give the displayed quote to the working orders of the instrument, oldest first."""
-        shared = self._shared
-        if not instrument.calendar.is_open_at(shared.now()):
-            return
-        for order in shared.book.working(instrument):
-            quote = shared.world.quote(instrument, shared.now())
-            if quote is not None:
-                self._fill(order, quote)
-            order.rested = True
-            if order.terms.time_in_force == "IOC" and order.is_live:
-                self._end(order, Status.CANCELLED, ENDED_BY_IOC)
-
-    def _fill(self, order: Order, quote: Quote) -> None:
-        shared = self._shared
-        found = match(order, quote)
-        if found is None:
-            return
-        instrument = order.terms.instrument
-        profit = shared.account.fill(instrument, order.sign * found.quantity, found.price, found.paid)
-        execution = shared.book.execute(order, found, shared.now(), profit)
-        position = shared.account.position(instrument)
-        self._note(
-            "fill",
-            order.client_id,
-            order.order_id,
-            execution_id=execution.execution_id,
-            order_ref=order.terms.reference,
-            contract_id=instrument.contract_id,
-            symbol=instrument.symbol,
-            side=order.terms.action,
-            quantity=found.quantity,
-            price=found.price,
-            commission=found.paid,
-            cumulative=order.filled,
-        )
-        self._note(
-            "position",
-            order.client_id,
-            None,
-            contract_id=instrument.contract_id,
-            symbol=instrument.symbol,
-            quantity=position.quantity,
-            average_cost=position.average_cost,
-            cash=shared.account.cash,
-        )
-        self._send(order, execution_details(execution, -1, shared.account.code), "fill sent")
-        if order.remaining:
-            self._tell(order)
-        else:
-            self._end_filled(order)
-        self._send(order, commission_report(execution), "commission sent")
-        self._accounts.on_fill(instrument)
-        shared.remember()
-
-    def _end_filled(self, order: Order) -> None:
-        self._shared.book.finish(order, Status.FILLED, self._shared.now(), "Filled Size: " + f"{order.filled:f}")
-        self._tell(order)
-        self._shared.refollow()
-
-    def _end(self, order: Order, status: Status, reason: str) -> None:
-        self._shared.book.finish(order, status, self._shared.now(), reason)
-        self._note("order_ended", order.client_id, order.order_id, status=status, reason=reason, filled=order.filled)
-        self._send(order, order_status(order), "status sent")
-        owner = self._shared.sessions.get(order.client_id)
-        if owner is not None:
-            owner.error(order.order_id, 202, f"Order Canceled - reason:{reason}", order_id=order.order_id)
-        self._shared.refollow()
-        self._shared.remember()
+        account = shared.accounts.named(terms.account)
+        assert account is not None, "the account has been looked up already"
+        impact = shared.brokerage.impact(account, self._trade_of(terms, terms.quantity))
+        order = Order(session.client_id, order_id, 0, terms, trading_day(terms, shared.now()), Status.PRE_SUBMITTED)
+        session.send(*open_order(order, session.version, impact))
 
     # how it is told
 
-    def _tell(self, order: Order, event: str = "status sent") -> None:
-        """openOrder and orderStatus to the client whose order it is, if it is there."""
-        owner = self._shared.sessions.get(order.client_id)
-        if owner is not None:
-            self._send(order, open_order(order, self._shared.account.code, owner.version), event)
-            self._send(order, order_status(order), "status sent")
+    def _warn_of_waiting(self, order: Order) -> None:
+        terms, now = order.terms, self._shared.now()
+        calendar = terms.instrument.calendar
+        today = calendar.session(order.day)
+        opens = today.open if today.open > now else calendar.following(order.day).open
+        what = f"{terms.action} {order.remaining:f} {terms.instrument.symbol}"
+        until = terms.instrument.venue.ib_text(opens)
+        text = f"Order Message: {what} Warning: your order will not be placed at the exchange until {until}"
+        self.news.warn(order, 399, text)
 
-    def _send(self, order: Order, message: Message, event: str) -> None:
-        """To the client whose order it is, if it is there."""
-        owner = self._shared.sessions.get(order.client_id)
-        if owner is not None:
-            owner.send(*message, event=event, symbol=order.terms.instrument.symbol, order_id=order.order_id)
-
-    def _warn_of_waiting(self, session: Session, order: Order) -> None:
-        now = self._shared.now()
-        calendar = order.terms.instrument.calendar
-        today = calendar.latest(now)
-        following = calendar.following(today.day)
-        opens = today.open if today.open > now else following.open
-        what = f"{order.terms.action} {order.remaining:f} {order.terms.instrument.symbol}"
-        text = f"Order Message: {what} Warning: your order will not be placed at the exchange until {ib_text(opens)}"
-        session.error(order.order_id, 399, text, order_id=order.order_id)
-
-    def _refuse(self, session: Session, order_id: int, code: int, text: str) -> None:
+    def _refuse(self, session: Session, order_id: int, refusal: Refusal) -> None:
         self._shared.remember()  # the id is used up
-        self._note("order_refused", session.client_id, order_id, code=code, reason=text)
-        session.error(order_id, code, text, order_id=order_id)
+        self._note("order_refused", session.client_id, order_id, code=refusal.code, reason=refusal.text)
+        session.error(order_id, refusal.code, refusal.text, order_id=order_id)
 
-    def _reject(self, session: Session, placement: Placement, reason: str) -> None:
-        """The broker says no: an error, and the order is told as inactive."""
-        self._refuse(session, placement.order_id, 201, f"Order rejected - reason:{reason}")
-        values = (placement.order_id, Status.INACTIVE, 0, placement.quantity, 0, 0, 0, 0, session.client_id, "", 0)
+    def _tell_inactive(self, session: Session, placement: Placement) -> None:
+        """The broker has said no: the order is told as inactive."""
+        quantity = placement.number("quantity") or Decimal(0)
+        values = (placement.order_id, Status.INACTIVE, 0, quantity, 0, 0, 0, 0, session.client_id, "", 0)
         session.send(3, *values, event="status sent", order_id=placement.order_id)
 
     def _note(self, kind: str, client_id: int, order_id: int | None, **facts: object) -> None:
         self._shared.ledger.write(kind, self._shared.now(), client_id=client_id, order_id=order_id, **facts)
 
 
-_TOO_LARGE = "The order exceeds the buying power of the account"
-_OFF_GRID = "The price does not conform to the minimum price variation for this contract."
-
-
-def _terms(instrument: Instrument, placement: Placement) -> Terms:
-    return Terms(
-        instrument=instrument,
-        action=placement.action,
-        quantity=placement.quantity,
-        kind=placement.kind,
-        limit=placement.limit,
-        time_in_force=placement.time_in_force,
-        reference=placement.reference,
-        outside_hours=placement.outside_hours,
-    )
-
-
 def _facts(placement: Placement) -> dict[str, object]:
     return {
         "contract_id": placement.asked.contract_id,
         "symbol": placement.asked.symbol,
-        "side": placement.action,
-        "quantity": placement.quantity,
-        "order_type": placement.kind,
-        "limit_price": placement.limit,
-        "order_ref": placement.reference,
+        "side": placement.told["action"],
+        "quantity": placement.number("quantity"),
+        "order_type": placement.told["kind"],
+        "limit_price": placement.number("limit") if placement.told["kind"] != "MKT" else None,
+        "auxiliary_price": placement.number("auxiliary"),
+        "time_in_force": placement.told["time_in_force"],
+        "order_ref": placement.told["reference"],
+        "parent_id": placement.whole("parent_id"),
+        "oca_group": placement.told["oca_group"],
+        "transmit": placement.flag("transmit"),
         "what_if": placement.what_if,
     }

@@ -1,35 +1,43 @@
 """What has become of orders, on request: open and completed ones, and executions."""
 
-from infra.gateway_simulator.book import Execution, Order
+from infra.gateway_simulator.book import MANUAL_CLIENT
 from infra.gateway_simulator.calendar import local
 from infra.gateway_simulator.floor import Shared
-from infra.gateway_simulator.history_desk import RequestError, moment_of
-from infra.gateway_simulator.order_messages import (
-    commission_report,
-    completed_order,
-    execution_details,
-    open_order,
-    order_status,
-)
+from infra.gateway_simulator.order_messages import commission_report, completed_order, execution_details, open_order
+from infra.gateway_simulator.order_news import OrderNews
+from infra.gateway_simulator.orders import Execution, Order
+from infra.gateway_simulator.past_request import RequestError, moment_of
 from infra.gateway_simulator.session import Session
 from infra.gateway_simulator.wire import Fields
 
 
 class OrderReports:
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, news: OrderNews) -> None:
         self._shared = shared
+        self._news = news
 
     async def open_orders(self, session: Session, fields: Fields) -> None:
-        self._list(session, [each for each in self._shared.book.live.values() if each.client_id == session.client_id])
+        """The client's own; asked by client 0 those of TWS itself, too, which are bound to it thereby."""
+        own = [each for each in self._shared.book.live.values() if each.client_id == session.client_id]
+        if session.client_id == MANUAL_CLIENT:
+            for each in own:
+                if not each.is_bound:
+                    each.is_bound = True
+                    self._news.note("order_bound", each)
+            self._shared.remember()
+        self._list(session, own)
 
     async def all_open_orders(self, session: Session, fields: Fields) -> None:
         self._list(session, list(self._shared.book.live.values()))
 
     async def completed_orders(self, session: Session, fields: Fields) -> None:
+        """Those of today; only those of API clients where that is asked for."""
+        api_only = fields.flag()
         today = local(self._shared.now()).date()
         for order in self._shared.book.finished:
-            if local(order.finished_at).date() == today:
-                session.send(*completed_order(order, self._shared.account.code, session.version))
+            is_of_api = order.order_id > 0
+            if local(order.finished_at).date() == today and (is_of_api or not api_only):
+                session.send(*completed_order(order, session.version))
         session.send(102)
 
     async def executions(self, session: Session, fields: Fields) -> None:
@@ -43,15 +51,16 @@ class OrderReports:
             return
         today = local(self._shared.now()).date()
         for each in self._shared.book.executions:
-            if local(each.moment).date() == today and wanted.passes(each, self._shared.account.code):
-                session.send(*execution_details(each, request_id, self._shared.account.code))
+            if local(each.moment).date() == today and wanted.passes(each):
+                session.send(*execution_details(each, request_id, session.version))
                 session.send(*commission_report(each))
         session.send(55, 1, request_id, event="executions end")
 
     def _list(self, session: Session, orders: list[Order]) -> None:
         for order in orders:
-            session.send(*open_order(order, self._shared.account.code, session.version))
-            session.send(*order_status(order))
+            if order.is_transmitted:
+                session.send(*open_order(order, session.version))
+                session.send(*self._news.status(order))
         session.send(53, 1)
 
 
@@ -67,14 +76,14 @@ class _Filter:
         self._exchange = fields.text()
         self._side = fields.text().upper()
 
-    def passes(self, execution: Execution, account: str) -> bool:
+    def passes(self, execution: Execution) -> bool:
         order = execution.order
         instrument = order.terms.instrument
         return (
             self._client_id in (0, order.client_id)
-            and self._account in ("", account)
+            and self._account in ("", order.terms.account)
             and self._symbol in ("", instrument.symbol)
-            and self._security_type in ("", "STK")
+            and self._security_type in ("", instrument.kind)
             and self._exchange in ("", "SMART", instrument.exchange)
             and self._side in ("", order.terms.action, "BOT" if order.sign > 0 else "SLD")
             and execution.moment >= self._since

@@ -1,13 +1,48 @@
-"""placeOrder as it comes over the wire: walked forward, kept where this gateway can act on it, refused where not."""
+"""placeOrder as it comes over the wire: every field by name, and the terms that they mean."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from infra.gateway_simulator.contracts import Asked
-from infra.gateway_simulator.wire import Fields
+from infra.gateway_simulator.instruments import Instrument
+from infra.gateway_simulator.order_conditions import TIME, Condition, read_conditions
+from infra.gateway_simulator.orders import LIMITED, PEGGED, Terms
+from infra.gateway_simulator.past_request import RequestError, moment_of
+from infra.gateway_simulator.wire import Fields, WireError
 
-TIMES_IN_FORCE = ("DAY", "GTC", "IOC")
-ORDER_KINDS = ("MKT", "LMT")
+PAIRS_MAX = 100  # of legs and of parameters
+DATE_FORM = (
+    "The date, time, or time-zone entered is invalid. The correct format is yyyymmdd hh:mm:ss xxx where yyyymmdd and"
+    " xxx are optional. E.g.: 20031126 15:59:00 US/Eastern."
+)
+
+_HEAD = (
+    *("action", "quantity", "kind", "limit", "auxiliary", "time_in_force", "oca_group", "account", "open_close"),
+    *("origin", "reference", "transmit", "parent_id", "block", "sweep", "display_size", "trigger_method"),
+    *("outside_hours", "hidden"),
+)
+_MIDDLE = (
+    *("dead", "discretionary", "good_after", "good_till", "fa_group", "fa_method", "fa_percentage", "fa_profile"),
+    *("model", "short_sale_slot", "designated_location", "exempt_code", "oca_type", "rule_80a", "settling_firm"),
+    *("all_or_none", "minimum_quantity", "percent_offset", "e_trade_only", "firm_quote_only", "nbbo_cap"),
+    *("auction_strategy", "starting_price", "stock_reference", "delta", "range_lower", "range_upper"),
+    *("override_percentage", "volatility", "volatility_type", "neutral_type", "neutral_price"),
+)
+_TRAILING = ("continuous_update", "reference_type", "trail_stop", "trail_percent", "scale_size", "scale_next")
+_SCHEDULE = ("scale_table", "active_start", "active_stop")
+_CLEARING = ("opt_out_smart", "clearing_account", "clearing_intent", "not_held")
+_LAST = ("algorithm_id", "what_if", "options", "solicited", "randomize_size", "randomize_price")
+_ADJUSTED = (
+    *("adjusted_kind", "trigger_price", "limit_offset", "adjusted_stop", "adjusted_stop_limit", "adjusted_trail"),
+    *("adjusted_unit", "operator", "soft_dollar_name", "soft_dollar_value", "cash_quantity", "decision_maker"),
+    *("decision_algorithm", "execution_trader", "execution_algorithm", "no_auto_price", "oms_container"),
+    *("discretionary_to_limit", "price_management"),
+)
+_VERSIONED = (
+    *((158, "duration"), (160, "post_to_ats"), (162, "auto_cancel_parent"), (166, "error_override")),
+    (169, "manual_time"),
+)
+_UNSET = frozenset({"1.7976931348623157e+308", "1.7976931348623157E308", "2147483647", "9223372036854775807"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,104 +51,158 @@ class Placement:
 
     order_id: int
     asked: Asked
-    action: str
-    quantity: Decimal
-    kind: str
-    limit: Decimal | None
-    time_in_force: str
-    account: str
-    reference: str
-    outside_hours: bool
-    what_if: bool
+    told: dict[str, str]
+    conditions: tuple[Condition, ...]
     beyond: tuple[str, ...]
 
     @property
-    def flaw(self) -> str:
-        """Why the gateway cannot take it; empty when it can."""
-        if self.action not in ("BUY", "SELL"):
-            return f"Invalid action {self.action[:20]!r}: BUY or SELL"
-        if self.quantity <= 0 or self.quantity % 1:
-            return "Order size must be a whole number greater than zero"
-        if self.time_in_force not in TIMES_IN_FORCE:
-            return f"Invalid time in force {self.time_in_force[:20]!r}: {', '.join(TIMES_IN_FORCE)}"
-        if self.kind == "LMT" and (self.limit is None or self.limit <= 0):
-            return "Please enter a limit price"
-        if self.beyond:
-            return f"not supported by this simulator: {', '.join(self.beyond)}"
-        return ""
+    def what_if(self) -> bool:
+        return self.flag("what_if")
+
+    @property
+    def account(self) -> str:
+        return self.told.get("account", "")
+
+    def number(self, name: str) -> Decimal | None:
+        return Fields([self.told.get(name, "")]).number()
+
+    def whole(self, name: str) -> int:
+        return int(self.number(name) or 0)
+
+    def flag(self, name: str) -> bool:
+        return Fields([self.told.get(name, "")]).flag()
+
+    def terms(self, instrument: Instrument) -> Terms:
+        """What the fields mean; RequestError where a moment is none."""
+        told, kind = self.told, self.told["kind"]
+        return Terms(
+            instrument=instrument,
+            action=told["action"],
+            quantity=self.number("quantity") or Decimal(0),
+            kind=kind,
+            limit=self._limit(kind),
+            time_in_force=told["time_in_force"],
+            reference=told["reference"],
+            outside_hours=self.flag("outside_hours"),
+            account=told["account"],
+            auxiliary=self.number("auxiliary") or None,
+            oca_group=told["oca_group"],
+            oca_type=self.whole("oca_type"),
+            parent_id=self.whole("parent_id"),
+            transmit=self.flag("transmit"),
+            display_size=self.whole("display_size"),
+            trigger_method=self.whole("trigger_method"),
+            hidden=self.flag("hidden"),
+            good_after=self._moment("good_after", 337),
+            good_till=self._moment("good_till", 343) if told["time_in_force"] == "GTD" else 0.0,
+            all_or_none=self.flag("all_or_none"),
+            minimum_quantity=self.whole("minimum_quantity"),
+            percent_offset=self.number("percent_offset"),
+            trail_stop=self.number("trail_stop") or None,
+            trail_percent=self.number("trail_percent") or None,
+            limit_offset=self.number("limit_offset"),
+            conditions=tuple(_timed(each) for each in self.conditions),
+            conditions_ignore_hours=self.flag("conditions_ignore_hours"),
+            conditions_cancel=self.flag("conditions_cancel"),
+            told=told,
+        )
+
+    def _limit(self, kind: str) -> Decimal | None:
+        limit = self.number("limit")
+        if kind in LIMITED:
+            return limit
+        return (limit or None) if kind in PEGGED or kind == "TRAIL LIMIT" else None
+
+    def _moment(self, name: str, code: int) -> float:
+        return _moment(self.told[name], code) if self.told[name] else 0.0
 
 
-def read_placement(fields: Fields) -> Placement:
+def _timed(condition: Condition) -> Condition:
+    return replace(condition, moment=_moment(condition.value, 337)) if condition.kind == TIME else condition
+
+
+def _moment(text: str, code: int) -> float:
+    try:
+        return moment_of(text, 0.0)
+    except RequestError:
+        raise RequestError(code, DATE_FORM) from None
+
+
+def read_placement(fields: Fields, version: int) -> Placement:
     order_id = fields.whole()
     asked = Asked.taken_from(fields)
     fields.skip(2)  # security id
-    action, quantity, kind = fields.text().upper(), fields.number() or Decimal(0), fields.text().upper()
-    limit, auxiliary = fields.number(), fields.number()
-    time_in_force, oca_group, account = fields.text() or "DAY", fields.text(), fields.text()
-    fields.skip(2)  # open or close, origin
-    reference, transmit, parent = fields.text(), fields.flag(), fields.whole()
-    fields.skip(4)  # block, sweep, display size, trigger method
-    outside_hours, hidden = fields.flag(), fields.flag()
-    features = {
-        "one-cancels-all groups": bool(oca_group),
-        "parent orders": bool(parent),
-        "transmit=False": not transmit,
-        "hidden orders": hidden,
-        "auxiliary prices": bool(auxiliary) and kind in ORDER_KINDS,
-        "combination orders": asked.security_type == "BAG",
-    }
-    what_if = False
-    if asked.security_type != "BAG":
-        what_if = _read_tail(fields, features)
-    return Placement(
-        order_id=order_id,
-        asked=asked,
-        action=action,
-        quantity=quantity,
-        kind=kind,
-        limit=limit if kind == "LMT" else None,
-        time_in_force=time_in_force.upper(),
-        account=account,
-        reference=reference,
-        outside_hours=outside_hours,
-        what_if=what_if,
-        beyond=tuple(name for name, wanted in features.items() if wanted),
-    )
+    told: dict[str, str] = {}
+    beyond: list[str] = []
+    _take(fields, told, _HEAD)
+    if asked.security_type == "BAG":
+        beyond.append("combination orders")
+        _skip_combination(fields)
+    _take(fields, told, _MIDDLE)
+    _take_blocks(fields, told, beyond)
+    if told["kind"] == "PEG BENCH":
+        fields.skip(5)
+    conditions = read_conditions(fields)
+    if conditions:
+        _take(fields, told, ("conditions_ignore_hours", "conditions_cancel"))
+    _take(fields, told, _ADJUSTED)
+    _take(fields, told, tuple(name for since, name in _VERSIONED if version >= since))
+    told |= {name: told[name].upper() for name in ("action", "kind", "time_in_force")}
+    told["time_in_force"] = told["time_in_force"] or "DAY"
+    beyond += [name for name, wanted in _features(told).items() if wanted]
+    return Placement(order_id, asked, told, conditions, tuple(beyond))
 
 
-def _read_tail(fields: Fields, features: dict[str, bool]) -> bool:
-    """Fields 35 to 91 of a stock order; adds the features that are wanted, and tells whether it is a what-if."""
-    fields.skip(2)  # dead, discretionary amount
-    features["goodAfterTime"] = bool(fields.text())
-    features["goodTillDate"] = bool(fields.text())
-    fields.skip(11)  # advisor groups, model, short sale, OCA type, rule 80A, settling firm
-    features["all or none"] = fields.flag()
-    features["minimum quantity"] = bool(fields.number())
-    fields.skip(13)  # percent offset .. volatility type
-    if fields.text() not in ("", "None"):
-        features["delta neutral orders"] = True
+def _take(fields: Fields, told: dict[str, str], names: tuple[str, ...]) -> None:
+    for name in names:
+        text = fields.text().strip()
+        told[name] = "" if text in _UNSET else text
+
+
+def _take_blocks(fields: Fields, told: dict[str, str], beyond: list[str]) -> None:
+    """From delta neutral to the flags before the conditions, where blocks follow that depend on a field."""
+    if told["neutral_type"] not in ("", "None"):
+        beyond.append("delta neutral orders")
         fields.skip(8)
-    fields.skip(1)  # delta neutral price
-    fields.skip(2)  # continuous update, reference price
-    features["trailing stops"] = any([bool(fields.number()), bool(fields.number())])
-    fields.skip(2)
+    _take(fields, told, _TRAILING)
     increment = fields.number()
     if increment is not None and increment > 0:
-        features["scale orders"] = True
+        beyond.append("scale orders")
         fields.skip(7)
-    fields.skip(3)
+    _take(fields, told, _SCHEDULE)
     if fields.text():
-        features["hedge orders"] = True
+        beyond.append("hedge orders")
         fields.skip(1)
-    fields.skip(4)  # opt out, clearing account and intent, not held
+    _take(fields, told, _CLEARING)
     if fields.flag():
-        features["delta neutral contracts"] = True
+        beyond.append("delta neutral contracts")
         fields.skip(3)
     if fields.text():
-        features["algorithms"] = True
-        fields.skip(2 * fields.whole())
-    fields.skip(1)  # algorithm id
-    what_if = fields.flag()
-    fields.skip(4)  # options, solicited, randomize size and price
-    features["conditions"] = fields.whole() > 0
-    return what_if
+        beyond.append("algorithms")
+        fields.skip(2 * _count(fields))
+    _take(fields, told, _LAST)
+
+
+def _skip_combination(fields: Fields) -> None:
+    fields.skip(8 * _count(fields))
+    fields.skip(_count(fields))
+    fields.skip(2 * _count(fields))
+
+
+def _count(fields: Fields) -> int:
+    count = fields.whole()
+    if not 0 <= count <= PAIRS_MAX:
+        raise WireError(f"{count} parts are beyond 0..{PAIRS_MAX}")
+    return count
+
+
+def _features(told: dict[str, str]) -> dict[str, bool]:
+    def amount(name: str) -> bool:
+        return bool(Fields([told[name]]).number())
+
+    return {
+        "discretionary amounts": amount("discretionary"),
+        "volatility orders": amount("volatility"),
+        "adjusted stops": told["adjusted_kind"] not in ("", "None"),
+        "cash quantities": amount("cash_quantity"),
+    }
