@@ -16,6 +16,7 @@ MODULES = {
     "kafka.publish": "tests.bench.kafka",
     "persist": "tests.bench.persist",
     "latency.tick_to_order": "tests.bench.latency",
+    "api": "tests.bench.api",
     "demo": "tests.bench.demo",
 }
 
