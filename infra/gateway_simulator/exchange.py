@@ -9,6 +9,7 @@ from infra.gateway_simulator.lives import (
     ENDED_BY_CLOSE,
     ENDED_BY_CONDITION,
     ENDED_BY_DATE,
+    ENDED_BY_SPLIT,
     Lives,
 )
 from infra.gateway_simulator.market import Quote
@@ -94,9 +95,19 @@ class Exchange:
     def on_open(self, session: TradingDay) -> None:
         """Orders that waited for the session go to the market."""
         self.on_time()
+        wanted = [order.terms.instrument for order in self._of_market(session) if not order.located]
+        for instrument in dict.fromkeys(wanted):
+            if self._shared.is_lent(instrument, session.day):
+                self.located(instrument)
         for order in self._of_market(session):
             if self._lives.release(order):
                 self._news.tell(order)
+
+    def on_split(self, instrument: Instrument, ratio: int) -> None:
+        """Orders that are good till cancelled end: IB, "Time in Force for Orders", of forward and reverse splits."""
+        for order in self._shared.book.of(instrument):
+            if order.is_live and order.terms.time_in_force == "GTC":
+                self._lives.end(order, Status.CANCELLED, f"{ENDED_BY_SPLIT} {ratio} for 1")
 
     def on_close(self, session: TradingDay) -> None:
         """The closing auction, at the price of the last trade; then day orders end with their day."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 
 from infra.clock import Clock
@@ -9,6 +10,7 @@ from infra.gateway_simulator.account import Account
 from infra.gateway_simulator.accounts import Accounts
 from infra.gateway_simulator.book import Book
 from infra.gateway_simulator.brokerage import Brokerage
+from infra.gateway_simulator.calendar import Session as TradingDay
 from infra.gateway_simulator.catalogue import Catalogue
 from infra.gateway_simulator.contracts import NO_DEFINITION, Asked
 from infra.gateway_simulator.faults import Faults
@@ -110,6 +112,15 @@ class Shared:
         if found is None:
             session.error(request_id, *NO_DEFINITION)
         return found
+
+    def splits(self, session: TradingDay) -> list[tuple[Instrument, int]]:
+        """What has more shares from the opening of the session on, of all that is followed or held: with the ratio."""
+        concerned = {*self.followed, *self.accounts.instruments()}
+        return self.valuation.splits(session, sorted(concerned, key=lambda each: each.contract_id))
+
+    def is_lent(self, instrument: Instrument, day: date) -> bool:
+        """Whether its shares can be borrowed to be sold short."""
+        return instrument.contract_id not in self.book.withheld and self.brokerage.lends(instrument, day)
 
     def mark(self, instrument: Instrument) -> Decimal:
         """The last price, which positions are valued at."""

@@ -120,6 +120,8 @@ class Gateway:
         self._accounts = AccountDesk(self.shared)
         self._orders = OrderDesk(self.shared, self._accounts)
         self._reports = OrderReports(self.shared, self._orders.news)
+        for account in accounts.all():
+            account.check()
         self._handlers = self._table()
         self._orders.exchange.on_start()
         self.links = Links(self, self.shared)
@@ -223,6 +225,9 @@ class Gateway:
 
     def on_open(self, session: TradingDay) -> None:
         self.timetable.play_market(session.open)
+        for instrument, ratio in self.shared.splits(session):
+            self._orders.on_split(instrument, ratio)
+            self._accounts.on_split(instrument)
         self._orders.on_open(session)
 
     def on_close(self, session: TradingDay) -> None:

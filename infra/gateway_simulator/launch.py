@@ -12,7 +12,9 @@ from pathlib import Path
 from infra import logs
 from infra.clock import SystemClock, SystemEntropy
 from infra.errors import UsageError
+from infra.gateway_simulator.accounts import opening
 from infra.gateway_simulator.calendar import NEW_YORK, ib_text
+from infra.gateway_simulator.commissions import Schedule
 from infra.gateway_simulator.gateway import Gateway, Options
 from infra.gateway_simulator.pacing import Pacing
 from infra.gateway_simulator.server import Address, SimulatorServer
@@ -41,6 +43,15 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     made.add_argument("--seed", type=int, default=settings.simulator_seed, help="seed of all that is invented")
     made.add_argument("--account", default="DU1234567", help="code of the account")
     made.add_argument("--cash", default="1000000", help="cash of the account at the start, in USD")
+    made.add_argument(
+        "--accounts",
+        nargs="+",
+        default=[],
+        metavar="CODE:CUR=CASH,...",
+        help="several accounts instead: DU1:USD=1000000,AUD=5000 DU2:USD=50000/cash; the first currency is the base, "
+        "/cash makes an account without margin",
+    )
+    made.add_argument("--commissions", default="fixed", help="IB's schedule: fixed, tiered")
     made.add_argument("--ledger", type=Path, help="file that gets a JSON line for everything that happens")
     made.add_argument("--state", type=Path, help="file by which the next start goes on where this one ended")
     made.add_argument("--pacing", default="today", help="limits on history: today (bars of 30 s or less), strict, off")
@@ -48,6 +59,7 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     made.add_argument(
         "--permissions", default="", help="not seen live: SYMBOL=delayed|api|part|none, with commas between"
     )
+    made.add_argument("--faults", help="cassette of faults: the name of one that comes with it, or a YAML file")
     made.add_argument("--control-port", type=int, default=0, help="port for tests; needs --control-token-file")
     made.add_argument("--control-token-file", type=Path, help="file of mode 0600 with the control port's token")
     return made
@@ -72,11 +84,14 @@ class Choices:
     seed: int
     account: str
     cash: str
+    accounts: list[str]
+    commissions: str
     ledger: Path | None
     state: Path | None
     pacing: str
     soft_delay: float
     permissions: str
+    faults: str | None
     control_port: int
     control_token_file: Path | None
 
@@ -93,18 +108,23 @@ def chosen(choices: Choices) -> tuple[Options, Address]:
         raise UsageError(f"--cash {choices.cash!r} is not a number") from None
     if choices.pacing not in tuple(Pacing) or choices.soft_delay < 0:
         raise UsageError(f"--pacing is one of {', '.join(Pacing)}, and --soft-delay is 0 or more")
+    if choices.commissions not in tuple(Schedule):
+        raise UsageError(f"--commissions is one of {', '.join(Schedule)}, not {choices.commissions!r}")
     options = Options(
         start=market_time(choices.now),
         speed=0.0 if choices.step else choices.speed,
         seed=choices.seed,
         account=choices.account,
         cash=cash,
+        accounts=tuple(opening(each) for each in choices.accounts),
+        commissions=Schedule(choices.commissions),
         data=choices.data,
         ledger=choices.ledger,
         state=choices.state,
         pacing=Pacing(choices.pacing),
         soft_delay=choices.soft_delay,
         permissions=permissions_of(choices.permissions),
+        faults=choices.faults,
     )
     return options, Address(choices.host, choices.port, choices.control_port, choices.control_token_file)
 

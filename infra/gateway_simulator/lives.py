@@ -8,6 +8,7 @@ from infra.gateway_simulator.orders import Order, Status
 ENDED_BY_CLIENT = "Cancelled by Trader"
 ENDED_BY_CLOSE = "Expired at the close"
 ENDED_BY_DATE = "Expired at its date"
+ENDED_BY_SPLIT = "Stock split"
 ENDED_BY_IOC = "Immediate-or-cancel order could not be filled"
 ENDED_BY_FOK = "Fill-or-kill order could not be filled at once"
 ENDED_BY_AUCTION = "Auction price beyond the limit"

@@ -104,6 +104,9 @@ class OrderDesk:
     def on_open(self, session: TradingDay) -> None:
         self.exchange.on_open(session)
 
+    def on_split(self, instrument: Instrument, ratio: int) -> None:
+        self.exchange.on_split(instrument, ratio)
+
     def on_close(self, session: TradingDay) -> None:
         self.exchange.on_close(session)
 

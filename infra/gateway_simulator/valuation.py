@@ -46,13 +46,11 @@ class Valuation:
     def split(self, instrument: Instrument, since: date, until: date) -> int:
         return self._world.series(instrument).split_factor(since, until)
 
-    def splits(self, session: Session, instruments: Iterable[Instrument]) -> list[Instrument]:
-        """Those of the session's market that have more shares from its opening on."""
+    def splits(self, session: Session, instruments: Iterable[Instrument]) -> list[tuple[Instrument, int]]:
+        """Those of the session's market that have more shares from its opening on, and how many for one."""
         before = market_calendar(session.market).back(session.day, 1)
-        here = sorted(
-            {each for each in instruments if each.calendar.market == session.market}, key=lambda each: each.contract_id
-        )
-        return [each for each in here if self.split(each, before, session.day) != 1]
+        here = ((each, self.split(each, before, session.day)) for each in instruments if _is_of(each, session.market))
+        return [(each, ratio) for each, ratio in here if ratio != 1]
 
     def settles(self, instrument: Instrument) -> date:
         """The trade counts for the day on which it happens, or for the next that trades."""
@@ -67,6 +65,10 @@ class Valuation:
 
     def rate(self, currency: str, into: str) -> Decimal:
         return self._rates.rate(currency, into)
+
+
+def _is_of(instrument: Instrument, market: str) -> bool:
+    return instrument.calendar.market == market
 
 
 def _days_to_pay(instrument: Instrument, day: date) -> int:

@@ -1,6 +1,8 @@
 """Accounts over the socket: several of them, the slot for updates, summaries, margins, profit, splits."""
 
+from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,7 +10,9 @@ import pytest
 from ib_insync import IB, LimitOrder, MarketOrder, Stock
 
 from infra.gateway_simulator.accounts import Opening
-from infra.gateway_simulator.commissions import Schedule
+from infra.gateway_simulator.brokerage import Brokerage
+from infra.gateway_simulator.catalogue import Catalogue
+from infra.gateway_simulator.commissions import Schedule, Tariff
 from infra.gateway_simulator.server import SimulatorServer
 from tests.integration.a_gateway_simulator import a_gateway, an_ib_insync, apple, until
 
@@ -32,8 +36,12 @@ def codes(ib: Any) -> list[int]:
     return [code for _, code, _ in ib.told]
 
 
+def refused(ib: Any, order_id: int) -> bool:
+    return any(each[0] == order_id for each in ib.told)
+
+
 def told(ib: Any, code: int) -> str:
-    return next(text for _, number, text in reversed(ib.told) if number == code)
+    return str(next(text for _, number, text in reversed(ib.told) if number == code))
 
 
 async def test_orders_positions_and_values_belong_to_one_of_several_accounts() -> None:
@@ -57,7 +65,7 @@ async def test_with_several_accounts_an_order_must_name_one() -> None:
         contract = await apple(ib)
         for account in ("", "DU9"):
             trade = ib.placeOrder(contract, MarketOrder("BUY", 1, account=account))
-            await until(lambda trade=trade: [each for each in ib.told if each[0] == trade.order.orderId])
+            await until(partial(refused, ib, trade.order.orderId))
 
         assert server.gateway.shared.book.live == {}
         assert not ib.fills()
@@ -196,7 +204,8 @@ async def test_a_what_if_order_tells_margins_before_and_after_once_and_leaves_no
             float(state.initMarginAfter),
         )
         assert before > 20_000
-        assert (before + change, after) == (pytest.approx(0), 0)
+        assert before + change == pytest.approx(0)
+        assert after == 0
         assert float(state.equityWithLoanChange) == pytest.approx(-state.commission, abs=0.01)
         assert state.minCommission < state.maxCommission
         assert state.commissionCurrency == "USD"
@@ -255,6 +264,43 @@ async def test_a_split_doubles_a_position_at_the_open_of_its_day() -> None:
         await until(lambda: ib.portfolio()[0].position == 200)
         after = next(float(each.value) for each in ib.accountValues() if each.tag == "NetLiquidation")
         assert after == pytest.approx(worth, rel=0.01)
+
+
+async def test_a_split_ends_the_orders_that_were_good_till_cancelled() -> None:
+    async with a_gateway(now="2005-02-25T15:00:00-05:00") as server, an_ib_insync(server) as ib:
+        contract = await apple(ib)
+        lasting = ib.placeOrder(contract, LimitOrder("BUY", 100, 20.0, tif="GTC"))
+        other = ib.placeOrder(Stock("IBM", "SMART", "USD"), LimitOrder("BUY", 100, 20.0, tif="GTC"))
+        await until(lambda: lasting.orderStatus.status == other.orderStatus.status == "Submitted")
+        await server.gateway.tape.advance(3 * 86_400 - 5.5 * 3600 + 60)
+        await until(lambda: lasting.orderStatus.status == "Cancelled")
+
+        assert told(ib, 202) == "Order Canceled - reason:Stock split 2 for 1"
+        assert other.orderStatus.status == "Submitted"
+
+
+def a_scarce_stock() -> tuple[str, date]:
+    """A symbol that nobody lends on a Tuesday, but on the Wednesday after it."""
+    lends = Brokerage(Tariff(Schedule.FIXED, lambda *_: D(1)), seed=7).lends
+    tuesdays = [date(2013, 3, 5) + timedelta(weeks=each) for each in range(20)]
+    return next(
+        (each.symbol, day)
+        for each in Catalogue().by_symbol.values()
+        for day in tuesdays
+        if each.currency == "USD" and not lends(each, day) and lends(each, day + timedelta(days=1))
+    )
+
+
+async def test_a_short_sale_of_what_nobody_lends_is_held_until_somebody_does() -> None:
+    symbol, day = a_scarce_stock()
+    async with a_gateway(now=f"{day}T10:00:00") as server, an_ib_insync(server) as ib:
+        trade = ib.placeOrder(Stock(symbol, "SMART", "USD"), LimitOrder("SELL", 10, 10_000.0, tif="GTC"))
+        await until(lambda: 404 in codes(ib))
+        await until(lambda: trade.orderStatus.whyHeld == "locate")
+        assert trade.orderStatus.status == "PreSubmitted"
+        await server.gateway.tape.advance(86_400)
+
+        await until(lambda: trade.orderStatus.status == "Submitted")
 
 
 async def test_accounts_are_remembered_over_a_restart(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_daily_profit_runs_from_the_last_close_and_realised_profit_with_it() -> 
     market.prices["AAPL"] = D(112)
 
     pot = worth_of(account).pots["USD"]
-    assert (pot.daily, pot.realized) == (50 * 2, 0)
+    assert (pot.daily, pot.realized) == (D(100), D(0))
 
 
 def test_a_split_changes_quantity_and_cost_once_and_nothing_of_the_worth() -> None:

@@ -155,7 +155,7 @@ def test_a_fill_is_charged_booked_and_counted_in_the_month() -> None:
 
 
 def a_cash_account(market: Still, **cash: int) -> Account:
-    return an_account(market, is_cash_account=True, **cash)
+    return Account("DU1", {currency: D(amount) for currency, amount in cash.items()}, market, is_cash_account=True)
 
 
 def test_a_cash_account_buys_with_settled_cash_alone() -> None:
