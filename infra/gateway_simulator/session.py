@@ -130,6 +130,8 @@ class Session:
         while self.is_open:
             values = await read_message(self._reader)
             await self._moving.wait()
+            if not self.is_open:
+                return
             if self.rate_limited and not self._rate.permits():
                 self.error(-1, 100, "Max rate of messages per second has been exceeded")
                 if self._rate.is_hopeless:
@@ -310,6 +312,7 @@ class Session:
     def abort(self) -> None:
         """Close without sending what is left."""
         self._outlet.abort()
+        self.close()
 
     def close(self) -> None:
         self._moving.set()
