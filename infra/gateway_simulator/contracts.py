@@ -10,7 +10,10 @@ from infra.gateway_simulator.wire import Fields, Value
 
 NO_DEFINITION = (200, "No security definition has been found for the request")
 CURRENCY, STOCK = "USD", "STK"
-ORDER_TYPES = "DAY,GTC,IOC,LMT,MKT,WHATIF"
+ORDER_TYPES = (
+    "AON,COND,CONDORDER,DAY,FOK,GAT,GTC,GTD,HID,ICE,IOC,LIT,LMT,LOC,MIDPX,MIT,MKT,MOC,MTL,OCA,OPG,REL,RELPCTOFS,RTH,"
+    "STP,STPLMT,TRAIL,TRAILLMT,WHATIF"
+)
 HOURS_DAYS = 6  # how far trading hours are told ahead
 
 
