@@ -30,6 +30,9 @@ def simulator(
     permissions: Annotated[
         str, Flag(help="What is not seen live: SYMBOL=delayed, api, part or none, with commas between.")
     ] = "",
+    faults: Annotated[
+        str | None, Flag(help="Cassette of faults: one of docs/faults.md by its name, or a YAML file.")
+    ] = None,
     control_port: Annotated[int, Flag(help="Port for tests; needs --control-token-file. 0 leaves it closed.")] = 0,
     control_token_file: Annotated[Path | None, Flag(help="File of mode 0600 with the control port's token.")] = None,
 ) -> None:
@@ -52,6 +55,7 @@ def simulator(
         pacing=pacing,
         soft_delay=soft_delay,
         permissions=permissions,
+        faults=faults,
         control_port=control_port,
         control_token_file=control_token_file,
     )

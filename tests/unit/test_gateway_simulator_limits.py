@@ -177,6 +177,7 @@ def choices(**changes: Any) -> Choices:
         "pacing": "today",
         "soft_delay": 0.0,
         "permissions": "",
+        "faults": None,
         "control_port": 0,
         "control_token_file": None,
     }

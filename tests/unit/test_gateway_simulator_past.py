@@ -2,6 +2,7 @@
 
 from datetime import date
 from functools import cache
+from itertools import pairwise
 
 import pytest
 
@@ -41,11 +42,11 @@ def ticks_of_the_day(symbol: str = "AAPL") -> list[Quote]:
     return list(PastTicks(world()).between(stock(symbol), session.open, session.close))
 
 
-def minutes(symbol: str, what: str, size: int, seconds: int = 1200) -> list[tuple[Candle, list[Quote]]]:
-    """The bars of the day's first minutes, each with its ticks."""
-    opened = stock(symbol).calendar.session(THURSDAY).open
+def minutes(symbol: str, what: str, size: int) -> list[tuple[Candle, list[Quote]]]:
+    """The first bars of the day, each with its ticks."""
+    opened, seconds = stock(symbol).calendar.session(THURSDAY).open, max(60, 2 * size)
     made = bars(symbol, opened, opened + seconds, size, what)
-    ticks = ticks_of_the_day(symbol)
+    ticks = ticks_of_the_day(symbol)[: 4 * seconds]
     ends = [*(each.start for each in made[1:]), opened + seconds]
     return [
         (each, [tick for tick in ticks if each.start <= tick.moment < end])
@@ -95,7 +96,7 @@ def test_bars_of_quotes_add_up_from_ticks(what: str, size: int) -> None:
 def test_bid_and_ask_bars_open_and_close_at_the_averages_over_time(size: int) -> None:
     for bar, ticks in minutes("AAPL", "BID_ASK", size):
         moments = [float(bar.start), *(each.moment for each in ticks[1:]), float(bar.start + size)]
-        held = [end - begin for begin, end in zip(moments, moments[1:], strict=False)]
+        held = [end - begin for begin, end in pairwise(moments)]
         bid = sum(each.bid * time for each, time in zip(ticks, held, strict=True)) / size / UNITS
         ask = sum(each.ask * time for each, time in zip(ticks, held, strict=True)) / size / UNITS
         assert bar.open == pytest.approx(bid, abs=1e-5)
@@ -154,7 +155,7 @@ def test_size_changes_alone_are_left_out_on_request() -> None:
     taken = whole_seconds(iter(ticks), 5000, new_prices_only=True)
 
     assert 0 < len(taken) < 2000
-    assert all((a.bid, a.ask) != (b.bid, b.ask) for a, b in zip(taken, taken[1:], strict=False))
+    assert all((a.bid, a.ask) != (b.bid, b.ask) for a, b in pairwise(taken))
 
 
 def test_each_kind_of_ticks_has_its_message() -> None:
