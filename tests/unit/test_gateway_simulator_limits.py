@@ -172,6 +172,8 @@ def choices(**changes: Any) -> Choices:
         "seed": 7,
         "account": "DU1234567",
         "cash": "1000000",
+        "accounts": [],
+        "commissions": "fixed",
         "ledger": None,
         "state": None,
         "pacing": "today",
