@@ -37,6 +37,7 @@ class AccountDesk:
         self._summaries: dict[tuple[Session, int], Watch] = {}
         self._portfolios: dict[Session, dict[int, tuple[Decimal, ...]]] = {}
         self._period = 0
+        self._told_at = 0.0
 
     # positions
 
@@ -158,6 +159,9 @@ class AccountDesk:
 
     def on_time(self) -> None:
         """Profits follow the market; every three minutes of market time, tell what else has changed."""
+        if self._shared.now() == self._told_at:
+            return  # bars of several instruments end together
+        self._told_at = self._shared.now()
         self.profits.tell()
         period = int(self._shared.now() // REFRESH_SECONDS)
         if period != self._period:

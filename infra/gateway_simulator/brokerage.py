@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 
 from infra.gateway_simulator.account import ZERO, Account
-from infra.gateway_simulator.commissions import Charge, Done, Tariff, Trade
+from infra.gateway_simulator.commissions import Charge, Done, ScheduleMissingError, Tariff, Trade
 from infra.gateway_simulator.currencies import RateUnknownError
 from infra.gateway_simulator.instruments import Instrument, Kind, Source
 from infra.gateway_simulator.margin import Standing, refusal, standing_of
@@ -52,7 +52,7 @@ class Brokerage:
         """Why the account may not have the order, as the reason of an error 201; empty when it may."""
         try:
             charge = self._charge(account, trade, Done())
-        except RateUnknownError as error:
+        except (RateUnknownError, ScheduleMissingError) as error:
             return str(error)
         return refusal(account, trade, charge, pending)
 

@@ -17,6 +17,7 @@ BAD_METHOD = (146, "Invalid trigger method.")
 BAD_DATE = (343, "Invalid Good Till Date")
 UNSUPPORTED_KIND = (387, "Unsupported order type for this exchange and security type.")
 NO_PARENT = (10006, "Missing parent order.")
+_NO_ACCOUNT = (435, "You must specify an account.")
 _NO_SIZE = (434, "The order size cannot be zero.")
 _LATE_FOR_CLOSE = (201, "Order rejected - reason:It is too late for the closing auction of this session.")
 
@@ -32,6 +33,8 @@ class Refusal:
 def unsound(placement: Placement, known_account: bool) -> Refusal | None:
     """What can be seen from the message alone."""
     quantity = placement.number("quantity") or Decimal(0)
+    if not known_account and not placement.account:
+        return Refusal(*_NO_ACCOUNT)
     flaw = ""
     if not placement.asked.exchange:
         flaw = "Please enter exchange"

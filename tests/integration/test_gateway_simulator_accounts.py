@@ -14,7 +14,7 @@ from infra.gateway_simulator.brokerage import Brokerage
 from infra.gateway_simulator.catalogue import Catalogue
 from infra.gateway_simulator.commissions import Schedule, Tariff
 from infra.gateway_simulator.server import SimulatorServer
-from tests.integration.a_gateway_simulator import a_gateway, an_ib_insync, apple, until
+from tests.integration.a_gateway_simulator import OfficialClient, a_gateway, an_ib_insync, apple, until
 
 D = Decimal
 ONE, TWO = Opening("DU1", {"USD": D(1_000_000)}), Opening("DU2", {"USD": D(50_000)})
@@ -67,6 +67,8 @@ async def test_with_several_accounts_an_order_must_name_one() -> None:
             trade = ib.placeOrder(contract, MarketOrder("BUY", 1, account=account))
             await until(partial(refused, ib, trade.order.orderId))
 
+        assert told(ib, 435) == "You must specify an account."
+        assert "Invalid account code 'DU9'." in told(ib, 321)
         assert server.gateway.shared.book.live == {}
         assert not ib.fills()
 
@@ -332,3 +334,35 @@ async def test_every_version_reads_account_messages() -> None:
             ib.disconnect()
 
             assert (spoken, figures) == (version, [10, 10, 0])
+
+
+async def test_the_official_client_reads_every_account_message() -> None:
+    async with a_gateway(accounts=(ONE,)) as server, an_ib_insync(server) as ib:
+        await traded(ib, server, await apple(ib), MarketOrder("BUY", 10))
+        client = OfficialClient()
+        await client.start(server.port, 9)
+        client.reqAccountUpdates(True, "DU1")
+        key, value, *_ = await client.next("updateAccountValue")
+        _, size, *_ = await client.next("updatePortfolio")
+        ended = await client.next("accountDownloadEnd")
+        client.reqAccountSummary(1, "All", "NetLiquidation,$LEDGER:ALL")
+        summary = await client.next("accountSummary")
+        await client.next("accountSummaryEnd")
+        client.reqAccountUpdatesMulti(2, "DU1", "", False)
+        multi = await client.next("accountUpdateMulti")
+        await client.next("accountUpdateMultiEnd")
+        client.reqPositionsMulti(3, "DU1", "")
+        position = await client.next("positionMulti")
+        await client.next("positionMultiEnd")
+        client.reqPnL(4, "DU1", "")
+        whole = await client.next("pnl")
+        client.reqPnLSingle(5, "DU1", "", 265598)
+        single = await client.next("pnlSingle")
+        await client.stop()
+
+    assert (key, value, size, ended) == ("AccountCode", "DU1", 10, ("DU1",))
+    assert summary[:3] == (1, "DU1", "NetLiquidation")
+    assert multi == (2, "DU1", "", "AccountCode", "DU1", "")
+    assert (position[1], position[4]) == ("DU1", 10)
+    assert whole[1] == pytest.approx(single[2], abs=0.02)
+    assert (single[1], single[5]) == (10, pytest.approx(4_400, rel=0.05))

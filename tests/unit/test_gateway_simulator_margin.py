@@ -22,7 +22,7 @@ RATES = {("EUR", "USD"): D("1.25"), ("AUD", "USD"): D("0.5"), ("RUB", "USD"): D(
 
 
 def a_market(**prices: int | str) -> Still:
-    return Still({symbol: D(price) for symbol, price in prices.items()}, rates=RATES)
+    return Still({symbol: D(price) for symbol, price in prices.items()}, rates=dict(RATES))
 
 
 def a_broker(market: Still, schedule: Schedule = Schedule.FIXED) -> Brokerage:
@@ -122,6 +122,14 @@ def test_an_order_whose_currency_has_no_rate_is_refused_not_guessed() -> None:
     assert "no quote turns EUR into AUD" in broker.refusal(
         account, Trade(an_instrument("FUT", "VOD", "EUR"), D(1), D(100))
     )
+
+
+def test_an_order_for_what_nobody_can_charge_is_refused() -> None:
+    market = a_market(VOLV=100)
+    market.rates |= {("SEK", "USD"): D("0.15")}
+
+    found = a_broker(market).refusal(an_account(market), Trade(an_instrument("STK", "VOLV", "SEK"), D(1), D(100)))
+    assert "no commission schedule for STK in SEK" in found
 
 
 def test_a_preview_tells_before_after_and_the_bounds_of_its_commission() -> None:
