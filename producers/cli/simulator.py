@@ -21,6 +21,13 @@ def simulator(
     seed: Annotated[int | None, Flag(help="Seed of all that is invented. Default: SCIZOR_SIMULATOR_SEED.")] = None,
     account: Annotated[str, Flag(help="Code of the account.")] = "DU1234567",
     cash: Annotated[str, Flag(help="Cash of the account at the start, in USD.")] = "1000000",
+    accounts: Annotated[
+        list[str] | None,
+        Flag(
+            help="An account instead of --account and --cash, several times if wanted: DU1:USD=1000000,AUD=5000/cash."
+        ),
+    ] = None,
+    commissions: Annotated[str, Flag(help="IB's schedule: fixed or tiered.")] = "fixed",
     ledger: Annotated[Path | None, Flag(help="File that gets a JSON line for everything that happens.")] = None,
     state: Annotated[Path | None, Flag(help="File by which the next start goes on where this one ended.")] = None,
     pacing: Annotated[
@@ -50,6 +57,8 @@ def simulator(
         seed=settings.simulator_seed if seed is None else seed,
         account=account,
         cash=cash,
+        accounts=accounts or [],
+        commissions=commissions,
         ledger=ledger,
         state=state,
         pacing=pacing,
