@@ -15,7 +15,7 @@ Signal = Literal["KILL", "STOP", "CONT", "TERM", "SIGKILL", "SIGSTOP", "SIGCONT"
 Farm = Literal["usfarm", "usfuture", "usopt", "cashfarm", "hfarm", "ushmds", "secdefil"]
 Lie = Literal[
     "impossible", "not_a_number", "negative_volume", "spike", "wrong_zone", "out_of_range", "empty", "duplicates",
-    "disorder",
+    "disorder", "no_permanent_id",
 ]  # fmt: skip
 
 
@@ -166,6 +166,16 @@ class BarBust(Part):
     symbol: str = Field(min_length=1, max_length=40)
 
 
+class ManualOrder(Part):
+    """An order that a person places in TWS itself, which no client of ours knows."""
+
+    symbol: str = Field(min_length=1, max_length=40)
+    side: Literal["BUY", "SELL"] = "BUY"
+    quantity: Count = 100
+    percent: Annotated[float, Field(ge=-90, le=1000)] | None = None
+    """How far its limit is from the last price; without it the order is a market order."""
+
+
 class Print(Part):
     """A trade by hand, so many per cent from the last price, which trades against resting orders too."""
 
@@ -191,6 +201,7 @@ class Action(Part):
     # to a process
     signal: Signal | None = None
     target: str = Field("", max_length=80)
+    cont_after: Seconds = 0.0
     before: bool = False
     # to the gateway
     notice: Notice | None = None
@@ -214,12 +225,15 @@ class Action(Part):
     overfill: ExtraFill | None = None
     fill_after_cancel: ExtraFill | None = None
     bar_bust: BarBust | None = None
+    manual_order: ManualOrder | None = None
     print: Print | None = None
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
         if not self.wanted():
             raise ValueError(f"an action does one of: {', '.join(sorted(DOES))}")
+        if self.cont_after and (self.signal or "").removeprefix("SIG") != "STOP":
+            raise ValueError("cont_after belongs to signal STOP")
         if (self.signal is None) != (not self.target):
             raise ValueError("signal and target belong together")
         if self.overtake and not self.delay:
@@ -231,12 +245,13 @@ class Action(Part):
         return {name for name in DOES if getattr(self, name)}
 
 
-_MODIFIERS = {"overtake", "target", "before"}
+_MODIFIERS = {"overtake", "target", "cont_after", "before"}
 DOES = set(Action.model_fields) - _MODIFIERS
 TO_RECEIVED = {"drop", "delay", "duplicate", "close", "error"}
 TO_SENT = {"drop", "delay", "duplicate", "echo", "close", "cut", "lie", "short_read"}
 TO_MESSAGE = TO_RECEIVED | TO_SENT
 LYING = {"historicalData sent", "historical bars", "realtimeBar sent", "realtime bar sent"}
+NAMELESS = {"openOrder sent", "ack sent", "orderStatus sent", "status sent"}
 
 
 class When(Part):

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from infra.errors import UsageError
-from infra.gateway_simulator.actions import TO_MESSAGE, Action, When
+from infra.gateway_simulator.actions import DOES, TO_MESSAGE, Action, When
 from infra.gateway_simulator.calendar import NEW_YORK
 from infra.gateway_simulator.cassette import Cassette
 from infra.gateway_simulator.faults import ARMED_MAX, Event, Faults, check_event, read_when
@@ -92,6 +92,8 @@ class Director:
     def perform(self, action: Action, cause: Event | None = None) -> None:
         """What concerns processes, links and orders; what concerns the message itself its session does."""
         self._faults.strike(action)
+        if action.cont_after:
+            self._timetable.after(action.cont_after, partial(self._faults.strike, _continued(action)))
         for name in sorted(action.wanted() & DEEDS):
             try:
                 self._deeds[name](getattr(action, name), cause)
@@ -106,4 +108,8 @@ class Director:
         self.perform(action)
 
 
-DEEDS = set(Action.model_fields) - TO_MESSAGE - {"overtake", "target", "before", "signal"}
+def _continued(action: Action) -> Action:
+    return Action(signal="CONT", target=action.target)
+
+
+DEEDS = DOES - TO_MESSAGE - {"signal"}

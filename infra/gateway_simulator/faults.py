@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from infra.errors import UsageError
-from infra.gateway_simulator.actions import FILTERS, LYING, TO_MESSAGE, TO_RECEIVED, TO_SENT, Action, When
+from infra.gateway_simulator.actions import FILTERS, LYING, NAMELESS, TO_MESSAGE, TO_RECEIVED, TO_SENT, Action, When
 from infra.gateway_simulator.names import ANSWERS, REQUESTS
 from infra.gateway_simulator.noise import pick
 
@@ -219,5 +219,6 @@ def check_event(when: When, action: Action) -> None:
         possible = set()
     if idle := (action.wanted() & TO_MESSAGE) - possible:
         raise UsageError(f"{', '.join(sorted(idle))} cannot be done at {when.event or 'a time'!r}")
-    if action.lie and when.event not in LYING:
-        raise UsageError(f"lie belongs to one of: {', '.join(sorted(LYING))}")
+    lying = NAMELESS if action.lie == "no_permanent_id" else LYING
+    if action.lie and when.event not in lying:
+        raise UsageError(f"the lie {action.lie} belongs to one of: {', '.join(sorted(lying))}")

@@ -34,6 +34,7 @@ from infra.gateway_simulator.openings import Openings
 from infra.gateway_simulator.order_desk import OrderDesk
 from infra.gateway_simulator.order_faults import OrderFaults
 from infra.gateway_simulator.order_reports import OrderReports
+from infra.gateway_simulator.orders import Order, Terms
 from infra.gateway_simulator.pacing import HistoryPacing, Pacing
 from infra.gateway_simulator.past_desk import PastDesk
 from infra.gateway_simulator.permissions import Permissions
@@ -250,11 +251,11 @@ class Gateway:
     def compete(self, is_competing: bool) -> None:
         self._live.compete(is_competing)
 
-    def bust_bars(self, symbol: str) -> None:
-        instrument = self.shared.catalogue.by_symbol.get(symbol)
-        if instrument is None:
-            raise UsageError(f"no symbol {symbol!r}")
+    def bust_bars(self, instrument: Instrument) -> None:
         self._live.bust(instrument)
+
+    def place_manually(self, terms: Terms) -> Order:
+        return self._orders.place_manually(terms)
 
     # what the control port needs
 

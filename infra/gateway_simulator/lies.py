@@ -1,4 +1,4 @@
-"""Bars that are not true: impossible ones, of another day, in another zone, twice, or none at all."""
+"""Answers that are not true: impossible bars, of another day, in another zone, twice, none; orders without permId."""
 
 import re
 from collections.abc import Callable
@@ -12,6 +12,7 @@ Bar = list[Value]  # date, open, high, low, close, volume, average, count
 HISTORICAL_DATA, REALTIME_BAR = 17, 50
 _WIDTH = 8  # fields of a bar
 _FIRST = 5  # where the bars of historicalData begin
+_PERMANENT_ID_AT = {3: 6, 5: 25}  # in orderStatus and openOrder
 _ELSEWHERE = "Asia/Tokyo"
 _YEAR = 364  # days, so that a Monday stays one
 
@@ -79,12 +80,15 @@ LIES: dict[str, Callable[[list[Bar]], list[Bar]]] = {
 
 
 def told_wrong(values: Message, lie: str) -> list[Message]:
-    """The messages that leave instead of a true historicalData or realtimeBar; any other message stays as it is."""
+    """The messages that leave instead of a true one; a message that cannot lie so stays as it is."""
     if values[0] == HISTORICAL_DATA:
         flat = values[_FIRST:]
         bars = [list(flat[at : at + _WIDTH]) for at in range(0, len(flat), _WIDTH)]
         told = LIES[lie](bars)
         return [(*values[: _FIRST - 1], len(told), *(field for bar in told for field in bar))]
+    if values[0] in _PERMANENT_ID_AT and isinstance(values[0], int):
+        at = _PERMANENT_ID_AT[values[0]]
+        return [(*values[:at], 0, *values[at + 1 :])]
     if values[0] == REALTIME_BAR:
         return [(*values[:3], *bar) for bar in LIES[lie]([list(values[3:])])]
     return [values]

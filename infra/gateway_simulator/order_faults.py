@@ -6,12 +6,22 @@ from functools import partial
 from typing import Protocol
 
 from infra.errors import UsageError
-from infra.gateway_simulator.actions import BarBust, Bust, Correction, ExtraFill, Objection, Print, RollBack
+from infra.gateway_simulator.actions import (
+    BarBust,
+    Bust,
+    Correction,
+    ExtraFill,
+    ManualOrder,
+    Objection,
+    Print,
+    RollBack,
+)
 from infra.gateway_simulator.codes import REJECTED
 from infra.gateway_simulator.executions import Executions
 from infra.gateway_simulator.faults import Event
 from infra.gateway_simulator.floor import Shared
-from infra.gateway_simulator.orders import Execution, Order, Status
+from infra.gateway_simulator.instruments import Instrument
+from infra.gateway_simulator.orders import Execution, Order, Status, Terms
 from infra.gateway_simulator.prices import UNITS
 from infra.gateway_simulator.session import Session
 
@@ -22,7 +32,8 @@ class Market(Protocol):
     """The gateway, as far as these faults move it."""
 
     def force_quote(self, symbol: str, price: Decimal, size: int) -> int: ...
-    def bust_bars(self, symbol: str) -> None: ...
+    def bust_bars(self, instrument: Instrument) -> None: ...
+    def place_manually(self, terms: Terms) -> Order: ...
 
 
 class OrderFaults:
@@ -110,16 +121,38 @@ class OrderFaults:
 
     # the market
 
-    def print(self, what: Print, cause: Event | None = None) -> None:
-        instrument = self._shared.catalogue.by_symbol.get(what.symbol)
+    def manual_order(self, what: ManualOrder, cause: Event | None = None) -> None:
+        instrument = self._named(what.symbol)
+        limit = None if what.percent is None else self._beside(instrument, what.percent)
+        terms = Terms(
+            instrument=instrument,
+            action=what.side,
+            quantity=Decimal(what.quantity),
+            kind="MKT" if limit is None else "LMT",
+            limit=limit,
+            time_in_force="GTC",
+            reference="",
+            account=self._shared.account.code,
+        )
+        self._later(0.0, partial(self._market.place_manually, terms))
+
+    def _named(self, symbol: str) -> Instrument:
+        instrument = self._shared.catalogue.by_symbol.get(symbol)
         if instrument is None:
-            raise UsageError(f"no symbol {what.symbol!r}")
-        units = int(self._shared.mark(instrument) * UNITS * (100 + Decimal(str(what.percent))) / 100)
-        price = Decimal(units - units % instrument.rule.step_at(units)) / UNITS
+            raise UsageError(f"no symbol {symbol!r}")
+        return instrument
+
+    def _beside(self, instrument: Instrument, percent: float) -> Decimal:
+        """A price so many per cent from the last one, as the exchange quotes it."""
+        units = int(self._shared.mark(instrument) * UNITS * (100 + Decimal(str(percent))) / 100)
+        return Decimal(units - units % instrument.rule.step_at(units)) / UNITS
+
+    def print(self, what: Print, cause: Event | None = None) -> None:
+        price = self._beside(self._named(what.symbol), what.percent)
         self._later(0.0, partial(self._market.force_quote, what.symbol, price, what.size))
 
     def bar_bust(self, what: BarBust, cause: Event | None = None) -> None:
-        self._market.bust_bars(what.symbol)
+        self._market.bust_bars(self._named(what.symbol))
 
 
 class Chosen:
