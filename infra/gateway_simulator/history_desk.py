@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from typing import TypeAlias
 
 from infra.gateway_simulator.bars import BARS_MAX, DAY, Candle, Span
 from infra.gateway_simulator.calendar import Session as TradingDay
@@ -26,8 +27,10 @@ from infra.gateway_simulator.past_request import (
 )
 from infra.gateway_simulator.session import Session
 from infra.gateway_simulator.venues import Venue
-from infra.gateway_simulator.wire import Fields, Value
+from infra.gateway_simulator.wire import Fields, Value, text_of
 
+Rows: TypeAlias = list[list[str | float]]
+FIELDS_A_BAR = 8
 PACING_VIOLATION = f"{SERVICE}Historical data request pacing violation"
 
 
@@ -87,14 +90,14 @@ class HistoryDesk:
         if not shared.permissions.sees_live(found):
             raise RequestError(162, f"{SERVICE}{shared.permissions.missing(found)}")
         await self._paced(request, found, span.size)
-        values, made = await self._made(request, found, span)
-        if not made:
+        values, last, rows = await self._made(request, found, span)
+        if last is None:
             raise no_data(request.asked, request.what)
-        self._told(session, request, found, span, made)
+        self._told(session, request, found, span, rows)
         session.send(*values, event="historical bars", symbol=found.symbol)
         if request.stays and self._openings.stay(session, request.request_id):
             chart = Chart(session, request.request_id, found, span.size, request.what, _dates(request, found, span))
-            self._charts.add(chart, made[-1].start, now)
+            self._charts.add(chart, last.start, now)
 
     def _span(self, request: Request, found: Instrument, end: float, now: float) -> Span:
         size, duration = request.checked()
@@ -118,24 +121,27 @@ class HistoryDesk:
         if delay:
             await asyncio.sleep(delay)
 
-    async def _made(self, request: Request, found: Instrument, span: Span) -> tuple[list[Value], list[Candle]]:
-        """The message and its bars, made in portions between which others are served."""
-        dates = _dates(request, found, span)
+    async def _made(self, request: Request, found: Instrument, span: Span) -> tuple[list[Value], Candle | None, Rows]:
+        """The message, its last bar, and its bars for the ledger, made in portions between which others are served."""
+        dates, is_kept = _dates(request, found, span), self._shared.ledger.is_kept
+        is_falsified = bool(self._shared.faults.armed)  # a fault may want to reckon with the numbers
         bars: list[Value] = []
-        made: list[Candle] = []
+        rows: Rows = []
+        last: Candle | None = None
         source = volatility_candles if request.what == VOLATILITY else candles
         for portion in source(self._shared.world, found, span):
-            made += portion
-            for each in portion:
-                bars += [dates.of(each), each.open, each.high, each.low, each.close]
-                bars += [each.volume, each.average, each.count]
+            for last in portion:
+                bar = (last.open, last.high, last.low, last.close, last.volume, last.average, last.count)
+                bars.append(dates.of(last))
+                bars += bar if is_falsified else map(text_of, bar)  # as text, so that sending takes no time at once
+            if is_kept:
+                rows += [[utc_text(c.start), c.open, c.high, c.low, c.close, c.volume] for c in portion]
             await asyncio.sleep(0)
         ends = found.venue.ib_text(span.begin), found.venue.ib_text(span.end)
-        return [17, request.request_id, *ends, len(made), *bars], made
+        return [17, request.request_id, *ends, len(bars) // FIELDS_A_BAR, *bars], last, rows
 
-    def _told(self, session: Session, request: Request, found: Instrument, span: Span, made: list[Candle]) -> None:
+    def _told(self, session: Session, request: Request, found: Instrument, span: Span, rows: Rows) -> None:
         """One line of the ledger, with all bars when somebody keeps it."""
-        bars = [[utc_text(c.start), c.open, c.high, c.low, c.close, c.volume] for c in made]
         self._shared.ledger.write(
             "bars",
             span.now,
@@ -145,7 +151,7 @@ class HistoryDesk:
             symbol=found.symbol,
             bar_size_seconds=span.size,
             what=request.what,
-            bars=bars,
+            bars=rows,
         )
 
     def _schedule(self, session: Session, request: Request, found: Instrument, end: float) -> None:

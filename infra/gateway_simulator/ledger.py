@@ -36,6 +36,7 @@ KINDS = {
     "bust": "an execution is taken back: as fill with quantity 0, and replaces",
     "position": "what an account holds after that: account, contract_id, quantity, average_cost, cash",
     "historical_request": "what history was asked for: contract, end, bar_size, duration, what",
+    "ticks_request": "what past ticks were asked for: contract, start, end, what",
     "bars": "bars that were served, in columns",
     "bar": "a real-time bar and the clients that were told",
     "tick": "a trade and the clients that were told",
@@ -62,6 +63,11 @@ class Ledger:
                 self._file = path.open("ab", buffering=0)
             except OSError as error:
                 raise UsageError(f"cannot write the ledger {path}: {error.strerror}") from error
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether lines go to a file: nobody needs to make a long one for nothing."""
+        return self._file is not None
 
     def write(self, kind: str, market_time: float, **facts: object) -> None:
         self.counts[kind] = self.counts.get(kind, 0) + 1

@@ -68,18 +68,20 @@ class Fields:
 
 def encode(values: tuple[Value, ...]) -> bytes:
     """One frame: every field ends with NUL, so that no trailing empty field is lost."""
-    payload = "".join(f"{text_of(each)}\0" for each in values).encode("ascii", "backslashreplace")
+    fields = [each if type(each) is str else text_of(each) for each in values]
+    fields.append("")
+    payload = "\0".join(fields).encode("ascii", "backslashreplace")
     return struct.pack(">I", len(payload)) + payload
 
 
 def text_of(value: Value) -> str:
     """A field as IB writes it: no decimals where there are none, flags as 1 and 0."""
+    if isinstance(value, float):  # the most frequent kind first: a long history has half a million fields
+        return repr(value).removesuffix(".0") if value else "0"
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "1" if value else "0"
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
     if isinstance(value, Decimal):
         return f"{value.normalize():f}" if value else "0"
     return str(value)
