@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from infra.calendars.calendar import ExchangeCalendar, UnknownExchangeError, calendar_of
+from infra.calendars.calendar import Session as TradingDay
 from schemas.validation import Contract
 
 _DEFAULT_SESSION = (time(9, 30), time(16, 0))
@@ -50,9 +52,38 @@ def _usual(liquid_hours: str) -> tuple[time, time]:
     return seen.most_common(1)[0][0] if seen else _DEFAULT_SESSION
 
 
+def calendar(contract: Contract) -> ExchangeCalendar | None:
+    """The calendar that the contract's exchange keeps; None where we have none."""
+    return _calendar(contract.primary_exchange or contract.exchange)
+
+
+@functools.lru_cache(maxsize=256)
+def _calendar(exchange: str) -> ExchangeCalendar | None:
+    try:
+        return calendar_of(exchange)
+    except UnknownExchangeError:
+        return None
+
+
+def trading_days(contract: Contract, first: date, last: date) -> list[TradingDay]:
+    """Every session of some days, by the exchange's calendar; without one, every weekday is taken for one."""
+    if (known := calendar(contract)) is not None:
+        return known.sessions(first, last)
+    days = (first + timedelta(days=ahead) for ahead in range((last - first).days + 1))
+    weekdays = (day for day in days if day.weekday() < _SATURDAY)
+    closed = {day for day, hours in _listed(contract.liquid_hours).items() if hours is None}
+    return [TradingDay(day, *session(contract, day)) for day in weekdays if day not in closed]
+
+
 def session(contract: Contract, day: date) -> Session:
-    """Open and close of the contract's session on `day`; where the day is not listed, those of its other days."""
-    opening, closing = _listed(contract.liquid_hours).get(day) or _usual(contract.liquid_hours)
+    """Open and close of the contract's session on `day`: as the gateway lists it, else by the exchange's calendar.
+
+    Where there is neither, as on its other days.
+    """
+    listed = _listed(contract.liquid_hours).get(day)
+    if listed is None and (known := calendar(contract)) is not None and (found := known.session(day)) is not None:
+        return found.open, found.close
+    opening, closing = listed or _usual(contract.liquid_hours)
     place = zone(contract.time_zone)
     begin = datetime.combine(day, opening, place)
     end = datetime.combine(day, closing, place)
@@ -62,13 +93,12 @@ def session(contract: Contract, day: date) -> Session:
 
 
 def sessions(contract: Contract, start: datetime, end: datetime) -> Iterator[Session]:
-    """The parts of weekday sessions that lie between two moments; holidays are not known and come too."""
+    """The parts of sessions that lie between two moments."""
     place = zone(contract.time_zone)
-    day = start.astimezone(place).date() - timedelta(days=1)
-    while day <= end.astimezone(place).date():
-        if day.weekday() < _SATURDAY and _listed(contract.liquid_hours).get(day, _DEFAULT_SESSION) is not None:
-            opening, closing = session(contract, day)
+    around = timedelta(days=1)
+    for each in trading_days(contract, start.astimezone(place).date() - around, end.astimezone(place).date() + around):
+        if _listed(contract.liquid_hours).get(each.day, _DEFAULT_SESSION) is not None:
+            opening, closing = session(contract, each.day)
             opening, closing = max(opening, start), min(closing, end)
             if opening < closing:
                 yield opening, closing
-        day += timedelta(days=1)

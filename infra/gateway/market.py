@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,6 +31,8 @@ class History:
     quarantined: list[Quarantined]
     end: datetime
     """Up to here the past is known now, also where there were no bars."""
+    requests: int = 1
+    """How many it took; none where another's answer was joined."""
 
 
 class Market:
@@ -100,8 +102,11 @@ class Market:
         GatewayRequestError when the gateway refuses, GatewayTimeoutError when it does not answer, TurnMissedError when
         it could not be asked in time: no bars mean that it looked and has nothing.
         """
-        found = History([], [], span.end)
-        for bar in _past_bars(contract, series, await self._rows(contract, series, span, priority)):
+        asked = self._asked_for(contract, series, span, priority)
+        is_first = not asked.wanted_by
+        rows = await asked.rows()
+        found = History([], [], span.end, asked.requests if is_first else 0)
+        for bar in _past_bars(contract, series, rows):
             if span.start < bar.end <= span.end:
                 self._sort_in(found, contract, series, bar)
         return found
@@ -147,28 +152,26 @@ class Market:
             "basis": series.basis,
         }
 
-    async def _rows(self, contract: Contract, series: Series, span: Span, priority: Priority) -> list[Any]:
+    def _asked_for(self, contract: Contract, series: Series, span: Span, priority: Priority) -> "_Asked":
         until = "" if series.ends_now else f"{span.end.astimezone(UTC):%Y%m%d-%H:%M:%S}"
         duration = duration_of(series.size, span)
         identity = f"{contract.contract_id}/{until}/{duration}/{series.size.words}/{series.what_to_show}"
-        if (asked := self._asked.get(identity)) is None:
-            query = _Query(contract, series, until, duration, identity)
-            asked = self._asked[identity] = _Asked(asyncio.create_task(self._patiently(query, priority)))
-            asked.answer.add_done_callback(lambda _: self._asked.pop(identity, None))
-        asked.wanted_by += 1
-        try:
-            return await asyncio.shield(asked.answer)
-        finally:
-            asked.wanted_by -= 1
-            if not asked.wanted_by:
-                asked.answer.cancel()  # no effect once it is there
+        if (asked := self._asked.get(identity)) is None or asked.answer.cancelling():
+            new = asked = self._asked[identity] = _Asked(_Query(contract, series, until, duration, identity))
+            new.answer = asyncio.create_task(self._patiently(new, priority))
+            new.answer.add_done_callback(lambda _: self._forget(identity, new))
+        return asked
 
-    async def _patiently(self, query: "_Query", priority: Priority) -> list[Any]:
+    def _forget(self, identity: str, asked: "_Asked") -> None:
+        if self._asked.get(identity) is asked:
+            del self._asked[identity]
+
+    async def _patiently(self, asked: "_Asked", priority: Priority) -> list[Any]:
         """Ask again what was refused for its pace, and once or twice what was not answered."""
         refusals = timeouts = 0
         while True:
             try:
-                return await self._ask(query, priority)
+                return await self._ask(asked, priority)
             except GatewayRequestError as error:
                 if error.no_data:
                     return []
@@ -180,7 +183,8 @@ class Market:
                 if timeouts == _TIMEOUT_ATTEMPTS:
                     raise
 
-    async def _ask(self, query: "_Query", priority: Priority) -> list[Any]:
+    async def _ask(self, asked: "_Asked", priority: Priority) -> list[Any]:
+        query = asked.query
         wanted = translate.contract_to_ib(self._connection.library, query.contract)
         size, what = query.series.size, query.series.what_to_show
         sent: list[int] = []
@@ -191,6 +195,7 @@ class Market:
 
         async with self._connection.governor.history(query.paced, priority):
             self.requests += 1
+            asked.requests += 1
             try:
                 rows = await self._connection.ask_admitted(
                     send, rows="historicalData", end="historicalDataEnd", seconds=self._history_seconds
@@ -203,14 +208,6 @@ class Market:
                     self._connection.governor.complained()
                 raise
         return [bar for (bar,) in rows]
-
-
-@dataclass
-class _Asked:
-    """An answer that is awaited, and by how many."""
-
-    answer: "asyncio.Task[list[Any]]"
-    wanted_by: int = 0
 
 
 @dataclass(frozen=True)
@@ -232,6 +229,26 @@ class _Query:
             bar_seconds=self.series.bar_size.total_seconds(),
             cost=2 if self.series.price_kind is PriceKind.BID_ASK else 1,
         )
+
+
+@dataclass
+class _Asked:
+    """An answer that is awaited, and by how many."""
+
+    query: _Query
+    answer: "asyncio.Task[list[Any]]" = field(init=False)
+    requests: int = 0
+    wanted_by: int = 0
+
+    async def rows(self) -> list[Any]:
+        """The answer; when nobody waits for it any more, it is not asked for any more."""
+        self.wanted_by += 1
+        try:
+            return await asyncio.shield(self.answer)
+        finally:
+            self.wanted_by -= 1
+            if not self.wanted_by:
+                self.answer.cancel()  # no effect once it is there
 
 
 def source_of(contract: Contract, bar_size: timedelta) -> Source:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import date, datetime
 from typing import Any
 
 import polars as pl
@@ -11,10 +13,14 @@ from aiokafka.errors import KafkaError
 
 from infra import bar_replay, broker
 from infra.bar_replay import BarFilter
+from infra.calendars.calendar import Session
 from infra.columns import BAR_SCHEMA, NATURAL_KEY, decode_bars, newest
+from infra.gateway import Series
+from infra.removals import Removals, counts
 from infra.replay import read_to_end
 from infra.service import Service
 from infra.store.bars import read_bars
+from infra.store.collection import bars_by_session
 from infra.store.database import Store, StoreUnavailableError
 
 _ROWS_MAX = 1_000_000
@@ -31,9 +37,10 @@ class Shelf:
     Without a database the topics are read instead, once for each contract.
     """
 
-    def __init__(self, service: Service, store: Store | None) -> None:
+    def __init__(self, service: Service, store: Store | None, removed: Removals) -> None:
         self._service = service
         self._store = store
+        self._removed = removed
         self._published: OrderedDict[int, pl.DataFrame] = OrderedDict()
         self._replayed: set[int] = set()
         """Contracts whose bars were all read from the topics."""
@@ -79,14 +86,39 @@ class Shelf:
         """Those of a contract's bars that are new, and those that changed, with their next revision."""
         if bars.is_empty():
             return bars
-        known = (await self._known(contract_id, bars)).select(*NATURAL_KEY, *_CONTENT, "revision")
+        counted = counts(self._removed)
+        known = (await self._known(contract_id, bars)).select(*NATURAL_KEY, *_CONTENT, "revision", gone=~counted)
         both = bars.join(known, on=NATURAL_KEY, how="left", suffix="_known", maintain_order="left")
         changed = pl.any_horizontal(pl.col(name) != pl.col(f"{name}_known") for name in _CONTENT)
         return (
-            both.filter(pl.col("revision_known").is_null() | changed)
+            both.filter(pl.col("revision_known").is_null() | changed | pl.col("gone"))
             .with_columns(revision=(pl.col("revision_known") + 1).fill_null(0))
             .select(BAR_SCHEMA.names())
         )
+
+    async def counted(self, contract_id: int, series: Series, sessions: Sequence[Session]) -> dict[date, int]:
+        """How many bars of a series are known of each session."""
+        if not sessions:
+            return {}
+        removal = self._removed.get(contract_id)
+        wanted = BarFilter(
+            contract_ids=[contract_id],
+            bar_size_seconds=int(series.bar_size.total_seconds()),
+            start_us=_microseconds(sessions[0].open),
+            end_us=_microseconds(sessions[-1].close),
+            price_kind=series.price_kind.value,
+            basis=series.basis.value,
+        )
+        stored = await self._counted_in_store(wanted, sessions, since=removal.event_time if removal else None)
+        published = await self._published_of(contract_id, everything=stored is None)
+        found = published.filter(wanted.expression() & counts(self._removed))["start_us"].unique()
+        opens = pl.Series([_microseconds(session.open) for session in sessions])
+        places = opens.search_sorted(found, side="right").value_counts()
+        total = dict(stored or {})
+        for place, count in places.iter_rows():
+            day = sessions[place - 1].day
+            total[day] = max(total.get(day, 0), count)
+        return total
 
     def put(self, contract_id: int, bars: pl.DataFrame) -> None:
         """Remember what the broker has acknowledged."""
@@ -107,12 +139,31 @@ class Shelf:
             basis=None,
         )
         stored = await self._stored(wanted)
-        if stored is None and contract_id not in self._replayed:
-            everything = BarFilter(contract_ids=[contract_id], price_kind=None, basis=None)
-            self.put(contract_id, await bar_replay.read_bars(self._service.settings, wanted=everything))
-            self._replayed.add(contract_id)
-        published = self._published.get(contract_id, BAR_SCHEMA.to_frame()).filter(wanted.expression())
+        known = await self._published_of(contract_id, everything=stored is None)
+        published = known.filter(wanted.expression())
         return published if stored is None else newest(pl.concat([stored.select(BAR_SCHEMA.names()), published]))
+
+    async def _published_of(self, contract_id: int, *, everything: bool) -> pl.DataFrame:
+        """What this process knows from the topics: what the database may not have yet, or everything."""
+        if everything and contract_id not in self._replayed:
+            wanted = BarFilter(contract_ids=[contract_id], price_kind=None, basis=None)
+            self.put(contract_id, await bar_replay.read_bars(self._service.settings, wanted=wanted))
+            self._replayed.add(contract_id)
+        return self._published.get(contract_id, BAR_SCHEMA.to_frame())
+
+    async def _counted_in_store(
+        self, wanted: BarFilter, sessions: Sequence[Session], *, since: datetime | None
+    ) -> dict[date, int] | None:
+        """None without a database."""
+        if self._store is None:
+            return None
+        try:
+            async with self._store.reading() as connection:
+                places = await bars_by_session(connection, wanted, [each.open for each in sessions], since=since)
+        except StoreUnavailableError as error:
+            self._service.log.warning("the database is away, reading the topics instead", error=str(error))
+            return None
+        return {sessions[place].day: count for place, count in places.items()}
 
     async def _stored(self, wanted: BarFilter) -> pl.DataFrame | None:
         """What the database has; None without a database."""
@@ -124,3 +175,7 @@ class Shelf:
         except StoreUnavailableError as error:
             self._service.log.warning("the database is away, reading the topics instead", error=str(error))
             return None
+
+
+def _microseconds(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1_000_000 + moment.microsecond

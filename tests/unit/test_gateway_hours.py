@@ -34,10 +34,27 @@ def test_a_day_that_is_not_listed_has_the_usual_session_in_summer_and_winter() -
 
 def test_liquid_hours_win_for_their_day_and_the_most_usual_ones_for_other_days() -> None:
     listed = "20131129:0930-20131129:1300;20131130:CLOSED;20131202:1000-20131202:1600;20131203:1000-20131203:1600"
-    contract = a_contract(time_zone="US/Eastern", liquid_hours=listed)
+    contract = a_contract(primary_exchange="LSE", time_zone="US/Eastern", liquid_hours=listed)
 
     assert hours.session(contract, date(2013, 11, 29)) == (utc(2013, 11, 29, 14, 30), utc(2013, 11, 29, 18, 0))
     assert hours.session(contract, date(2013, 12, 9))[0] == utc(2013, 12, 9, 15, 0)
+
+
+def test_a_half_day_that_is_not_listed_is_known_from_the_exchange_s_calendar() -> None:
+    contract = a_contract(time_zone="US/Eastern", liquid_hours="20130228:0930-20130228:1600")
+
+    assert hours.session(contract, date(2012, 11, 23)) == (utc(2012, 11, 23, 14, 30), utc(2012, 11, 23, 18, 0))
+
+
+def test_holidays_have_no_session() -> None:
+    contract = a_contract(time_zone="US/Eastern")
+
+    assert [each.day.day for each in hours.trading_days(contract, date(2012, 12, 24), date(2012, 12, 28))] == [
+        24,
+        26,
+        27,
+        28,
+    ]
 
 
 def test_a_session_of_sydney_begins_on_the_utc_day_before() -> None:
