@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime
 from functools import cache
 from zoneinfo import ZoneInfo
 
+import numpy as np
+
 from infra.calendars.calendar import calendar_of
 
 NEW_YORK = ZoneInfo("America/New_York")  # where the gateway itself stands
@@ -60,6 +62,7 @@ class Calendar:
         self.regular_seconds = (hours.close - hours.open) * 60
         every = (date.fromordinal(each) for each in range(FIRST_DAY.toordinal(), LAST_DAY.toordinal() + 1))
         self.days = [day for day in every if self._exchange.is_open_on(day)]
+        self.ordinals = np.array([day.toordinal() for day in self.days], dtype=np.int64)
         self._sessions: dict[date, Session] = {}
         self._recent: Session | None = None
         self._recent_until = _NEVER

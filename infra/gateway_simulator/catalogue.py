@@ -1,105 +1,180 @@
-"""All that the simulated gateway knows: symbols with real prices, invented ones, and files."""
+"""All that the simulated gateway knows: the universe's stocks and funds, some more, other kinds, and files."""
 
+import csv
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from importlib import resources
+from typing import Any
 
-from infra.gateway_simulator.instruments import Instrument, Source
+from infra.gateway_simulator.instruments import Instrument, Kind, Source
+from infra.gateway_simulator.options import Chains
+from infra.gateway_simulator.products import products, synthetic_id
 from infra.gateway_simulator.venues import VENUES
 
-SYNTHETIC_IDS = 900_000_000  # numbers from here on are ours, not IB's
 FILE_IDS = 910_000_000
-_SYNTHETIC_COUNT, _FILE_COUNT = 10_000_000, 90_000_000
+_FILE_COUNT = 90_000_000
+MATCHES_MAX = 16  # of IB's search for symbols
 
-_REAL = (
-    (265598, "AAPL", "APPLE INC", "NASDAQ"),
-    (208813719, "GOOG", "GOOGLE INC-CL C", "NASDAQ"),
-    (8314, "IBM", "INTL BUSINESS MACHINES CORP", "NYSE"),
-    (272093, "MSFT", "MICROSOFT CORP", "NASDAQ"),
-    (107113386, "FB", "FACEBOOK INC-A", "NASDAQ"),
+_REAL = ("AAPL", "GOOG", "IBM", "MSFT", "FB")
+# IB's own numbers, as public sources state them; all others are synthetic.
+_CONTRACT_IDS = {
+    ("AAPL", "NASDAQ"): 265598,
+    ("AMD", "NASDAQ"): 4391,
+    ("AMZN", "NASDAQ"): 3691937,
+    ("BHP", "ASX"): 4036812,
+    ("FB", "NASDAQ"): 107113386,
+    ("GOOG", "NASDAQ"): 208813719,
+    ("IBM", "NYSE"): 8314,
+    ("MSFT", "NASDAQ"): 272093,
+    ("NFLX", "NASDAQ"): 15124833,
+    ("NVDA", "NASDAQ"): 4815747,
+    ("QQQ", "NASDAQ"): 320227571,
+    ("SPY", "ARCA"): 756733,
+    ("TSLA", "NASDAQ"): 76792991,
+}
+# Besides the universe: a ticker that is no more, large companies, and second listings of what Sydney lists as well.
+_MORE = (
+    ("FB", "NASDAQ", "FACEBOOK INC-A"),
+    ("ORCL", "NYSE", "ORACLE CORP"),
+    ("CRM", "NYSE", "SALESFORCE INC"),
+    ("BAC", "NYSE", "BANK OF AMERICA CORP"),
+    ("WFC", "NYSE", "WELLS FARGO & CO"),
+    ("GS", "NYSE", "GOLDMAN SACHS GROUP INC"),
+    ("XOM", "NYSE", "EXXON MOBIL CORP"),
+    ("CVX", "NYSE", "CHEVRON CORP"),
+    ("JNJ", "NYSE", "JOHNSON & JOHNSON"),
+    ("PFE", "NYSE", "PFIZER INC"),
+    ("PG", "NYSE", "PROCTER & GAMBLE CO"),
+    ("KO", "NYSE", "COCA-COLA CO"),
+    ("WMT", "NYSE", "WALMART INC"),
+    ("DIS", "NYSE", "WALT DISNEY CO"),
+    ("MCD", "NYSE", "MCDONALD'S CORP"),
+    ("BA", "NYSE", "BOEING CO"),
+    ("CAT", "NYSE", "CATERPILLAR INC"),
+    ("GE", "NYSE", "GENERAL ELECTRIC CO"),
+    ("V", "NYSE", "VISA INC"),
+    ("BHP", "NYSE", "BHP GROUP LTD-SPON ADR"),
+    ("RIO", "NYSE", "RIO TINTO PLC-SPON ADR"),
+    ("RMD", "NYSE", "RESMED INC"),
+    ("WDS", "NYSE", "WOODSIDE ENERGY GROUP-ADR"),
 )
-_FUNDS = (
-    (756733, "SPY", "SPDR S&P 500 ETF TRUST", "ARCA"),
-    (320227571, "QQQ", "INVESCO QQQ TRUST SERIES 1", "NASDAQ"),
-    (0, "IWM", "ISHARES RUSSELL 2000 ETF", "ARCA"),
-    (0, "DIA", "SPDR DJIA TRUST", "ARCA"),
-    (0, "TLT", "ISHARES 20+ YEAR TREASURY BD", "NASDAQ"),
-    (0, "GLD", "SPDR GOLD SHARES", "ARCA"),
-)
-_COMPANIES = (
-    ("NVDA", "NVIDIA CORP", "NASDAQ"),
-    ("AMZN", "AMAZON.COM INC", "NASDAQ"),
-    ("TSLA", "TESLA INC", "NASDAQ"),
-    ("META", "META PLATFORMS INC", "NASDAQ"),
-    ("GOOGL", "ALPHABET INC-CL A", "NASDAQ"),
-    ("NFLX", "NETFLIX INC", "NASDAQ"),
-    ("AMD", "ADVANCED MICRO DEVICES", "NASDAQ"),
-    ("INTC", "INTEL CORP", "NASDAQ"),
-    ("CSCO", "CISCO SYSTEMS INC", "NASDAQ"),
-    ("ORCL", "ORACLE CORP", "NYSE"),
-    ("ADBE", "ADOBE INC", "NASDAQ"),
-    ("CRM", "SALESFORCE INC", "NYSE"),
-    ("JPM", "JPMORGAN CHASE & CO", "NYSE"),
-    ("BAC", "BANK OF AMERICA CORP", "NYSE"),
-    ("WFC", "WELLS FARGO & CO", "NYSE"),
-    ("GS", "GOLDMAN SACHS GROUP INC", "NYSE"),
-    ("XOM", "EXXON MOBIL CORP", "NYSE"),
-    ("CVX", "CHEVRON CORP", "NYSE"),
-    ("JNJ", "JOHNSON & JOHNSON", "NYSE"),
-    ("PFE", "PFIZER INC", "NYSE"),
-    ("PG", "PROCTER & GAMBLE CO", "NYSE"),
-    ("KO", "COCA-COLA CO", "NYSE"),
-    ("PEP", "PEPSICO INC", "NASDAQ"),
-    ("WMT", "WALMART INC", "NYSE"),
-    ("DIS", "WALT DISNEY CO", "NYSE"),
-    ("MCD", "MCDONALD'S CORP", "NYSE"),
-    ("BA", "BOEING CO", "NYSE"),
-    ("CAT", "CATERPILLAR INC", "NYSE"),
-    ("GE", "GENERAL ELECTRIC CO", "NYSE"),
-    ("V", "VISA INC", "NYSE"),
+_MORE_FUNDS = (
+    ("IWM", "ARCA", "ISHARES RUSSELL 2000 ETF"),
+    ("DIA", "ARCA", "SPDR DJIA TRUST"),
+    ("IVV", "ARCA", "ISHARES CORE S&P 500 ETF"),
+    ("GDX", "ARCA", "VANECK GOLD MINERS ETF"),
 )
 
 
-def synthetic_id(symbol: str, exchange: str) -> int:
-    """A number for what has none of IB's here: a function of symbol and exchange alone."""
-    return SYNTHETIC_IDS + zlib.crc32(f"{symbol}@{exchange}".encode()) % _SYNTHETIC_COUNT
+def universe() -> list[dict[str, str]]:
+    """The rows of infra/universe.csv: symbol, exchange, currency, kind, name."""
+    text = resources.files("infra").joinpath("universe.csv").read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
 
 
-def stock(number: int, symbol: str, name: str, exchange: str, source: Source, *, is_fund: bool = False) -> Instrument:
+def _stock(symbol: str, exchange: str, name: str, *, is_fund: bool) -> Instrument:
     venue = VENUES[exchange]
-    contract_id = number or synthetic_id(symbol, exchange)
-    return Instrument(contract_id, symbol, name, venue, source, venue.rule, venue.currency, is_fund=is_fund)
+    return Instrument(
+        contract_id=_CONTRACT_IDS.get((symbol, exchange)) or synthetic_id(symbol, exchange),
+        symbol=symbol,
+        name=name,
+        venue=venue,
+        source=Source.REAL if symbol in _REAL and venue.market == "XNYS" else Source.SYNTHETIC,
+        rule=venue.rule,
+        currency=venue.currency,
+        is_fund=is_fund,
+        local_symbol=symbol,
+        trading_class="NMS" if exchange == "NASDAQ" else symbol,
+    )
 
 
-def _built_in() -> Iterator[Instrument]:
-    for number, symbol, name, exchange in _REAL:
-        yield stock(number, symbol, name, exchange, Source.REAL)
-    for number, symbol, name, exchange in _FUNDS:
-        yield stock(number, symbol, name, exchange, Source.SYNTHETIC, is_fund=True)
-    for symbol, name, exchange in _COMPANIES:
-        yield stock(0, symbol, name, exchange, Source.SYNTHETIC)
+def _stocks() -> Iterator[Instrument]:
+    for row in universe():
+        yield _stock(row["symbol"], row["exchange"], row["name"], is_fund=row["kind"] == "etf")
+    for symbol, exchange, name in _MORE:
+        yield _stock(symbol, exchange, name, is_fund=False)
+    for symbol, exchange, name in _MORE_FUNDS:
+        yield _stock(symbol, exchange, name, is_fund=True)
+
+
+class Numbers(dict[int, Instrument]):
+    """Instruments by number; options, which are too many to be held, are made when they are asked for."""
+
+    def __init__(self, instruments: Iterable[Instrument], chains: Chains) -> None:
+        super().__init__((each.contract_id, each) for each in instruments)
+        self._chains = chains
+
+    def __missing__(self, number: int) -> Instrument:
+        found = self._chains.with_id(number)
+        if found is None:
+            raise KeyError(number)
+        return found
+
+    def get(self, number: int, default: Any = None) -> Any:
+        try:
+            return self[number]
+        except KeyError:
+            return default
 
 
 class Catalogue:
-    """All instruments, by symbol and by IB's conId."""
+    """All instruments: stocks by symbol (the universe's listing where there are several), everything by IB's conId."""
 
     def __init__(self, file_symbols: Iterable[str] = ()) -> None:
-        self.by_symbol = {each.symbol: each for each in _built_in()}
-        taken = {each.contract_id for each in self.by_symbol.values()}
+        listed = list(_stocks())
+        self.by_symbol: dict[str, Instrument] = {}
+        for each in listed:
+            self.by_symbol.setdefault(each.symbol, each)
         for symbol in sorted(file_symbols):
             known = self.by_symbol.get(symbol)
-            number = known.contract_id if known else FILE_IDS + zlib.crc32(symbol.encode()) % _FILE_COUNT
-            while known is None and number in taken:
-                number += 1
-            taken.add(number)
-            name, exchange = (known.name, known.exchange) if known else (symbol, "NYSE")
-            self.by_symbol[symbol] = stock(number, symbol, name, exchange, Source.FILE)
-        self.by_id = {each.contract_id: each for each in self.by_symbol.values()}
+            made = self.by_symbol[symbol] = _of_file(symbol, known)
+            listed = [made if each is known else each for each in listed] if known is not None else [*listed, made]
+        self.chains = Chains(self.by_symbol)
+        self.by_id = Numbers((*listed, *products()), self.chains)
+        for each in self.by_id.values():
+            if each.kind in (Kind.FOREX, Kind.CRYPTO, Kind.INDEX):
+                self.by_symbol.setdefault(each.local_symbol, each)
+        self._of_futures = {each.future.underlying for each in self.by_id.values() if each.future is not None}
+        self._named: dict[tuple[str, str], list[Instrument]] = defaultdict(list)
+        for each in self.by_id.values():
+            for name in {each.symbol, each.local_symbol}:
+                self._named[(each.kind, name)].append(each)
+
+    def named(self, kind: str, name: str) -> list[Instrument]:
+        """All of a kind with that symbol or local symbol, options excepted."""
+        return self._named.get((kind, name), [])
+
+    def has_futures(self, instrument: Instrument) -> bool:
+        return instrument in self._of_futures
 
     def matching(self, pattern: str) -> list[Instrument]:
-        """At most 16 instruments, as IB does: symbols that begin with the pattern, then names that hold it."""
+        """Symbols that begin with the pattern, then names that hold it; each listing once, futures by their index."""
         wanted = pattern.strip().upper()
         if not wanted:
             return []
-        begins = [each for each in self.by_symbol.values() if each.symbol.startswith(wanted)]
-        named = [each for each in self.by_symbol.values() if wanted in each.name and each not in begins]
-        return [*sorted(begins, key=lambda each: each.symbol), *sorted(named, key=lambda each: each.symbol)][:16]
+        known = [each for each in self.by_id.values() if each.kind in (Kind.STOCK, Kind.INDEX, Kind.CRYPTO)]
+        begins = [each for each in known if each.symbol.startswith(wanted)]
+        named = [each for each in known if wanted in each.name.upper() and not each.symbol.startswith(wanted)]
+        return [*_in_order(begins), *_in_order(named)][:MATCHES_MAX]
+
+
+def _in_order(found: list[Instrument]) -> list[Instrument]:
+    return sorted(found, key=lambda each: (each.symbol, each.exchange))
+
+
+def _of_file(symbol: str, known: Instrument | None) -> Instrument:
+    """An instrument whose prices come from a file; one that nobody knows is listed on NYSE."""
+    venue = known.venue if known is not None else VENUES["NYSE"]
+    return Instrument(
+        contract_id=known.contract_id if known is not None else FILE_IDS + zlib.crc32(symbol.encode()) % _FILE_COUNT,
+        symbol=symbol,
+        name=known.name if known is not None else symbol,
+        venue=venue,
+        source=Source.FILE,
+        rule=venue.rule,
+        currency=venue.currency,
+        is_fund=known is not None and known.is_fund,
+        local_symbol=symbol,
+        trading_class=known.trading_class if known is not None else symbol,
+    )

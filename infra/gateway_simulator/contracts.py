@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.daily import DailySeries
-from infra.gateway_simulator.instruments import Instrument, Source
+from infra.gateway_simulator.instruments import Instrument, Kind
 from infra.gateway_simulator.wire import Fields, Value
 
 NO_DEFINITION = (200, "No security definition has been found for the request")
@@ -14,7 +13,8 @@ ORDER_TYPES = (
     "AON,COND,CONDORDER,DAY,FOK,GAT,GTC,GTD,HID,ICE,IOC,LIT,LMT,LOC,MIDPX,MIT,MKT,MOC,MTL,OCA,OPG,REL,RELPCTOFS,RTH,"
     "STP,STPLMT,TRAIL,TRAILLMT,WHATIF"
 )
-HOURS_DAYS = 6  # how far trading hours are told ahead
+_RIGHTS = {"C": "C", "CALL": "C", "P": "P", "PUT": "P"}
+_NO_RIGHT = "?"  # how openOrder says that there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,116 +24,133 @@ class Asked:
     contract_id: int
     symbol: str
     security_type: str
+    expiry: str
+    strike: Decimal
+    right: str
+    multiplier: Decimal | None
     exchange: str
     primary_exchange: str
     currency: str
     local_symbol: str
+    trading_class: str
 
     @classmethod
     def taken_from(cls, fields: Fields) -> "Asked":
-        contract_id, symbol, security_type = fields.whole(), fields.text(), fields.text()
-        fields.skip(4)  # expiry, strike, right, multiplier: stocks have none
-        exchange, primary, currency, local_symbol = (fields.text() for _ in range(4))
-        fields.skip(1)  # trading class
-        return cls(contract_id, symbol, security_type, exchange, primary, currency, local_symbol)
+        contract_id, symbol, security_type, expiry = fields.whole(), fields.text(), fields.text(), fields.text()
+        strike, right, multiplier = fields.number() or Decimal(0), fields.text(), fields.number()
+        rest = (fields.text() for _ in range(5))
+        return cls(contract_id, symbol, security_type, expiry, strike, right, multiplier, *rest)
 
-    def found_in(self, catalogue: Catalogue) -> Instrument | None:
-        """The one instrument that is meant."""
-        found = catalogue.by_id.get(self.contract_id) if self.contract_id else self._named_in(catalogue)
-        if found is None or self.currency not in ("", found.currency):
-            return None
-        if self.contract_id and self.symbol not in ("", found.symbol):
-            return None
-        if self.exchange not in ("", *found.venue.routes) or self.primary_exchange not in ("", *_primaries(found)):
-            return None
-        return found
+    def found_in(self, catalogue: Catalogue, now: float | None = None) -> Instrument | None:
+        """The one instrument that is meant, of those that still trade `now`; None when there is none or several."""
+        if self.contract_id:
+            found = catalogue.by_id.get(self.contract_id)
+            return found if found is not None and self.fits(found) else None
+        if self.security_type == Kind.OPTION:
+            return self._option_in(catalogue)
+        matches = self.listed_in(catalogue)
+        if now is not None:
+            matches = [each for each in matches if not has_expired(each, now)]
+        return matches[0] if len(matches) == 1 else None
 
-    def _named_in(self, catalogue: Catalogue) -> Instrument | None:
-        if self.security_type != STOCK:
+    def listed_in(self, catalogue: Catalogue) -> list[Instrument]:
+        """All that fit the description, options excepted, past ones included."""
+        named = catalogue.named(self.security_type, self.symbol or self.local_symbol)
+        return [each for each in named if self.fits(each)]
+
+    def refusal(self, catalogue: Catalogue) -> tuple[int, str]:
+        """Code and text of the error when `found_in` finds none."""
+        if not self.contract_id and len(self.listed_in(catalogue)) > 1:
+            return 200, f"The contract description specified for {self.symbol or self.local_symbol} is ambiguous."
+        return NO_DEFINITION
+
+    def fits(self, instrument: Instrument) -> bool:
+        """Whether nothing in the description speaks against the instrument."""
+        expiry = f"{instrument.expiry:%Y%m%d}" if instrument.expiry is not None else ""
+        option = instrument.option
+        return (
+            self.security_type in ("", instrument.kind)
+            and self.symbol in ("", instrument.symbol)
+            and self.local_symbol in ("", instrument.local_symbol)
+            and self.currency in ("", instrument.currency)
+            and self.exchange in ("", instrument.exchange, *instrument.venue.routes)
+            and self.primary_exchange in ("", *_primaries(instrument))
+            and self.trading_class in ("", instrument.trading_class)
+            and expiry.startswith(self.expiry[:8])
+            and self.multiplier in (None, 0, instrument.multiplier)
+            and (not self.strike or (option is not None and option.strike == self.strike))
+            and self.wanted_right in ("", option.right if option is not None else "")
+        )
+
+    @property
+    def wanted_right(self) -> str:
+        return _RIGHTS.get(self.right.upper(), "")
+
+    def _option_in(self, catalogue: Catalogue) -> Instrument | None:
+        """An option that is described in full: by its local symbol, or by underlying, day, strike and right."""
+        asked = self._spelled_out() if self.local_symbol else self
+        underlying = catalogue.chains.underlying(asked.symbol)
+        if underlying is None or len(asked.expiry) < 6:
             return None
-        return catalogue.by_symbol.get(self.symbol or self.local_symbol)
+        for expiry in catalogue.chains.ending_in(underlying, asked.expiry):
+            found = catalogue.chains.contract(underlying, expiry, asked.strike, asked.wanted_right)
+            if found is not None and self.fits(found):
+                return found
+        return None
+
+    def _spelled_out(self) -> "Asked":
+        """The fields that a local symbol stands for: AAPL  130315C00440000."""
+        symbol, rest = self.local_symbol[:6].strip(), self.local_symbol[6:]
+        if len(rest) != 15 or not (rest[:6] + rest[7:]).isdigit():
+            return self
+        strike = Decimal(int(rest[7:])) / 1000
+        blank = ("", "", "", "", "")
+        return Asked(0, symbol, self.security_type, f"20{rest[:6]}", strike, rest[6], None, *blank)
 
     @property
     def name(self) -> str:
         return f"{self.symbol or self.contract_id}@{self.exchange or 'SMART'}"
 
 
+def has_expired(instrument: Instrument, now: float) -> bool:
+    """Whether its last session is over."""
+    expiry = instrument.expiry
+    return expiry is not None and instrument.calendar.session(expiry).close <= now
+
+
 def order_fields(instrument: Instrument) -> tuple[Value, ...]:
-    """Eleven fields, as in openOrder, execDetails and position: with the exchange after the multiplier."""
-    symbol = instrument.symbol
-    return (
-        *(instrument.contract_id, symbol, STOCK, "", 0, "?", "", "SMART", instrument.currency),
-        *(symbol, _trading_class(instrument)),
-    )
+    """Eleven fields, as in openOrder: with the exchange after the multiplier."""
+    return _fields(instrument, instrument.route, right=_NO_RIGHT)
 
 
 def position_fields(instrument: Instrument, *, with_exchange: bool) -> tuple[Value, ...]:
     """As in position (no exchange) and portfolio (the primary one)."""
-    exchange = instrument.exchange if with_exchange else ""
-    return (
-        *(
-            instrument.contract_id,
-            instrument.symbol,
-            STOCK,
-            "",
-            0,
-            "0" if with_exchange else "",
-            "",
-            exchange,
-            instrument.currency,
-        ),
-        *(instrument.symbol, _trading_class(instrument)),
-    )
+    return _fields(instrument, instrument.exchange if with_exchange else "", right="0" if with_exchange else "")
 
 
 def execution_fields(instrument: Instrument, exchange: str) -> tuple[Value, ...]:
+    return _fields(instrument, exchange, right="")
+
+
+def _fields(instrument: Instrument, exchange: str, *, right: str) -> tuple[Value, ...]:
+    """`right` stands where there is none."""
+    option = instrument.option
     return (
-        *(instrument.contract_id, instrument.symbol, STOCK, "", 0, "", "", exchange, instrument.currency),
-        *(instrument.symbol, _trading_class(instrument)),
+        *(instrument.contract_id, instrument.symbol, instrument.kind.value),
+        *(expiry_text(instrument), option.strike if option is not None else 0),
+        *(option.right if option is not None else right, multiplier_text(instrument)),
+        *(exchange, instrument.currency, instrument.local_symbol, instrument.trading_class),
     )
+
+
+def expiry_text(instrument: Instrument) -> str:
+    return f"{instrument.expiry:%Y%m%d}" if instrument.expiry is not None else ""
+
+
+def multiplier_text(instrument: Instrument) -> str:
+    return f"{instrument.multiplier:f}" if instrument.expiry is not None else ""
 
 
 def _primaries(instrument: Instrument) -> tuple[str, ...]:
     """Names of the primary exchange; NASDAQ is also known as ISLAND."""
     return ("NASDAQ", "ISLAND") if instrument.exchange == "NASDAQ" else (instrument.exchange,)
-
-
-def _trading_class(instrument: Instrument) -> str:
-    return "NMS" if instrument.exchange == "NASDAQ" else instrument.symbol
-
-
-def details_fields(instrument: Instrument, series: DailySeries, *, version: int, now: float) -> tuple[Value, ...]:
-    """What follows the request id in contractDetails."""
-    venue = instrument.venue
-    hours = _hours(instrument, now)
-    is_sourced = instrument.source is not Source.SYNTHETIC
-    continued = instrument.calendar.latest(now).day > series.last_sourced
-    tags = [("SCIZOR_SOURCE", "real" if is_sourced and not continued else "synthetic")]
-    if is_sourced:
-        tags.append(("SCIZOR_REAL_UNTIL", f"{series.last_sourced:%Y%m%d}"))
-    return (
-        *(instrument.symbol, STOCK, "", 0, "", "SMART", instrument.currency, instrument.symbol),
-        *(_trading_class(instrument), _trading_class(instrument), instrument.contract_id, instrument.rule.min_tick),
-        *((100,) if version < 164 else ()),
-        *("", ORDER_TYPES, ",".join(venue.routes), 1, 0, instrument.long_name, instrument.exchange),
-        *("", "", "", "", venue.zone_name, hours, hours, "", 0),
-        len(tags),
-        *(part for tag in tags for part in tag),
-        *(1, "", "", ",".join([str(instrument.rule.number)] * len(venue.routes)), "", instrument.stock_type),
-        *((Decimal(1),) if version == 163 else ()),
-        *((Decimal(1), Decimal(1), Decimal(100)) if version >= 164 else ()),
-    )
-
-
-def _hours(instrument: Instrument, now: float) -> str:
-    """Trading hours from today on: 20130228:0930-20130228:1600;20130302:CLOSED."""
-    told, venue, calendar = [], instrument.venue, instrument.calendar
-    today = venue.local(now).date()
-    for ahead in range(HOURS_DAYS):
-        day = type(today).fromordinal(today.toordinal() + ahead)
-        if calendar.is_open_on(day):
-            session = calendar.session(day)
-            told.append(f"{venue.local(session.open):%Y%m%d:%H%M}-{venue.local(session.close):%Y%m%d:%H%M}")
-        else:
-            told.append(f"{day:%Y%m%d}:CLOSED")
-    return ";".join(told)

@@ -6,6 +6,7 @@ Prices are as traded: not adjusted for splits or dividends.
 import csv
 import gzip
 import io
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -15,19 +16,17 @@ from pathlib import Path
 import numpy as np
 
 from infra.errors import EnvironmentUnhealthyError, UsageError
+from infra.gateway_simulator.derivatives import cross_rows, future_rows, option_rows
 from infra.gateway_simulator.instruments import Instrument, Source
-from infra.gateway_simulator.noise import Floats, Integers, Noise, pick
-from infra.gateway_simulator.prices import UNITS, PriceRule
+from infra.gateway_simulator.invention import continued, style_of, synthetic_rows
+from infra.gateway_simulator.prices import UNITS
+from infra.gateway_simulator.rows import Rows
 
 # Splits within the real data: date of the first adjusted price, new shares for one old.
 SPLITS: dict[str, tuple[tuple[date, int], ...]] = {
     "AAPL": ((date(2000, 6, 21), 2), (date(2005, 2, 28), 2)),
     "MSFT": ((date(2003, 2, 18), 2),),
 }
-
-_DAILY_MOVE = 0.015
-_DAILY_DRIFT = 0.0003
-_CHEAPEST = 100  # increments
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,35 +41,25 @@ class DailyBar:
     volume: int
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Daily bars as columns; `adjusted` is the close with all later splits and dividends taken out, in dollars."""
-
-    days: Integers  # proleptic ordinals, rising
-    prices: Integers  # (days, 4): open, high, low, close
-    volumes: Integers
-    adjusted: Floats
-
-
 class DailySeries:
     """One symbol's days, continued by invention after the last one that its source has."""
 
     def __init__(self, rows: Rows, source: Source, last_sourced: date, splits: tuple[tuple[date, int], ...]) -> None:
-        self._rows = rows
+        self.rows = rows
         self.source = source
         self.last_sourced = last_sourced
         self.splits = splits
         self.first_day = date.fromordinal(int(rows.days[0]))
 
     def on(self, day: date) -> DailyBar | None:
-        at = int(np.searchsorted(self._rows.days, day.toordinal()))
-        if at == len(self._rows.days) or self._rows.days[at] != day.toordinal():
+        at = int(np.searchsorted(self.rows.days, day.toordinal()))
+        if at == len(self.rows.days) or self.rows.days[at] != day.toordinal():
             return None
         return self._bar(at)
 
     def before(self, day: date) -> DailyBar | None:
         """The last bar of an earlier day."""
-        at = int(np.searchsorted(self._rows.days, day.toordinal())) - 1
+        at = int(np.searchsorted(self.rows.days, day.toordinal())) - 1
         return self._bar(at) if at >= 0 else None
 
     def split_factor(self, day: date, as_of: date) -> int:
@@ -87,13 +76,15 @@ class DailySeries:
         return then / now
 
     def _ratio(self, day: date) -> float:
-        at = max(int(np.searchsorted(self._rows.days, day.toordinal(), side="right")) - 1, 0)
-        return float(self._rows.adjusted[at]) / (int(self._rows.prices[at, 3]) / UNITS)
+        at = max(int(np.searchsorted(self.rows.days, day.toordinal(), side="right")) - 1, 0)
+        if self.rows.adjusted is None:
+            return 1.0
+        return float(self.rows.adjusted[at]) / (int(self.rows.prices[at, 3]) / UNITS)
 
     def _bar(self, at: int) -> DailyBar:
-        opened, high, low, close = (int(each) for each in self._rows.prices[at])
-        day = date.fromordinal(int(self._rows.days[at]))
-        return DailyBar(day, opened, high, low, close, int(self._rows.volumes[at]))
+        opened, high, low, close = (int(each) for each in self.rows.prices[at])
+        day = date.fromordinal(int(self.rows.days[at]))
+        return DailyBar(day, opened, high, low, close, int(self.rows.volumes[at]))
 
 
 def real_rows() -> dict[str, Rows]:
@@ -152,80 +143,47 @@ def _columns(rows: list[tuple[str, ...]]) -> Rows:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
-    """How an invented series looks: its name for the noise, increments, first price in units, volume of a day."""
-
-    name: str
-    rule: PriceRule
-    start: int
-    volume: int
-
-
-def synthetic_rows(seed: int, style: Style, days: list[date]) -> Rows:
-    """A seeded random walk over `days`."""
-    noise, rule = Noise(seed, "daily", style.name), style.rule
-    count = len(days)
-    moves = noise.bell(count) * _DAILY_MOVE + _DAILY_DRIFT
-    closes = np.maximum(rule.nearest(style.start * np.cumprod(1.0 + moves)), _CHEAPEST * rule.least)
-    before = np.concatenate(([float(style.start)], closes[:-1]))
-    opens = rule.nearest(before * (1.0 + noise.bell(count) * _DAILY_MOVE / 3))
-    upper, lower = np.maximum(opens, closes), np.minimum(opens, closes)
-    highs = rule.nearest(upper * (1.0 + np.abs(noise.bell(count)) * _DAILY_MOVE / 2))
-    lows = rule.nearest(lower * (1.0 - np.abs(noise.bell(count)) * _DAILY_MOVE / 2))
-    volumes = np.rint(style.volume * (0.5 + noise.uniform(count)) / 100) * 100
-    prices = np.stack([opens, np.maximum(highs, upper), np.minimum(lows, lower), closes], axis=1)
-    ordinals = np.array([day.toordinal() for day in days], dtype=np.int64)
-    return Rows(ordinals, prices.astype(np.int64), volumes.astype(np.int64), closes / UNITS)
-
-
-def continued(seed: int, instrument: Instrument, rows: Rows) -> Rows:
-    """`rows`, and synthetic days after them until the calendar ends."""
-    calendar = instrument.calendar
-    later = calendar.between(date.fromordinal(int(rows.days[-1]) + 1), calendar.days[-1])
-    if not later:
-        return rows
-    last_close, volume = int(rows.prices[-1, 3]), max(int(rows.volumes[-60:].mean()), 1)
-    more = synthetic_rows(seed, Style(instrument.key, instrument.rule, last_close, volume), later)
-    ratio = float(rows.adjusted[-1]) / (last_close / UNITS)  # later adjusted closes stay on the same scale
-    return Rows(
-        np.concatenate([rows.days, more.days]),
-        np.concatenate([rows.prices, more.prices]),
-        np.concatenate([rows.volumes, more.volumes]),
-        np.concatenate([rows.adjusted, more.adjusted * ratio]),
-    )
-
-
 class DailyBook:
-    """Daily series of all instruments, made when first asked for."""
+    """Daily series of instruments: made when first asked for, the most recently used ones kept."""
 
-    def __init__(self, seed: int, files: dict[str, Path]) -> None:
+    def __init__(self, seed: int, files: dict[str, Path], kept: int = 160) -> None:
         self._seed = seed
         self._real = real_rows()
         self._files = files
-        self._series: dict[int, DailySeries] = {}
+        self._kept = kept
+        self._series: OrderedDict[int, DailySeries] = OrderedDict()
 
     def series(self, instrument: Instrument) -> DailySeries:
         found = self._series.get(instrument.contract_id)
         if found is None:
             found = self._series[instrument.contract_id] = self._made(instrument)
+            if len(self._series) > self._kept:
+                self._series.popitem(last=False)
+        else:
+            self._series.move_to_end(instrument.contract_id)
         return found
 
     def _made(self, instrument: Instrument) -> DailySeries:
         symbol, source = instrument.symbol, instrument.source
         if source is Source.SYNTHETIC:
-            days = instrument.calendar.days
-            return DailySeries(synthetic_rows(self._seed, self._style(instrument), days), source, days[0], ())
+            rows = self._invented(instrument)
+            return DailySeries(rows, source, date.fromordinal(int(rows.days[0])), ())
         rows = file_rows(self._files[symbol]) if source is Source.FILE else self._real[symbol]
         splits = SPLITS.get(symbol, ()) if source is Source.REAL else ()
         last = date.fromordinal(int(rows.days[-1]))
         return DailySeries(continued(self._seed, instrument, rows), source, last, splits)
 
-    def _style(self, instrument: Instrument) -> Style:
-        name = instrument.key
-        start = (20 + pick(180, self._seed, "price", name)) * UNITS
-        volume = (2 + pick(40, self._seed, "volume", name)) * 1_000_000
-        return Style(name, instrument.rule, start, volume)
+    def _invented(self, instrument: Instrument) -> Rows:
+        if instrument.option is not None:
+            return option_rows(self._seed, self.series(instrument.option.underlying).rows, instrument)
+        if instrument.future is not None:
+            return future_rows(self.series(instrument.future.underlying).rows, instrument)
+        if instrument.cross is not None:
+            first, second = (self.series(each).rows for each in instrument.cross)
+            return cross_rows(self._seed, instrument, first, second)
+        return synthetic_rows(
+            self._seed, style_of(self._seed, instrument), instrument.rule, instrument.calendar.ordinals
+        )
 
 
 def csv_files(folder: Path) -> dict[str, Path]:

@@ -12,7 +12,7 @@ from infra.gateway_simulator.book import Book
 from infra.gateway_simulator.brokerage import Brokerage
 from infra.gateway_simulator.calendar import Session as TradingDay
 from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.contracts import NO_DEFINITION, Asked
+from infra.gateway_simulator.contracts import Asked
 from infra.gateway_simulator.faults import Faults
 from infra.gateway_simulator.feed import Feed
 from infra.gateway_simulator.instruments import Instrument
@@ -108,9 +108,9 @@ class Shared:
 
     def find(self, session: Session, request_id: int, asked: Asked) -> Instrument | None:
         """The instrument that is meant; the client is told when there is none."""
-        found = asked.found_in(self.catalogue)
+        found = asked.found_in(self.catalogue, self.now())
         if found is None:
-            session.error(request_id, *NO_DEFINITION)
+            session.error(request_id, *asked.refusal(self.catalogue))
         return found
 
     def splits(self, session: TradingDay) -> list[tuple[Instrument, int]]:

@@ -50,7 +50,7 @@ from infra.gateway_simulator.wire import Fields
 Handler: TypeAlias = Callable[[Session, Fields], Awaitable[None]]
 
 # Requests that a real gateway answers and this one does not: how many fields stand before their request id.
-UNSERVED = {21: 1, 22: 1, 52: 1, 54: 1, 78: 0, 79: 0, 83: 0, 84: 0, 86: 0, 104: 0}
+UNSERVED = {21: 1, 22: 1, 52: 1, 54: 1, 84: 0, 86: 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +171,12 @@ class Gateway:
             75: accounts.cancel_positions_multi,
             76: accounts.account_updates_multi,
             77: accounts.cancel_account_updates_multi,
+            78: reference.option_parameters,
+            79: reference.soft_dollar_tiers,
+            80: reference.family_codes,
             81: reference.matching_symbols,
             82: depth.exchanges,
+            83: reference.smart_components,
             87: past.head_timestamp,
             88: past.histogram,
             89: past.cancel,
@@ -186,6 +190,7 @@ class Gateway:
             97: live.tick_by_tick,
             98: live.cancel_tick_by_tick,
             99: reports.completed_orders,
+            104: reference.user_info,
         }
 
     # what sessions need

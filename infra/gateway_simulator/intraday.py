@@ -7,14 +7,17 @@ to the day's. Interior prices are whole increments; extremes are exactly those o
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from itertools import pairwise
 
 import numpy as np
 
 from infra.gateway_simulator.calendar import BAR_SECONDS
 from infra.gateway_simulator.daily import DailyBar, DailyBook
-from infra.gateway_simulator.instruments import Instrument
+from infra.gateway_simulator.derivatives import OPTION_PRINTS
+from infra.gateway_simulator.instruments import Instrument, Option
 from infra.gateway_simulator.noise import Floats, Integers, Noise
+from infra.gateway_simulator.options import option_prices
 from infra.gateway_simulator.prices import PriceRule
 
 PRINTS_A_BAR = 4
@@ -194,15 +197,35 @@ class Days:
         self._kept = kept
         self._paths: OrderedDict[tuple[int, int], DayPath] = OrderedDict()
 
+    def keep(self, kept: int) -> None:
+        """How many from now on."""
+        self._kept = kept
+
     def path(self, instrument: Instrument, day: DailyBar) -> DayPath:
         key = (instrument.contract_id, day.day.toordinal())
         found = self._paths.get(key)
         if found is None:
-            session = instrument.calendar.session(day.day)
-            found = derive(self._seed, Frame(instrument.key, instrument.rule, session.bars), day)
-            self._paths[key] = found
-            if len(self._paths) > self._kept:
+            found = self._paths[key] = self._derived(instrument, day)
+            while len(self._paths) > self._kept:
                 self._paths.popitem(last=False)
         else:
             self._paths.move_to_end(key)
         return found
+
+    def _derived(self, instrument: Instrument, day: DailyBar) -> DayPath:
+        if instrument.option is not None:
+            return self._option_path(instrument.option, day.day)
+        shaped_like = instrument.future.underlying if instrument.future is not None else instrument
+        bars = instrument.calendar.session(day.day).bars
+        return derive(self._seed, Frame(shaped_like.key, instrument.rule, bars), day)
+
+    def _option_path(self, option: Option, day: date) -> DayPath:
+        """Bar by bar what the option was worth at its underlying's prices; it trades whenever that does."""
+        traded = self._daily.series(option.underlying).on(day)
+        assert traded is not None, "an option has the days of its underlying"
+        under = self.path(option.underlying, traded)
+        prices = np.stack([under.open, under.high, under.low, under.close])
+        opened, high, low, close = option_prices(self._seed, option, day, prices)
+        if option.right == "P":
+            high, low = low, high
+        return _path(opened, high, low, close, np.full(len(opened), OPTION_PRINTS, dtype=np.int64))

@@ -11,9 +11,11 @@ from infra.gateway_simulator.daily import DailyBar, DailyBook, DailySeries
 from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.intraday import DayPath, Days
 from infra.gateway_simulator.noise import pick
+from infra.gateway_simulator.options import Greeks, greeks
 from infra.gateway_simulator.prices import UNITS
 
 ROUND_LOT = 100
+_DAYS_KEPT = 48  # derived ones, besides those of what is followed
 _DRAWN_UNITS = 10_000  # prices enter the draw in these parts of a dollar
 
 
@@ -94,6 +96,7 @@ class World:
 
     def __init__(self, daily: DailyBook, seed: int) -> None:
         self._daily = daily
+        self._seed = seed
         self._days = Days(daily, seed)
         self.history = BarHistory(daily, self._days)
         self._quotes: dict[int, Quote] = {}
@@ -128,12 +131,21 @@ class World:
             self._quotes[instrument.contract_id] = known
         return known
 
+    def greeks(self, instrument: Instrument, now: float) -> Greeks | None:
+        """Model values of an option at its underlying's last price; None where there is no price."""
+        option = instrument.option
+        under = self.quote(option.underlying, now) if option is not None else None
+        if option is None or under is None:
+            return None
+        return greeks(self._seed, option, under.last / UNITS, instrument.calendar.latest(now).day)
+
     def follow(self, instrument: Instrument, now: float) -> None:
         """From now on every trade is told by `traded`, so that what is remembered is what is true."""
         if instrument.contract_id not in self._followed:
             self.quote(instrument, now)
             self._so_far[instrument.contract_id] = self._counted(instrument, instrument.calendar.latest(now), now)
             self._followed.add(instrument.contract_id)
+            self._days.keep(_DAYS_KEPT + len(self._followed))
             self.markets[instrument.calendar.market] += 1
 
     def unfollow(self, instrument: Instrument) -> None:

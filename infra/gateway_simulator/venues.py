@@ -7,6 +7,8 @@ from functools import cached_property
 from infra.gateway_simulator.calendar import Calendar, local, market_calendar
 from infra.gateway_simulator.prices import US_STOCKS, PriceRule, in_steps
 
+SMART = "SMART"
+
 
 @dataclass(frozen=True)
 class Venue:
@@ -23,6 +25,11 @@ class Venue:
     def calendar(self) -> Calendar:
         return market_calendar(self.market)
 
+    @property
+    def is_smart(self) -> bool:
+        """Whether IB routes orders for its listings by itself."""
+        return SMART in self.routes
+
     def local(self, moment: float) -> datetime:
         """Wall time of an epoch second."""
         return local(moment, self.calendar.zone)
@@ -32,8 +39,27 @@ class Venue:
         return f"{self.local(moment):%Y%m%d %H:%M:%S} {self.zone_name}"
 
 
-US_ROUTES = ("SMART", "NYSE", "NASDAQ", "ISLAND", "ARCA", "AMEX", "BATS", "IEX")
+US_ROUTES = (SMART, "NYSE", "NASDAQ", "ISLAND", "ARCA", "AMEX", "BATS", "IEX")
+OPTION_ROUTES = (SMART, "AMEX", "CBOE", "NASDAQOM", "PHLX")
+
+# 26, 67 and 239 are IB's numbers; those from 9001 on are ours.
 ASX_STOCKS = in_steps(9001, ("0", "0.001"), ("0.1", "0.005"), ("2", "0.01"))
+HALF_PIPS = in_steps(239, ("0", "0.00005"))
+HALF_PIPS_YEN = in_steps(9002, ("0", "0.005"))
+QUARTER_POINTS = in_steps(67, ("0", "0.25"))
+POINTS = in_steps(9003, ("0", "1"))
+OPTION_PENNIES = in_steps(9004, ("0", "0.01"))
+CRYPTO_QUARTERS = in_steps(9005, ("0", "0.25"))
+CRYPTO_CENTS = in_steps(9006, ("0", "0.01"))
+INDEX_CENTS = in_steps(9007, ("0", "0.01"))
+
+MARKET_RULES = {
+    each.number: each
+    for each in (
+        *(US_STOCKS, ASX_STOCKS, HALF_PIPS, HALF_PIPS_YEN, QUARTER_POINTS, POINTS, OPTION_PENNIES),
+        *(CRYPTO_QUARTERS, CRYPTO_CENTS, INDEX_CENTS),
+    )
+}
 
 
 def _american(name: str) -> Venue:
@@ -44,8 +70,14 @@ VENUES = {
     each.name: each
     for each in (
         *map(_american, ("NYSE", "NASDAQ", "ARCA", "AMEX", "BATS")),
-        Venue("ASX", "XASX", "Australia/NSW", "AUD", ASX_STOCKS, ("SMART", "ASX")),
+        Venue("ASX", "XASX", "Australia/NSW", "AUD", ASX_STOCKS, (SMART, "ASX")),
+        Venue("IDEALPRO", "FOREX", "US/Eastern", "USD", HALF_PIPS, ("IDEALPRO",)),
+        Venue("CME", "CMES", "US/Central", "USD", QUARTER_POINTS, ("CME",)),
+        Venue("SNFE", "SNFE", "Australia/NSW", "AUD", POINTS, ("SNFE",)),
+        Venue("PAXOS", "CRYPTO", "UTC", "USD", CRYPTO_CENTS, ("PAXOS",)),
+        Venue("CBOE", "XNYS", "US/Central", "USD", INDEX_CENTS, ("CBOE",)),
     )
 }
-
-MARKET_RULES = {each.number: each for each in (US_STOCKS, ASX_STOCKS)}
+NASDAQ_INDICES = Venue("NASDAQ", "XNYS", "US/Eastern", "USD", INDEX_CENTS, ("NASDAQ",))
+SYDNEY_INDICES = Venue("ASX", "XASX", "Australia/NSW", "AUD", INDEX_CENTS, ("ASX",))
+US_OPTIONS = Venue(SMART, "XNYS", "US/Eastern", "USD", OPTION_PENNIES, OPTION_ROUTES)
