@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from infra.gateway_simulator.account import CENT, ZERO, Account
-from infra.gateway_simulator.margin import LONG_INITIAL, standing_of
-from infra.gateway_simulator.worth import Pot, Worth, worth_of
+from infra.gateway_simulator.margin import LONG_INITIAL, standing_at
+from infra.gateway_simulator.worth import Pot, Worth
 
 LEVERAGE = 1 / LONG_INITIAL  # what a margin account can buy with a dollar of available funds
 BASE = "BASE"
@@ -35,9 +35,8 @@ class Told:
     currency: str
 
 
-def told_values(account: Account) -> list[Told]:
+def told_values(account: Account, worth: Worth) -> list[Told]:
     """All that a summary can ask for by tag, but for the ledger."""
-    worth = worth_of(account)
     amounts = _amounts(account, worth)
     facts = {
         "AccountType": "INDIVIDUAL",
@@ -58,9 +57,8 @@ def told_facts(account: Account) -> list[Told]:
     return [Told("AccountCode", account.code, ""), Told("AccountReady", "true", "")]
 
 
-def told_ledger(account: Account) -> list[Told]:
+def told_ledger(account: Account, worth: Worth) -> list[Told]:
     """The ledger: a group of lines in the base currency called BASE, then one for each currency."""
-    worth = worth_of(account)
     whole = Pot(BASE, Decimal(1))
     for name in ("cash", "stocks", "options", "crypto", "futures_profit", "unrealized", "realized"):
         setattr(whole, name, worth.sum(name))
@@ -95,7 +93,7 @@ def _ledger(account: Account, pot: Pot) -> Iterator[Told]:
 
 def _amounts(account: Account, worth: Worth) -> dict[str, Decimal]:
     """Amounts in the base currency."""
-    standing = standing_of(account)
+    standing = standing_at(account, worth)
     available, excess = standing.equity - standing.initial, standing.equity - standing.maintenance
     regulated = LONG_INITIAL * worth.sum("stocks")
     cash, settled = worth.sum("cash"), worth.sum("settled")

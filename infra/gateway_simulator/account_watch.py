@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from infra.gateway_simulator.account import Account
 from infra.gateway_simulator.account_values import BASE, Told, told_facts, told_ledger, told_values
+from infra.gateway_simulator.worth import Worth, worth_of
 
 LEDGER = "$LEDGER"
 
@@ -13,23 +14,30 @@ LEDGER = "$LEDGER"
 class Statements:
     """The lines of each account at one moment, made when first asked for."""
 
+    _worths: dict[str, Worth] = field(default_factory=dict)
     _values: dict[str, list[Told]] = field(default_factory=dict)
     _ledgers: dict[str, list[Told]] = field(default_factory=dict)
 
     def values(self, account: Account) -> list[Told]:
         found = self._values.get(account.code)
         if found is None:
-            found = self._values[account.code] = told_values(account)
+            found = self._values[account.code] = told_values(account, self._worth(account))
         return found
 
     def ledger(self, account: Account) -> list[Told]:
         found = self._ledgers.get(account.code)
         if found is None:
-            found = self._ledgers[account.code] = told_ledger(account)
+            found = self._ledgers[account.code] = told_ledger(account, self._worth(account))
         return found
 
     def everything(self, account: Account) -> list[Told]:
         return [*told_facts(account), *self.values(account), *self.ledger(account)]
+
+    def _worth(self, account: Account) -> Worth:
+        found = self._worths.get(account.code)
+        if found is None:
+            found = self._worths[account.code] = worth_of(account)
+        return found
 
 
 Chosen = Callable[[Statements, Account], Sequence[Told]]

@@ -15,7 +15,7 @@ from infra.gateway_simulator.account import CENT, ZERO, Account, Market
 from infra.gateway_simulator.commissions import Charge, Trade
 from infra.gateway_simulator.currencies import RateUnknownError
 from infra.gateway_simulator.instruments import Instrument, Kind
-from infra.gateway_simulator.worth import worth_of
+from infra.gateway_simulator.worth import Worth, worth_of
 
 _D = Decimal
 LONG_INITIAL, LONG_MAINTENANCE = _D("0.50"), _D("0.25")
@@ -119,12 +119,20 @@ def _based(account: Account, instrument: Instrument, quantity: Decimal, price: D
     return required(instrument, quantity, price, account.market).times(rate)
 
 
+def standing_at(account: Account, worth: Worth) -> Standing:
+    """As it is, by a worth that is known."""
+    margin = margin_of(account)
+    return Standing(margin.initial, margin.maintenance, worth.equity_with_loan)
+
+
 def standing_of(
     account: Account, trade: Trade | None = None, pending: Sequence[Trade] = (), charge: Charge | None = None
 ) -> Standing:
     """As it is, or as it would be after `trade` at the cost of `charge`, with what `pending` could make of it."""
-    margin, rate = margin_of(account, trade, pending), account.market.rate
-    equity = worth_of(account).equity_with_loan
+    now = standing_at(account, worth_of(account))
+    if trade is None and not pending:
+        return now
+    margin, equity, rate = margin_of(account, trade, pending), now.equity, account.market.rate
     for each in pending:
         equity -= max(_taken_from_equity(account, each), ZERO)
     if trade is not None:

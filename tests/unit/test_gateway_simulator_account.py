@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from infra.errors import UsageError
 from infra.gateway_simulator.account import Account, Position
-from infra.gateway_simulator.account_values import BASE, told_ledger, told_values
+from infra.gateway_simulator.account_values import BASE
+from infra.gateway_simulator.account_watch import Statements
 from infra.gateway_simulator.accounts import Accounts, Opening, opening
 from infra.gateway_simulator.worth import worth_of
 from tests.unit.a_simulated_market import APPLE, IBM, TODAY, Still, an_account, an_instrument
@@ -66,7 +67,7 @@ def test_several_accounts_know_nothing_of_each_other(
         else:
             two.fill(instrument, D(signed), D(price), D(1))  # type: ignore[arg-type] # hypothesis tells no union
 
-    assert told_ledger(alone) == told_ledger(one)
+    assert Statements().everything(alone) == Statements().everything(one)
     assert len(alone.touched()) + len(two.touched()) >= len({instrument for instrument, _, _ in trades})
 
 
@@ -91,7 +92,7 @@ def test_the_average_cost_of_a_contract_has_its_multiplier_and_its_commission() 
 def test_values_of_an_account_with_a_short_position() -> None:
     account = an_account(a_market(AAPL=110), USD=1000)
     account.fill(APPLE, D(-2), D(100), D(0))
-    values = {each.key: each.value for each in told_values(account)}
+    values = {each.key: each.value for each in Statements().values(account)}
 
     assert values["NetLiquidation"] == values["EquityWithLoanValue"] == "980.00"
     assert values["GrossPositionValue"] == "220.00"
@@ -101,14 +102,14 @@ def test_values_of_an_account_with_a_short_position() -> None:
 def test_the_ledger_has_a_line_for_each_currency_and_one_in_the_base() -> None:
     account = an_account(a_market(BHP=35), USD=1000, AUD=5000)
     account.fill(BHP, D(100), D(34), D(6))
-    ledger = {(each.key, each.currency): each.value for each in told_ledger(account)}
+    ledger = {(each.key, each.currency): each.value for each in Statements().ledger(account)}
 
     assert [ledger[("CashBalance", each)] for each in ("AUD", "USD", BASE)] == ["1594.00", "1000.00", "2625.88"]
     assert ledger[("StockMarketValue", "AUD")] == "3500.00"
     assert ledger[("StockMarketValue", BASE)] == "3570.00"
     assert ledger[("UnrealizedPnL", "AUD")] == "94.00"
     assert [ledger[("ExchangeRate", each)] for each in ("AUD", "USD", BASE)] == ["1.02", "1.00", "1.00"]
-    assert {each.currency for each in told_ledger(account)} == {"AUD", "USD", BASE}
+    assert {each.currency for each in Statements().ledger(account)} == {"AUD", "USD", BASE}
 
 
 def test_a_forex_trade_moves_two_balances_and_pays_in_the_base_currency() -> None:
