@@ -256,6 +256,13 @@ class Gateway:
     def compete(self, is_competing: bool) -> None:
         self._live.compete(is_competing)
 
+    def stop_updates(self) -> None:
+        """Bars that were kept up to date no longer are, and nobody is told."""
+        self._history.stop_updates()
+
+    def reset_depth(self) -> None:
+        self._depth.reset()
+
     def bust_bars(self, instrument: Instrument) -> None:
         self._live.bust(instrument)
 

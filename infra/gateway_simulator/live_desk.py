@@ -187,7 +187,7 @@ class LiveDesk:
     def compete(self, is_competing: bool) -> None:
         """Another session of the same user begins, which ends all market data, or leaves."""
         self._shared.permissions.is_competing = is_competing
-        for each in self._shared.feed.clear() if is_competing else []:
+        for each in [*self._shared.feed.clear(), *self._shared.depths.clear()] if is_competing else []:
             verdict = self._shared.permissions.verdict(each.instrument, LIVE, is_open=True)
             each.session.error(each.request_id, verdict.code, verdict.text)
         self._shared.refollow()

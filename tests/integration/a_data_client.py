@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from ib_insync.decoder import Decoder
 
+from infra.gateway_simulator.names import answer_of
 from infra.gateway_simulator.server import SimulatorServer
 from infra.gateway_simulator.wire import Value, encode
 from tests.integration.a_gateway_simulator import until
@@ -52,10 +53,10 @@ class DataClient:
         return cast(list[str], await until(lambda: next(iter(self.told(by, number)), None)))
 
     def told(self, message: int, number: int | None = None) -> list[list[str]]:
-        """All messages of a kind; those with a request id among their first three fields, if one is wanted."""
-        return [
-            each for each in self.messages if each[0] == str(message) and (number is None or str(number) in each[1:3])
-        ]
+        """All messages of a kind, or those with that request id."""
+        found = [each for each in self.messages if each[0] == str(message)]
+        place = answer_of(message).id_at
+        return found if number is None else [each for each in found if each[place] == str(number)]
 
     def errors(self, number: int) -> list[tuple[int, str]]:
         return [(int(each[3]), each[4]) for each in self.told(4) if each[2] == str(number)]
