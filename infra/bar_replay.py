@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from infra.columns import BAR_SCHEMA, NATURAL_KEY, decode_bars, newest
+from infra.removals import REMOVALS, counts, read_removals
 from infra.replay import read_to_end
 from infra.settings import Settings
 from infra.topics import Catalogue, load_catalogue
 from schemas.market import Basis, PriceKind
+from schemas.validation import SymbolRemoved
 
 _SERIES = tuple(name for name in NATURAL_KEY if name != "start_us")
 
@@ -59,18 +61,23 @@ async def read_bars(
 ) -> pl.DataFrame:
     """One bar per natural key, the newest revision, sorted by event time and contract.
 
-    What cannot be decoded is left out: the persister sets it aside. `on_progress` gets the records read so far.
+    What cannot be decoded is left out: the persister sets it aside. So is what was first seen before its contract was
+    removed. `on_progress` gets the records read so far.
     """
     catalogue = catalogue or load_catalogue()
     expression = (wanted or BarFilter()).expression()
     frames = [BAR_SCHEMA.to_frame()]
     count = 0
-    async for records in read_to_end(settings, topics, catalogue=catalogue):
+    removed: dict[int, SymbolRemoved] = {}
+    async for records in read_to_end(settings, [*topics, REMOVALS], catalogue=catalogue):
         topic = catalogue.topic(records[0].topic.removeprefix(settings.topic_prefix))
+        if topic.name == REMOVALS:
+            removed |= read_removals(topic, records)
+            continue
         frames.append(decode_bars(topic, records).frame.filter(expression))
         count += len(records)
         on_progress(count)
-    return _in_order(pl.concat(frames))
+    return _in_order(pl.concat(frames).filter(counts(removed)))
 
 
 def _in_order(frame: pl.DataFrame) -> pl.DataFrame:

@@ -13,7 +13,7 @@ AMBIGUOUS_SYMBOL = "ambiguous symbol"
 _SYMBOLS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:symbols")
 _SHAPE = re.compile(r"[A-Z0-9][A-Z0-9. /-]{0,19}(:[A-Z][A-Z0-9.]{1,11}(:[A-Z]{3})?)?")
 _CURRENCIES = {"ASX": "AUD", "LSE": "GBP", "TSE": "CAD", "IBIS": "EUR", "SEHK": "HKD", "TSEJ": "JPY"}
-_SMART = "SMART"
+ANY_EXCHANGE = "SMART"
 
 
 class SymbolMisspeltError(UsageError):
@@ -26,7 +26,7 @@ class SymbolName:
     """A symbol with the listing that is meant. `exchange` is SMART when any will do."""
 
     symbol: str
-    exchange: str = _SMART
+    exchange: str = ANY_EXCHANGE
     currency: str = "USD"
     security_type: str = "STK"
 
@@ -36,7 +36,7 @@ class SymbolName:
         return str(uuid.uuid5(_SYMBOLS, f"{self.symbol}/{self.security_type}/{self.exchange}/{self.currency}"))
 
     def __str__(self) -> str:
-        if self.exchange == _SMART:
+        if self.exchange == ANY_EXCHANGE:
             return self.symbol
         usual = _CURRENCIES.get(self.exchange, "USD")
         return f"{self.symbol}:{self.exchange}" + ("" if self.currency == usual else f":{self.currency}")
@@ -49,4 +49,4 @@ def parse_symbol(text: str) -> SymbolName:
         raise SymbolMisspeltError(text)
     symbol, _, rest = wanted.partition(":")
     exchange, _, currency = rest.partition(":")
-    return SymbolName(symbol, exchange or _SMART, currency or _CURRENCIES.get(exchange, "USD"))
+    return SymbolName(symbol, exchange or ANY_EXCHANGE, currency or _CURRENCIES.get(exchange, "USD"))

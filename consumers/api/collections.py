@@ -1,7 +1,7 @@
 """Collection runs: ask for history, and see how far each run has come."""
 
 from collections import OrderedDict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Response
@@ -26,7 +26,7 @@ from consumers.api.problems import NotFoundError
 from consumers.api.views import Latest
 from infra.store import queries
 from infra.store.queries import Slice
-from schemas.collection import CollectHistory, CollectionRun, ValidateSymbols
+from schemas.collection import CollectHistory, CollectionRun, RunKind
 from schemas.event import UtcTime
 
 _REMEMBERED_MAX = 1000
@@ -38,7 +38,7 @@ class RunOut(Answer):
     """How far a run has come."""
 
     run_id: str
-    kind: Literal["validate", "history"]
+    kind: RunKind
     state: Literal["requested", "started", "running", "done", "failed"]
     symbols: int
     symbols_done: int = 0
@@ -60,6 +60,11 @@ class CollectIn(Body):
     end: UtcTime | None = None
 
 
+def requested(run_id: str, kind: RunKind, symbols: int, at: datetime) -> RunOut:
+    """A run of which nothing was heard yet."""
+    return RunOut(run_id=run_id, kind=kind, state="requested", symbols=symbols, ingest_time=at)
+
+
 class Requested:
     """Runs that were asked for here and of which nothing was heard yet; bounded."""
 
@@ -69,20 +74,14 @@ class Requested:
     def get(self, run_id: str) -> RunOut | None:
         return self._runs.get(run_id)
 
-    def accepted(self, request: ValidateSymbols | CollectHistory, response: Response) -> Accepted:
+    def accepted(self, run: RunOut, response: Response) -> Accepted:
         """Remember a request that was published, and the answer to who made it."""
-        self._runs[request.run_id] = RunOut(
-            run_id=request.run_id,
-            kind="validate" if isinstance(request, ValidateSymbols) else "history",
-            state="requested",
-            symbols=len(request.symbols),
-            ingest_time=request.ingest_time,
-        )
+        self._runs[run.run_id] = run
         if len(self._runs) > _REMEMBERED_MAX:
             self._runs.popitem(last=False)
-        location = f"/collections/{request.run_id}"
+        location = f"/collections/{run.run_id}"
         response.headers["Location"] = location
-        return Accepted(id=request.run_id, location=location)
+        return Accepted(id=run.run_id, location=location)
 
 
 class Collections:
@@ -116,7 +115,8 @@ class Collections:
         )
         change = Change("POST /collections", request.run_id, after=body)
         await self._front.changes.make(caller, change, [request])
-        return self._requested.accepted(request, response)
+        asked = requested(request.run_id, "history", len(request.symbols), request.ingest_time)
+        return self._requested.accepted(asked, response)
 
     async def list_runs(self, caller: Viewer, limit: Limit = 100, offset: Offset = 0) -> Page[RunOut]:
         async with self._front.reading() as connection:

@@ -28,7 +28,10 @@ _MAKE_STAGE = sql(
 _MERGE = sql(
     f"WITH staged AS (DELETE FROM stage_bars RETURNING *) INSERT INTO bars ({_OWN}, {_SHARED})"
     f" SELECT {_OWN}, {_SHARED} FROM staged JOIN unnest({', '.join(f':{name}' for name in bar_copy.SHARED)})"
-    f" WITH ORDINALITY AS kinds ({_SHARED}, number) ON kind = number ON CONFLICT DO NOTHING"
+    f" WITH ORDINALITY AS kinds ({_SHARED}, number) ON kind = number"
+    " WHERE NOT EXISTS (SELECT FROM removals WHERE removals.contract_id = staged.contract_id"
+    "  AND staged.ingest_time <= removals.event_time)"
+    " ON CONFLICT DO NOTHING"
 ).bindparams(
     bindparam("bar_size_seconds", type_=ARRAY(Integer)),
     bindparam("source", type_=ARRAY(Text)),
@@ -56,7 +59,7 @@ class Stored:
 
 
 async def add_bars(connection: AsyncConnection, frame: pl.DataFrame) -> Stored:
-    """Store bars (a frame of BAR_SCHEMA); a bar whose key and revision are known changes nothing."""
+    """Store bars (a frame of BAR_SCHEMA); what is known, or was seen before its contract's removal, changes nothing."""
     if frame.is_empty():
         return Stored(0, 0)
     kinds, numbers = bar_copy.kinds_of(frame)
@@ -69,7 +72,16 @@ async def add_bars(connection: AsyncConnection, frame: pl.DataFrame) -> Stored:
 
 async def read_bars(connection: AsyncConnection, wanted: BarFilter | None = None) -> pl.DataFrame:
     """One bar per natural key, the newest revision, sorted by event time and contract: as a replay of the topics."""
-    query, arguments = _selection(wanted or BarFilter())
+    bars = await _copied(connection, *_selection(wanted or BarFilter(), once_each=True))
+    return bars.sort("end_us", "contract_id", "bar_size_seconds", maintain_order=True)
+
+
+async def read_revisions(connection: AsyncConnection, wanted: BarFilter) -> pl.DataFrame:
+    """Every revision of the bars as they are stored, sorted by their key: what an archive keeps."""
+    return await _copied(connection, *_selection(wanted, once_each=False))
+
+
+async def _copied(connection: AsyncConnection, query: str, arguments: list[Any]) -> pl.DataFrame:
     copied = bytearray()
 
     async def take(part: bytes) -> None:
@@ -78,7 +90,7 @@ async def read_bars(connection: AsyncConnection, wanted: BarFilter | None = None
     await connection.execute(_BEGIN)
     driver: Any = (await connection.get_raw_connection()).driver_connection
     await driver.copy_from_query(query, *arguments, output=take, format="binary")
-    return bar_copy.read(copied).sort("end_us", "contract_id", "bar_size_seconds", maintain_order=True)
+    return bar_copy.read(copied)
 
 
 async def digest_bars(connection: AsyncConnection, wanted: BarFilter | None = None) -> str:
@@ -86,24 +98,25 @@ async def digest_bars(connection: AsyncConnection, wanted: BarFilter | None = No
     return bar_digest(await read_bars(connection, wanted))
 
 
-def _selection(wanted: BarFilter) -> tuple[str, list[Any]]:
+def _selection(wanted: BarFilter, *, once_each: bool) -> tuple[str, list[Any]]:
     ids = None if wanted.contract_ids is None else list(wanted.contract_ids)
     bounds = (
         ("contract_id = ANY", ids),
         ("bar_size_seconds =", wanted.bar_size_seconds),
-        ("start >=", _moment(wanted.start_us)),
-        ("start <", _moment(wanted.end_us)),
+        ("start >=", moment_of(wanted.start_us)),
+        ("start <", moment_of(wanted.end_us)),
         ("price_kind =", wanted.price_kind),
         ("basis =", wanted.basis),
-        ("ingest_time <=", _moment(wanted.known_by_us)),
+        ("ingest_time <=", moment_of(wanted.known_by_us)),
     )
     given = [(condition, value) for condition, value in bounds if value is not None]
     conditions = [f"{condition} (${number})" for number, (condition, _) in enumerate(given, 1)]
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     order = f"{_KEY}, revision DESC, ingest_time DESC, source"
-    query = f"SELECT DISTINCT ON ({_KEY}) {_READ} FROM bars {where} ORDER BY {order}"
+    distinct = f"DISTINCT ON ({_KEY})" if once_each else ""
+    query = f"SELECT {distinct} {_READ} FROM bars {where} ORDER BY {order}"
     return query, [value for _, value in given]
 
 
-def _moment(microseconds: int | None) -> datetime | None:
+def moment_of(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)

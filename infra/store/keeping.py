@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.columns import decode_bars
 from infra.delivery import Failure, MalformedRecordError, Record, parse
-from infra.store import backtests, collection, connection, quarantine, strategies, symbols
+from infra.store import backtests, collection, connection, quarantine, removals, strategies, symbols
 from infra.store.bars import Stored, add_bars
 from infra.store.database import Store
 from infra.topics import Catalogue, TopicSpec
@@ -21,6 +21,7 @@ from schemas.market import Bar, HistoricalBar
 Put = Callable[[AsyncConnection, Sequence[Any]], Awaitable[None]]
 
 _EVENTS_OF: dict[str, Put] = {
+    "reference.removals.v1": removals.put_removals,
     "market.quarantine.v1": quarantine.put_findings,
     "reference.symbols.v1": symbols.put_symbols,
     "collection.runs.v1": collection.put_runs,

@@ -32,10 +32,30 @@ symbols = Table(
     json("contract", nullable=True),
     moment("last_verified", nullable=True),
     text("reason"),
+    json("candidates"),
+    text("kind"),
+    text("name"),
+    text("note"),
+    Column("tags", ARRAY(Text), nullable=False),
+    Column("collect", Boolean, nullable=False),
     moment("event_time"),
     moment("ingest_time"),
     Index(None, "symbol"),
     Index(None, "contract_id"),
+)
+
+removals = Table(
+    "removals",
+    metadata,
+    whole("contract_id", primary_key=True),
+    text("symbol_id"),
+    text("symbol"),
+    text("archive"),
+    whole("bars"),
+    text("requested_by"),
+    moment("event_time"),
+    moment("ingest_time"),
+    comment="Bars and findings of the contract that were first seen up to event_time no longer count.",
 )
 
 sessions = Table(

@@ -6,6 +6,7 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from infra.store import removals
 from infra.store.newest import Row, put_once
 from infra.store.tables import quarantine
 from schemas.market import Quarantined, Rejected, Released
@@ -26,6 +27,7 @@ async def put_findings(connection: AsyncConnection, events: Sequence[Quarantined
     await put_once(connection, quarantine, [_finding(event) for event in events if isinstance(event, Quarantined)])
     if decided := [_decision(event) for event in events if not isinstance(event, Quarantined)]:
         await connection.execute(_RESOLVE, decided)
+    await removals.clear_findings(connection, {event.contract_id for event in events})
 
 
 def _finding(event: Quarantined) -> Row:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, exists, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,7 +22,6 @@ from infra.store.tables import (
     orders,
     positions,
     risk_limits,
-    symbols,
     trading_state,
 )
 from schemas.market import Basis, PriceKind
@@ -53,36 +52,7 @@ async def _row(connection: AsyncConnection, statement: Select[Any]) -> RowMappin
     return row
 
 
-def _like(text: str) -> str:
-    """A pattern that finds `text` anywhere, its wildcards taken literally."""
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"
-
-
-# symbols and bars
-
-
-async def symbol_page(
-    connection: AsyncConnection, part: Slice, *, search: str | None = None, state: str | None = None
-) -> Sequence[RowMapping]:
-    """The registry by symbol; `search` looks in symbols and names."""
-    statement = select(symbols).order_by(symbols.c.symbol, symbols.c.symbol_id)
-    if search:
-        name = symbols.c.contract["name"].astext
-        statement = statement.where(or_(symbols.c.symbol.ilike(_like(search)), name.ilike(_like(search))))
-    if state:
-        statement = statement.where(symbols.c.state == state)
-    return await _rows(connection, part.of(statement))
-
-
-async def symbol_meanings(connection: AsyncConnection, symbol_id: str, symbol: str) -> Sequence[RowMapping]:
-    """The entry of this id; without one all entries that go by `symbol`, the valid ones first."""
-    exact = await _rows(connection, select(symbols).where(symbols.c.symbol_id == symbol_id))
-    if exact:
-        return exact
-    valid_first = case((symbols.c.state == "valid", 0), else_=1)
-    statement = select(symbols).where(symbols.c.symbol == symbol).order_by(valid_first, symbols.c.symbol_id)
-    return await _rows(connection, statement.limit(_MEANINGS_MAX))
+# bars
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,12 @@ def _symbol_row(event: Symbol) -> Row:
         "contract": event.contract.model_dump(mode="json") if event.contract else None,
         "last_verified": event.last_verified,
         "reason": event.reason,
+        "candidates": [candidate.model_dump() for candidate in event.candidates],
+        "kind": event.kind,
+        "name": event.name,
+        "note": event.note,
+        "tags": list(event.tags),
+        "collect": event.collect,
         "event_time": event.event_time,
         "ingest_time": event.ingest_time,
     }

@@ -11,7 +11,12 @@ from producers.cli.desk import Desk
 from producers.cli.records import run as run_with_kafka
 from schemas.collection import CollectHistory, CollectionRun, RunState, ValidateSymbols
 from schemas.event import Event
+from schemas.registry import ChangeSymbol, PopulateSymbols, RemoveSymbol
 
+Request = CollectHistory | ValidateSymbols | PopulateSymbols | ChangeSymbol | RemoveSymbol
+
+GATEWAY = "gateway"
+"""Key in a run's failures under which it says that it waits for the gateway, or gave up waiting."""
 _RUNS = "collection.runs.v1"
 _ANSWER_SECONDS = 30.0
 _SILENCE_SECONDS = 900.0
@@ -27,12 +32,12 @@ class RunFailedError(ScizorError):
     """The run ended without what was asked."""
 
 
-def carry_out(settings: Settings, request: ValidateSymbols | CollectHistory) -> CollectionRun:
+def carry_out(settings: Settings, request: Request) -> CollectionRun:
     """Publish the request and wait for the end of its run; progress goes to stderr."""
     return run_with_kafka(_carry_out(settings, request), settings)
 
 
-async def _carry_out(settings: Settings, request: ValidateSymbols | CollectHistory) -> CollectionRun:
+async def _carry_out(settings: Settings, request: Request) -> CollectionRun:
     async with Desk(settings) as desk:
         feed = await desk.feed([_RUNS])
         await desk.publish(request)
@@ -64,7 +69,7 @@ def _show(told: CollectionRun) -> None:
     parts = [f"{told.state.value}: {told.symbols_done} of {told.symbols} symbols"]
     if told.kind == "history":
         parts.append(f"{told.bars_received} bars received, {told.bars_published} published")
-    if waiting := told.failures.get("gateway"):
+    if waiting := told.failures.get(GATEWAY):
         parts.append(waiting)
     print(", ".join(parts), file=sys.stderr)
 
@@ -76,6 +81,6 @@ def complain(told: CollectionRun) -> None:
     text = "; ".join(f"{symbol}: {why}" for symbol, why in told.failures.items())
     if all(why.startswith((UNKNOWN_SYMBOL, AMBIGUOUS_SYMBOL)) for why in told.failures.values()):
         raise SymbolsRefusedError(text)
-    if "gateway" in told.failures:
-        raise EnvironmentUnhealthyError(f"the IB gateway is missing: {told.failures['gateway']}")
+    if GATEWAY in told.failures:
+        raise EnvironmentUnhealthyError(f"the IB gateway is missing: {told.failures[GATEWAY]}")
     raise RunFailedError(text)

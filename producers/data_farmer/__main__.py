@@ -7,6 +7,9 @@ from infra.service import Service
 from infra.settings import Settings
 from infra.store.database import Store
 from producers.data_farmer.farmer import DataFarmer
+from producers.data_farmer.registry import Registry
+from producers.data_farmer.removal import Removal
+from producers.data_farmer.symbol_desk import SymbolDesk
 
 
 def build(settings: Settings, *, gateway_patience_seconds: float = 60.0) -> Service:
@@ -16,10 +19,12 @@ def build(settings: Settings, *, gateway_patience_seconds: float = 60.0) -> Serv
     store = Store(settings, "data_farmer", pool_size=1) if settings.database_url.get_secret_value() else None
     if store is not None:
         service.after(store.close)
-    farmer = DataFarmer(
-        service, connection, Market(connection), store, gateway_patience_seconds=gateway_patience_seconds
-    )
-    farmer.attach()
+    market = Market(connection)
+    registry = Registry(service, connection, market)
+    service.before(registry.recover)
+    removal = Removal(service, registry, store)
+    SymbolDesk(service, connection, registry, removal, gateway_patience_seconds=gateway_patience_seconds).attach()
+    DataFarmer(service, connection, market, store, registry, gateway_patience_seconds=gateway_patience_seconds).attach()
     return service
 
 

@@ -32,7 +32,8 @@ def only_line(text: str) -> str:
 async def test_symbols_are_added_listed_and_verified_once(stack_settings: Settings) -> None:
     async with simulator() as gateway, farming(stack_settings, gateway.port):
         code, out, _ = await scizor(stack_settings, "symbols", "list")
-        assert (code, out.strip()) == (0, "no symbols yet: add one with `scizor symbols add AAPL`")
+        nothing = "no symbols yet: add one with `scizor symbols add AAPL`, or many with `scizor symbols populate`"
+        assert (code, out.strip()) == (0, nothing)
         assert (await scizor(stack_settings, "symbols", "add", "aapl", "IBM"))[0] == 0
         code, out, _ = await scizor(stack_settings, "symbols", "list", "--json")
         rows: list[dict[str, Any]] = json.loads(out)["symbols"]

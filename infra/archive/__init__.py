@@ -1,0 +1,1 @@
+"""Bars as Parquet files: kept when their rows go."""
