@@ -5,6 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from infra.gateway_simulator.farms import states_of
+
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Interval = Annotated[float, Field(ge=0.001, le=86_400)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -26,11 +28,11 @@ class Part(BaseModel):
 
 
 class Objection(Part):
-    """An error in answer to a request or an order; `order` tells what really becomes of it."""
+    """An error in answer to a request or an order, which is really refused, or `alive` all the same."""
 
     code: Code
     text: str = Field("", max_length=500)
-    order: Literal["refused", "alive", "killed"] = "refused"
+    order: Literal["refused", "alive"] = "refused"
 
 
 class Notice(Part):
@@ -63,6 +65,12 @@ class FarmNotice(Part):
     seconds: Interval | None = None
     history: Literal["fail", "hang"] = "fail"
     kills_subscriptions: bool = False
+
+    @model_validator(mode="after")
+    def _is_told(self) -> Self:
+        if self.state not in states_of(self.name):
+            raise ValueError(f"{self.name} is told as one of {', '.join(states_of(self.name))}")
+        return self
 
 
 class Restart(Part):
@@ -128,6 +136,13 @@ class RollBack(Part):
 
     by: Count
     client_id: ClientId | None = None
+
+
+class ThrowOut(Part):
+    """The exchange or the broker ends the order of the event, with this code: at a status before it can trade."""
+
+    code: Code = 201
+    text: str = Field("", max_length=500)
 
 
 class Correction(Part):
@@ -220,6 +235,7 @@ class Action(Part):
     fragments: Fragments | None = None
     next_id: RollBack | None = None
     # to orders and what they rest on
+    throw_out: ThrowOut | None = None
     correct: Correction | None = None
     bust: Bust | None = None
     overfill: ExtraFill | None = None

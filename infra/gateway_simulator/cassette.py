@@ -75,7 +75,10 @@ def read(text: str, where: str) -> Cassette:
     try:
         return Cassette.model_validate(told)
     except ValidationError as error:
-        lines = [_complaint(where, node, each["loc"], each["msg"]) for each in error.errors()]
+        told_first = [
+            each for each in error.errors() if each["type"] != "too_short"
+        ]  # steps that failed are not missing
+        lines = [_complaint(where, node, each["loc"], each["msg"]) for each in told_first or error.errors()]
         raise UsageError("\n".join(lines)) from None
 
 

@@ -15,8 +15,9 @@ from infra.gateway_simulator.actions import (
     Objection,
     Print,
     RollBack,
+    ThrowOut,
 )
-from infra.gateway_simulator.codes import REJECTED
+from infra.gateway_simulator.codes import REJECTED, text_for
 from infra.gateway_simulator.executions import Executions
 from infra.gateway_simulator.faults import Event
 from infra.gateway_simulator.floor import Shared
@@ -43,11 +44,8 @@ class OrderFaults:
         self._market = market
 
     def object_to(self, session: Session, event: Event, what: Objection, text: str) -> None:
-        """Answer an order with an error: it never came to the book, or it lives on, or it has died of it."""
+        """Answer an order with an error: it never came to the book, or it lives on."""
         order_id = event.order_id or 0
-        if what.order == "killed":
-            self._tried(lambda: self._executions.reject(session.client_id, order_id, what.code, text))
-            return
         if what.order == "refused":
             self._shared.book.use_id(session.client_id, order_id)
             facts = {"code": what.code, "reason": text, "order_ref": event.order_ref}
@@ -58,6 +56,17 @@ class OrderFaults:
         if what.order == "refused" and what.code == REJECTED:
             values = (order_id, Status.INACTIVE, 0, 0, 0, 0, 0, 0, session.client_id, "", 0)
             session.send(3, *values, event="status sent", order_id=order_id)
+
+    def throw_out(self, what: ThrowOut, cause: Event | None = None) -> None:
+        """At once where the order has just been told and not traded yet; otherwise when the desk has done its work."""
+        if cause is None or cause.order_id is None:
+            raise UsageError("throw_out needs the event of an order")
+        text = text_for(what.code, cause.order_id, what.text)
+        call = partial(self._executions.reject, cause.client_id, cause.order_id, what.code, text)
+        if cause.name in ("ack sent", "status sent"):
+            self._tried(call)
+        else:
+            self._later(0.0, call)
 
     def next_id(self, what: RollBack, cause: Event | None = None) -> None:
         """Ids that were used count as free again."""

@@ -183,12 +183,13 @@ async def test_an_order_lives_on_after_an_error_or_dies_of_it() -> None:
     async with by_hand() as hand:
         client = await hand.client()
         arm(hand, {"error": {"code": 105, "order": "alive"}}, event="placeOrder received")
-        arm(hand, {"error": {"code": 201, "order": "killed"}}, event="placeOrder received")
         await client.order(1, kind="LMT", limit=400)
         assert client.codes()[-1] == 105
         assert hand.gateway.shared.book.live[(1, 1)].status == "Submitted"
-        await client.order(2, kind="LMT", limit=400)
+        arm(hand, {"throw_out": {"code": 201}}, event="status sent")
+        await client.order(2)
         assert client.codes()[-1] == 201
+        assert client.of(11) == []
         assert hand.gateway.shared.book.past(1, 2).status == "Inactive"  # type: ignore[union-attr] # or it fails here
 
 
