@@ -85,6 +85,12 @@ class Position:
         self.day, self.opening = day, self.quantity
         self.flow = self.fees = self.realized = ZERO
 
+    def expire(self, mark: Decimal) -> None:
+        """Paid out in cash at the last price."""
+        self.realized += self.unrealized(mark)
+        self.flow += self.worth(mark)
+        self.quantity = self.average_cost = ZERO
+
     def worth(self, mark: Decimal) -> Decimal:
         return self.quantity * mark * self.instrument.multiplier
 
@@ -137,6 +143,10 @@ class Account:
             known = self.positions[instrument.contract_id] = Position(instrument, day=day)
         elif known.day < day:
             known.roll(day, self.market.split(instrument, known.day, day))
+            if instrument.expiry is not None and day > instrument.expiry and known.quantity:
+                mark = self.market.mark(instrument)
+                self._move(instrument.currency, known.worth(mark))
+                known.expire(mark)
         return known
 
     def touched(self) -> list[Position]:

@@ -151,11 +151,13 @@ class AccountDesk:
         self._refresh(account)
         self.profits.on_fill()
 
-    def on_split(self, instrument: Instrument) -> None:
-        """A position has another quantity and another cost from now on."""
+    def on_open(self) -> None:
+        """Tell the positions that a split or their expiry has changed."""
         for account in self._shared.accounts.all():
-            if instrument.contract_id in account.positions:
-                self.on_fill(account, instrument)
+            before = {each.instrument: each.quantity for each in account.positions.values()}
+            for instrument, quantity in before.items():
+                if account.position(instrument).quantity != quantity:
+                    self.on_fill(account, instrument)
 
     def on_time(self) -> None:
         """Profits follow the market; every three minutes of market time, tell what else has changed."""

@@ -6,7 +6,6 @@ from decimal import Decimal, InvalidOperation
 
 from infra.errors import UsageError
 from infra.gateway_simulator.account import Account, Market
-from infra.gateway_simulator.instruments import Instrument
 
 _CODE_MAX = 20
 
@@ -64,10 +63,6 @@ class Accounts:
 
     def all(self) -> list[Account]:
         return list(self.by_code.values())
-
-    def instruments(self) -> set[Instrument]:
-        """All that any of them holds or has held."""
-        return {each.instrument for account in self.all() for each in account.positions.values()}
 
     def named(self, code: str) -> Account | None:
         """The account that an order means: an empty code stands for the only one."""

@@ -114,9 +114,8 @@ class Shared:
         return found
 
     def splits(self, session: TradingDay) -> list[tuple[Instrument, int]]:
-        """What has more shares from the opening of the session on, of all that is followed or held: with the ratio."""
-        concerned = {*self.followed, *self.accounts.instruments()}
-        return self.valuation.splits(session, sorted(concerned, key=lambda each: each.contract_id))
+        """What has more shares from the opening of the session on, of all that is followed: with the ratio."""
+        return self.valuation.splits(session, sorted(self.followed, key=lambda each: each.contract_id))
 
     def is_lent(self, instrument: Instrument, day: date) -> bool:
         """Whether its shares can be borrowed to be sold short."""

@@ -133,6 +133,11 @@ class Gateway:
             self.director.load(load(options.faults))
 
     @property
+    def orders(self) -> OrderDesk:
+        """Where a person at TWS, faults and tests act on orders."""
+        return self._orders
+
+    @property
     def faults(self) -> Faults:
         return self.shared.faults
 
@@ -233,7 +238,7 @@ class Gateway:
         self.timetable.play_market(session.open)
         for instrument, ratio in self.shared.splits(session):
             self._orders.on_split(instrument, ratio)
-            self._accounts.on_split(instrument)
+        self._accounts.on_open()
         self._orders.on_open(session)
 
     def on_close(self, session: TradingDay) -> None:

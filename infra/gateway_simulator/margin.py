@@ -51,8 +51,8 @@ def required(instrument: Instrument, quantity: Decimal, price: Decimal, market: 
         case Kind.FUTURE:
             each = PER_CONTRACT.get(instrument.symbol, price * instrument.multiplier * CONTRACT_SHARE)
             return Margin(each, each * _MAINTAINED).times(abs(quantity))
-        case Kind.OPTION if quantity >= 0:
-            return Margin()
+        case Kind.OPTION:
+            return Margin() if quantity >= 0 else _naked(instrument, price, market).times(-quantity)
         case Kind.FOREX:
             is_major = {instrument.symbol, instrument.currency} <= MAJORS
             return Margin(worth, worth).times(MAJOR if is_major else MINOR)
@@ -67,6 +67,14 @@ def _stock(quantity: Decimal, price: Decimal) -> Margin:
         return Margin(LONG_INITIAL, LONG_MAINTENANCE).times(quantity * price)
     each = max(SHORT_MAINTENANCE * price, SHORT_SHARE_LEAST) if price >= PENNY else max(price, SHORT_PENNY_LEAST)
     return Margin(max(SHORT_INITIAL * price, each), each).times(-quantity)
+
+
+def _naked(instrument: Instrument, price: Decimal, market: Market) -> Margin:
+    """Of one contract that was sold."""
+    option = instrument.option
+    assert option is not None, f"{instrument.symbol} says that it is an option"
+    under = market.mark(option.underlying)
+    return short_option(price, under, option.strike, is_call=option.right == "C").times(instrument.multiplier)
 
 
 def short_option(price: Decimal, under: Decimal, strike: Decimal, *, is_call: bool) -> Margin:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from ib_insync import IB, LimitOrder, MarketOrder, Stock
+from ib_insync import IB, Crypto, Forex, Future, LimitOrder, MarketOrder, Option, Stock
 
 from infra.gateway_simulator.accounts import Opening
 from infra.gateway_simulator.brokerage import Brokerage
 from infra.gateway_simulator.catalogue import Catalogue
 from infra.gateway_simulator.commissions import Schedule, Tariff
+from infra.gateway_simulator.currencies import RateUnknownError
 from infra.gateway_simulator.server import SimulatorServer
 from tests.integration.a_gateway_simulator import OfficialClient, a_gateway, an_ib_insync, apple, until
 
@@ -34,6 +35,12 @@ async def traded(ib: Any, server: SimulatorServer, contract: Any, order: Any) ->
 
 def codes(ib: Any) -> list[int]:
     return [code for _, code, _ in ib.told]
+
+
+def amounts(ib: Any) -> dict[tuple[str, str], float]:
+    texts = ("AccountOrGroup", "Currency", "RealCurrency")
+    rows = [each for each in ib.accountValues() if each.currency and each.tag not in texts]
+    return {(each.tag, each.currency): float(each.value) for each in rows}
 
 
 def refused(ib: Any, order_id: int) -> bool:
@@ -366,3 +373,63 @@ async def test_the_official_client_reads_every_account_message() -> None:
     assert (position[1], position[4]) == ("DU1", 10)
     assert whole[1] == pytest.approx(single[2], abs=0.02)
     assert (single[1], single[5]) == (10, pytest.approx(4_400, rel=0.05))
+
+
+async def test_each_kind_of_contract_is_charged_and_counted_in_its_way() -> None:
+    rich = Opening("DU1", {"USD": D(1_000_000), "AUD": D(100_000)})
+    async with a_gateway(accounts=(rich,)) as server, an_ib_insync(server) as ib:
+        euro, coin = Forex("EURUSD"), Crypto("BTC", "PAXOS", "USD")
+        future, call = Future("ES", "201303", "CME"), Option("AAPL", "20130315", 450, "C", "SMART", currency="USD")
+        await ib.qualifyContractsAsync(euro, coin, future, call)
+        bought = [
+            await traded(ib, server, contract, MarketOrder("BUY", quantity))
+            for contract, quantity in ((euro, 50_000), (future, 1), (call, 2), (coin, 10))
+        ]
+        reports = [sum(each.commissionReport.commission for each in trade.fills) for trade in bought]
+        spent = [sum(each.execution.shares * each.execution.price for each in trade.fills) for trade in bought]
+        assert reports == [pytest.approx(each, abs=0.01) for each in (2.0, 2.25, 1.3, spent[3] * 0.0018)]
+        account = server.gateway.shared.accounts.first
+        assert account.balances["EUR"] == 50_000
+        ledger = amounts(ib)
+        assert ledger[("CashBalance", "USD")] == pytest.approx(
+            1_000_000 - spent[0] - spent[2] * 100 - spent[3] - sum(reports), abs=0.1
+        )
+        assert ledger[("CashBalance", "EUR")] == 50_000
+        assert ledger[("OptionMarketValue", "BASE")] > 0
+        assert ledger[("Cryptocurrency", "BASE")] > 0
+        assert ledger[("ExchangeRate", "AUD")] != 1
+        total = sum(
+            ledger[("NetLiquidationByCurrency", each)] * ledger[("ExchangeRate", each)]
+            for each in ("USD", "EUR", "AUD")
+        )
+        assert ledger[("NetLiquidation", "USD")] == pytest.approx(total, abs=1)
+        assert {each.contract.secType for each in ib.positions()} == {"CASH", "FUT", "OPT", "CRYPTO"}
+
+
+async def test_an_order_in_another_currency_is_paid_in_it_and_valued_in_the_base() -> None:
+    rich = Opening("DU1", {"USD": D(100_000)})
+    async with a_gateway(now="2013-02-28T20:00:00-05:00", accounts=(rich,)) as server, an_ib_insync(server) as ib:
+        contract = Stock("BHP", "ASX", "AUD")
+        await ib.qualifyContractsAsync(contract)
+        trade = await traded(ib, server, contract, MarketOrder("BUY", 100))
+        spent = sum(each.execution.shares * each.execution.price for each in trade.fills)
+        paid = sum(each.commissionReport.commission for each in trade.fills)
+
+        assert {each.commissionReport.currency for each in trade.fills} == {"AUD"}
+        assert paid == pytest.approx(max(6, spent * 0.0008), abs=0.001)
+        account = server.gateway.shared.accounts.first
+        assert account.balances == {"USD": D(100_000), "AUD": D(str(round(-spent - paid, 4)))}
+        rate = float(account.market.rate("AUD", "USD"))
+        await until(lambda: [each for each in ib.accountValues() if each.currency == "AUD"])
+        ledger = amounts(ib)
+        assert ledger[("CashBalance", "BASE")] == pytest.approx(100_000 - (spent + paid) * rate, abs=0.01)
+        assert ledger[("StockMarketValue", "BASE")] == pytest.approx(spent * rate, rel=0.01)
+        state = await ib.whatIfOrderAsync(contract, MarketOrder("BUY", 100))
+        assert state.commissionCurrency == "AUD"
+        assert float(state.initMarginChange) == pytest.approx(spent * rate / 2, rel=0.01)
+
+
+async def test_an_account_whose_cash_nobody_quotes_is_not_opened() -> None:
+    with pytest.raises(RateUnknownError, match="RUB into USD"):
+        async with a_gateway(accounts=(Opening("DU1", {"USD": D(1), "RUB": D(1)}),)):
+            pass

@@ -7,7 +7,7 @@ from decimal import Decimal
 from infra.gateway_simulator.account import Account
 from infra.gateway_simulator.catalogue import Catalogue
 from infra.gateway_simulator.currencies import RateUnknownError
-from infra.gateway_simulator.instruments import Instrument, Kind
+from infra.gateway_simulator.instruments import Instrument, Kind, Option
 
 D = Decimal
 CATALOGUE = Catalogue()
@@ -60,6 +60,11 @@ def an_instrument(kind: str, symbol: str, currency: str = "USD", multiplier: int
     return replace(
         APPLE, contract_id=number, symbol=symbol, currency=currency, kind=Kind(kind), multiplier=D(multiplier)
     )
+
+
+def an_option(right: str, strike: str) -> Instrument:
+    option = Option(APPLE, date(2013, 3, 15), D(strike), right)
+    return replace(an_instrument("OPT", "AAPL", multiplier=100), option=option)
 
 
 def an_account(market: Still, *, is_cash_account: bool = False, base: str = "USD", **cash: int | str) -> Account:

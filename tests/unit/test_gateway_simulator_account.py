@@ -14,7 +14,7 @@ from infra.gateway_simulator.account_values import BASE
 from infra.gateway_simulator.account_watch import Statements
 from infra.gateway_simulator.accounts import Accounts, Opening, opening
 from infra.gateway_simulator.worth import worth_of
-from tests.unit.a_simulated_market import APPLE, IBM, TODAY, Still, an_account, an_instrument
+from tests.unit.a_simulated_market import APPLE, IBM, TODAY, Still, an_account, an_instrument, an_option
 
 D = Decimal
 TOMORROW = date(2013, 3, 1)
@@ -158,6 +158,22 @@ def test_a_split_changes_quantity_and_cost_once_and_nothing_of_the_worth() -> No
 
     assert (position.quantity, position.average_cost, position.opening) == (D(200), D("40.005"), D(200))
     assert worth_of(account).net_liquidation == before
+    assert worth_of(account).sum("daily") == 0
+
+
+@pytest.mark.parametrize("signed", [3, -3])
+def test_what_has_expired_is_paid_out_at_its_last_price(signed: int) -> None:
+    market = a_market(AAPL=12)
+    account, call = an_account(market, USD=100_000), an_option("C", "430")
+    account.fill(call, D(signed), D(10), D(2))
+    before = worth_of(account).net_liquidation
+    market.now = date(2013, 3, 15)
+    assert account.position(call).quantity == signed
+    market.now = date(2013, 3, 18)
+
+    assert account.position(call).quantity == 0
+    assert abs(account.position(call).realized - (signed * 200 - 2)) < D("0.0001")
+    assert worth_of(account).net_liquidation == account.cash == before
     assert worth_of(account).sum("daily") == 0
 
 

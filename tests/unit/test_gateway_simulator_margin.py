@@ -11,13 +11,13 @@ from infra.gateway_simulator.brokerage import Brokerage
 from infra.gateway_simulator.commissions import Done, Schedule, Tariff, Trade
 from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.margin import Margin, Standing, required, short_option, standing_of
-from tests.unit.a_simulated_market import APPLE, CATALOGUE, IBM, TODAY, Still, an_account, an_instrument
+from tests.unit.a_simulated_market import APPLE, CATALOGUE, IBM, TODAY, Still, an_account, an_instrument, an_option
 
 D = Decimal
 MINI = an_instrument("FUT", "ES", multiplier=50)
 UNKNOWN = an_instrument("FUT", "XX", multiplier=10)
 COIN = an_instrument("CRYPTO", "BTC")
-CALL = an_instrument("OPT", "AAPL", multiplier=100)
+CALL = an_option("C", "450")
 RATES = {("EUR", "USD"): D("1.25"), ("AUD", "USD"): D("0.5"), ("RUB", "USD"): D("0.03")}
 
 
@@ -40,6 +40,7 @@ def a_broker(market: Still, schedule: Schedule = Schedule.FIXED) -> Brokerage:
         (MINI, "-2", "1500", "9626", "8750.91"),
         (UNKNOWN, "1", "1000", "1000", "909.09"),
         (CALL, "3", "10", "0", "0"),
+        (CALL, "-3", "10", "22800", "22800"),  # 10 of value, and 20 % of 430 less 20 that it is out of the money: 76
         (COIN, "1", "20000", "0", "0"),
         (an_instrument("CASH", "EUR"), "100000", "1.25", "2500", "2500"),  # CFTC 5.9: 2 % of a major pair
         (an_instrument("CASH", "RUB"), "-100000", "0.03", "150", "150"),  # 5 % of another
@@ -48,7 +49,7 @@ def a_broker(market: Still, schedule: Schedule = Schedule.FIXED) -> Brokerage:
 def test_what_a_position_ties_up(
     instrument: Instrument, quantity: str, price: str, initial: str, maintenance: str
 ) -> None:
-    found = required(instrument, D(quantity), D(price), a_market())
+    found = required(instrument, D(quantity), D(price), a_market(AAPL=430))
 
     assert (round(found.initial, 2), round(found.maintenance, 2)) == (D(initial), D(maintenance))
 
