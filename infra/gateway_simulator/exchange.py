@@ -37,7 +37,7 @@ class Exchange:
         order.status = Status.PENDING_SUBMIT if latency else Status.PRE_SUBMITTED
         order.arrives_at = shared.now() + latency if latency else 0.0
         self._attend(order)
-        set_prices(order, self._trading.quote(order.terms.instrument))
+        self._begin(order)
         self._lives.release(order)
         self._news.note("order_accepted", order, permanent_id=order.permanent_id, status=order.status)
         self._news.tell(order, "ack sent")
@@ -147,6 +147,13 @@ class Exchange:
         for instrument in (terms.instrument, *terms.watched):
             self._shared.follow(instrument)
 
+    def _begin(self, order: Order) -> None:
+        """Its prices; a stop that trails does so from when nothing else holds the order."""
+        set_prices(order)
+        quote = self._trading.quote(order.terms.instrument)
+        if order.terms.kind in TRAILS and quote is not None and holds(order, self._shared) == [Hold.TRIGGER]:
+            trail(order, quote)
+
     def _wake_at(self, moment: float) -> None:
         if self._shared.book.wake_at(moment) and moment > self._shared.now():
             self._shared.timetable.at(moment, self.on_time)
@@ -241,7 +248,7 @@ class Exchange:
         if not keeps:
             order.rested, order.observed = False, 0
             if not order.triggered:
-                set_prices(order, self._trading.quote(terms.instrument))
+                self._begin(order)
             elif order.limit is not None:
                 order.limit = terms.limit
         self._attend(order)

@@ -10,7 +10,7 @@ has its place in the queue; each further part lines up anew.
 
 from decimal import Decimal
 
-from infra.gateway_simulator.market import ROUND_LOT, Quote
+from infra.gateway_simulator.market import Quote
 from infra.gateway_simulator.noise import pick
 from infra.gateway_simulator.orders import ZERO, Match, Order
 from infra.gateway_simulator.prices import UNITS
@@ -69,22 +69,26 @@ def crosses(order: Order, quote: Quote) -> bool:
 def line_up(order: Order, quote: Quote) -> None:
     """Take its place in the queue of its price."""
     order.rested = True
-    order.shown = Decimal(order.terms.display_size) if order.terms.display_size else ZERO
+    order.shown = Decimal(order.terms.display_size)
     if order.limit is None:
         return
     best, size = (quote.bid, quote.bid_size) if order.sign > 0 else (quote.ask, quote.ask_size)
     better = (order.limit - money(best)) * order.sign
-    drawn = (pick(LOTS, "queue", order.terms.instrument.symbol, str(order.limit)) + 1) * ROUND_LOT
-    order.ahead = ZERO if better > 0 else Decimal(size if better == 0 else drawn)
+    order.ahead = ZERO if better > 0 else Decimal(size) if better == 0 else _drawn(order)
 
 
-def was_shown(order: Order, quantity: Decimal, quote: Quote) -> None:
-    """Part of an iceberg has traded: when its displayed part is gone, the next one lines up."""
-    if not order.terms.display_size:
-        return
-    order.shown -= quantity
-    if order.shown <= 0:
-        line_up(order, quote)
+def was_shown(order: Order, quantity: Decimal) -> None:
+    """Part of an iceberg has traded: when its displayed part is gone, the next one lines up behind the others."""
+    if order.terms.display_size:
+        order.shown -= quantity
+        if order.shown <= 0:
+            order.shown, order.ahead = Decimal(order.terms.display_size), _drawn(order)
+
+
+def _drawn(order: Order) -> Decimal:
+    """What others have at a price whose size is not displayed."""
+    instrument = order.terms.instrument
+    return Decimal((pick(LOTS, "queue", instrument.symbol, str(order.limit)) + 1) * instrument.lot)
 
 
 def _allowed(order: Order, quantity: Decimal) -> Decimal:

@@ -4,24 +4,21 @@ from dataclasses import replace
 from decimal import Decimal
 
 from infra.gateway_simulator.account_desk import AccountDesk
-from infra.gateway_simulator.book import LIVE_MAX, MANUAL_CLIENT
+from infra.gateway_simulator.admission import Admission
+from infra.gateway_simulator.book import MANUAL_CLIENT
 from infra.gateway_simulator.brokerage import NO_SHARES
 from infra.gateway_simulator.calendar import Session as TradingDay
-from infra.gateway_simulator.commissions import Trade
-from infra.gateway_simulator.contracts import NO_DEFINITION
 from infra.gateway_simulator.exchange import Exchange
 from infra.gateway_simulator.executions import Executions
 from infra.gateway_simulator.fills import Fills
 from infra.gateway_simulator.floor import Shared
 from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.lives import Lives
-from infra.gateway_simulator.matching import money
 from infra.gateway_simulator.oca import REDUCE_LATE
 from infra.gateway_simulator.order_messages import open_order
 from infra.gateway_simulator.order_news import OrderNews, facts_of
-from infra.gateway_simulator.order_rules import NO_PARENT, Refusal, improper, unsound
+from infra.gateway_simulator.order_rules import Refusal
 from infra.gateway_simulator.orders import Order, Status, Terms
-from infra.gateway_simulator.past_request import RequestError
 from infra.gateway_simulator.placement import Placement, read_placement
 from infra.gateway_simulator.session import Session
 from infra.gateway_simulator.time_in_force import goes_outside, may_trade, misses_close, trading_day
@@ -29,11 +26,7 @@ from infra.gateway_simulator.trading import Trading
 from infra.gateway_simulator.wire import Fields
 
 NOT_BINDING = (327, "Only API connections with clientId set to 0 can set the auto bind TWS orders property.")
-STILL_PROCESSED = (2102, "Unable to modify this order as its still being processed.")
-NO_MATCH = (105, "Order being modified does not match original order.")
-FILLED_ALREADY = (104, "Cannot modify a filled order.")
-CONDITION_INCOMPLETE = (147, "The conditional contract info is incomplete.")
-DUPLICATE = (103, "Duplicate order id")
+REJECTED = 201
 OUTSIDE_IGNORED = (
     "Order Event Warning:Attribute 'Outside Regular Trading Hours' is ignored based on the order type and destination. "
     "PlaceOrder is now being processed."
@@ -43,6 +36,7 @@ OUTSIDE_IGNORED = (
 class OrderDesk:
     def __init__(self, shared: Shared, accounts: AccountDesk) -> None:
         self._shared = shared
+        self._admission = Admission(shared)
         news = self.news = OrderNews(shared)
         fills, lives = Fills(shared, accounts, news), Lives(shared, news)
         self.exchange = Exchange(shared, lives, Trading(shared, lives, fills, news), news)
@@ -57,13 +51,15 @@ class OrderDesk:
         if live is not None:
             self._modify(session, live, placement)
             return
-        terms = self._judged(session, placement)
-        if terms is None:
-            return
-        if placement.what_if:
-            self._preview(session, placement.order_id, terms)
+        found = self._admission.new(session.client_id, placement)
+        if isinstance(found, Refusal):
+            self._refuse(session, placement.order_id, found)
+            if found.code == REJECTED:
+                self._tell_inactive(session, placement)
+        elif placement.what_if:
+            self._preview(session, placement.order_id, found)
         else:
-            self._enter(session.client_id, placement.order_id, terms)
+            self._enter(session.client_id, placement.order_id, found)
 
     async def cancel(self, session: Session, fields: Fields) -> None:
         fields.skip(1)
@@ -122,80 +118,6 @@ class OrderDesk:
         self.exchange.accept(order)
         return order
 
-    # how it is decided
-
-    def _judged(self, session: Session, placement: Placement) -> Terms | None:
-        """The terms of an order that may go to the book; otherwise the client is told why not."""
-        book, order_id = self._shared.book, placement.order_id
-        if book.is_used(session.client_id, order_id):
-            past = book.past(session.client_id, order_id)
-            filled = past is not None and past.status is Status.FILLED
-            self._refuse(session, order_id, Refusal(*(FILLED_ALREADY if filled else DUPLICATE)))
-            return None
-        if not placement.what_if:
-            book.use_id(session.client_id, order_id)
-        instrument = placement.asked.found_in(self._shared.catalogue)
-        found = Refusal(*NO_DEFINITION) if instrument is None else self._terms(session, placement, instrument)
-        if isinstance(found, Terms):
-            reason = self._denied(found, None)
-            if not reason:
-                return found
-            found = Refusal(201, f"Order rejected - reason:{reason}")
-        self._refuse(session, order_id, found)
-        if found.code == 201:
-            self._tell_inactive(session, placement)
-        return None
-
-    def _terms(
-        self, session: Session, placement: Placement, instrument: Instrument, old: Order | None = None
-    ) -> Terms | Refusal:
-        """What is wanted, if the gateway can take it."""
-        shared = self._shared
-        account = shared.accounts.named(placement.account)
-        refused = unsound(placement, account is not None)
-        if refused is not None or account is None:
-            return refused or Refusal(*NO_DEFINITION)
-        try:
-            terms = placement.terms(instrument)
-        except RequestError as error:
-            return Refusal(error.code, error.text)
-        watched = [shared.catalogue.by_id.get(each.contract_id) for each in terms.conditions if each.contract_id]
-        if any(each is None for each in watched):
-            return Refusal(*CONDITION_INCOMPLETE)
-        terms = replace(terms, account=account.code, watched=tuple(each for each in watched if each is not None))
-        if old is None and terms.parent_id and (session.client_id, terms.parent_id) not in shared.book.live:
-            return Refusal(*NO_PARENT)
-        return improper(terms, shared.now()) or terms
-
-    def _denied(self, terms: Terms, replaced: Order | None) -> str:
-        """Why the account may not have it; empty when it may."""
-        shared = self._shared
-        if len(shared.book.live) >= LIVE_MAX:
-            return f"More than {LIVE_MAX} open orders"
-        account = shared.accounts.named(terms.account)
-        assert account is not None, "the account has been looked up already"
-        filled = replaced.filled if replaced is not None else Decimal(0)
-        quantity = max(terms.quantity - filled, Decimal(0))
-        if not quantity:
-            return ""
-        return shared.brokerage.refusal(account, self._trade_of(terms, quantity), self._pending(account.code, replaced))
-
-    def _pending(self, account: str, without: Order | None) -> list[Trade]:
-        """What the account's other orders may still trade; children only close what their parents open."""
-        book = self._shared.book
-        return [
-            self._trade_of(each.terms, each.remaining)
-            for each in book.live.values()
-            if each is not without and each.terms.account == account and each.remaining and book.parent(each) is None
-        ]
-
-    def _trade_of(self, terms: Terms, quantity: Decimal) -> Trade:
-        price = terms.limit or (terms.auxiliary if terms.waits_for_trigger and terms.trail_percent is None else None)
-        if price is None or terms.kind in ("TRAIL", "TRAIL LIMIT"):
-            quote = self._shared.world.quote(terms.instrument, self._shared.now())
-            price = money(quote.last) if quote is not None else Decimal(0)
-        return Trade(terms.instrument, terms.sign * quantity, price)
-
     # how orders enter, change and leave
 
     def _enter(self, client_id: int, order_id: int, terms: Terms) -> None:
@@ -233,7 +155,7 @@ class OrderDesk:
     def _transmit(self, order: Order) -> None:
         terms = order.terms
         order.terms = replace(terms, transmit=True)
-        if self._must_locate(order):
+        if self._admission.must_locate(order):
             order.located = False
         self.exchange.accept(order)
         if not order.located:
@@ -243,20 +165,9 @@ class OrderDesk:
         if order.is_live and not may_trade(terms, self._shared.now()) and terms.good_after <= self._shared.now():
             self._warn_of_waiting(order)
 
-    def _must_locate(self, order: Order) -> bool:
-        terms, shared = order.terms, self._shared
-        account = shared.accounts.named(terms.account)
-        assert account is not None, "the account has been looked up already"
-        if shared.book.parent(order) is not None or terms.action == "BUY":
-            return False
-        trade = self._trade_of(terms, order.remaining)
-        if terms.instrument.contract_id in shared.book.withheld:
-            return account.position(terms.instrument).quantity < order.remaining
-        return shared.brokerage.must_locate(account, trade, self._pending(account.code, order))
-
     def _modify(self, session: Session, order: Order, placement: Placement) -> None:
         """The same id while the order is live changes what can be changed; otherwise the order stays as it was."""
-        found = self._new_terms(session, order, placement)
+        found = self._admission.changed(order, placement)
         if isinstance(found, Refusal):
             self._refuse(session, order.order_id, found)
             return
@@ -269,19 +180,6 @@ class OrderDesk:
         if found.transmit:
             self._transmit_family(order)
 
-    def _new_terms(self, session: Session, order: Order, placement: Placement) -> Terms | Refusal:
-        old, instrument = order.terms, placement.asked.found_in(self._shared.catalogue)
-        if order.arrives_at or order.change is not None or order.status is Status.PENDING_CANCEL:
-            return Refusal(*STILL_PROCESSED)
-        same = (placement.told["action"], placement.whole("parent_id")) == (old.action, old.parent_id)
-        quantity = placement.number("quantity") or Decimal(0)
-        if instrument is None or instrument != old.instrument or not same or quantity < order.filled:
-            return Refusal(*NO_MATCH)
-        terms = self._terms(session, placement, instrument, order)
-        if isinstance(terms, Terms) and (reason := self._denied(terms, order)):
-            return Refusal(201, f"Order rejected - reason:{reason}")
-        return terms
-
     def _cancel(self, order: Order) -> None:
         if order.status is Status.PENDING_CANCEL or misses_close(order.terms, self._shared.now()):
             text = "Cancel attempted when order is not in a cancellable state.  Order permId ="
@@ -292,9 +190,8 @@ class OrderDesk:
     def _preview(self, session: Session, order_id: int, terms: Terms) -> None:
         """The answer to a what-if order, which leaves no trace."""
         shared = self._shared
-        account = shared.accounts.named(terms.account)
-        assert account is not None, "the account has been looked up already"
-        impact = shared.brokerage.impact(account, self._trade_of(terms, terms.quantity))
+        trade = self._admission.trade_of(terms, terms.quantity)
+        impact = shared.brokerage.impact(self._admission.account(terms), trade)
         order = Order(session.client_id, order_id, 0, terms, trading_day(terms, shared.now()), Status.PRE_SUBMITTED)
         session.send(*open_order(order, session.version, impact))
 

@@ -12,6 +12,7 @@ from infra.gateway_simulator.orders import AT_CLOSE, Order, Terms
 TIMES_IN_FORCE = ("DAY", "GTC", "IOC", "FOK", "GTD", "OPG")
 AT_ONCE = ("IOC", "FOK")
 CLOSE_CUTOFF_SECONDS = 600  # NYSE rule 7.35B: orders for the closing auction come, and can be cancelled, until 15:50
+AUCTION_SECONDS = 1  # by which the closing auction is over
 EXTENDED = {"XNYS": (time(4), time(20))}
 _HOURS_HELD = frozenset({"LMT", "STP LMT", "TRAIL LIMIT", "LIT", "REL"})  # IB takes the flag for these alone
 
@@ -60,7 +61,7 @@ def expiry(order: Order) -> float | None:
 def is_over(order: Order, now: float) -> bool:
     """Whether it has outlived its time; orders for the closing auction see that first."""
     end = expiry(order)
-    return end is not None and (end < now if order.terms.kind in AT_CLOSE else end <= now)
+    return end is not None and (end + AUCTION_SECONDS if order.terms.kind in AT_CLOSE else end) <= now
 
 
 def misses_close(terms: Terms, now: float) -> bool:

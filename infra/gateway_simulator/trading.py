@@ -68,7 +68,7 @@ class Trading:
             left -= found.quantity
             self._fill(order, found)
             if order.is_working:
-                was_shown(order, found.quantity, quote)
+                was_shown(order, found.quantity)
 
     def _peg(self, instrument: Instrument, quote: Quote) -> None:
         """Pegged orders go where the quote has gone, to the end of the queue there."""
@@ -79,9 +79,12 @@ class Trading:
 
     def open_auction(self, instrument: Instrument, quote: Quote) -> None:
         """The first print of the session is the opening auction's."""
+        now = self._shared.now()
+        session = instrument.calendar.latest(now)
         for order in self._shared.book.of(instrument):
             waits = order.terms.time_in_force == "OPG" and order.status is Status.PRE_SUBMITTED
-            if waits and holds(order, self._shared) == [Hold.SESSION] and may_trade(order.terms, self._shared.now()):
+            is_its_day = order.day == session.day and may_trade(order.terms, now)
+            if waits and is_its_day and holds(order, self._shared) == [Hold.SESSION]:
                 order.triggered = True
                 self._lives.release(order)
                 self.auction(order, quote)

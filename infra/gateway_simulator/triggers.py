@@ -40,17 +40,13 @@ def observe(order: Order, quote: Quote) -> bool:
     return order.observed >= (2 if method in _TWICE else 1)
 
 
-def set_prices(order: Order, quote: Quote | None) -> None:
+def set_prices(order: Order) -> None:
     """The limit and trigger price with which an order begins, or begins anew after a change."""
     terms = order.terms
     order.limit = None if terms.waits_for_trigger else terms.limit
     order.stop = None
-    if terms.kind in TRAILS:
-        order.stop = terms.trail_stop
-        if quote is not None:
-            trail(order, quote)
-    elif terms.waits_for_trigger:
-        order.stop = terms.auxiliary
+    if terms.waits_for_trigger:
+        order.stop = terms.trail_stop if terms.kind in TRAILS else terms.auxiliary
 
 
 def trail(order: Order, quote: Quote) -> None:

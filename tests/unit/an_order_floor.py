@@ -80,7 +80,11 @@ class Trader:
 
     def fills(self, order_id: int) -> list[tuple[int, float]]:
         """Quantities and prices."""
-        return [(int(each[18]), float(each[19])) for each in self.told if each[0] == 11 and each[2] == order_id]
+        return [
+            (int(cast(Any, each[19])), float(cast(Any, each[20])))
+            for each in self.told
+            if each[0] == 11 and each[2] == order_id
+        ]
 
     def codes(self, order_id: int) -> list[int]:
         return [code for number, code in self.errors if number == order_id]
@@ -124,9 +128,9 @@ class OrderFloor:
     async def pass_time(self, seconds: float) -> None:
         await self.gateway.advance(seconds)
 
-    def held(self, symbol: str = "AAPL") -> Decimal:
+    def held(self, symbol: str = "AAPL") -> int:
         shared = self.gateway.shared
-        return shared.account.position(shared.catalogue.by_symbol[symbol]).quantity
+        return int(shared.account.position(shared.catalogue.by_symbol[symbol]).quantity)
 
 
 def _named(terms: dict[str, Any]) -> dict[str, Any]:
