@@ -21,6 +21,7 @@ KINDS = {
     "order_received": "placeOrder as it was read: the order's fields, order_ref, what_if",
     "order_held": "not transmitted yet: permanent_id",
     "order_grouped": "children of one parent have become a group: oca_group, oca_type",
+    "order_bound": "an order of TWS itself has got an id that client 0 can use",
     "order_accepted": "the order is in the book: permanent_id, status",
     "order_working": "it has come to the market: limit_price",
     "order_triggered": "its stop or touch price was reached: trigger_price, limit_price, last",

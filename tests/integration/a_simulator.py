@@ -21,10 +21,10 @@ class Simulator:
 
     def __init__(self, server: SimulatorServer, ledger: Path) -> None:
         self.server = server
-        self._ledger = ledger
+        self.ledger = ledger
 
     def lines(self, kind: str) -> list[dict[str, Any]]:
-        return [line for line in map(json.loads, self._ledger.read_text().splitlines()) if line["kind"] == kind]
+        return [line for line in map(json.loads, self.ledger.read_text().splitlines()) if line["kind"] == kind]
 
     def placed(self) -> dict[str, set[tuple[int, int]]]:
         """(client id, order id) by order reference."""
