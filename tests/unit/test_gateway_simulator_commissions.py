@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from infra.gateway_simulator.commissions import Charge, Done, Schedule, ScheduleMissingError, Tariff, Trade
 from infra.gateway_simulator.instruments import Instrument
-from tests.unit.a_simulated_market import APPLE, Still, an_instrument
+from tests.unit.a_simulated_market import APPLE, CATALOGUE, Still, an_instrument
 
 D = Decimal
 BHP = an_instrument("STK", "BHP", "AUD")
@@ -114,3 +114,13 @@ def test_the_parts_of_an_order_cost_what_it_costs_at_once(
 
     whole = charged(tariff, Trade(instrument, D(sum(quantities)), D(price))).amount
     assert abs(paid - whole) <= D("0.0001") * len(quantities)
+
+
+def test_all_that_can_be_traded_here_can_be_charged() -> None:
+    kinds = {(each.kind, each.currency): each for each in CATALOGUE.by_id.values() if each.is_tradable}
+    rates = Still(rates={(currency, "USD"): D("0.9") for currency in ("AUD", "JPY", "CAD", "CHF", "GBP")})
+
+    for schedule in Schedule:
+        tariff = Tariff(schedule, rates.rate)
+        for instrument in kinds.values():
+            assert charged(tariff, Trade(instrument, D(10), D(100))).amount > 0
