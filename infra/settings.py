@@ -80,6 +80,12 @@ class Settings(BaseSettings):
     )
     simulator_speed: float = Field(1.0, gt=0, description="Market seconds per wall second of the gateway simulator.")
     simulator_seed: int = Field(7, description="Seed of everything that the simulator derives or invents.")
+    collect_daily: bool = Field(
+        True, description="Collect the daily bars of all valid symbols after each session of the US exchanges and ASX."
+    )
+    collect_daily_delay_minutes: float = Field(
+        30.0, ge=0, le=720, description="Market minutes from a session's close to its daily collection."
+    )
     farmer_port: int = Field(8000, ge=0, le=65535, description="HTTP port of the data farmer.")
     backtester_port: int = Field(8001, ge=0, le=65535, description="HTTP port of the backtester.")
     trader_port: int = Field(8002, ge=0, le=65535, description="HTTP port of the algo trader.")

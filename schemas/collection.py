@@ -76,9 +76,6 @@ class RunState(StrEnum):
 RunKind = Literal["validate", "history", "populate", "change", "remove", "daily"]
 
 
-RunKind = Literal["validate", "history", "populate", "change", "remove"]
-
-
 class CollectionRun(Event):
     """Progress of a run; the newest one per `run_id` holds."""
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.columns import decode_bars
 from infra.delivery import Failure, MalformedRecordError, Record, parse
-from infra.store import backtests, collection, connection, quarantine, removals, strategies, symbols
+from infra.store import backtests, collection, connection, corporate, quarantine, removals, strategies, symbols
 from infra.store.bars import Stored, add_bars
 from infra.store.database import Store
 from infra.topics import Catalogue, TopicSpec
@@ -23,8 +23,10 @@ Put = Callable[[AsyncConnection, Sequence[Any]], Awaitable[None]]
 _EVENTS_OF: dict[str, Put] = {
     "reference.removals.v1": removals.put_removals,
     "market.quarantine.v1": quarantine.put_findings,
+    "reference.corporate_actions.v1": corporate.put_actions,
     "reference.symbols.v1": symbols.put_symbols,
     "collection.runs.v1": collection.put_runs,
+    "collection.chunks.v1": collection.put_outcomes,
     "strategy.state.v1": strategies.put_states,
     "strategy.signals.v1": strategies.put_signals,
     "backtest.requests.v1": backtests.put_jobs,

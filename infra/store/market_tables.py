@@ -118,6 +118,25 @@ quarantine = Table(
     Index(None, "contract_id"),
 )
 
+corporate_actions = Table(
+    "corporate_actions",
+    metadata,
+    whole("contract_id"),
+    text("type"),
+    Column("ex_date", Date, nullable=False),
+    Column("revision", Integer, nullable=False),
+    text("symbol"),
+    Column("canceled", Boolean, nullable=False),
+    json("terms"),
+    text("origin"),
+    text("by"),
+    text("note"),
+    moment("event_time"),
+    moment("ingest_time"),
+    PrimaryKeyConstraint("contract_id", "type", "ex_date", "revision"),
+    comment="Splits, dividends and the like, one row a revision; the highest one known at a moment holds then.",
+)
+
 collection_runs = Table(
     "collection_runs",
     metadata,
@@ -132,8 +151,39 @@ collection_runs = Table(
     whole("gateway_requests"),
     whole("requests_saved"),
     json("failures"),
+    text("what"),
+    text("exchange"),
+    Column("session", Date),
+    whole("chunks"),
+    whole("chunks_done"),
+    whole("retries"),
+    whole("sessions"),
+    whole("sessions_complete"),
+    whole("gaps"),
+    double("chunks_per_minute"),
+    double("eta_seconds", nullable=True),
     moment("event_time"),
     moment("ingest_time"),
+)
+
+collection_outcomes = Table(
+    "collection_outcomes",
+    metadata,
+    text("run_id", primary_key=True),
+    text("symbol", primary_key=True),
+    whole("contract_id", nullable=True),
+    text("outcome"),
+    text("reason"),
+    whole("chunks"),
+    whole("bars_received"),
+    whole("bars_published"),
+    whole("quarantined"),
+    whole("sessions"),
+    whole("sessions_complete"),
+    json("gaps"),
+    moment("event_time"),
+    moment("ingest_time"),
+    comment="What each collection run did about each symbol.",
 )
 
 strategies = Table(

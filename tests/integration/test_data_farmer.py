@@ -45,9 +45,9 @@ def a_collection(run_id: str, *symbols: str, **changes: object) -> CollectHistor
     return CollectHistory.model_validate(fields | changes)
 
 
-def a_validation(run_id: str, *symbols: str, force: bool = False) -> ValidateSymbols:
+def a_validation(run_id: str, *symbols: str, **changes: bool) -> ValidateSymbols:
     return ValidateSymbols(
-        event_time=SEEN, ingest_time=SEEN, run_id=run_id, symbols=symbols, force=force, requested_by="test"
+        event_time=SEEN, ingest_time=SEEN, run_id=run_id, symbols=symbols, requested_by="test", **changes
     )
 
 
@@ -176,7 +176,7 @@ def _history(request_id: str, bars: Sequence[Sequence[object]]) -> list[object]:
 async def test_a_symbol_that_nobody_knows_ends_in_the_failures_of_its_run(stack_settings: Settings) -> None:
     async with simulator() as gateway, farming(stack_settings, gateway.port) as asker:
         mixed = await asker.run(a_collection("run-1", "NOSUCH", "IBM"))
-        alone = await asker.run(a_validation("run-2", "NOSUCH"))
+        alone = await asker.run(a_validation("run-2", "NOSUCH", retry=True))
         good = await asker.run(a_validation("run-3", "AAPL", "IBM"))
 
     assert mixed.state is RunState.DONE
