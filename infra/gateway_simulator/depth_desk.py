@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from infra.gateway_simulator.contracts import Asked
 from infra.gateway_simulator.feed import Feed
 from infra.gateway_simulator.floor import Shared
-from infra.gateway_simulator.instruments import Instrument
+from infra.gateway_simulator.instruments import Instrument, Kind
 from infra.gateway_simulator.market import Quote
 from infra.gateway_simulator.noise import pick
 from infra.gateway_simulator.pacing import DEPTH_MAX
@@ -83,7 +83,7 @@ class DepthDesk:
         elif not permissions.sees_live(found) or permissions.is_competing:
             verdict = permissions.verdict(found, 1, is_open=True)
             session.error(request_id, verdict.code, verdict.text)
-        elif is_smart is not (asked.exchange in ("", SMART)):
+        elif found.kind is Kind.INDEX or is_smart is not (asked.exchange in ("", SMART)):
             session.error(request_id, 10092, NOT_SUPPORTED)
         elif len(self._feed) >= DEPTH_MAX:
             session.error(request_id, 309, f"Max number ({DEPTH_MAX}) of market depth requests has been reached")

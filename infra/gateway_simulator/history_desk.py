@@ -8,7 +8,6 @@ from infra.gateway_simulator.bars import BARS_MAX, DAY, Candle, Span
 from infra.gateway_simulator.calendar import Session as TradingDay
 from infra.gateway_simulator.calendar import utc_text
 from infra.gateway_simulator.charts import Chart, Charts
-from infra.gateway_simulator.contracts import NO_DEFINITION
 from infra.gateway_simulator.floor import Shared
 from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.openings import Openings
@@ -24,6 +23,7 @@ from infra.gateway_simulator.past_request import (
     duration_of,
     moment_of,
     no_data,
+    shown,
 )
 from infra.gateway_simulator.session import Session
 from infra.gateway_simulator.venues import Venue
@@ -76,10 +76,10 @@ class HistoryDesk:
         facts = {"end": request.end, "bar_size": request.bar_size, "duration": request.duration, "what": request.what}
         symbol = request.asked.name
         shared.ledger.write("historical_request", shared.now(), client_id=session.client_id, contract=symbol, **facts)
-        found = request.asked.found_in(shared.catalogue)
-        if found is None:
-            raise RequestError(*NO_DEFINITION)
         now = shared.now()
+        found = request.asked.found_in(shared.catalogue, None if request.with_expired else now)
+        if found is None:
+            raise RequestError(*request.asked.refusal(shared.catalogue))
         end = min(moment_of(request.end, now), now)
         if end <= found.calendar.session(found.calendar.days[0]).open:
             raise no_data(request.asked, request.what)
@@ -96,11 +96,12 @@ class HistoryDesk:
         self._told(session, request, found, span, rows)
         session.send(*values, event="historical bars", symbol=found.symbol)
         if request.stays and self._openings.stay(session, request.request_id):
-            chart = Chart(session, request.request_id, found, span.size, request.what, _dates(request, found, span))
+            chart = Chart(session, request.request_id, found, span.size, span.what, _dates(request, found, span))
             self._charts.add(chart, last.start, now)
 
     def _span(self, request: Request, found: Instrument, end: float, now: float) -> Span:
         size, duration = request.checked()
+        what = shown(found, request.asked, request.what)
         begin = duration.begin(found.calendar, end, size)
         if size <= PACED_BAR_SECONDS:
             begin = max(begin, now - SMALL_BARS_DAYS * DAY)
@@ -109,7 +110,7 @@ class HistoryDesk:
         days = (end - begin) / DAY + 1
         if days * 5 / 7 * found.calendar.regular_seconds / size > BARS_MAX * 1.02:
             raise RequestError(162, f"{SERVICE}Time length exceed max.")
-        return Span(begin, end, size, request.what, now)
+        return Span(begin, end, size, what, now)
 
     async def _paced(self, request: Request, found: Instrument, size: int) -> None:
         wanted = "/".join((request.end, request.bar_size, request.duration, str(request.regular_hours)))

@@ -46,6 +46,8 @@ class LiveDesk:
         if not self._shared.permissions.sees_live(found):
             missing = self._shared.permissions.missing(found)
             session.error(request_id, 420, f"Invalid Real-time Query:{missing}")
+        elif not (found.has_trades if what == "TRADES" else found.kind is not Kind.INDEX):
+            session.error(request_id, 420, f"Invalid Real-time Query:No {what} of {found.symbol}")
         elif not self._is_free(session, request_id):
             pass  # it has been told
         elif not self._bar_pacing.permits():
@@ -69,7 +71,11 @@ class LiveDesk:
         generic = ticks.generic_ticks(words)
         if generic is None:
             legal = ",".join(f"{number}({name})" for number, name in ticks.GENERIC.items())
-            invalid(session, request_id, f"Incorrect generic tick list of {words}.  Legal ones for (STK) are: {legal}")
+            invalid(
+                session,
+                request_id,
+                f"Incorrect generic tick list of {words}.  Legal ones for ({found.kind}) are: {legal}",
+            )
         elif is_regulatory:
             invalid(session, request_id, "Regulatory snapshot data is not subscribed")
         elif is_snapshot and generic:
@@ -104,7 +110,8 @@ class LiveDesk:
         world = self._shared.world
         if moment >= self._shared.now():
             quote = world.quote(instrument, moment)
-            return News(quote, world.so_far(instrument, moment)) if quote is not None else None
+            day, greeks = world.so_far(instrument, moment), world.greeks(instrument, moment)
+            return News(quote, day, greeks) if quote is not None else None
         quote = next(self._past.before(instrument, moment + _AN_INSTANT), None)
         return News(quote, world.counted(instrument, moment)) if quote is not None else None
 
@@ -134,7 +141,7 @@ class LiveDesk:
             invalid(session, request_id, f"numberOfTicks must lie within 0..{TICKS_MAX}")
         elif not self._shared.permissions.sees_live(found):
             session.error(request_id, 10189, f"{failed}{self._shared.permissions.missing(found)}")
-        elif found.kind is Kind.FOREX and kind in ("Last", "AllLast"):
+        elif not (found.has_trades if kind in ("Last", "AllLast") else found.kind is not Kind.INDEX):
             session.error(
                 request_id, 10189, f"{failed}{kind} tick-by-tick requests are not supported for {found.symbol}."
             )
@@ -227,13 +234,14 @@ class LiveDesk:
             size=quote.last_size,
             clients=sorted({each.client_id for each in sessions}),
         )
-        day = self._shared.world.so_far(instrument, quote.moment)
+        world = self._shared.world
+        news = News(quote, replace(world.so_far(instrument, quote.moment)), world.greeks(instrument, quote.moment))
         for subscription in data:
             if subscription.is_delayed:
-                subscription.waiting.append(News(quote, replace(day)))
+                subscription.waiting.append(news)
             else:
                 subscription.take(quote)
-                subscription.tell(News(quote, day))
+                subscription.tell(news)
         for each in by_tick:
             each.tell(quote)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from infra.gateway_simulator import ticks
 from infra.gateway_simulator.instruments import Instrument, Kind
 from infra.gateway_simulator.market import DaySoFar, Quote
+from infra.gateway_simulator.options import Greeks
 from infra.gateway_simulator.permissions import DELAYED, DELAYED_FROZEN
 from infra.gateway_simulator.prices import UNITS
 from infra.gateway_simulator.session import Session
@@ -14,6 +15,7 @@ from infra.gateway_simulator.wire import Value
 LOTS_BEFORE = 164  # the first version in which sizes of US stocks are shares, not round lots
 LOT = 100
 NO_PRICE = -1
+PRICE_BASED = 1  # the volatility is that of prices, not of returns
 _BBO_EXCHANGE, _SNAPSHOTS = "9c0001", 3
 
 
@@ -34,6 +36,7 @@ class News:
 
     quote: Quote
     day: DaySoFar
+    greeks: Greeks | None = None  # of an option
 
 
 @dataclass(eq=False, slots=True)
@@ -49,6 +52,7 @@ class MarketData:
     figures: Figures = field(default_factory=Figures)
     waiting: deque[News] = field(default_factory=deque)  # what a delayed subscription is told later
     _told: dict[int, tuple[float, float]] = field(default_factory=dict)
+    _greeks: Greeks | None = None
 
     @property
     def is_delayed(self) -> bool:
@@ -60,7 +64,8 @@ class MarketData:
         self.tell_type(self.data_type)
         if news is not None:
             self.tell(news, with_quote=is_open or self.data_type != 1)
-        if news is not None and not is_open and self.data_type == 1 and self.with_quotes:
+        is_quoted = self.with_quotes and self.instrument.kind is not Kind.INDEX
+        if news is not None and not is_open and self.data_type == 1 and is_quoted:
             for kind in (ticks.BID, ticks.ASK):
                 self._price(kind, NO_PRICE * UNITS, 0)
         if previous_close and self.with_quotes:
@@ -75,15 +80,16 @@ class MarketData:
     def tell(self, news: News, *, with_quote: bool = True) -> None:
         quote, day = news.quote, news.day
         if self.with_quotes:
-            if self.instrument.kind is not Kind.FOREX:
+            if self.instrument.has_trades:
                 self._send(46, ticks.LAST_TIME, str(int(quote.moment)))
                 self._told.pop(ticks.LAST, None)  # a trade is news even at the same price and size
                 self._price(ticks.LAST, quote.last, quote.last_size, event="tick sent")
-            if with_quote:
+            if with_quote and self.instrument.kind is not Kind.INDEX:
                 self._price(ticks.BID, quote.bid, quote.bid_size)
                 self._price(ticks.ASK, quote.ask, quote.ask_size)
             self._tell_day(day)
         self._tell_generic(quote, day)
+        self._tell_greeks(news.greeks)
 
     def take(self, quote: Quote) -> None:
         """A trade has happened: count it."""
@@ -95,12 +101,23 @@ class MarketData:
 
     def _tell_day(self, day: DaySoFar) -> None:
         if day.volume:
-            if self.instrument.kind is not Kind.FOREX:
+            if self.instrument.has_trades:
                 self._size(ticks.VOLUME, day.volume)
             self._price(ticks.HIGH, day.high, 0)
             self._price(ticks.LOW, day.low, 0)
-            if self.instrument.kind is not Kind.FOREX:
+            if self.instrument.has_trades:
                 self._price(ticks.OPEN, day.open, 0)
+
+    def _tell_greeks(self, greeks: Greeks | None) -> None:
+        """Message 21: the model's values, which no price of its own goes into."""
+        if greeks is None or not self.with_quotes or greeks == self._greeks:
+            return
+        self._greeks = greeks
+        self.session.send(
+            *(21, self.request_id, self._number(ticks.MODEL_OPTION), PRICE_BASED),
+            *(greeks.implied_volatility, greeks.delta, greeks.price, greeks.dividends),
+            *(greeks.gamma, greeks.vega, greeks.theta, greeks.underlying_price),
+        )
 
     def _tell_generic(self, quote: Quote, day: DaySoFar) -> None:
         """The generic ticks that a trade changes."""

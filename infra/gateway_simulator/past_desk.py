@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from infra.gateway_simulator.bars import DAY, Duration
-from infra.gateway_simulator.contracts import NO_DEFINITION, Asked
+from infra.gateway_simulator.contracts import Asked
 from infra.gateway_simulator.floor import Shared
 from infra.gateway_simulator.history_desk import PACING_VIOLATION
 from infra.gateway_simulator.instruments import Instrument, Kind
@@ -18,6 +18,7 @@ from infra.gateway_simulator.past_request import (
     EPOCH_FORMAT,
     KINDS,
     SERVICE,
+    TRADED,
     RequestError,
     invalid_request,
     moment_of,
@@ -58,7 +59,7 @@ class PastDesk:
         if self._shared.pacing is Pacing.STRICT:
             self._paced(PastRequest(f"{found.contract_id}@{asked.exchange or 'SMART'}", what, "head", 1))
         opened = found.calendar.session(self._shared.world.series(found).first_day).open
-        if opened > self._shared.now() or (found.kind is Kind.FOREX and what in ("TRADES", "ADJUSTED_LAST")):
+        if opened > self._shared.now() or (what in TRADED and not found.has_trades):
             raise RequestError(162, NO_HEAD)
         session.send(88, request_id, str(opened) if epoch else utc_dashed(opened))
 
@@ -88,8 +89,8 @@ class PastDesk:
         if not self._shared.permissions.sees_live(found):
             missing = self._shared.permissions.missing(found)
             raise RequestError(10187, f"Failed to request historical ticks:{missing}")
-        if what == TRADES and found.kind is Kind.FOREX:
-            raise RequestError(10187, f"Failed to request historical ticks:{found.symbol} has no trades")
+        if not (found.has_trades if what == TRADES else found.kind is not Kind.INDEX):
+            raise RequestError(10187, f"Failed to request historical ticks:{found.symbol} has no {what}")
         self._paced(PastRequest(f"{found.contract_id}@{asked.exchange or 'SMART'}", what, f"{begin}/{end}/{count}", 1))
         self._shared.ledger.write(
             "ticks_request", now, client_id=session.client_id, contract=asked.name, start=begin, end=end, what=what
@@ -146,9 +147,9 @@ class PastDesk:
         self._openings.end(session, fields.whole())
 
     def _found(self, asked: Asked) -> Instrument:
-        found = asked.found_in(self._shared.catalogue)
+        found = asked.found_in(self._shared.catalogue, self._shared.now())
         if found is None:
-            raise RequestError(*NO_DEFINITION)
+            raise RequestError(*asked.refusal(self._shared.catalogue))
         return found
 
     def _paced(self, request: PastRequest) -> None:

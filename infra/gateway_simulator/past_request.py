@@ -12,12 +12,14 @@ from infra.gateway_simulator.bars import ADJUSTED_LAST, BAR_SIZES, DAY, QUOTED, 
 from infra.gateway_simulator.calendar import NEW_YORK
 from infra.gateway_simulator.contracts import Asked
 from infra.gateway_simulator.floor import NOT_SUPPORTED
+from infra.gateway_simulator.instruments import Instrument, Kind
 from infra.gateway_simulator.wire import Fields
 
 SERVICE = "Historical Market Data Service error message:"
-SCHEDULE, VOLATILITY = "SCHEDULE", "HISTORICAL_VOLATILITY"
-KINDS = (TRADES, ADJUSTED_LAST, *QUOTED)
-KEPT_KINDS = (TRADES, "MIDPOINT", "BID", "ASK")  # of bars that are kept up to date
+SCHEDULE, VOLATILITY, AGGREGATED = "SCHEDULE", "HISTORICAL_VOLATILITY", "AGGTRADES"
+KINDS = (TRADES, ADJUSTED_LAST, AGGREGATED, *QUOTED)
+KEPT_KINDS = (TRADES, AGGREGATED, "MIDPOINT", "BID", "ASK")  # of bars that are kept up to date
+TRADED = (TRADES, ADJUSTED_LAST, AGGREGATED)
 EPOCH_FORMAT = 2
 
 SIZES = {"1 secs": 1, **BAR_SIZES}
@@ -43,6 +45,7 @@ class Request:
 
     request_id: int
     asked: Asked
+    with_expired: bool
     end: str
     bar_size: str
     duration: str
@@ -55,13 +58,13 @@ class Request:
     def taken_from(cls, fields: Fields) -> "Request":
         request_id = fields.whole()
         asked = Asked.taken_from(fields)
-        fields.skip(1)  # expired contracts
-        end, bar_size, duration = fields.text(), fields.text(), fields.text()
+        with_expired, end, bar_size, duration = fields.flag(), fields.text(), fields.text(), fields.text()
         regular_hours, what, date_format = fields.flag(), fields.text().upper(), fields.whole()
         if asked.security_type == "BAG":
             fields.skip(4 * fields.whole())  # legs
         stays = fields.flag()
-        return cls(request_id, asked, end, bar_size, duration, regular_hours, what, date_format == EPOCH_FORMAT, stays)
+        dates = date_format == EPOCH_FORMAT
+        return cls(request_id, asked, with_expired, end, bar_size, duration, regular_hours, what, dates, stays)
 
     @property
     def size(self) -> int:
@@ -105,6 +108,16 @@ def _duration(text: str, size: int) -> Duration:
     if (size == 1 and duration.unit != "S") or (duration.unit == "S" and duration.count < size):
         raise RequestError(162, f"{SERVICE}invalid step: {size}")
     return duration
+
+
+def shown(instrument: Instrument, asked: Asked, what: str) -> str:
+    """The kind of bars or ticks that `what` stands for, once the instrument has them."""
+    if instrument.kind is Kind.CRYPTO and what == TRADES:
+        raise RequestError(10299, "Expected what to show is AGGTRADES, please use that instead of TRADES.")
+    has_trades = instrument.has_trades and (what != AGGREGATED or instrument.kind is Kind.CRYPTO)
+    if (what in TRADED and not has_trades) or (what in QUOTED and instrument.kind is Kind.INDEX):
+        raise no_data(asked, what)
+    return TRADES if what == AGGREGATED else what
 
 
 def duration_of(text: str) -> Duration:

@@ -1,7 +1,9 @@
 """Ticks of the past: the same trades and quotes that live clients were sent, whole seconds of them."""
 
+import math
 from collections.abc import Iterable, Iterator
 
+from infra.gateway_simulator.calendar import Session
 from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.market import Quote, World, quote_after
 from infra.gateway_simulator.prices import UNITS
@@ -30,25 +32,27 @@ class PastTicks:
         """Those before `end`, newest first."""
         session = instrument.calendar.latest(end)
         for _ in range(_SESSIONS_MAX):
-            yield from reversed(list(self._of_session(instrument, session.open, end, with_end=False)))
+            prints = self._prints(instrument, session, session.open, end)
+            yield from _quotes(instrument, session, prints, range(len(prints) - 1, -1, -1))
             if session.day == instrument.calendar.days[0]:
                 return
             session = instrument.calendar.session(instrument.calendar.back(session.day, 1))
 
     def between(self, instrument: Instrument, begin: float, end: float) -> Iterator[Quote]:
         """Those of one session, both ends included."""
-        return self._of_session(instrument, begin, end, with_end=True)
-
-    def _of_session(self, instrument: Instrument, begin: float, end: float, *, with_end: bool) -> Iterator[Quote]:
         session = instrument.calendar.latest(begin)
+        prints = self._prints(instrument, session, begin, math.nextafter(end, math.inf))
+        return _quotes(instrument, session, prints, range(len(prints)))
+
+    def _prints(self, instrument: Instrument, session: Session, begin: float, end: float) -> Prints:
         path = self._world.path(instrument, session)
-        if path is None:
-            return
-        found = Prints.of(path)
-        for offset, price, size in zip(found.offset, found.price, found.size, strict=True):
-            moment = session.open + float(offset)
-            if begin <= moment < end or (with_end and moment == end):
-                yield quote_after(instrument, moment, int(price), int(size))
+        return Prints.of(path).between(begin - session.open, end - session.open) if path is not None else Prints.none()
+
+
+def _quotes(instrument: Instrument, session: Session, prints: Prints, places: range) -> Iterator[Quote]:
+    for at in places:
+        moment, price = session.open + float(prints.offset[at]), int(prints.price[at])
+        yield quote_after(instrument, moment, price, int(prints.size[at]))
 
 
 def whole_seconds(quotes: Iterable[Quote], count: int, *, new_prices_only: bool = False) -> list[Quote]:

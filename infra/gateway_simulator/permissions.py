@@ -62,7 +62,7 @@ class Permissions:
 
     def missing(self, instrument: Instrument) -> str:
         """The words in which ticks, bars and history are refused."""
-        return f"No market data permissions for {listed_at(instrument)} STK"
+        return f"No market data permissions for {listed_at(instrument)} {instrument.kind}"
 
     def verdict(self, instrument: Instrument, wanted: int, is_open: bool) -> Verdict:
         """For a client that has asked for data type `wanted`."""

@@ -35,6 +35,10 @@ class Prints:
         happened = (size > 0).T
         return cls(offset.T[happened], way.T[happened], size.T[happened])
 
+    @classmethod
+    def none(cls) -> Self:
+        return cls(np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+
     def between(self, begin: float, end: float) -> Self:
         """Those with `begin` <= offset < `end`."""
         first, last = np.searchsorted(self.offset, [begin, end])
