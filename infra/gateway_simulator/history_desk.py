@@ -76,20 +76,21 @@ class HistoryDesk:
         facts = {"end": request.end, "bar_size": request.bar_size, "duration": request.duration, "what": request.what}
         symbol = request.asked.name
         shared.ledger.write("historical_request", shared.now(), client_id=session.client_id, contract=symbol, **facts)
-        now = shared.now()
-        found = request.asked.found_in(shared.catalogue, None if request.with_expired else now)
+        found = request.asked.found_in(shared.catalogue, None if request.with_expired else shared.now())
         if found is None:
             raise RequestError(*request.asked.refusal(shared.catalogue))
-        end = min(moment_of(request.end, now), now)
-        if end <= found.calendar.session(found.calendar.days[0]).open:
-            raise no_data(request.asked, request.what)
         if request.what == SCHEDULE:
-            self._schedule(session, request, found, end)
+            self._schedule(session, request, found)
             return
-        span = self._span(request, found, end, now)
+        span = self._span(request, found)
         if not shared.permissions.sees_live(found):
             raise RequestError(162, f"{SERVICE}{shared.permissions.missing(found)}")
         await self._paced(request, found, span.size)
+        async with self._openings.turn:
+            await self._serve(session, request, found)
+
+    async def _serve(self, session: Session, request: Request, found: Instrument) -> None:
+        span = self._span(request, found)  # again: time has passed until its turn came
         values, last, rows = await self._made(request, found, span)
         if last is None:
             raise no_data(request.asked, request.what)
@@ -97,9 +98,18 @@ class HistoryDesk:
         session.send(*values, event="historical bars", symbol=found.symbol)
         if request.stays and self._openings.stay(session, request.request_id):
             chart = Chart(session, request.request_id, found, span.size, span.what, _dates(request, found, span))
-            self._charts.add(chart, last.start, now)
+            self._charts.add(chart, last.start, span.now)
 
-    def _span(self, request: Request, found: Instrument, end: float, now: float) -> Span:
+    def _end(self, request: Request, found: Instrument) -> float:
+        """Until when bars are wanted, now at the latest."""
+        now = self._shared.now()
+        end = min(moment_of(request.end, now), now)
+        if end <= found.calendar.session(found.calendar.days[0]).open:
+            raise no_data(request.asked, request.what)
+        return end
+
+    def _span(self, request: Request, found: Instrument) -> Span:
+        now, end = self._shared.now(), self._end(request, found)
         size, duration = request.checked()
         what = shown(found, request.asked, request.what)
         begin = duration.begin(found.calendar, end, size)
@@ -155,9 +165,9 @@ class HistoryDesk:
             bars=rows,
         )
 
-    def _schedule(self, session: Session, request: Request, found: Instrument, end: float) -> None:
+    def _schedule(self, session: Session, request: Request, found: Instrument) -> None:
         """Message 106: the sessions of a span."""
-        venue, calendar = found.venue, found.calendar
+        venue, calendar, end = found.venue, found.calendar, self._end(request, found)
         begin = duration_of(request.duration).begin(calendar, end, DAY)
         days = calendar.between(calendar.latest(begin).day, calendar.latest(end).day)
         times = _dashed(venue, begin), _dashed(venue, end)

@@ -12,17 +12,18 @@ Key: TypeAlias = tuple[Session, int]
 
 
 class Openings:
-    """Takes requests up at once and answers them in turn, so that an order does not wait for a long answer."""
+    """Takes requests up at once and answers them later, so that an order does not wait for a long answer."""
 
     def __init__(self) -> None:
         self._open: dict[Key, asyncio.Task[None] | None] = {}  # None: answered, and kept up to date
-        self._one_at_a_time = asyncio.Lock()
+        self.turn = asyncio.Lock()
+        """For whoever makes a long answer: one at a time."""
 
     def __len__(self) -> int:
         return len(self._open)
 
     def start(self, session: Session, request_id: int, answer: Callable[[], Awaitable[None]]) -> None:
-        """Answer in turn; a RequestError of `answer` is told to the client."""
+        """Answer; a RequestError of `answer` is told to the client."""
         key = (session, request_id)
         if key in self._open:
             reason = "Duplicate ticker ID for API historical data query"
@@ -59,8 +60,7 @@ class Openings:
     async def _answered(self, key: Key, answer: Callable[[], Awaitable[None]]) -> None:
         session, request_id = key
         try:
-            async with self._one_at_a_time:
-                await answer()
+            await answer()
         except RequestError as error:
             session.error(request_id, error.code, error.text)
         finally:

@@ -112,6 +112,15 @@ class PastDesk:
     async def _histogram(self, session: Session, request_id: int, asked: Asked, period: str) -> None:
         found, now = self._found(asked), self._shared.now()
         begin = self._begin(found, period, now)
+        async with self._openings.turn:
+            sizes = await self._sizes(found, begin, now)
+        values: list[Value] = [89, request_id, len(sizes)]
+        for price in sorted(sizes):
+            values += [price / UNITS, sizes[price]]
+        session.send(*values, symbol=found.symbol)
+
+    async def _sizes(self, found: Instrument, begin: float, now: float) -> Counter[int]:
+        """How much was traded at each price."""
         sizes: Counter[int] = Counter()
         day = found.calendar.latest(begin)
         while day.open < now:
@@ -124,10 +133,7 @@ class PastDesk:
                 sizes.update(dict(zip(prices.tolist(), totals.tolist(), strict=True)))
             day = found.calendar.following(day.day)
             await asyncio.sleep(0)
-        values: list[Value] = [89, request_id, len(sizes)]
-        for price in sorted(sizes):
-            values += [price / UNITS, sizes[price]]
-        session.send(*values, symbol=found.symbol)
+        return sizes
 
     def _begin(self, found: Instrument, period: str, now: float) -> float:
         matched = _PERIOD.fullmatch(period)

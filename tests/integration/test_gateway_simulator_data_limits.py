@@ -377,3 +377,17 @@ async def test_a_competing_session_a_bust_and_lost_data_end_subscriptions() -> N
     assert client.errors(4) == []
     assert client.told(50) == []
     assert len(server.gateway.shared.feed) == 0
+
+
+async def test_a_slowed_down_request_holds_up_no_other() -> None:
+    async with a_gateway(soft_delay=30.0) as server, a_data_client(server) as client:
+        server.gateway.shared.sessions[1].rate_limited = False
+        for number in range(61):
+            client.ask(20, number, *APPLE, False, "", "1 day", "1 W", 1, "TRADES", 2, False, "")
+            if number == 39:  # no more than fifty at once
+                await until(lambda: len(client.told(17)) == 40)
+        client.ask(20, 99, *APPLE, False, "", "5 secs", "60 S", 1, "TRADES", 2, False, "")
+        await until(lambda: client.told(17, 99))
+
+        assert len(client.told(17)) == 61, "sixty at once, and the one with hard limits of its own"
+        assert client.told(17, 60) == []
