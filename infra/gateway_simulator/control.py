@@ -154,7 +154,8 @@ class ControlPort:
         return {"fired": list(self._gateway.faults.fired)}
 
     async def _clear(self, command: Command) -> Answer:
-        self._gateway.director.clear(None if command["clear"] in (True, None) else int(command["clear"]))
+        number = command["clear"]
+        self._gateway.director.clear(None if number is True or number is None else int(number))  # 1 equals True
         return {}
 
     async def _advance(self, command: Command) -> Answer:

@@ -59,6 +59,10 @@ class SimulatorServer:
             ) from error
         self.port = self._server.sockets[0].getsockname()[1]
 
+    @property
+    def is_listening(self) -> bool:
+        return self._server is not None
+
     def shut(self) -> None:
         """Refuse new connections."""
         if self._server is not None:
