@@ -4,10 +4,14 @@ import asyncio
 
 from fastapi import FastAPI
 
+from consumers.api.actions import Actions
 from consumers.api.application import About
 from consumers.api.bars import Bars
 from consumers.api.collections import Collections, Requested
+from consumers.api.coverage import Coverages
 from consumers.api.front import Front
+from consumers.api.history import History
+from consumers.api.quarantine import Quarantine
 from consumers.api.subscriptions import LiveData
 from consumers.api.symbols import Symbols
 from consumers.api.views import Latest
@@ -35,6 +39,10 @@ def build(front: Front) -> FastAPI:
         Symbols(front, requested, runs),
         Collections(front, runs, requested),
         Bars(front),
+        History(front),
+        Coverages(front),
+        Quarantine(front),
+        Actions(front),
         LiveData(front, subscriptions, quotes),
     )
     return front.app(ABOUT, [each.router() for each in routes])

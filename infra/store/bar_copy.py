@@ -37,7 +37,7 @@ def _layout(fields: Sequence[tuple[str, str]]) -> np.dtype[np.void]:
 
 _DTYPES = {pl.Int64: ">i8", pl.Float64: ">f8", pl.Boolean: "u1"}
 _WRITTEN = _layout([*((name, _DTYPES[type(BAR_SCHEMA[name])]) for name in OWN), ("kind", ">i4")])
-_READ = _layout([(name, _DTYPES.get(type(dtype), ">i4")) for name, dtype in BAR_SCHEMA.items()])
+_READ_DTYPES = {name: _DTYPES.get(type(dtype), ">i4") for name, dtype in BAR_SCHEMA.items()}
 
 
 def kinds_of(frame: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.int64] | int]:
@@ -70,15 +70,16 @@ def numbered(column: str) -> str:
     return f"array_position(ARRAY[{words}], {column}) - 1"
 
 
-def read(copied: bytes | bytearray) -> pl.DataFrame:
-    """The frame of a COPY of BAR_SCHEMA's columns in their order, sizes and revisions as bigint, words numbered."""
-    count = (len(copied) - len(_HEAD) - len(_TAIL)) // _READ.itemsize
-    rows = np.frombuffer(copied, dtype=_READ, count=count, offset=len(_HEAD))
+def read(copied: bytes | bytearray, names: Sequence[str] = tuple(BAR_SCHEMA)) -> pl.DataFrame:
+    """The frame of a COPY of columns of BAR_SCHEMA in this order, sizes and revisions as bigint, words numbered."""
+    layout = _layout([(name, _READ_DTYPES[name]) for name in names])
+    count = (len(copied) - len(_HEAD) - len(_TAIL)) // layout.itemsize
+    rows = np.frombuffer(copied, dtype=layout, count=count, offset=len(_HEAD))
     columns: dict[str, Any] = {}
-    for name in BAR_SCHEMA:
+    for name in names:
         values = rows[name].astype(rows[name].dtype.newbyteorder("="))
         if name in _NUMBER_OF:
             columns[name] = pl.Series(_NUMBER_OF[name]).gather(values)
         else:
             columns[name] = values + _EPOCH_US if name.endswith("_us") else values
-    return pl.DataFrame([pl.Series(name, columns[name]).cast(dtype) for name, dtype in BAR_SCHEMA.items()])
+    return pl.DataFrame([pl.Series(name, columns[name]).cast(BAR_SCHEMA[name]) for name in names])

@@ -1,0 +1,90 @@
+"""Stored bars by column, page after page: the newest revision of each as known at a moment, and nothing else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+from sqlalchemy import ARRAY, DateTime, bindparam
+from sqlalchemy import text as sql
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from infra.store import bar_copy
+from infra.store.coverage import StoredSeries
+
+PAGE_COLUMNS = (
+    "start_us", "end_us", "ingest_us", "open", "high", "low", "close", "volume", "source", "revision", "late"
+)  # fmt: skip
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BEGIN = sql("SELECT 1")  # SQLAlchemy opens the transaction with its first statement: the driver alone would not
+_READ_AS = {
+    "start_us": "start",
+    "end_us": "end_time",
+    "ingest_us": "ingest_time",
+    "revision": "revision::bigint",
+    "source": bar_copy.numbered("source"),
+}
+_COLUMNS = ", ".join(_READ_AS.get(name, name) for name in PAGE_COLUMNS)
+_PAGE = (
+    f"SELECT DISTINCT ON (start) {_COLUMNS} FROM bars"
+    " WHERE contract_id = $1 AND bar_size_seconds = $2 AND price_kind = $3 AND basis = $4"
+    " AND start >= $5 AND start < $6 AND ingest_time <= $7 AND ($8::text IS NULL OR source = $8)"
+    " ORDER BY start, revision DESC, ingest_time DESC, source LIMIT $9"
+)
+
+
+@dataclass(frozen=True)
+class HistoryRange:
+    """`start` is included, `end` is not; `known_by` fixes what counts, so that pages fit together."""
+
+    series: StoredSeries
+    start: datetime
+    end: datetime
+    known_by: datetime
+    source: str | None = None
+
+
+async def history_page(connection: AsyncConnection, wanted: HistoryRange, limit: int) -> pl.DataFrame:
+    """The first `limit` bars of the range, oldest first; columns of PAGE_COLUMNS."""
+    series = wanted.series
+    arguments = (
+        series.contract_id, series.bar_size_seconds, series.price_kind, series.basis,
+        wanted.start, wanted.end, wanted.known_by, wanted.source, limit,
+    )  # fmt: skip
+    copied = bytearray()
+
+    async def take(part: bytes) -> None:
+        copied.extend(part)
+
+    await connection.execute(_BEGIN)
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    await driver.copy_from_query(_PAGE, *arguments, output=take, format="binary")
+    return bar_copy.read(copied, PAGE_COLUMNS)
+
+
+_CLOSES = sql(
+    "SELECT before.* FROM unnest(CAST(:moments AS timestamptz[])) AS moments (moment) CROSS JOIN LATERAL ("
+    " SELECT end_time, ingest_time, close FROM bars WHERE contract_id = :contract_id"
+    " AND bar_size_seconds = :bar_size_seconds AND price_kind = :price_kind AND basis = :basis"
+    " AND start < moment AND end_time <= moment AND ingest_time <= :known_by"
+    " ORDER BY start DESC, revision DESC, ingest_time DESC LIMIT 1) AS before ORDER BY end_time"
+).bindparams(bindparam("moments", type_=ARRAY(DateTime(timezone=True))))
+
+
+async def closes_before(
+    connection: AsyncConnection, series: StoredSeries, moments: Sequence[datetime], known_by: datetime
+) -> pl.DataFrame:
+    """The last bar before each moment: `end_us`, `ingest_us` and `close`, sorted, each once."""
+    rows = await connection.execute(_CLOSES, {**vars(series), "moments": list(moments), "known_by": known_by})
+    found = [(_microseconds(row.end_time), _microseconds(row.ingest_time), row.close) for row in rows]
+    schema = {"end_us": pl.Int64, "ingest_us": pl.Int64, "close": pl.Float64}
+    return pl.DataFrame(found, schema=schema, orient="row").unique(maintain_order=True)
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment_of(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
