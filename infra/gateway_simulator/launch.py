@@ -45,11 +45,11 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     made.add_argument("--cash", default="1000000", help="cash of the account at the start, in USD")
     made.add_argument(
         "--accounts",
-        nargs="+",
+        action="append",
         default=[],
-        metavar="CODE:CUR=CASH,...",
-        help="several accounts instead: DU1:USD=1000000,AUD=5000 DU2:USD=50000/cash; the first currency is the base, "
-        "/cash makes an account without margin",
+        metavar="CODE:CUR=CASH",
+        help="an account instead, several times if wanted: DU1:USD=1000000,AUD=5000/cash; the first currency is the "
+        "base, /cash makes it an account without margin",
     )
     made.add_argument("--commissions", default="fixed", help="IB's schedule: fixed, tiered")
     made.add_argument("--ledger", type=Path, help="file that gets a JSON line for everything that happens")
