@@ -193,7 +193,7 @@ steps: [{when: {event: fill sent}, do: {drop: true}}]
 
         with pytest.raises(UsageError, match="no cassette"):
             await control.load("/etc/passwd")
-        with pytest.raises(UsageError, match=r"mine line 1: steps: "):
+        with pytest.raises(UsageError, match=r"mine line 5: steps: "):
             await control.load_text(text.replace("steps", "steps: 5 #"), "mine")
         with pytest.raises(UsageError, match="cannot do"):
             await control.do(explode=True)
