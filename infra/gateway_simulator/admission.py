@@ -20,6 +20,7 @@ NO_MATCH = (105, "Order being modified does not match original order.")
 FILLED_ALREADY = (104, "Cannot modify a filled order.")
 CONDITION_INCOMPLETE = (147, "The conditional contract info is incomplete.")
 DUPLICATE = (103, "Duplicate order id")
+NOT_TRADED = (460, "No trading permissions.")  # an index is only looked at
 
 
 class Admission:
@@ -35,9 +36,12 @@ class Admission:
             return Refusal(*(FILLED_ALREADY if filled else DUPLICATE))
         if not placement.what_if:
             book.use_id(client_id, order_id)
-        instrument = placement.asked.found_in(self._shared.catalogue)
+        catalogue = self._shared.catalogue
+        instrument = placement.asked.found_in(catalogue, self._shared.now())
         if instrument is None:
-            return Refusal(*NO_DEFINITION)
+            return Refusal(*placement.asked.refusal(catalogue))
+        if not instrument.is_tradable:
+            return Refusal(*NOT_TRADED)
         found = self._terms(client_id, placement, instrument)
         return self._permitted(found, None)
 

@@ -6,7 +6,6 @@ from decimal import Decimal
 
 from infra.gateway_simulator.catalogue import Catalogue
 from infra.gateway_simulator.contracts import ORDER_TYPES, Asked, expiry_text, has_expired, multiplier_text
-from infra.gateway_simulator.daily import DailySeries
 from infra.gateway_simulator.instruments import Instrument, Kind, Source
 from infra.gateway_simulator.market import World
 from infra.gateway_simulator.prices import UNITS
@@ -26,9 +25,9 @@ class Directory:
 
     def candidates(self, asked: Asked, now: float, *, with_expired: bool = False) -> list[Instrument]:
         """All that fit and are listed now, in a fixed order."""
-        if asked.contract_id or asked.local_symbol:
+        if asked.contract_id or (asked.local_symbol and asked.security_type == Kind.OPTION):
             found = asked.found_in(self._catalogue)
-            matches = [found] if found is not None else asked.listed_in(self._catalogue)
+            matches = [found] if found is not None else []
         elif asked.security_type == Kind.OPTION:
             matches = [each for each in self.options(asked.symbol, now) if asked.fits(each)]
         else:
@@ -60,10 +59,10 @@ def _is_told(instrument: Instrument, now: float, *, with_expired: bool) -> bool:
     return expiry - today <= LISTED
 
 
-def details_fields(instrument: Instrument, series: DailySeries, *, version: int, now: float) -> tuple[Value, ...]:
+def details_fields(instrument: Instrument, world: World, *, version: int, now: float) -> tuple[Value, ...]:
     """What follows the request id in contractDetails."""
     venue, option = instrument.venue, instrument.option
-    hours, tags = _hours(instrument, now), _tags(instrument, series, now)
+    hours, tags = _hours(instrument, now), _tags(instrument, world, now)
     ends = instrument.future or option
     under = ends.underlying if ends is not None else None
     routes, rule = venue.routes, str(instrument.rule.number)
@@ -86,14 +85,13 @@ def details_fields(instrument: Instrument, series: DailySeries, *, version: int,
     )
 
 
-def _tags(instrument: Instrument, series: DailySeries, now: float) -> list[tuple[str, str]]:
+def _tags(instrument: Instrument, world: World, now: float) -> list[tuple[str, str]]:
     """Where the prices come from, in the place of other identifiers."""
-    is_sourced = instrument.source is not Source.SYNTHETIC
-    continued = instrument.calendar.latest(now).day > series.last_sourced
-    tags = [("SCIZOR_SOURCE", "real" if is_sourced and not continued else "synthetic")]
-    if is_sourced:
-        tags.append(("SCIZOR_REAL_UNTIL", f"{series.last_sourced:%Y%m%d}"))
-    return tags
+    if instrument.source is Source.SYNTHETIC:
+        return [("SCIZOR_SOURCE", "synthetic")]
+    until = world.series(instrument).last_sourced
+    source = "synthetic" if instrument.calendar.latest(now).day > until else "real"
+    return [("SCIZOR_SOURCE", source), ("SCIZOR_REAL_UNTIL", f"{until:%Y%m%d}")]
 
 
 def _primary(instrument: Instrument) -> str:

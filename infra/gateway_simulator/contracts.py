@@ -42,13 +42,15 @@ class Asked:
         return cls(contract_id, symbol, security_type, expiry, strike, right, multiplier, *rest)
 
     def found_in(self, catalogue: Catalogue, now: float | None = None) -> Instrument | None:
-        """The one instrument that is meant, of those that still trade `now`; None when there is none or several."""
+        """The one instrument that is meant; None when there is none or several. With `now`, one that still trades."""
         if self.contract_id:
             found = catalogue.by_id.get(self.contract_id)
-            return found if found is not None and self.fits(found) else None
-        if self.security_type == Kind.OPTION:
-            return self._option_in(catalogue)
-        matches = self.listed_in(catalogue)
+            matches = [found] if found is not None and self.fits(found) else []
+        elif self.security_type == Kind.OPTION:
+            found = self._option_in(catalogue)
+            matches = [found] if found is not None else []
+        else:
+            matches = self.listed_in(catalogue)
         if now is not None:
             matches = [each for each in matches if not has_expired(each, now)]
         return matches[0] if len(matches) == 1 else None

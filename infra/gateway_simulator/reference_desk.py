@@ -36,7 +36,7 @@ class ReferenceDesk:
             return
         leading: tuple[Value, ...] = (8,) if session.version < 164 else ()
         for each in found:
-            answer = details_fields(each, shared.world.series(each), version=session.version, now=now)
+            answer = details_fields(each, shared.world, version=session.version, now=now)
             session.send(10, *leading, request_id, *answer)
         session.send(52, 1, request_id)
 

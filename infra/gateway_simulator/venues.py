@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from zoneinfo import ZoneInfo
 
 from infra.gateway_simulator.calendar import Calendar, local, market_calendar
 from infra.gateway_simulator.prices import US_STOCKS, PriceRule, in_steps
@@ -30,9 +31,13 @@ class Venue:
         """Whether IB routes orders for its listings by itself."""
         return SMART in self.routes
 
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.zone_name)
+
     def local(self, moment: float) -> datetime:
         """Wall time of an epoch second."""
-        return local(moment, self.calendar.zone)
+        return local(moment, self.zone)
 
     def ib_text(self, moment: float) -> str:
         """The form in which IB writes moments: 20231006 15:59:30 US/Eastern."""
