@@ -79,13 +79,6 @@ class HistoryDesk:
         found = request.asked.found_in(shared.catalogue, None if request.with_expired else shared.now())
         if found is None:
             raise RequestError(*request.asked.refusal(shared.catalogue))
-<<<<<<< Updated upstream
-=======
-        now = shared.now()
-        end = min(moment_of(request.end, now), now)
-        if end <= found.calendar.session(found.calendar.days[0]).open:
-            raise no_data(request.asked, request.what)
->>>>>>> Stashed changes
         if request.what == SCHEDULE:
             self._schedule(session, request, found)
             return
