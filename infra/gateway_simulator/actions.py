@@ -1,7 +1,6 @@
 """What a fault can do: to a message, to a process, to the gateway's links, to orders and their executions."""
 
-from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -261,6 +260,23 @@ class Action(Part):
         return {name for name in DOES if getattr(self, name)}
 
 
+DESCRIBED = {
+    "drop": "The message does not leave, or is not acted upon.",
+    "delay": "So many seconds late, and all that follows with it; with `overtake`, what follows passes.",
+    "duplicate": "Twice at once.",
+    "echo": "Once more after so many seconds.",
+    "close": "The connection is closed after it.",
+    "cut": "The connection ends after so many bytes of it.",
+    "lie": f"It says what is not true: {', '.join(get_args(Lie))}.",
+    "short_read": "It ends on a multiple of 4096 bytes, and nothing follows for a while: IB's own client drops it.",
+    "signal": "To the process `target`: KILL, STOP, CONT or TERM, with or without SIG.",
+    "half_open": "The socket stays, nothing is read, what is written is lost; after `seconds` it is closed.",
+    "freeze": "The socket stays, nothing is read or written; after `seconds` everything goes on, and nothing is lost.",
+    "competing": "Another live session of the same user: market data ends with 10197 until `seconds` have gone by.",
+    "overfill": "A filled order, the event's or the newest, is filled once more, beyond its quantity.",
+    "fill_after_cancel": "An order that has been cancelled, the event's or the newest, is filled all the same.",
+    "restore": "The link is back: 1101 or 1102; also when it was never lost.",
+}
 _MODIFIERS = {"overtake", "target", "cont_after", "before"}
 DOES = set(Action.model_fields) - _MODIFIERS
 TO_RECEIVED = {"drop", "delay", "duplicate", "close", "error"}
@@ -268,43 +284,3 @@ TO_SENT = {"drop", "delay", "duplicate", "echo", "close", "cut", "lie", "short_r
 TO_MESSAGE = TO_RECEIVED | TO_SENT
 LYING = {"historicalData sent", "historical bars", "realtimeBar sent", "realtime bar sent"}
 NAMELESS = {"openOrder sent", "ack sent", "orderStatus sent", "status sent"}
-
-
-class When(Part):
-    """The moment: a protocol event with filters, or a market time, or wall seconds since the cassette was loaded."""
-
-    event: str = ""
-    nth: Count = 1
-    times: Count = 1
-    chance: Annotated[float, Field(gt=0, le=1)] = 1.0
-    client_id: ClientId | None = None
-    symbol: str | None = None
-    order_id: int | None = None
-    request_id: int | None = None
-    message: int | None = None
-    code: int | None = None
-    status: str | None = None
-    order_ref: str | None = None
-    market_time: datetime | None = None
-    wall_seconds: Seconds | None = None
-    every: Interval | None = None
-
-    @model_validator(mode="after")
-    def _is_one_moment(self) -> Self:
-        kinds = [bool(self.event), self.market_time is not None, self.wall_seconds is not None]
-        if sum(kinds) != 1:
-            raise ValueError("a step waits for one of: event, market_time, wall_seconds")
-        told = self.model_fields_set
-        if not self.event and (stray := told & (set(FILTERS) | {"nth", "chance"})):
-            raise ValueError(f"{', '.join(sorted(stray))} belongs to an event")
-        if self.event and self.every is not None:
-            raise ValueError("every belongs to market_time or wall_seconds")
-        if not self.event and self.times > 1 and self.every is None:
-            raise ValueError("times needs every: how many seconds lie between")
-        return self
-
-    def filters(self) -> dict[str, object]:
-        return {name: value for name in FILTERS if (value := getattr(self, name)) is not None}
-
-
-FILTERS = ("client_id", "symbol", "order_id", "request_id", "message", "code", "status", "order_ref")

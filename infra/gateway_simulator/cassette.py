@@ -7,8 +7,9 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from infra.errors import UsageError
-from infra.gateway_simulator.actions import Action, Part, When
+from infra.gateway_simulator.actions import Action, Part
 from infra.gateway_simulator.faults import check_event
+from infra.gateway_simulator.moments import When
 
 FOLDER = Path(__file__).parent / "cassettes"
 STEPS_MAX = 200

@@ -5,10 +5,11 @@ from functools import partial
 from typing import Any, Protocol
 
 from infra.errors import UsageError
-from infra.gateway_simulator.actions import DOES, TO_MESSAGE, Action, When
+from infra.gateway_simulator.actions import DOES, TO_MESSAGE, Action
 from infra.gateway_simulator.calendar import NEW_YORK
 from infra.gateway_simulator.cassette import Cassette
 from infra.gateway_simulator.faults import ARMED_MAX, Event, Faults, check_event, read_when
+from infra.gateway_simulator.moments import When
 from infra.gateway_simulator.timetable import Entry, Timetable
 
 Deed = Callable[[Any, Event | None], None]

@@ -10,9 +10,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from infra.errors import UsageError
-from infra.gateway_simulator.actions import FILTERS, LYING, NAMELESS, TO_MESSAGE, TO_RECEIVED, TO_SENT, Action, When
-from infra.gateway_simulator.names import ANSWERS, REQUESTS
+from infra.gateway_simulator.actions import LYING, NAMELESS, TO_MESSAGE, TO_RECEIVED, TO_SENT, Action
+from infra.gateway_simulator.moments import FILTERS, When
+from infra.gateway_simulator.names import ANSWERS, ERROR, ORDER_STATUS, REQUESTS, answer_of, id_in
 from infra.gateway_simulator.noise import pick
+from infra.gateway_simulator.wire import Value
 
 # What can be waited for. `... received` happens when the whole frame is there, before it is acted upon; `... sent` when
 # a message is about to leave; `... noted` when the ledger writes that line, which needs nobody to be connected.
@@ -74,6 +76,16 @@ class Event:
     code: int | None = None
     status: str = ""
     order_ref: str = ""
+
+
+def sent_event(values: tuple[Value, ...], told: tuple[str, int, str, int | None]) -> Event:
+    """A message that is about to leave; `told` is what its desk calls it, and of which client, symbol and order."""
+    event, client_id, symbol, order_id = told
+    named = answer_of(values[0])
+    wire = "" if values[0] == ERROR else f"{named.name} sent"
+    code = int(str(values[3])) if values[0] == ERROR else None
+    status = str(values[2]) if values[0] == ORDER_STATUS else ""
+    return Event(event or wire, client_id, symbol, order_id, 0, wire, id_in(named, values), code, status)
 
 
 @dataclass(slots=True)

@@ -10,14 +10,13 @@ import structlog
 from infra.clock import Clock
 from infra.gateway_simulator.actions import Action
 from infra.gateway_simulator.calendar import local
-from infra.gateway_simulator.faults import Event, Faults
+from infra.gateway_simulator.faults import Event, Faults, sent_event
 from infra.gateway_simulator.lies import told_wrong
 from infra.gateway_simulator.names import (
     CANCEL_HISTORICAL_DATA,
     ERROR,
     HISTORICAL_DATA,
     START_API,
-    answer_of,
     id_in,
     request_of,
 )
@@ -222,7 +221,7 @@ class Session:
             return
         action = None
         if desk.faults.armed:
-            happened = self._sent_event(told, event, symbol, order_id)
+            happened = sent_event(told, (event, self.client_id, symbol, order_id))
             action = desk.faults.due(happened)
         if action is None:
             self._outlet.write(encode(told))
@@ -233,14 +232,6 @@ class Session:
         rejection: tuple[Value, ...] = ("",) if self.version >= 166 else ()
         event = "cancel sent" if code == 202 else "error sent"
         self.send(ERROR, 2, request_id, code, text, *rejection, event=event, order_id=order_id)
-
-    def _sent_event(self, values: tuple[Value, ...], event: str, symbol: str, order_id: int | None) -> Event:
-        named = answer_of(values[0])
-        wire = "" if values[0] == ERROR else f"{named.name} sent"
-        number = id_in(named, values)
-        code = int(str(values[3])) if values[0] == ERROR else None
-        status = str(values[2]) if values[0] == 3 else ""
-        return Event(event or wire, self.client_id, symbol, order_id, 0, wire, number, code, status)
 
     def _misbehave(self, values: tuple[Value, ...], action: Action, event: Event) -> None:
         if action.before:

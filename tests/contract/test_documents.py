@@ -1,13 +1,18 @@
 """The documents say what the code says: generated tables are current, links lead somewhere, what is named exists."""
 
+import inspect
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import SecretStr
 
+from infra.gateway_simulator import cassette
+from infra.gateway_simulator.actions import DESCRIBED, DOES, Action, Part
+from infra.gateway_simulator.ledger import KINDS
 from infra.settings import REPOSITORY, Settings
 from infra.topics import load_catalogue
 from producers.cli.main import COMMANDS
@@ -68,10 +73,38 @@ def _settings() -> str:
     return _table(["setting", "default", "meaning"], rows)
 
 
+def _actions() -> str:
+    rows = []
+    for name, field in Action.model_fields.items():
+        parts = [each for each in (field.annotation, *get_args(field.annotation)) if isinstance(each, type)]
+        part = next((each for each in parts if issubclass(each, Part)), None)
+        if name not in DOES:
+            continue
+        told = DESCRIBED.get(name) or inspect.getdoc(part) or ""
+        fields = ", ".join(f"`{each}`" for each in part.model_fields) if part is not None else ""
+        rows.append([f"`{name}`", " ".join(told.split()), fields])
+    return _table(["action", "meaning", "fields"], rows)
+
+
+def _cassettes() -> str:
+    rows = [cassette.load(name) for name in cassette.names()]
+    return _table(
+        ["cassette", "what happens", "known from", "expected"],
+        [[f"`{each.name}`", each.description, each.source, each.expects] for each in rows],
+    )
+
+
+def _ledger() -> str:
+    return _table(["kind", "meaning"], [[f"`{kind}`", told] for kind, told in KINDS.items()])
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "topics": _topics,
     "topics with users": _topics_with_users,
     "settings": _settings,
+    "actions": _actions,
+    "cassettes": _cassettes,
+    "ledger": _ledger,
 }
 
 
