@@ -239,10 +239,12 @@ class Gateway:
         for instrument, ratio in self.shared.splits(session):
             self._orders.on_split(instrument, ratio)
         self._accounts.on_open()
+        self._live.on_session(session, is_open=True)
         self._orders.on_open(session)
 
     def on_close(self, session: TradingDay) -> None:
         self._orders.on_close(session)
+        self._live.on_session(session, is_open=False)
 
     async def settled(self) -> None:
         """Let clients be served, and wait for those that read slowly."""

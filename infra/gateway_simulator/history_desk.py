@@ -130,7 +130,7 @@ class HistoryDesk:
             raise RequestError(162, PACING_VIOLATION)
         delay = self._pacing.delay(past)
         if delay:
-            await asyncio.sleep(delay)
+            await self._shared.timetable.sleep(delay)
 
     async def _made(self, request: Request, found: Instrument, span: Span) -> tuple[list[Value], Candle | None, Rows]:
         """The message, its last bar, and its bars for the ledger, made in portions between which others are served."""

@@ -7,6 +7,7 @@ from infra.gateway_simulator.bars import Candle, five_seconds
 from infra.gateway_simulator.calendar import BAR_SECONDS, utc_text
 from infra.gateway_simulator.calendar import Session as TradingDay
 from infra.gateway_simulator.contracts import Asked
+from infra.gateway_simulator.delayed import AN_INSTANT, Delayed
 from infra.gateway_simulator.feed import TICK_KINDS, LiveBars, Subscription, TickByTick
 from infra.gateway_simulator.figures import figures_of
 from infra.gateway_simulator.floor import Shared, invalid
@@ -23,13 +24,13 @@ from infra.gateway_simulator.wire import Fields
 BAR_KINDS = ("TRADES", "MIDPOINT", "BID", "ASK")
 BUST = "Bust event occurred, current subscription is deactivated. Please resubscribe real-time bars immediately."
 _PAST_KINDS = {"BidAsk": past_ticks.BID_ASK, "MidPoint": past_ticks.MIDPOINT}
-_AN_INSTANT = 0.0005  # seconds
 
 
 class LiveDesk:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._past = PastTicks(shared.world)
+        self._delayed = Delayed(shared, self._past)
         self._bar_pacing = BarPacing(shared.clock, shared.pacing)
         self._data_types: dict[Session, int] = {}
 
@@ -100,33 +101,21 @@ class LiveDesk:
         seen = now - DELAY_SECONDS if data.is_delayed else now
         if data.generic:
             data.figures = figures_of(self._shared.world, found, seen)
-        data.begin(self._news(found, seen), self._previous_close(found, seen), is_open=is_open)
+            data.figures.is_lent = self._shared.is_lent(found, found.calendar.latest(now).day)
+        previous_close = self._shared.world.counted(found, seen).previous_close
+        data.begin(self._news(found, seen), previous_close, is_open=is_open)
         if is_snapshot:
             data.end_snapshot()
         elif data.is_delayed:
-            data.waiting.extend(self._since(found, seen, now))
+            self._delayed.wait(data, seen, now)
 
     def _news(self, instrument: Instrument, moment: float) -> News | None:
         world = self._shared.world
-        if moment >= self._shared.now():
-            quote = world.quote(instrument, moment)
-            day, greeks = world.so_far(instrument, moment), world.greeks(instrument, moment)
-            return News(quote, day, greeks) if quote is not None else None
-        quote = next(self._past.before(instrument, moment + _AN_INSTANT), None)
-        return News(quote, world.counted(instrument, moment)) if quote is not None else None
-
-    def _since(self, instrument: Instrument, begin: float, now: float) -> list[News]:
-        """What has happened since a moment within the last hour, with the day as it was each time."""
-        day, told = self._shared.world.counted(instrument, begin), []
-        for quote in self._past.after(instrument, begin + _AN_INSTANT, now):
-            if instrument.calendar.latest(quote.moment).day != day.day:
-                day = self._shared.world.counted(instrument, quote.moment - _AN_INSTANT)
-            day.take(quote.last, quote.last_size)
-            told.append(News(quote, replace(day)))
-        return told
-
-    def _previous_close(self, instrument: Instrument, moment: float) -> int:
-        return self._shared.world.counted(instrument, moment).previous_close
+        if moment < self._shared.now():
+            return self._delayed.news(instrument, moment)
+        quote = world.quote(instrument, moment)
+        day, greeks = world.so_far(instrument, moment), world.greeks(instrument, moment)
+        return News(quote, day, greeks) if quote is not None else None
 
     async def tick_by_tick(self, session: Session, fields: Fields) -> None:
         request_id = fields.whole()
@@ -155,7 +144,7 @@ class LiveDesk:
     def _send_past(self, session: Session, request_id: int, found: Instrument, wanted: tuple[str, int]) -> None:
         """The ticks just before now, ahead of the live ones."""
         what, count = wanted
-        before = self._past.before(found, self._shared.now() + _AN_INSTANT)
+        before = self._past.before(found, self._shared.now() + AN_INSTANT)
         session.send(*past_ticks.message(request_id, found, what, whole_seconds(before, count)[::-1]))
 
     async def market_data_type(self, session: Session, fields: Fields) -> None:
@@ -245,14 +234,24 @@ class LiveDesk:
         for each in by_tick:
             each.tell(quote)
 
+    def on_session(self, session: TradingDay, *, is_open: bool) -> None:
+        """A market opens or closes: data may freeze or thaw, and quotes end with the close."""
+        for each in self._shared.feed.every(MarketData):
+            if each.instrument.calendar.market != session.market:
+                continue
+            wanted = self._data_types.get(each.session, LIVE)
+            found = self._shared.permissions.verdict(each.instrument, wanted, is_open).data_type
+            if found not in (0, each.data_type):
+                each.tell_type(found)
+            if not is_open:
+                each.close()
+                self._delayed.go_on(each)
+
     def on_bar(self, instrument: Instrument, session: TradingDay, bar: int) -> None:
         """Tell a closed five-second bar to all who want it, and delayed ticks whose time has come."""
         now = session.open + (bar + 1) * BAR_SECONDS
         for subscription in self._shared.feed.of(instrument, MarketData):
-            while subscription.waiting and subscription.waiting[0].quote.moment <= now - DELAY_SECONDS:
-                news = subscription.waiting.popleft()
-                subscription.take(news.quote)
-                subscription.tell(news)
+            self._delayed.release(subscription, now)
         wanted = self._shared.feed.of(instrument, LiveBars)
         path = self._shared.world.path(instrument, session) if wanted else None
         if path is None:

@@ -7,7 +7,7 @@ from infra.gateway_simulator import ticks
 from infra.gateway_simulator.instruments import Instrument, Kind
 from infra.gateway_simulator.market import DaySoFar, Quote
 from infra.gateway_simulator.options import Greeks
-from infra.gateway_simulator.permissions import DELAYED, DELAYED_FROZEN
+from infra.gateway_simulator.permissions import DELAYED, DELAYED_FROZEN, LIVE
 from infra.gateway_simulator.prices import UNITS
 from infra.gateway_simulator.session import Session
 from infra.gateway_simulator.wire import Value
@@ -28,6 +28,7 @@ class Figures:
     extremes: tuple[int, ...] = ()  # low and high of 13, 26 and 52 weeks
     average_volume: int = 0
     volatility: float | None = None
+    is_lent: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,9 @@ class MarketData:
         self.session.send(81, self.request_id, self.instrument.rule.min_tick, _BBO_EXCHANGE, _SNAPSHOTS)
         self.tell_type(self.data_type)
         if news is not None:
-            self.tell(news, with_quote=is_open or self.data_type != 1)
-        is_quoted = self.with_quotes and self.instrument.kind is not Kind.INDEX
-        if news is not None and not is_open and self.data_type == 1 and is_quoted:
-            for kind in (ticks.BID, ticks.ASK):
-                self._price(kind, NO_PRICE * UNITS, 0)
+            self.tell(news, with_quote=is_open or self.data_type != LIVE)
+        if news is not None and not is_open:
+            self.close()
         if previous_close and self.with_quotes:
             self._price(ticks.CLOSE, previous_close, 0)
         self._send(45, ticks.HALTED, 0)
@@ -76,6 +75,12 @@ class MarketData:
     def tell_type(self, data_type: int) -> None:
         self.data_type = data_type
         self.session.send(58, 1, self.request_id, data_type)
+
+    def close(self) -> None:
+        """The market has closed: whoever does not want it frozen has no quote."""
+        if self.data_type == LIVE and self.with_quotes and self.instrument.kind is not Kind.INDEX:
+            for kind in (ticks.BID, ticks.ASK):
+                self._price(kind, NO_PRICE * UNITS, 0)
 
     def tell(self, news: News, *, with_quote: bool = True) -> None:
         quote, day = news.quote, news.day
@@ -142,7 +147,7 @@ class MarketData:
         if 104 in self.generic and figures.volatility is not None:
             self._send(45, ticks.HISTORICAL_VOLATILITY, figures.volatility)
         if 236 in self.generic and self.instrument.kind is Kind.STOCK:
-            self._send(45, ticks.SHORTABLE, ticks.EASY_TO_BORROW)
+            self._send(45, ticks.SHORTABLE, ticks.EASY_TO_BORROW if figures.is_lent else ticks.NOT_TO_BORROW)
 
     def _price(self, kind: int, units: int, size: int, event: str = "") -> None:
         if self._told.get(kind) == (units, size):

@@ -391,3 +391,42 @@ async def test_a_slowed_down_request_holds_up_no_other() -> None:
 
         assert len(client.told(17)) == 61, "sixty at once, and the one with hard limits of its own"
         assert client.told(17, 60) == []
+
+
+async def test_the_close_takes_the_quotes_or_freezes_them_and_the_opening_brings_them_back() -> None:
+    async with a_gateway(now="2013-02-28T15:59:50-05:00") as server, a_data_client(server) as client:
+        client.ask(1, 11, 1, *APPLE, False, "", False, False, "")
+        await client.caught_up()
+        client.ask(59, 1, 2)
+        client.ask(1, 11, 2, *IBM, False, "", False, False, "")
+        await client.caught_up()
+        before = await ticks(client, 1)
+        await server.gateway.advance(15)
+        closed = await ticks(client, 1)
+        await server.gateway.advance(17 * 3600 + 1800 + 5)
+        await client.caught_up()
+        after = await ticks(client, 1)
+
+    assert before[1] > 0
+    assert (closed[1], closed[4]) == (441.39, 441.4), "what is asked for last decides: frozen"
+    assert [each[3] for each in client.told(58, 1)] == ["1", "2", "1"]
+    assert [each[3] for each in client.told(58, 2)] == ["1", "2", "1"]
+    assert after[1] > 0
+
+
+async def test_delayed_data_go_on_for_fifteen_minutes_after_the_close() -> None:
+    async with (
+        a_gateway(now="2013-02-28T15:59:00-05:00", permissions={"AAPL": "delayed"}) as server,
+        a_data_client(server) as client,
+    ):
+        client.ask(59, 1, 3)
+        await client.answered(1, 11, 1, *APPLE, False, "", False, False, "", by=45, number=1)
+        await server.gateway.advance(70)
+        await client.caught_up()
+        at_close = client.told(1, 1)[-1]
+        await server.gateway.advance(900)
+        prices = await ticks(client, 1)
+
+    assert float(at_close[4]) != 441.4
+    assert prices[68] == 441.4
+    assert int(client.told(46, 1)[-1][4]) == 1362085198, "the last trade of the day"
