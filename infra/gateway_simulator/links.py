@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from infra.errors import UsageError
 from infra.gateway_simulator import codes, farms
 from infra.gateway_simulator.actions import (
     Deaf,
@@ -166,7 +167,9 @@ class Links:
             session.thaw()
 
     def occupied(self, what: Occupied, cause: Event | None = None) -> None:
-        client_id = what.client_id if what.client_id is not None else cause.client_id if cause is not None else 0
+        client_id = what.client_id if cause is None or what.client_id is not None else cause.client_id
+        if client_id is None:
+            raise UsageError("occupied needs a client_id, or the event of a client")
         self._weather.occupied[client_id] = self._shared.clock.monotonic() + what.seconds
 
     def fragments(self, what: Fragments, cause: Event | None = None) -> None:

@@ -150,14 +150,14 @@ class Session:
             await self._judged(message, values)
         if action is not None and action.error is not None:
             self._desk.object_to(self, event, action)
+        if action is not None and action.close:
+            self.close()
 
     async def _misled(self, action: Action, event: Event) -> int:
         """A fault on the way in; how often the request is to be served."""
         self._desk.perform(action, event)
         if action.delay:
             await self._desk.timetable.sleep(action.delay)
-        if action.close:
-            self.close()
         if action.drop or action.close or (action.error is not None and action.error.order == "refused"):
             return 0
         return 1 + action.duplicate

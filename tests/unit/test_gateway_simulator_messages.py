@@ -166,6 +166,17 @@ async def test_a_request_is_refused_with_the_words_of_the_gateway() -> None:
         assert client.of(17) == []
 
 
+async def test_a_client_that_asks_too_much_is_told_and_sent_away() -> None:
+    async with by_hand() as hand:
+        client = await hand.client()
+        arm(hand, {"error": {"code": 100}, "close": True}, event="request received")
+        await client.say(49, 1)
+
+        assert client.codes()[-1] == 100
+        assert client.of(49) == []
+        assert not client.session.is_open
+
+
 @pytest.mark.parametrize("code", [103, 104, 105, 110, 161, 201, 202, 321, 399, 404, 10147, 10148])
 async def test_an_order_is_refused_with_any_code_and_its_id_is_used_up(code: int) -> None:
     async with by_hand() as hand:
