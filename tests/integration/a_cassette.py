@@ -8,7 +8,13 @@ The judge is the ledger, never a service's word. With services in this process o
         await played.fired()      # every step has happened
         assert played.ledger().twice() == {}
 
-With a stack: `Stack(settings, simulator_options=for_a_stack("overfill", folder).options, ...)`.
+With a stack of processes:
+
+    played = for_a_stack("executor-killed-at-a-fill", tmp_path)
+    with Stack(settings, simulator_options=played.options, ...) as stack:
+        await played.register(stack)
+        ...
+        assert played.ledger().twice() == {}
 """
 
 import asyncio
@@ -19,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.embedded.ports import free_port
+from infra.embedded.stack import Stack
 from infra.gateway_simulator import cassette
 from infra.gateway_simulator.cassette import Cassette
 from infra.gateway_simulator.control_client import ControlClient
@@ -77,8 +84,14 @@ class StackCassette:
         return Ledger.read(self.ledger_file)
 
     def control(self) -> ControlClient:
-        """`async with played.control() as control`; `control.register(name, pid)` lets faults signal a process."""
+        """`async with played.control() as control`."""
         return ControlClient(self.control_port, self.token_file)
+
+    async def register(self, stack: Stack) -> None:
+        """Let faults signal every process of the stack by its name; again after one has been restarted."""
+        async with self.control() as control:
+            for name, pid in stack.processes.items():
+                await control.register(name, pid)
 
 
 def for_a_stack(name: str, folder: Path) -> StackCassette:
