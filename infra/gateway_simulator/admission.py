@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from infra.gateway_simulator.account import Account
-from infra.gateway_simulator.book import LIVE_MAX
+from infra.gateway_simulator.book import LIVE_MAX, MANUAL_CLIENT
 from infra.gateway_simulator.commissions import Trade
 from infra.gateway_simulator.contracts import NO_DEFINITION
 from infra.gateway_simulator.floor import Shared
@@ -55,6 +55,13 @@ class Admission:
         if instrument is None or instrument != old.instrument or not same or quantity < order.filled:
             return Refusal(*NO_MATCH)
         return self._permitted(self._terms(order.client_id, placement, instrument, order), order)
+
+    def manual(self, placement: Placement) -> Terms | Refusal:
+        """The terms of an order that a person places in TWS itself."""
+        instrument = placement.asked.found_in(self._shared.catalogue)
+        if instrument is None:
+            return Refusal(*NO_DEFINITION)
+        return self._permitted(self._terms(MANUAL_CLIENT, placement, instrument), None)
 
     def must_locate(self, order: Order) -> bool:
         """Whether it sells short what nobody lends."""

@@ -19,6 +19,7 @@ from infra.errors import EnvironmentUnhealthyError, ScizorError, UsageError
 from infra.gateway_simulator import cassette
 from infra.gateway_simulator.calendar import utc_text
 from infra.gateway_simulator.gateway import Gateway
+from infra.gateway_simulator.manual import ManualOrder
 from infra.gateway_simulator.market import ROUND_LOT
 
 HOST = "127.0.0.1"
@@ -67,6 +68,8 @@ class ControlPort:
             "speed": self._speed,
             "quote": self._quote,
             "notice": self._notice,
+            "place": self._place,
+            "cancel": self._cancel,
             "state": self._state,
         }
 
@@ -182,6 +185,16 @@ class ControlPort:
         notice = {"code": int(command["notice"]), "text": str(command.get("text", ""))}
         self._gateway.director.do({"notice": notice})
         return {"clients": len(self._gateway.shared.sessions)}
+
+    async def _place(self, command: Command) -> Answer:
+        """An order of TWS itself; client 0 can have it bound."""
+        order = self._gateway.orders.place_by_hand(ManualOrder.read(_part(command, "place")))
+        return {"permanent_id": order.permanent_id, "client_id": order.client_id, "order_id": order.order_id}
+
+    async def _cancel(self, command: Command) -> Answer:
+        """The cancel of TWS itself, of any client's order."""
+        self._gateway.orders.cancel_manually(int(command["client_id"]), int(command["cancel"]))
+        return {}
 
     async def _state(self, command: Command) -> Answer:
         return self._gateway.state()

@@ -123,6 +123,15 @@ class ControlClient:
         """Send a system message such as 1100 to every client."""
         await self.ask(notice=code, text=text)
 
+    async def place(self, **order: Any) -> dict[str, Any]:
+        """Place an order as a person at TWS: symbol, action, quantity, order_type, limit_price, aux_price, tif,
+        order_ref, account; gives its permanent_id, client_id and order_id."""
+        return await self.ask(place=order)
+
+    async def cancel(self, client_id: int, order_id: int) -> None:
+        """Cancel any client's order, as a person at TWS."""
+        await self.ask(cancel=order_id, client_id=client_id)
+
     async def state(self) -> dict[str, Any]:
         """Market time, positions by contract, live orders, clients, counters of the ledger, armed and fired faults."""
         return await self.ask(state=True)

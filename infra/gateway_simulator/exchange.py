@@ -222,8 +222,8 @@ class Exchange:
             order.arrives_at = 0.0
             if order.status is Status.PENDING_SUBMIT:
                 order.status = Status.PRE_SUBMITTED
-                if not self._lives.release(order):
-                    self._news.tell(order)
+                self._lives.release(order)
+                self._news.tell(order)
         if self._check(order) or not order.is_live:
             return order.is_live
         if self._lives.release(order):

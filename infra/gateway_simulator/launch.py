@@ -20,6 +20,8 @@ from infra.gateway_simulator.pacing import Pacing
 from infra.gateway_simulator.server import Address, SimulatorServer
 from infra.settings import Settings
 
+LATENCY_MAX_MS = 3_600_000
+
 
 def market_time(text: str) -> float:
     """The epoch second of an ISO time; New York's where it names no zone."""
@@ -59,6 +61,7 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     made.add_argument(
         "--permissions", default="", help="not seen live: SYMBOL=delayed|api|part|none, with commas between"
     )
+    made.add_argument("--latency", type=float, default=0.0, help="market milliseconds of orders to the exchange")
     made.add_argument("--faults", help="cassette of faults: the name of one that comes with it, or a YAML file")
     made.add_argument("--control-port", type=int, default=0, help="port for tests; needs --control-token-file")
     made.add_argument("--control-token-file", type=Path, help="file of mode 0600 with the control port's token")
@@ -91,6 +94,7 @@ class Choices:
     pacing: str
     soft_delay: float
     permissions: str
+    latency: float
     faults: str | None
     control_port: int
     control_token_file: Path | None
@@ -108,6 +112,8 @@ def chosen(choices: Choices) -> tuple[Options, Address]:
         raise UsageError(f"--cash {choices.cash!r} is not a number") from None
     if choices.pacing not in tuple(Pacing) or choices.soft_delay < 0:
         raise UsageError(f"--pacing is one of {', '.join(Pacing)}, and --soft-delay is 0 or more")
+    if not 0 <= choices.latency <= LATENCY_MAX_MS:
+        raise UsageError(f"--latency {choices.latency} is not within 0..{LATENCY_MAX_MS} milliseconds")
     if choices.commissions not in tuple(Schedule):
         raise UsageError(f"--commissions is one of {', '.join(Schedule)}, not {choices.commissions!r}")
     options = Options(
@@ -124,6 +130,7 @@ def chosen(choices: Choices) -> tuple[Options, Address]:
         pacing=Pacing(choices.pacing),
         soft_delay=choices.soft_delay,
         permissions=permissions_of(choices.permissions),
+        latency=choices.latency / 1000,
         faults=choices.faults,
     )
     return options, Address(choices.host, choices.port, choices.control_port, choices.control_token_file)

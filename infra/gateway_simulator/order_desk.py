@@ -3,6 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal
 
+from infra.errors import UsageError
 from infra.gateway_simulator.account_desk import AccountDesk
 from infra.gateway_simulator.admission import Admission
 from infra.gateway_simulator.book import MANUAL_CLIENT
@@ -14,6 +15,7 @@ from infra.gateway_simulator.fills import Fills
 from infra.gateway_simulator.floor import Shared
 from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.lives import Lives
+from infra.gateway_simulator.manual import ManualOrder
 from infra.gateway_simulator.oca import REDUCE_LATE
 from infra.gateway_simulator.order_messages import open_order
 from infra.gateway_simulator.order_news import OrderNews, facts_of
@@ -108,6 +110,13 @@ class OrderDesk:
 
     # what a person does in TWS
 
+    def place_by_hand(self, wanted: ManualOrder) -> Order:
+        """What a person types in, if it makes sense."""
+        found = self._admission.manual(wanted.placement(self._shared.catalogue))
+        if isinstance(found, Refusal):
+            raise UsageError(f"{found.code}: {found.text}")
+        return self.place_manually(found)
+
     def place_manually(self, terms: Terms) -> Order:
         """An order without an id for clients, until client 0 binds it: then it has a negative one."""
         book = self._shared.book
@@ -115,8 +124,16 @@ class OrderDesk:
         order.is_bound = book.binds_manual and MANUAL_CLIENT in self._shared.sessions
         self._note("order_received", MANUAL_CLIENT, order.order_id, **facts_of(terms), manual=True)
         book.add(order)
-        self.exchange.accept(order)
+        self._transmit(order)
         return order
+
+    def cancel_manually(self, client_id: int, order_id: int) -> None:
+        """A person can cancel the orders of every client."""
+        order = self._shared.book.live.get((client_id, order_id))
+        if order is None:
+            raise UsageError(f"client {client_id} has no live order {order_id}")
+        self._note("cancel_received", client_id, order_id, manual=True)
+        self._cancel(order)
 
     # how orders enter, change and leave
 

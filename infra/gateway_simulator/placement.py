@@ -128,6 +128,13 @@ def _moment(text: str, code: int) -> float:
         raise RequestError(code, DATE_FORM) from None
 
 
+def by_hand(order_id: int, asked: Asked, said: dict[str, str]) -> Placement:
+    """An order that nobody has sent: `said` are the fields that are not empty."""
+    names = (*_HEAD, *_MIDDLE, *_TRAILING, *_SCHEDULE, *_CLEARING, *_LAST, *_ADJUSTED)
+    told = dict.fromkeys(names, "") | {"transmit": "1", "time_in_force": "DAY"} | said
+    return Placement(order_id, asked, told, (), ())
+
+
 def read_placement(fields: Fields, version: int) -> Placement:
     order_id = fields.whole()
     asked = Asked.taken_from(fields)

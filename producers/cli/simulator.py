@@ -37,6 +37,7 @@ def simulator(
     permissions: Annotated[
         str, Flag(help="What is not seen live: SYMBOL=delayed, api, part or none, with commas between.")
     ] = "",
+    latency: Annotated[float, Flag(help="Market milliseconds that orders take to the exchange.")] = 0.0,
     faults: Annotated[
         str | None, Flag(help="Cassette of faults: one of docs/faults.md by its name, or a YAML file.")
     ] = None,
@@ -64,6 +65,7 @@ def simulator(
         pacing=pacing,
         soft_delay=soft_delay,
         permissions=permissions,
+        latency=latency,
         faults=faults,
         control_port=control_port,
         control_token_file=control_token_file,

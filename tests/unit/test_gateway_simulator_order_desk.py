@@ -1,11 +1,16 @@
 """Changes, cancels, ids, binding of manual orders, and the lists of open and completed orders."""
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from infra.errors import UsageError
+from infra.gateway_simulator.manual import ManualOrder
 from tests.unit.an_order_floor import OrderFloor, Trader
+
+BY_HAND = ManualOrder(symbol="AAPL", action="BUY", quantity=Decimal(100), order_type="LMT", limit_price=Decimal(430))
 
 
 @pytest.fixture
@@ -120,8 +125,8 @@ def open_ids(trader: Trader) -> list[int]:
 
 async def test_orders_of_tws_are_bound_to_client_zero_under_negative_ids(floor: OrderFloor) -> None:
     zero, other = floor.trader(0), floor.trader(3)
-    terms = floor.order(await other.place("BUY", 100, limit=430.0), 3).terms
-    floor.gateway.orders.place_manually(replace(terms, told=dict(terms.told)))
+    await other.place("BUY", 100, limit=430.0)
+    floor.gateway.orders.place_by_hand(BY_HAND)
     zero.told.clear()
     other.told.clear()
     await other.ask("reqAllOpenOrders")
@@ -143,8 +148,7 @@ async def test_client_zero_can_have_orders_of_tws_bound_as_they_come(floor: Orde
     await other.ask("reqAutoOpenOrders", True)
     assert other.errors == [(-1, 327)]
     await zero.ask("reqAutoOpenOrders", True)
-    terms = floor.order(await other.place("BUY", 100, limit=430.0), 3).terms
-    floor.gateway.orders.place_manually(terms)
+    floor.gateway.orders.place_by_hand(BY_HAND)
 
     assert open_ids(zero) == [-1]
 
@@ -156,3 +160,22 @@ async def test_clients_see_their_own_open_orders(floor: OrderFloor) -> None:
     await two.ask("reqOpenOrders")
 
     assert [each[0] for each in two.told] == [53]
+
+
+async def test_a_person_at_tws_is_told_what_is_wrong_with_an_order(floor: OrderFloor) -> None:
+    with pytest.raises(UsageError, match="110: The price does not conform"):
+        floor.gateway.orders.place_by_hand(BY_HAND.model_copy(update={"limit_price": Decimal("430.001")}))
+    with pytest.raises(UsageError, match="200: No security definition"):
+        floor.gateway.orders.place_by_hand(BY_HAND.model_copy(update={"symbol": "NONE"}))
+    with pytest.raises(UsageError, match="price: Extra inputs are not permitted"):
+        ManualOrder.read({"symbol": "AAPL", "action": "BUY", "quantity": 1, "price": 3})
+    with pytest.raises(UsageError, match="has no live order 5"):
+        floor.gateway.orders.cancel_manually(1, 5)
+
+
+async def test_a_person_at_tws_can_cancel_the_orders_of_clients(floor: OrderFloor) -> None:
+    trader = floor.trader()
+    number = await trader.place("BUY", 100, limit=430.0)
+    floor.gateway.orders.cancel_manually(1, number)
+
+    assert trader.statuses(number)[-1] == "Cancelled"
