@@ -201,15 +201,20 @@ class Days:
         """How many from now on."""
         self._kept = kept
 
-    def path(self, instrument: Instrument, day: DailyBar) -> DayPath:
-        key = (instrument.contract_id, day.day.toordinal())
+    def known(self, instrument: Instrument, day: date) -> DayPath | None:
+        """The day if it has been derived lately."""
+        key = (instrument.contract_id, day.toordinal())
         found = self._paths.get(key)
+        if found is not None:
+            self._paths.move_to_end(key)
+        return found
+
+    def path(self, instrument: Instrument, day: DailyBar) -> DayPath:
+        found = self.known(instrument, day.day)
         if found is None:
-            found = self._paths[key] = self._derived(instrument, day)
+            found = self._paths[(instrument.contract_id, day.day.toordinal())] = self._derived(instrument, day)
             while len(self._paths) > self._kept:
                 self._paths.popitem(last=False)
-        else:
-            self._paths.move_to_end(key)
         return found
 
     def _derived(self, instrument: Instrument, day: DailyBar) -> DayPath:

@@ -109,6 +109,9 @@ class World:
 
     def path(self, instrument: Instrument, session: Session) -> DayPath | None:
         """The derived day; None when the instrument did not trade on it."""
+        known = self._days.known(instrument, session.day)
+        if known is not None:
+            return known
         bar = self.series(instrument).on(session.day)
         return None if bar is None else self._days.path(instrument, bar)
 
