@@ -1,5 +1,6 @@
 """An account: money by currency, positions with their cost, and what the day has brought."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -43,8 +44,8 @@ class Market(Protocol):
 class Position:
     """`quantity` is negative when short; `average_cost` is per unit, with multiplier and commissions, as IB counts.
 
-    `opening`, `flow`, `fees` and `realized` are of `day`: what it began with, the money its fills brought, what they
-    cost, and the profit that they realised; all in the instrument's currency.
+    `opening`, `opening_cost`, `flow`, `fees` and `realized` are of `day`: what it began with, the money its fills
+    brought, what they cost, and the profit that they realised; all in the instrument's currency.
     """
 
     instrument: Instrument
@@ -55,6 +56,7 @@ class Position:
     opening: Decimal = ZERO
     flow: Decimal = ZERO
     fees: Decimal = ZERO
+    opening_cost: Decimal = ZERO
 
     def apply(self, signed: Decimal, price: Decimal, paid: Decimal) -> Decimal | None:
         """Take one fill in; the profit that it realised, None when it only opened."""
@@ -82,7 +84,12 @@ class Position:
         """A new session has opened: the day's sums begin anew, with `ratio` shares for each one of the last day."""
         self.quantity *= ratio
         self.average_cost /= ratio
-        self.day, self.opening = day, self.quantity
+        self.day, self.opening, self.opening_cost = day, self.quantity, self.average_cost
+        self.flow = self.fees = self.realized = ZERO
+
+    def begin_anew(self) -> None:
+        """Back to the beginning of the day, whose fills are to be taken in once more."""
+        self.quantity, self.average_cost = self.opening, self.opening_cost
         self.flow = self.fees = self.realized = ZERO
 
     def expire(self, mark: Decimal) -> None:
@@ -105,6 +112,15 @@ class Position:
     def settled_worth(self, previous_close: Decimal) -> Decimal:
         """Of a future: what it was worth when its profit was last paid out, which is at the close or at the trade."""
         return self.opening * previous_close * self.instrument.multiplier - self.flow
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """One fill as it was booked: signed quantity, price, and what it cost."""
+
+    signed: Decimal
+    price: Decimal
+    paid: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,16 +177,43 @@ class Account:
 
         `paid` is in the instrument's currency; that of forex in the account's base currency.
         """
-        position = self.position(instrument)
-        worth = signed * price * instrument.multiplier
+        self.pay(instrument, Booking(signed, price, paid))
+        is_forex = instrument.kind is Kind.FOREX
+        return self.position(instrument).apply(signed, price, ZERO if is_forex else paid)
+
+    def take_back(self, instrument: Instrument, old: Booking) -> None:
+        """Undo the money of a fill that was corrected or busted; `rebuild` follows with those that stand."""
+        worth = old.signed * old.price * instrument.multiplier
+        self._move(instrument.currency, worth)
+        if instrument.kind is Kind.FOREX:
+            self._move(instrument.symbol, -old.signed)
+            self._move(self.base, old.paid)
+            return
+        self._move(instrument.currency, old.paid)
+        due = [each for each in self.owed if (each.currency, each.amount) == (instrument.currency, -worth)]
+        if due:
+            self.owed.remove(due[-1])
+
+    def pay(self, instrument: Instrument, new: Booking) -> None:
+        """The money of a fill."""
+        worth = new.signed * new.price * instrument.multiplier
         self._move(instrument.currency, -worth)
         if instrument.kind is Kind.FOREX:
-            self._move(instrument.symbol, signed)
-            self._move(self.base, -paid)
-            return position.apply(signed, price, ZERO)
-        self._move(instrument.currency, -paid)
+            self._move(instrument.symbol, new.signed)
+            self._move(self.base, -new.paid)
+            return
+        self._move(instrument.currency, -new.paid)
         self._owe(instrument, -worth)
-        return position.apply(signed, price, paid)
+
+    def rebuild(self, instrument: Instrument, fills: Iterable[Booking]) -> list[Decimal | None]:
+        """The position from the fills of its day; gives what each has realised."""
+        position = self.position(instrument)
+        position.begin_anew()
+        is_forex = instrument.kind is Kind.FOREX
+        return [
+            position.apply(each.signed, each.price, ZERO if is_forex else each.paid) if each.signed else None
+            for each in fills
+        ]
 
     def settled(self, currency: str) -> Decimal:
         """The balance without proceeds that are still to be paid."""

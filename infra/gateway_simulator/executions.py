@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from infra.errors import UsageError
+from infra.gateway_simulator.account import Booking
 from infra.gateway_simulator.exchange import Exchange
 from infra.gateway_simulator.fills import Fills
 from infra.gateway_simulator.floor import Shared
@@ -100,10 +101,12 @@ class Executions:
     def _replace(self, old: Execution, quantity: Decimal, price: Decimal, kind: str) -> Execution:
         order, shared = old.order, self._shared
         account, instrument = self._fills.account_of(order), order.terms.instrument
+        self._check_day(old)
         root, _, revision = old.execution_id.rpartition(".")
         paid = old.commission if quantity else ZERO
-        account.fill(instrument, -order.sign * old.quantity, old.price, -old.commission)
-        realized = account.fill(instrument, order.sign * quantity, price, paid) if quantity else None
+        account.take_back(instrument, _booking(old))
+        if quantity:
+            account.pay(instrument, Booking(order.sign * quantity, price, paid))
         order.filled += quantity - old.quantity
         order.spent += quantity * price - old.quantity * old.price
         order.paid += paid - old.commission
@@ -115,15 +118,46 @@ class Executions:
             cumulative=order.filled,
             average_price=order.average_price,
             commission=paid,
-            realized=realized,
+            realized=None,
         )
         shared.book.executions[shared.book.executions.index(old)] = new
+        new = self._rebuild(new)
         self._news.note_execution(kind, new, replaces=old.execution_id)
         self._fills.note_position(order)
         self._fills.tell(new)
         self._news.tell_status(order)
         self._fills.tell_commission(new)
         return new
+
+    def _rebuild(self, corrected: Execution) -> Execution:
+        """The position from the executions of its day as they are now, with what the corrected one has realised."""
+        executions = self._shared.book.executions
+        account, instrument = self._fills.account_of(corrected.order), corrected.order.terms.instrument
+        todays = self._todays(corrected)
+        realized = account.rebuild(instrument, [_booking(each) for each in todays])
+        told = replace(corrected, realized=realized[todays.index(corrected)])
+        executions[executions.index(corrected)] = told
+        return told
+
+    def _todays(self, execution: Execution) -> list[Execution]:
+        """All of the same position and day, busted ones without quantity among them."""
+        order, instrument = execution.order, execution.order.terms.instrument
+        day = self._fills.account_of(order).position(instrument).day
+        return [
+            each
+            for each in self._shared.book.executions
+            if each.order.terms.instrument == instrument
+            and each.order.terms.account == order.terms.account
+            and instrument.calendar.latest(each.moment).day == day
+        ]
+
+    def _check_day(self, execution: Execution) -> None:
+        """A position is built anew from its day: it must be nothing but what that day's fills have made of it."""
+        order = execution.order
+        position, todays = self._fills.account_of(order).position(order.terms.instrument), self._todays(execution)
+        made = position.opening + sum((each.order.sign * each.quantity for each in todays), ZERO)
+        if execution not in todays or made != position.quantity:
+            raise UsageError(f"{execution.execution_id} is not of the running session: it can no longer be corrected")
 
     def _find(self, execution_id: str) -> Execution:
         for each in reversed(self._shared.book.executions):
@@ -148,3 +182,7 @@ class Executions:
         if found is None:
             raise UsageError(f"no symbol {symbol!r}")
         return found.contract_id
+
+
+def _booking(execution: Execution) -> Booking:
+    return Booking(execution.order.sign * execution.quantity, execution.price, execution.commission)

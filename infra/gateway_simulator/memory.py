@@ -84,10 +84,10 @@ class Memory:
         account.month, account.volumes = told["month"], _amounts(told["volumes"])
         account.owed = [Owed(date.fromisoformat(day), name, Decimal(amount)) for day, name, amount in told["owed"]]
         for contract_id, day, *amounts in told["positions"]:
-            quantity, cost, realized, opening, flow, fees = (Decimal(each) for each in amounts)
+            quantity, cost, realized, opening, flow, fees, opening_cost = (Decimal(each) for each in amounts)
             account.positions[contract_id] = Position(
                 self._catalogue.by_id[contract_id],
-                *(quantity, cost, realized, date.fromisoformat(day), opening, flow, fees),
+                *(quantity, cost, realized, date.fromisoformat(day), opening, flow, fees, opening_cost),
             )
 
 
@@ -101,7 +101,7 @@ def _account_facts(account: Account) -> dict[str, Any]:
         "positions": [
             [
                 *(each.instrument.contract_id, each.day, each.quantity, each.average_cost, each.realized),
-                *(each.opening, each.flow, each.fees),
+                *(each.opening, each.flow, each.fees, each.opening_cost),
             ]
             for each in account.positions.values()
         ],

@@ -47,6 +47,43 @@ async def test_a_correction_replaces_the_fill_in_the_account(floor: OrderFloor, 
     assert [each[14] for each in trader.told if each[0] == 11 and each[1] == 7] == told[1:]
 
 
+async def test_a_correction_leaves_the_position_as_if_the_fill_had_always_been_so(
+    floor: OrderFloor, executions: Executions
+) -> None:
+    trader = floor.trader()
+    account = floor.gateway.shared.account
+    position = account.position(floor.gateway.shared.catalogue.by_symbol["AAPL"])
+    _, first = await a_fill(trader)
+    floor.print(450.0)
+    await trader.place("BUY", 100, "MKT")
+    floor.print(460.0)
+    await trader.place("SELL", 50, "MKT")
+    executions.correct(first, price=D(441))
+
+    average = (D(441) + D("450.01") + D("0.02")) / 2
+    assert position.quantity == 150
+    assert position.average_cost == average
+    assert position.realized == 50 * (D("459.99") - D("0.02") - average)
+    assert account.cash == 1_000_000 - 100 * D(441) - 100 * D("450.01") + 50 * D("459.99") - 3
+
+
+async def test_yesterdays_executions_can_no_longer_be_corrected(executions: Executions, floor: OrderFloor) -> None:
+    _, execution_id = await a_fill(floor.trader())
+    floor.gateway.market_clock.advance(24 * 3600)
+    with pytest.raises(UsageError, match="not of the running session"):
+        executions.bust(execution_id)
+
+
+async def test_a_correction_of_a_sale_corrects_what_is_owed(floor: OrderFloor, executions: Executions) -> None:
+    trader = floor.trader()
+    await a_fill(trader)
+    await trader.place("SELL", 100, "MKT")
+    account = floor.gateway.shared.account
+    executions.correct(floor.book.executions[-1].execution_id, price=D(430))
+
+    assert [each.amount for each in account.owed] == [43_000]
+
+
 async def test_a_corrected_execution_can_be_corrected_again_by_its_newest_name(
     floor: OrderFloor, executions: Executions
 ) -> None:
