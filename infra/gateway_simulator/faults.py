@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from infra.errors import UsageError
 from infra.gateway_simulator.actions import LYING, NAMELESS, TO_MESSAGE, TO_RECEIVED, TO_SENT, Action
 from infra.gateway_simulator.moments import FILTERS, When
-from infra.gateway_simulator.names import ANSWERS, ERROR, ORDER_STATUS, REQUESTS, answer_of, id_in
+from infra.gateway_simulator.names import ANSWERS, ERROR, ORDER_STATUS, REQUESTS, SENT, answer_of, id_in
 from infra.gateway_simulator.noise import pick
 from infra.gateway_simulator.wire import Value
 
@@ -82,7 +82,7 @@ def sent_event(values: tuple[Value, ...], told: tuple[str, int, str, int | None]
     """A message that is about to leave; `told` is what its desk calls it, and of which client, symbol and order."""
     event, client_id, symbol, order_id = told
     named = answer_of(values[0])
-    wire = "" if values[0] == ERROR else f"{named.name} sent"
+    wire = SENT.get(values[0], "")
     code = int(str(values[3])) if values[0] == ERROR else None
     status = str(values[2]) if values[0] == ORDER_STATUS else ""
     return Event(event or wire, client_id, symbol, order_id, 0, wire, id_in(named, values), code, status)
@@ -128,6 +128,8 @@ class Faults:
     note: Callable[[dict[str, object]], None] | None = None
     processes: dict[str, int] = field(default_factory=dict)
     armed: list[Armed] = field(default_factory=list)
+    awaited: frozenset[str] = frozenset()
+    """Events that something is armed for: all others need no closer look."""
     fired: deque[dict[str, object]] = field(default_factory=lambda: deque(maxlen=FIRED_MAX))
     _numbers: int = 0
 
@@ -156,15 +158,19 @@ class Faults:
         if len(self.armed) >= ARMED_MAX:
             raise UsageError(f"{ARMED_MAX} faults are armed already; clear some")
         number = self.next_number()
-        self.armed.append(Armed(number, name or f"fault {number}", when, action, seed))
+        self._arm([*self.armed, Armed(number, name or f"fault {number}", when, action, seed)])
         return number
+
+    def _arm(self, armed: list[Armed]) -> None:
+        self.armed = armed
+        self.awaited = frozenset(each.when.event for each in armed)
 
     def next_number(self) -> int:
         self._numbers += 1
         return self._numbers
 
     def clear(self, number: int | None = None) -> None:
-        self.armed = [] if number is None else [each for each in self.armed if each.number != number]
+        self._arm([] if number is None else [each for each in self.armed if each.number != number])
 
     def due(self, event: Event) -> Action | None:
         """The fault that this event sets off, if any; the first one armed wins."""
@@ -178,7 +184,7 @@ class Faults:
             return None
         hit.struck += 1
         if hit.struck >= hit.when.times:
-            self.armed = [each for each in self.armed if each is not hit]
+            self._arm([each for each in self.armed if each is not hit])
         self.tell({"number": hit.number, "name": hit.name, "event": hit.when.event, "client_id": event.client_id})
         return hit.action
 

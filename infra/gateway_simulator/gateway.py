@@ -1,28 +1,27 @@
 """The simulated gateway: one floor, its desks, and the clients that talk to them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection
 from decimal import Decimal
-from pathlib import Path
 from typing import TypeAlias
 
 from infra.clock import Clock, Entropy
 from infra.errors import UsageError
 from infra.gateway_simulator.account_desk import AccountDesk
-from infra.gateway_simulator.accounts import Accounts, Opening
+from infra.gateway_simulator.accounts import Accounts
 from infra.gateway_simulator.book import Book
 from infra.gateway_simulator.brokerage import Brokerage
 from infra.gateway_simulator.calendar import Session as TradingDay
 from infra.gateway_simulator.calendar import market_calendar, utc_text
 from infra.gateway_simulator.cassette import load
 from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.commissions import Schedule, Tariff
+from infra.gateway_simulator.commissions import Tariff
 from infra.gateway_simulator.daily import DailyBook, csv_files
 from infra.gateway_simulator.depth_desk import DepthDesk
 from infra.gateway_simulator.director import Director
 from infra.gateway_simulator.faults import Faults
 from infra.gateway_simulator.floor import NOT_SUPPORTED, Shared, invalid
+from infra.gateway_simulator.gateway_options import Options as Options
 from infra.gateway_simulator.history_desk import HistoryDesk
 from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.ledger import Ledger
@@ -35,7 +34,7 @@ from infra.gateway_simulator.order_desk import OrderDesk
 from infra.gateway_simulator.order_faults import OrderFaults
 from infra.gateway_simulator.order_reports import OrderReports
 from infra.gateway_simulator.orders import Order, Terms
-from infra.gateway_simulator.pacing import HistoryPacing, Pacing
+from infra.gateway_simulator.pacing import HistoryPacing
 from infra.gateway_simulator.past_desk import PastDesk
 from infra.gateway_simulator.permissions import Permissions
 from infra.gateway_simulator.prices import UNITS
@@ -51,37 +50,6 @@ Handler: TypeAlias = Callable[[Session, Fields], Awaitable[None]]
 
 # Requests that a real gateway answers and this one does not: how many fields stand before their request id.
 UNSERVED = {21: 1, 22: 1, 52: 1, 54: 1, 84: 0, 86: 0}
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a simulator is started with; `speed` 0 lets only the control port move market time.
-
-    With a `state` file the next start goes on where this one ended: orders, positions, ids and market time.
-    `permissions` are those of symbols that are not seen live; `soft_delay` is how many seconds a request for larger
-    bars waits once 60 came within ten minutes.
-    `accounts` stand in for the one of `account` and `cash`; `faults` is a cassette, by its name or its file.
-    `latency` is the market time in seconds that orders, changes and cancels take to the exchange.
-    """
-
-    start: float
-    speed: float = 1.0
-    seed: int = 7
-    account: str = "DU1234567"
-    cash: Decimal = Decimal(1_000_000)
-    data: Path | None = None
-    ledger: Path | None = None
-    pacing: Pacing = Pacing.TODAY
-    soft_delay: float = 0.0
-    permissions: Mapping[str, str] = field(default_factory=dict)
-    state: Path | None = None
-    accounts: tuple[Opening, ...] = ()
-    commissions: Schedule = Schedule.FIXED
-    faults: str | None = None
-    latency: float = 0.0
-
-    def openings(self) -> tuple[Opening, ...]:
-        return self.accounts or (Opening(self.account, {"USD": self.cash}),)
 
 
 class Gateway:

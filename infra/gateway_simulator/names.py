@@ -144,6 +144,8 @@ ANSWERS = {
     106: Named("historicalSchedule", 1),
     107: Named("userInfo", 1),
 }
+SENT: dict[Value, str] = {number: f"{each.name} sent" for number, each in ANSWERS.items() if each.name != "error"}
+"""The event that each answer is when it leaves; errors are told apart by their code."""
 _UNKNOWN = Named("unknown")
 
 

@@ -16,6 +16,7 @@ from infra.gateway_simulator.names import (
     CANCEL_HISTORICAL_DATA,
     ERROR,
     HISTORICAL_DATA,
+    SENT,
     START_API,
     id_in,
     request_of,
@@ -219,14 +220,14 @@ class Session:
             told = desk.worded(self, values, symbol)
         if told is None:
             return
-        action = None
-        if desk.faults.armed:
+        awaited = desk.faults.awaited
+        if awaited and (event in awaited or SENT.get(told[0]) in awaited):
             happened = sent_event(told, (event, self.client_id, symbol, order_id))
             action = desk.faults.due(happened)
-        if action is None:
-            self._outlet.write(encode(told))
-        else:
-            self._misbehave(told, action, happened)
+            if action is not None:
+                self._misbehave(told, action, happened)
+                return
+        self._outlet.write(encode(told))
 
     def error(self, request_id: int, code: int, text: str, *, order_id: int | None = None) -> None:
         rejection: tuple[Value, ...] = ("",) if self.version >= 166 else ()

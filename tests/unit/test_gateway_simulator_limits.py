@@ -180,6 +180,7 @@ def choices(**changes: Any) -> Choices:
         "soft_delay": 0.0,
         "permissions": "",
         "faults": None,
+        "latency": 0.0,
         "control_port": 0,
         "control_token_file": None,
     }
