@@ -5,11 +5,10 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.contracts import ORDER_TYPES, Asked, expiry_text, has_expired, multiplier_text
+from infra.gateway_simulator.contracts import ORDER_TYPES, Asked, expiry_text, has_expired, is_listed, multiplier_text
 from infra.gateway_simulator.instruments import Instrument, Kind, Source
 from infra.gateway_simulator.market import World
 from infra.gateway_simulator.prices import UNITS
-from infra.gateway_simulator.products import LISTED
 from infra.gateway_simulator.wire import Value
 
 HOURS_DAYS = 6  # how far trading hours are told ahead
@@ -51,12 +50,11 @@ class Directory:
 
 
 def _is_told(instrument: Instrument, now: float, *, with_expired: bool) -> bool:
-    expiry, today = instrument.expiry, instrument.venue.local(now).date()
-    if expiry is None:
-        return True
-    if has_expired(instrument, now):
-        return with_expired and instrument.kind is Kind.FUTURE and today - expiry <= _EXPIRED_KEPT
-    return expiry - today <= LISTED
+    expiry = instrument.expiry
+    if expiry is not None and has_expired(instrument, now):
+        past = instrument.venue.local(now).date() - expiry
+        return with_expired and instrument.kind is Kind.FUTURE and past <= _EXPIRED_KEPT
+    return is_listed(instrument, now)
 
 
 def details_fields(instrument: Instrument, world: World, *, version: int, now: float) -> tuple[Value, ...]:

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from infra.gateway_simulator.catalogue import Catalogue
 from infra.gateway_simulator.instruments import Instrument, Kind
+from infra.gateway_simulator.products import LISTED
 from infra.gateway_simulator.wire import Fields, Value
 
 NO_DEFINITION = (200, "No security definition has been found for the request")
@@ -52,7 +53,7 @@ class Asked:
         else:
             matches = self.listed_in(catalogue)
         if now is not None:
-            matches = [each for each in matches if not has_expired(each, now)]
+            matches = [each for each in matches if is_listed(each, now)]
         return matches[0] if len(matches) == 1 else None
 
     def listed_in(self, catalogue: Catalogue) -> list[Instrument]:
@@ -118,6 +119,14 @@ def has_expired(instrument: Instrument, now: float) -> bool:
     """Whether its last session is over."""
     expiry = instrument.expiry
     return expiry is not None and instrument.calendar.session(expiry).close <= now
+
+
+def is_listed(instrument: Instrument, now: float) -> bool:
+    """Whether it trades now: a local symbol means another future in every decade."""
+    expiry = instrument.expiry
+    if expiry is None:
+        return True
+    return not has_expired(instrument, now) and expiry - instrument.venue.local(now).date() <= LISTED
 
 
 def order_fields(instrument: Instrument) -> tuple[Value, ...]:
