@@ -125,7 +125,7 @@ class BarLanes:
                 async for part in self._market.history(lane.contract, LIVE_BAR, begin, bar.start):
                     for finding in part.quarantined:
                         await self._post(finding)
-                    for old in part.bars:
+                    for old in part.past_bars():
                         await self._put(lane, self._late(bar, old))
                     count += len(part.bars)
         except (ScizorError, TimeoutError) as error:

@@ -1,10 +1,13 @@
 """What the gateway knows about contracts and their past, asked within its limits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import numpy as np
+import polars as pl
 
 from infra.gateway import translate
 from infra.gateway.connection import Connection
@@ -13,7 +16,7 @@ from infra.gateway.pacing import HistoryRequest
 from infra.gateway.past import DAY, PastBar, Series, Span, duration_of, spans_of
 from infra.gateway.quality import broken_rule, quarantined
 from infra.gateway.windows import Priority
-from schemas.market import HistoricalBar, PriceKind, Quarantined, Severity, Source
+from schemas.market import HistoricalBar, PriceKind, Quarantined, QuarantineRule, Severity, Source
 from schemas.validation import Contract
 
 _CONTRACT_SECONDS = 15.0
@@ -21,18 +24,31 @@ HISTORY_SECONDS = 60.0
 _PACING_ATTEMPTS = 7
 """With the governor's back-off: longer than the gateway remembers."""
 _TIMEOUT_ATTEMPTS = 3
+_SECOND = 1_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+PAST_SCHEMA = pl.Schema(
+    {"start_us": pl.Int64(), "end_us": pl.Int64(), **dict.fromkeys(PastBar._fields[2:], pl.Float64())}
+)
+"""Columns of bars of the past: moments in microseconds since the epoch, prices, volume."""
 
 
 @dataclass(frozen=True)
 class History:
     """A part of a contract's past, oldest first."""
 
-    bars: list[PastBar]
+    bars: pl.DataFrame
+    """Of PAST_SCHEMA: those that can be true."""
     quarantined: list[Quarantined]
     end: datetime
     """Up to here the past is known now, also where there were no bars."""
     requests: int = 1
     """How many it took; none where another's answer was joined."""
+
+    def past_bars(self, *, last: int | None = None) -> Iterator[PastBar]:
+        """One by one, all of them or the last ones."""
+        for row in (self.bars if last is None else self.bars.tail(last)).iter_rows():
+            yield _past_bar(row)
 
 
 class Market:
@@ -104,12 +120,20 @@ class Market:
         """
         asked = self._asked_for(contract, series, span, priority)
         is_first = not asked.wanted_by
-        rows = await asked.rows()
-        found = History([], [], span.end, asked.requests if is_first else 0)
-        for bar in _past_bars(contract, series, rows):
-            if span.start < bar.end <= span.end:
-                self._sort_in(found, contract, series, bar)
-        return found
+        frame = _frame_of(contract, series, await asked.rows())
+        found: list[Quarantined] = []
+        good = np.ones(len(frame), dtype=bool)
+        start, end = microseconds(span.start), microseconds(span.end)
+        good &= (frame["end_us"].to_numpy() > start) & (frame["end_us"].to_numpy() <= end)
+        possible = _possible(frame)
+        for row in np.flatnonzero(~possible | (frame["start_us"].to_numpy() >= end)).tolist():
+            bar = _past_bar(frame.row(row))
+            if good[row]:
+                found.append(self._impossible(contract, series, bar))
+            elif bar.start >= span.end and not series.ends_now:
+                found.append(self._ahead(contract, series, bar, span))
+        good &= possible
+        return History(frame if good.all() else frame.filter(good), found, span.end, asked.requests if is_first else 0)
 
     async def history(
         self, contract: Contract, bar_size: timedelta, start: datetime, end: datetime
@@ -126,17 +150,19 @@ class Market:
         found: list[HistoricalBar | Quarantined] = []
         series = Series(bar_size)
         async for part in self.history(contract, bar_size, start, end):
-            events = [HistoricalBar(**self._values(contract, series, bar)) for bar in part.bars]
+            events = [HistoricalBar(**self._values(contract, series, bar)) for bar in part.past_bars()]
             found += sorted([*events, *part.quarantined], key=lambda event: event.event_time)
         return found
 
-    def _sort_in(self, part: History, contract: Contract, series: Series, bar: PastBar) -> None:
+    def _impossible(self, contract: Contract, series: Series, bar: PastBar) -> Quarantined:
         broken = broken_rule(dict(zip(PastBar._fields[2:], bar[2:], strict=True)))
-        if broken is None:
-            part.bars.append(bar)
-        else:
-            values = self._values(contract, series, bar)
-            part.quarantined.append(quarantined(HistoricalBar, values, *broken, severity=Severity.ERROR))
+        assert broken is not None, "the columns and the rule ask the same"
+        return quarantined(HistoricalBar, self._values(contract, series, bar), *broken, severity=Severity.ERROR)
+
+    def _ahead(self, contract: Contract, series: Series, bar: PastBar, span: Span) -> Quarantined:
+        reason = f"it starts at {bar.start:%F %T}, bars until {span.end:%F %T} were asked for"
+        values, rule = self._values(contract, series, bar), QuarantineRule.FROM_THE_FUTURE
+        return quarantined(HistoricalBar, values, rule, reason, severity=Severity.ERROR)
 
     def _values(self, contract: Contract, series: Series, bar: PastBar) -> dict[str, Any]:
         return {
@@ -255,15 +281,52 @@ def source_of(contract: Contract, bar_size: timedelta) -> Source:
     return contract.daily_source if bar_size >= DAY else contract.intraday_source
 
 
-def _past_bars(contract: Contract, series: Series, rows: Sequence[Any]) -> list[PastBar]:
-    """The rows of an answer, oldest first."""
+def _frame_of(contract: Contract, series: Series, rows: Sequence[Any]) -> pl.DataFrame:
+    """The rows of an answer as they came, oldest first."""
     try:
-        spans = [translate.bar_interval(contract, series.bar_size, row.date) for row in rows]
+        starts, ends = _times(contract, series, [row.date for row in rows])
     except (ValueError, OverflowError) as error:
         raise GatewayAnswerError(f"bars of {contract.symbol}", error) from error
     has_volume = series.price_kind is PriceKind.TRADES  # of quotes IB says -1
-    bars = [
-        PastBar(*span, row.open, row.high, row.low, row.close, row.volume if has_volume else 0.0)
-        for span, row in zip(spans, rows, strict=True)
-    ]
-    return sorted(bars, key=lambda bar: bar.end)
+    columns = {
+        "start_us": starts,
+        "end_us": ends,
+        "open": [row.open for row in rows],
+        "high": [row.high for row in rows],
+        "low": [row.low for row in rows],
+        "close": [row.close for row in rows],
+        "volume": [float(row.volume) for row in rows] if has_volume else [0.0] * len(rows),
+    }
+    frame = pl.DataFrame(columns, schema=PAST_SCHEMA)
+    return frame if frame["end_us"].is_sorted() else frame.sort("end_us", maintain_order=True)
+
+
+def _times(contract: Contract, series: Series, dates: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Starts and ends; seconds since the epoch, as intraday bars have them, need no calendar."""
+    if all(date.isdigit() and len(date) != 8 for date in dates):
+        size = int(series.bar_size.total_seconds())
+        seconds = [int(date) for date in dates]
+        for each in seconds[:1] + seconds[-1:]:
+            datetime.fromtimestamp(each, UTC)  # what is no moment in time is nonsense
+        return [each * _SECOND for each in seconds], [(each + size) * _SECOND for each in seconds]
+    spans = [translate.bar_interval(contract, series.bar_size, date) for date in dates]
+    return [microseconds(start) for start, _ in spans], [microseconds(end) for _, end in spans]
+
+
+def _possible(frame: pl.DataFrame) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+    """The rules of `broken_rule`, for all rows at once."""
+    opening, high, low, close, volume = (frame[name].to_numpy() for name in PastBar._fields[2:])
+    in_range = (low <= opening) & (opening <= high) & (low <= close) & (close <= high)
+    possible: np.ndarray[Any, np.dtype[np.bool_]] = (
+        in_range & np.isfinite(low) & np.isfinite(high) & (volume >= 0) & np.isfinite(volume)
+    )
+    return possible
+
+
+def microseconds(moment: datetime) -> int:
+    return int(moment.timestamp()) * _SECOND + moment.microsecond
+
+
+def _past_bar(row: tuple[Any, ...]) -> PastBar:
+    start_us, end_us, *values = row
+    return PastBar(_EPOCH + timedelta(microseconds=start_us), _EPOCH + timedelta(microseconds=end_us), *values)

@@ -7,6 +7,7 @@ from infra.calendars.calendar import CALENDARS
 from infra.delivery import is_transient
 from infra.errors import ScizorError
 from infra.gateway import GatewayUnavailableError, Market, Span
+from infra.quality.findings import empty_answer
 from infra.service import Service
 from infra.symbol_meanings import name_of
 from infra.symbol_names import parse_symbol
@@ -139,7 +140,12 @@ class Collector:
             work.failed.append((span, str(error)))
             self._service.log.warning("chunk not collected", symbol=work.symbol, span=list(span), error=str(error))
             return
-        published = await self._harvest.put(work.contract, work.series, part)
+        is_new = work.knows_nothing_of(span)
+        part, published = await self._harvest.put(work.contract, work.series, part, nothing_known=is_new)
+        if part.bars.is_empty() and not part.quarantined:
+            size, (start, end) = work.series.bar_size, span
+            about = (work.contract.contract_id, work.contract.symbol, size, start, end)
+            await self._service.publish(empty_answer(*about, self._service.clock.now()))
         told = work.brought(span, part, published)
         await self._service.publish(told)
         self.coverage.add(told)

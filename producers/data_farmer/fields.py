@@ -1,12 +1,14 @@
 """A symbol's part of a run: what is wanted of its past, what was brought, and what is missing in the end."""
 
-import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
+import numpy as np
+
 from infra.calendars.calendar import Session
 from infra.gateway import History, Series, Span
+from infra.gateway.market import microseconds
 from producers.data_farmer.coverage import Coverage
 from producers.data_farmer.gaps import chunks_of, gaps_of, lacks
 from producers.data_farmer.runs import Run
@@ -50,14 +52,20 @@ class Field:
 
         return chunks_of(lacks(self.sessions, self.series, {} if refresh else self.stored, missing), self.series)
 
+    def knows_nothing_of(self, span: Span) -> bool:
+        """Not one bar of these sessions has been seen: whatever comes is new."""
+        if self.run.refresh:
+            return False
+        within = (each.day for each in self.sessions if each.open < span.end and span.start < each.close)
+        return not any(self.stored.get(day, 0) for day in within)
+
     def brought(self, span: Span, part: History, published: int) -> ChunkCollected:
         """Take an answer in, and say what it was."""
-        opens = [session.open for session in self.sessions]
-        seen: dict[date, int] = {}
-        for bar in part.bars:
-            if (place := bisect.bisect_right(opens, bar.start)) > 0:
-                day = self.sessions[place - 1].day
-                seen[day] = seen.get(day, 0) + 1
+        opens = [microseconds(session.open) for session in self.sessions]
+        places, counts = np.unique(
+            np.searchsorted(opens, part.bars["start_us"].to_numpy(), "right"), return_counts=True
+        )
+        seen = {self.sessions[place - 1].day: int(count) for place, count in zip(places, counts, strict=True) if place}
         for day, count in seen.items():
             self.stored[day] = max(self.stored.get(day, 0), count)
         for finding in part.quarantined:
@@ -68,7 +76,7 @@ class Field:
 
     def _told(self, span: Span, part: History, published: int) -> ChunkCollected:
         is_settled = span.end <= self.run.now - SETTLES_AFTER
-        last = max((bar.end for bar in part.bars), default=span.start)
+        last = max((bar.end for bar in part.past_bars(last=1)), default=span.start)
         return ChunkCollected(
             event_time=self.run.now,
             ingest_time=self.run.clock.now(),

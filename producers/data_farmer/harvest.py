@@ -2,19 +2,61 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 
 import polars as pl
 
 from infra.bar_records import publish_bars
 from infra.columns import BAR_SCHEMA
-from infra.gateway import History, PastBar, Series, source_of
+from infra.gateway import History, Series, source_of
+from infra.gateway.market import microseconds
 from infra.service import Service
+from producers.data_farmer.inspection import Inspection
 from producers.data_farmer.shelf import Shelf
+from schemas.market import Quarantined, Severity
 from schemas.validation import Contract
 
 _HISTORY = "market.history.v1"
-_MOMENT = pl.Datetime("us", "UTC")
-_PAST_BARS = {"start": _MOMENT, "end": _MOMENT, **dict.fromkeys(PastBar._fields[2:], pl.Float64())}
+_TOGETHER_MAX = 100
+
+
+class _Shipping:
+    """Frames that come while others are on their way are sent together: one large batch is cheaper than many."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._waiting: list[tuple[pl.DataFrame, asyncio.Future[None]]] = []
+        self._symbols: dict[int, str] = {}
+        self._sending: asyncio.Task[None] | None = None
+
+    def add(self, frame: pl.DataFrame, contract: Contract) -> "asyncio.Future[None]":
+        """Done when the broker has it; frames go out in the order in which they were added."""
+        sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if frame.is_empty():
+            sent.set_result(None)
+            return sent
+        self._symbols[contract.contract_id] = contract.symbol
+        self._waiting.append((frame, sent))
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._send_all(), name="shipping")
+        return sent
+
+    async def _send_all(self) -> None:
+        topic = self._service.catalogue.topic(_HISTORY)
+        while self._waiting:
+            together, self._waiting = self._waiting[:_TOGETHER_MAX], self._waiting[_TOGETHER_MAX:]
+            bars = pl.concat([frame for frame, _ in together])
+            try:
+                await publish_bars(self._service.publisher, topic, bars, self._symbols)
+            except Exception as error:  # noqa: BLE001 # told to everyone who waits for it
+                for _, sent in together:
+                    if not sent.done():
+                        sent.set_exception(error)
+            else:
+                for _, sent in together:
+                    if not sent.done():
+                        sent.set_result(None)
 
 
 class Harvest:
@@ -23,36 +65,55 @@ class Harvest:
     def __init__(self, service: Service, shelf: Shelf) -> None:
         self._service = service
         self._shelf = shelf
+        self._shipping = _Shipping(service)
         self._turns: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._inspection = Inspection(service.clock)
 
-    async def put(self, contract: Contract, series: Series, part: History) -> int:
-        """How many bars were new or had changed; they, and what was found wrong, are with the broker now."""
-        frame = self._frame(contract, series, part)
+    async def put(
+        self, contract: Contract, series: Series, part: History, *, nothing_known: bool = False
+    ) -> tuple[History, int]:
+        """The part as it was judged, and how many of its bars were new or had changed; all of it is with the broker.
+
+        `nothing_known`: when its run began, there was none of these.
+        """
+        answer = self._frame(contract, series, part)
+        split = None
         async with self._turns[contract.contract_id]:
-            fresh = await self._shelf.fresh(contract.contract_id, frame)
-            topic = self._service.catalogue.topic(_HISTORY)
-            await publish_bars(self._service.publisher, topic, fresh, {contract.contract_id: contract.symbol})
+            frame, findings = self._inspection.judged(contract, series, answer)
+            part, warnings = _sorted_out(part, frame, findings)
+            is_new = nothing_known and not self._shelf.may_have_published(contract.contract_id, frame)
+            fresh = frame if is_new else await self._shelf.fresh(contract.contract_id, frame)
+            if (fresh["revision"] > 0).any():
+                split = self._inspection.split(contract, await self._shelf.known(contract.contract_id, frame), frame)
             self._shelf.put(contract.contract_id, fresh)
-        for finding in part.quarantined:
-            await self._service.publish(finding)
-        return len(fresh)
+            shipped = self._shipping.add(fresh, contract)
+        await shipped
+        for event in (*part.quarantined, *warnings, *filter(None, [split])):
+            await self._service.publish(event)
+        return part, len(fresh)
 
     def _frame(self, contract: Contract, series: Series, part: History) -> pl.DataFrame:
-        prices = pl.DataFrame(part.bars, schema=_PAST_BARS, orient="row")
-        now = self._service.clock.now()
         constants = {
             "contract_id": contract.contract_id,
             "bar_size_seconds": int(series.bar_size.total_seconds()),
-            "ingest_us": int(now.timestamp()) * 1_000_000 + now.microsecond,
+            "ingest_us": microseconds(self._service.clock.now()),
             "source": source_of(contract, series.bar_size).value,
             "price_kind": series.price_kind.value,
             "basis": series.basis.value,
             "revision": 0,
             "late": False,
         }
-        return prices.select(
-            pl.col("start").dt.epoch("us").alias("start_us"),
-            pl.col("end").dt.epoch("us").alias("end_us"),
-            *(pl.col(name) for name in ("open", "high", "low", "close", "volume")),
-            *(pl.lit(value, dtype=BAR_SCHEMA[name]).alias(name) for name, value in constants.items()),
-        ).select(BAR_SCHEMA.names())
+        literals = [pl.lit(value, dtype=BAR_SCHEMA[name]).alias(name) for name, value in constants.items()]
+        return part.bars.with_columns(literals).select(BAR_SCHEMA.names())
+
+
+def _sorted_out(
+    part: History, passing: pl.DataFrame, findings: Sequence[Quarantined]
+) -> tuple[History, list[Quarantined]]:
+    """The part without the bars that are kept out, which are in its quarantine now; and the warnings."""
+    kept_out = [finding for finding in findings if finding.severity is Severity.ERROR]
+    warnings = [finding for finding in findings if finding.severity is not Severity.ERROR]
+    if len(passing) == len(part.bars):
+        return part, warnings
+    bars = passing.select(part.bars.columns)
+    return replace(part, bars=bars, quarantined=[*part.quarantined, *kept_out]), warnings

@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from infra.bar_replay import BarFilter
 from infra.calendars.calendar import Session
 from infra.columns import BAR_SCHEMA, NATURAL_KEY, decode_bars, newest
 from infra.gateway import Series
+from infra.gateway.market import microseconds
 from infra.removals import Removals, counts
 from infra.replay import read_to_end
 from infra.service import Service
@@ -31,6 +33,19 @@ _STORED_BY = "persister"
 _CONTENT = ("open", "high", "low", "close", "volume")
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Bars that were published together, and between which moments they begin."""
+
+    bars: pl.DataFrame
+    first: int
+    last: int
+
+    @classmethod
+    def of(cls, bars: pl.DataFrame) -> "_Part":
+        return cls(bars, *_range_of(bars))
+
+
 class Shelf:
     """Known bars: the database's, and those of the topics that the database may not have yet.
 
@@ -41,7 +56,9 @@ class Shelf:
         self._service = service
         self._store = store
         self._removed = removed
-        self._published: OrderedDict[int, pl.DataFrame] = OrderedDict()
+        self._published: OrderedDict[int, list[_Part]] = OrderedDict()
+        """In the order in which they came; put together when they are looked at."""
+        self._rows = 0
         self._replayed: set[int] = set()
         """Contracts whose bars were all read from the topics."""
 
@@ -87,7 +104,7 @@ class Shelf:
         if bars.is_empty():
             return bars
         counted = counts(self._removed)
-        known = (await self._known(contract_id, bars)).select(*NATURAL_KEY, *_CONTENT, "revision", gone=~counted)
+        known = (await self.known(contract_id, bars)).select(*NATURAL_KEY, *_CONTENT, "revision", gone=~counted)
         both = bars.join(known, on=NATURAL_KEY, how="left", suffix="_known", maintain_order="left")
         changed = pl.any_horizontal(pl.col(name) != pl.col(f"{name}_known") for name in _CONTENT)
         return (
@@ -104,15 +121,15 @@ class Shelf:
         wanted = BarFilter(
             contract_ids=[contract_id],
             bar_size_seconds=int(series.bar_size.total_seconds()),
-            start_us=_microseconds(sessions[0].open),
-            end_us=_microseconds(sessions[-1].close),
+            start_us=microseconds(sessions[0].open),
+            end_us=microseconds(sessions[-1].close),
             price_kind=series.price_kind.value,
             basis=series.basis.value,
         )
         stored = await self._counted_in_store(wanted, sessions, since=removal.event_time if removal else None)
         published = await self._published_of(contract_id, everything=stored is None)
         found = published.filter(wanted.expression() & counts(self._removed))["start_us"].unique()
-        opens = pl.Series([_microseconds(session.open) for session in sessions])
+        opens = pl.Series([microseconds(session.open) for session in sessions])
         places = opens.search_sorted(found, side="right").value_counts()
         total = dict(stored or {})
         for place, count in places.iter_rows():
@@ -122,14 +139,33 @@ class Shelf:
 
     def put(self, contract_id: int, bars: pl.DataFrame) -> None:
         """Remember what the broker has acknowledged."""
-        before = self._published.get(contract_id, BAR_SCHEMA.to_frame())
-        self._published[contract_id] = newest(pl.concat([before, bars]))
+        if bars.is_empty():
+            return
+        self._published.setdefault(contract_id, []).append(_Part.of(bars))
         self._published.move_to_end(contract_id)
-        while len(self._published) > 1 and sum(map(len, self._published.values())) > _ROWS_MAX:
-            forgotten, _ = self._published.popitem(last=False)
+        self._rows += len(bars)
+        while len(self._published) > 1 and self._rows > _ROWS_MAX:
+            forgotten, parts = self._published.popitem(last=False)
+            self._rows -= sum(len(part.bars) for part in parts)
             self._replayed.discard(forgotten)
 
-    async def _known(self, contract_id: int, bars: pl.DataFrame) -> pl.DataFrame:
+    def may_have_published(self, contract_id: int, bars: pl.DataFrame) -> bool:
+        """Whether any of these may be among what this process has published."""
+        if bars.is_empty():
+            return False
+        first, last = _range_of(bars)
+        return any(part.first <= last and first <= part.last for part in self._published.get(contract_id, ()))
+
+    def _together(self, contract_id: int) -> pl.DataFrame:
+        parts = self._published.get(contract_id, [])
+        if len(parts) > 1:
+            whole = newest(pl.concat([part.bars for part in parts]))
+            self._rows += len(whole) - sum(len(part.bars) for part in parts)
+            parts[:] = [_Part.of(whole)]
+        return parts[0].bars if parts else BAR_SCHEMA.to_frame()
+
+    async def known(self, contract_id: int, bars: pl.DataFrame) -> pl.DataFrame:
+        """What is known of the contract in the time of these bars of one size; the newest of each key."""
         wanted = BarFilter(
             contract_ids=[contract_id],
             bar_size_seconds=bars["bar_size_seconds"][0],
@@ -149,7 +185,7 @@ class Shelf:
             wanted = BarFilter(contract_ids=[contract_id], price_kind=None, basis=None)
             self.put(contract_id, await bar_replay.read_bars(self._service.settings, wanted=wanted))
             self._replayed.add(contract_id)
-        return self._published.get(contract_id, BAR_SCHEMA.to_frame())
+        return self._together(contract_id)
 
     async def _counted_in_store(
         self, wanted: BarFilter, sessions: Sequence[Session], *, since: datetime | None
@@ -177,5 +213,6 @@ class Shelf:
             return None
 
 
-def _microseconds(moment: datetime) -> int:
-    return int(moment.timestamp()) * 1_000_000 + moment.microsecond
+def _range_of(bars: pl.DataFrame) -> tuple[int, int]:
+    starts = bars["start_us"]
+    return starts.min(), starts.max()  # type: ignore[return-value] # polars types them by no column type

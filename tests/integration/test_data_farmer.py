@@ -17,6 +17,7 @@ from infra.settings import Settings
 from infra.store.bars import read_bars as stored_bars
 from infra.store.database import Store
 from infra.symbol_names import UNKNOWN_SYMBOL
+from producers.cli.collection import Request
 from producers.cli.desk import Desk
 from producers.data_farmer.__main__ import build
 from schemas.collection import CollectHistory, CollectionRun, RunState, ValidateSymbols
@@ -58,7 +59,7 @@ class Asker:
         self._desk = desk
         self.told: list[CollectionRun] = []
 
-    async def run(self, request: CollectHistory | ValidateSymbols) -> CollectionRun:
+    async def run(self, request: Request) -> CollectionRun:
         feed = await self._desk.feed(["collection.runs.v1"])
         await self._desk.publish(request)
         async for event in feed.events(30):
@@ -97,15 +98,17 @@ async def everything(settings: Settings, *topics: str) -> list[Event]:
     return [event async for event, _ in fold(settings, topics)]
 
 
-async def test_history_is_collected_and_collected_again_only_where_it_changed(stack_settings: Settings) -> None:
+async def test_history_is_asked_for_once_and_when_asked_for_again_published_only_where_it_changed(stack_settings: Settings) -> None:
     async with simulator() as gateway, farming(stack_settings, gateway.port) as asker:
         first = await asker.run(a_collection("run-1", "AAPL", "IBM"))
         bars = await read_bars(stack_settings, ["market.history.v1"])
-        again = await asker.run(a_collection("run-2", "AAPL", "IBM"))
+        nothing = await asker.run(a_collection("run-1b", "AAPL", "IBM"))
+        again = await asker.run(a_collection("run-2", "AAPL", "IBM", refresh=True))
         repeated = await asker.run(a_validation("run-3", "AAPL"))
 
     assert (first.state, first.failures, first.symbols_done) == (RunState.DONE, {}, 2)
     assert first.bars_received == first.bars_published == len(bars) == 2 * 18  # 20 trading days, 18 of them over
+    assert (nothing.chunks, nothing.gateway_requests, nothing.sessions, nothing.sessions_complete) == (0, 0, 36, 36)
     assert (again.bars_received, again.bars_published) == (36, 0)
     assert repeated.requests_saved == 1
     assert repeated.gateway_requests == 0
@@ -137,7 +140,7 @@ async def test_a_changed_bar_is_published_with_the_next_revision_also_after_a_re
         for run_ids in (("run-1", "run-2"), ("run-3",)):
             async with farming(stack_settings, gateway.port) as asker:
                 for run_id in run_ids:
-                    published.append((await asker.run(a_collection(run_id, "AAPL"))).bars_published)
+                    published.append((await asker.run(a_collection(run_id, "AAPL", refresh=True))).bars_published)
                     bars[1][4] += 0.25  # type: ignore[operator] # the close
 
     assert published == [2, 1, 1]
@@ -157,7 +160,9 @@ async def test_bars_that_a_former_process_published_are_known(stack_settings: Se
                 while await _rows(stack_settings) < 18:
                     await asyncio.sleep(0.05)
     async with simulator() as gateway, farming(stack_settings, gateway.port) as asker:
-        again = await asker.run(a_collection("run-2", "AAPL"))
+        nothing = await asker.run(a_collection("run-2", "AAPL"))
+        again = await asker.run(a_collection("run-3", "AAPL", refresh=True))
+    assert nothing.bars_received == 0
     assert (again.bars_received, again.bars_published) == (18, 0)
 
 
@@ -231,7 +236,7 @@ async def test_a_run_that_a_crash_cut_short_is_done_after_the_restart_and_a_fini
             await asker.run(a_collection("run-4", "MSFT"))
     runs = [run for run in await everything(stack_settings, "collection.runs.v1") if isinstance(run, CollectionRun)]
     ended = [run.run_id for run in runs if run.state is RunState.DONE]
-    assert ended == ["run-1", "run-2", "run-3", "run-4"]
+    assert sorted(ended) == ["run-1", "run-2", "run-3", "run-4"]
     assert len(await everything(stack_settings, "market.history.v1")) == 3 * 18
 
 
