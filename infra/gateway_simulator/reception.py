@@ -16,6 +16,7 @@ from infra.gateway_simulator.names import (
     request_of,
 )
 from infra.gateway_simulator.order_faults import OrderFaults
+from infra.gateway_simulator.pacing import Pacing
 from infra.gateway_simulator.session import Session
 from infra.gateway_simulator.timetable import Timetable
 from infra.gateway_simulator.weather import Verdict, Weather
@@ -85,6 +86,7 @@ class Reception:
             session.error(-1, 326, codes.TEXTS[326])
             return False
         shared.sessions[session.client_id] = session
+        session.rate_limited = session.rate_limited and shared.pacing is not Pacing.OFF
         session.send(15, 1, shared.accounts.codes)
         session.send(9, 1, shared.book.next_id(session.client_id))
         if self.weather.link_down:
