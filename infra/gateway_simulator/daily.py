@@ -7,9 +7,10 @@ import csv
 import gzip
 import io
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -87,8 +88,9 @@ class DailySeries:
         return DailyBar(day, opened, high, low, close, int(self.rows.volumes[at]))
 
 
-def real_rows() -> dict[str, Rows]:
-    """The five real symbols."""
+@cache
+def real_rows() -> Mapping[str, Rows]:
+    """The five real symbols; read once, as they are the same for every gateway of a process."""
     try:
         packed = resources.files("bokeh_sampledata").joinpath("_data/stocks.csv.gz").read_bytes()
     except ModuleNotFoundError:
