@@ -16,7 +16,7 @@ from infra.gateway_simulator.market import Quote
 from infra.gateway_simulator.matching import money
 from infra.gateway_simulator.order_news import OrderNews, facts_of
 from infra.gateway_simulator.orders import AT_CLOSE, TRAILS, Order, Status, Terms
-from infra.gateway_simulator.time_in_force import expiry, is_over, trading_day
+from infra.gateway_simulator.time_in_force import begin, expiry, is_over, trading_day
 from infra.gateway_simulator.trading import Trading
 from infra.gateway_simulator.triggers import elect, observe, set_prices, trail
 
@@ -33,7 +33,7 @@ class Exchange:
     def accept(self, order: Order) -> None:
         """A transmitted order; it takes the latency until it is in the market."""
         shared, latency = self._shared, self._shared.latency
-        order.day = trading_day(order.terms, shared.now())
+        order.day = trading_day(order.terms, max(shared.now(), order.terms.good_after))
         order.status = Status.PENDING_SUBMIT if latency else Status.PRE_SUBMITTED
         order.arrives_at = shared.now() + latency if latency else 0.0
         self._attend(order)
@@ -140,7 +140,7 @@ class Exchange:
         """Be there when it is time for the order, and when something happens that it depends on."""
         terms = order.terms
         moments = [order.arrives_at, order.change_arrives_at, order.cancel_arrives_at, terms.good_after]
-        moments += [expiry(order) or 0.0, *(each.moment for each in terms.conditions)]
+        moments += [begin(order), expiry(order) or 0.0, *(each.moment for each in terms.conditions)]
         for moment in moments:
             if moment > 0:
                 self._wake_at(moment)

@@ -46,6 +46,14 @@ def trading_day(terms: Terms, now: float) -> date:
     return instrument.calendar.following(session.day).day
 
 
+def begin(order: Order) -> float:
+    """When the hours of its day begin in which it may trade."""
+    terms = order.terms
+    if goes_outside(terms):
+        return _extended(terms.instrument, order.day)[0]
+    return float(terms.instrument.calendar.session(order.day).open)
+
+
 def expiry(order: Order) -> float | None:
     """When its time is over; None when it is good till cancelled."""
     terms = order.terms

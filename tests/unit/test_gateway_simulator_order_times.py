@@ -71,6 +71,25 @@ async def test_only_limit_orders_that_ask_for_it_trade_outside_of_regular_hours(
     assert bool(trader.fills(number)) == (status == "Submitted")
 
 
+async def test_an_order_for_extended_hours_begins_with_them() -> None:
+    floor = OrderFloor("2013-02-28T03:59:50-05:00")
+    trader = floor.trader()
+    number = await trader.place("BUY", 100, limit=400.0, outsideRth=True)
+    assert (trader.statuses(number), trader.codes(number)) == (["PreSubmitted"], [399])
+    await floor.pass_time(10)
+
+    assert trader.statuses(number)[-1] == "Submitted"
+
+
+async def test_a_day_order_for_tomorrow_lives_tomorrow() -> None:
+    floor = OrderFloor(CLOSING)
+    trader = floor.trader()
+    number = await trader.place("BUY", 100, "MKT", goodAfterTime="20130301 09:31:00 US/Eastern")
+    await floor.pass_time(17.54 * 3600)
+
+    assert trader.statuses(number)[-1] == "Filled"
+
+
 async def test_an_order_for_extended_hours_ends_with_them() -> None:
     floor = OrderFloor(CLOSING)
     trader = floor.trader()
