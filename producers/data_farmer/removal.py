@@ -4,6 +4,7 @@ from infra.archive.contracts import Archived, archive_bars
 from infra.replay import fold
 from infra.service import Service
 from infra.store import portfolio
+from infra.store.columns_of_tables import plain
 from infra.store.database import Store
 from infra.symbol_meanings import name_of
 from infra.symbol_names import UNKNOWN_SYMBOL, SymbolName
@@ -77,7 +78,8 @@ class Removal:
             positions = await portfolio.positions(connection)
         for (account_id, contract_id), (quantity, *_) in positions.items():
             if contract_id == contract.contract_id and quantity:
-                raise SymbolInUseError(f"account {account_id} holds {quantity:f} {name}: close the position first")
+                held = f"{plain(quantity):f} {name}"
+                raise SymbolInUseError(f"account {account_id} holds {held}: close the position first")
 
     async def _remove_data(self, entry: Symbol, contract: Contract, request: RemoveSymbol) -> Archived:
         service = self._service
