@@ -47,11 +47,11 @@ class Venue:
 US_ROUTES = (SMART, "NYSE", "NASDAQ", "ISLAND", "ARCA", "AMEX", "BATS", "IEX")
 OPTION_ROUTES = (SMART, "AMEX", "CBOE", "NASDAQOM", "PHLX")
 
-# 26, 67 and 239 are IB's numbers; those from 9001 on are ours.
+# 26 is IB's number; those from 9001 on are ours.
 ASX_STOCKS = in_steps(9001, ("0", "0.001"), ("0.1", "0.005"), ("2", "0.01"))
-HALF_PIPS = in_steps(239, ("0", "0.00005"))
+HALF_PIPS = in_steps(9008, ("0", "0.00005"))
 HALF_PIPS_YEN = in_steps(9002, ("0", "0.005"))
-QUARTER_POINTS = in_steps(67, ("0", "0.25"))
+QUARTER_POINTS = in_steps(9009, ("0", "0.25"))
 POINTS = in_steps(9003, ("0", "1"))
 OPTION_PENNIES = in_steps(9004, ("0", "0.01"))
 CRYPTO_QUARTERS = in_steps(9005, ("0", "0.25"))
