@@ -1,6 +1,7 @@
 """Answers about the past: historical bars, those that are kept up to date, and trading schedules."""
 
 import asyncio
+from datetime import timedelta
 from functools import partial
 from typing import TypeAlias
 
@@ -31,6 +32,7 @@ from infra.gateway_simulator.wire import Fields, Value, text_of
 
 Rows: TypeAlias = list[list[str | float]]
 FIELDS_A_BAR = 8
+FUTURES_DAYS = 730  # for which bars of expired futures are kept; those of options are not
 PACING_VIOLATION = f"{SERVICE}Historical data request pacing violation"
 
 
@@ -104,7 +106,9 @@ class HistoryDesk:
         """Until when bars are wanted, now at the latest."""
         now = self._shared.now()
         end = min(moment_of(request.end, now), now)
-        if end <= found.calendar.session(found.calendar.days[0]).open:
+        kept = timedelta(days=FUTURES_DAYS) if found.future is not None else timedelta(0)
+        is_gone = found.expiry is not None and found.expiry + kept < found.calendar.latest(now).day
+        if is_gone or end <= found.calendar.session(found.calendar.days[0]).open:
             raise no_data(request.asked, request.what)
         return end
 

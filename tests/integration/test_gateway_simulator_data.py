@@ -141,6 +141,22 @@ async def test_the_same_small_bars_within_15_seconds_violate_pacing() -> None:
         )
 
 
+async def test_bars_are_kept_up_to_date_for_ib_insync() -> None:
+    async with a_gateway() as server, an_ib_insync(server) as ib:
+        bars = await ib.reqHistoricalDataAsync(
+            await apple(ib), "", "600 S", "1 min", "TRADES", True, 2, keepUpToDate=True
+        )
+        news = []
+        bars.updateEvent += lambda _, is_new: news.append(is_new)
+        await server.gateway.advance(125)
+        await until(lambda: len(news) == 25)
+        ib.cancelHistoricalData(bars)
+
+        assert len(bars) == 13
+        assert news.count(True) == 3
+        assert bars[-2].volume > bars[-1].volume > 0
+
+
 async def test_every_live_bar_of_a_day_comes_once_and_in_order(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger.jsonl"
     async with (

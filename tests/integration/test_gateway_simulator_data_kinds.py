@@ -90,3 +90,13 @@ async def test_an_option_comes_with_the_greeks_of_the_model() -> None:
             assert math.isclose(underlying, 445, rel_tol=0.02)
         last = [float(each[4]) for each in client.told(1, 1) if each[3] == "4"][-1]
         assert math.isclose(last, known[-1][4], rel_tol=0.05)
+
+
+async def test_an_expired_contract_loses_its_history() -> None:
+    async with a_gateway(now="2013-03-20T10:00:00-04:00") as server, a_data_client(server) as client:
+        client.ask(20, 1, *OPTION, True, "", "1 day", "1 M", 1, "TRADES", 1, False, "")
+        client.ask(20, 2, *FUTURE, True, "20130314-20:00:00", "1 day", "1 M", 1, "TRADES", 1, False, "")
+        client.ask(20, 3, *FUTURE, False, "20130314-20:00:00", "1 day", "1 M", 1, "TRADES", 1, False, "")
+        await until(lambda: client.told(17, 2) and client.errors(1) and client.errors(3))
+
+        assert [client.errors(number)[0][0] for number in (1, 3)] == [162, 200]

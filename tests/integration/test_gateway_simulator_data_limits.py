@@ -44,6 +44,25 @@ async def test_the_last_bar_builds_up_every_five_seconds_and_rolls() -> None:
     assert again[5:13] == [date, opened, high, low, close, volume, average, count], "history says the same of it"
 
 
+@pytest.mark.parametrize("what", ["TRADES", "MIDPOINT", "BID", "ASK"])
+async def test_updates_of_every_size_are_what_history_tells_afterwards(what: str) -> None:
+    sizes = {"5 secs": "300 S", "30 secs": "300 S", "5 mins": "1 D", "1 hour": "1 D", "1 day": "1 W"}
+    sizes |= {"1 week": "1 M", "1 month": "1 Y"}
+    async with a_gateway(pacing=Pacing.OFF) as server, a_data_client(server) as client:
+        for number, (size, duration) in enumerate(sizes.items(), 1):
+            client.ask(20, number, *APPLE, False, "", size, duration, 1, what, 1, True, "")
+        await until(lambda: len(client.told(17)) == len(sizes))
+        await server.gateway.advance(70)
+        await client.caught_up()
+        for number, (size, duration) in enumerate(sizes.items(), 1):
+            client.ask(20, number + 100, *APPLE, False, "", size, duration, 1, what, 1, False, "")
+        await until(lambda: len(client.told(17)) == 2 * len(sizes))
+
+        for number in range(1, len(sizes) + 1):
+            count, date, opened, close, high, low, average, volume = client.told(90, number)[-1][2:]
+            assert client.told(17, number + 100)[0][-8:] == [date, opened, high, low, close, volume, average, count]
+
+
 async def test_updates_end_with_a_cancel_with_data_lost_and_at_midnight() -> None:
     async with a_gateway() as server, a_data_client(server) as client:
         for number in (7, 8, 9):
