@@ -5,9 +5,10 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.contracts import ORDER_TYPES, Asked, expiry_text, has_expired, is_listed, multiplier_text
+from infra.gateway_simulator.contracts import Asked, expiry_text, has_expired, is_listed, multiplier_text
 from infra.gateway_simulator.instruments import Instrument, Kind, Source
 from infra.gateway_simulator.market import World
+from infra.gateway_simulator.order_types import order_types
 from infra.gateway_simulator.prices import UNITS
 from infra.gateway_simulator.wire import Value
 
@@ -71,7 +72,7 @@ def details_fields(instrument: Instrument, world: World, *, version: int, now: f
         *(instrument.route, instrument.currency, instrument.local_symbol),
         *(instrument.trading_class, instrument.trading_class, instrument.contract_id, instrument.rule.min_tick),
         *((100,) if version < 164 else ()),
-        *(multiplier_text(instrument), ORDER_TYPES if instrument.is_tradable else "", ",".join(routes), 1),
+        *(multiplier_text(instrument), order_types(instrument), ",".join(routes), 1),
         *(under.contract_id if under is not None else 0, instrument.long_name, _primary(instrument)),
         *(_month(instrument.expiry), "", "", "", venue.zone_name, hours, hours, "", 0),
         len(tags),

@@ -10,10 +10,6 @@ from infra.gateway_simulator.wire import Fields, Value
 
 NO_DEFINITION = (200, "No security definition has been found for the request")
 CURRENCY, STOCK = "USD", "STK"
-ORDER_TYPES = (
-    "AON,COND,CONDORDER,DAY,FOK,GAT,GTC,GTD,HID,ICE,IOC,LIT,LMT,LOC,MIDPX,MIT,MKT,MOC,MTL,OCA,OPG,REL,RELPCTOFS,RTH,"
-    "STP,STPLMT,TRAIL,TRAILLMT,WHATIF"
-)
 _RIGHTS = {"C": "C", "CALL": "C", "P": "P", "PUT": "P"}
 _NO_RIGHT = "?"  # how openOrder says that there is none
 

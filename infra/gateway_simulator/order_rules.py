@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from infra.gateway_simulator.oca import TYPES
+from infra.gateway_simulator.order_types import takes
 from infra.gateway_simulator.orders import AT_CLOSE, LIMITED, ORDER_KINDS, STOPS, TOUCHES, TRAILS, Terms
 from infra.gateway_simulator.placement import Placement
 from infra.gateway_simulator.time_in_force import AT_ONCE, TIMES_IN_FORCE, misses_close
@@ -57,6 +58,8 @@ def unsound(placement: Placement, known_account: bool) -> Refusal | None:
 
 def improper(terms: Terms, now: float) -> Refusal | None:
     """What depends on the instrument or on the time."""
+    if not takes(terms):
+        return Refusal(*UNSUPPORTED_KIND)
     found = _missing(terms) or _odd(terms)
     if found:
         return Refusal(INVALID, invalid_text(found))

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from ib_insync import Crypto, Forex, Stock
 
 from infra.errors import UsageError
 from infra.gateway_simulator.manual import ManualOrder
@@ -179,3 +180,27 @@ async def test_a_person_at_tws_can_cancel_the_orders_of_clients(floor: OrderFloo
     floor.gateway.orders.cancel_manually(1, number)
 
     assert trader.statuses(number)[-1] == "Cancelled"
+
+
+@pytest.mark.parametrize(
+    ("contract", "kind", "tif", "code"),
+    [
+        (Forex("EURUSD"), "LMT", "GTC", None),
+        (Forex("EURUSD"), "MOC", "DAY", 387),
+        (Forex("EURUSD"), "LMT", "OPG", 387),
+        (Crypto("BTC", "PAXOS", "USD"), "STP", "DAY", 387),
+        (Stock("BHP", "ASX", "AUD"), "MIDPRICE", "DAY", 387),
+        (Stock("AAPL", "SMART", "USD"), "MIDPRICE", "DAY", None),
+    ],
+)
+async def test_what_an_instrument_takes_is_in_its_details(
+    floor: OrderFloor, contract: Any, kind: str, tif: str, code: int | None
+) -> None:
+    trader = floor.trader()
+    number = await trader.place("BUY", 1, kind, contract=contract, limit=1.0, stop=2.0, tif=tif)
+    await trader.ask("reqContractDetails", 7, contract)
+
+    assert (code in trader.codes(number)) is (code is not None)
+    told = str(next(each for each in trader.told if each[0] == 10)[15]).split(",")
+    word = {"MIDPRICE": "MIDPX"}.get(kind, kind)
+    assert ({word, tif} <= set(told)) is (code is None)
