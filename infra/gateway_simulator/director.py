@@ -92,21 +92,26 @@ class Director:
 
     def perform(self, action: Action, cause: Event | None = None) -> None:
         """What concerns processes, links and orders; what concerns the message itself its session does."""
-        self._faults.strike(action)
-        if action.cont_after:
-            self._timetable.after(action.cont_after, partial(self._faults.strike, _continued(action)))
+        self._signal(action)
         for name in sorted(action.wanted() & DEEDS):
             try:
                 self._deeds[name](getattr(action, name), cause)
             except UsageError as error:
                 self._faults.tell({"failed": name, "reason": str(error)})
 
+    def _signal(self, action: Action) -> None:
+        self._faults.strike(action)
+        if action.cont_after:
+            self._timetable.after(action.cont_after, partial(self._faults.strike, _continued(action)))
+
     def do(self, do: Mapping[str, Any]) -> None:
-        """At once."""
+        """At once; UsageError when it cannot be done now."""
         action = self._faults.read_action(do)
         check_event(When(wall_seconds=0), action)
         self._faults.tell({"name": "at once", "event": "control port", "does": sorted(action.wanted())})
-        self.perform(action)
+        self._signal(action)
+        for name in sorted(action.wanted() & DEEDS):
+            self._deeds[name](getattr(action, name), None)
 
 
 def _continued(action: Action) -> Action:

@@ -1,10 +1,12 @@
 """What faults do to single messages and to orders: dropped, late, twice, in pieces, lied, refused, corrected."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.errors import UsageError
 from infra.gateway_simulator.codes import TEXTS
 from infra.gateway_simulator.lies import LIES
 from tests.unit.a_gateway_by_hand import APPLE, Client, Hand, by_hand, history
@@ -301,6 +303,48 @@ async def test_what_cannot_be_done_when_the_moment_comes_is_told_and_breaks_noth
 
         assert [each["failed"] for each in hand.fired if "failed" in each] == ["executions"] * 3
         assert client.of(49)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"print": {"symbol": "NOSUCH"}},
+        {"bar_bust": {"symbol": "NOSUCH"}},
+        {"manual_order": {"symbol": "NOSUCH"}},
+        {"throw_out": {"code": 201}},
+        {"occupied": {"seconds": 5}},
+        {"drop": True},
+    ],
+)
+async def test_what_cannot_be_done_now_is_told_to_who_asks_for_it(action: dict[str, Any]) -> None:
+    async with by_hand() as hand:
+        with pytest.raises(UsageError):
+            await hand.do(**action)
+
+
+async def test_a_process_is_stopped_for_a_while() -> None:
+    async with by_hand() as hand:
+        sent: list[int] = []
+        hand.gateway.faults.kill = lambda pid, number: sent.append(number)
+        hand.gateway.faults.register("executor", 4711)
+        await hand.do(signal="STOP", target="executor", cont_after=15)
+        await hand.wall(14)
+        assert sent == [signal.SIGSTOP]
+        await hand.wall(1)
+        assert sent == [signal.SIGSTOP, signal.SIGCONT]
+
+
+async def test_a_person_places_orders_that_no_client_knows() -> None:
+    async with by_hand() as hand:
+        client = await hand.client()
+        await hand.do(manual_order={"symbol": "AAPL", "percent": -10, "quantity": 7})
+        await hand.do(manual_order={"symbol": "AAPL", "side": "SELL"})
+        await hand.at_once()
+        await client.say(16, 1)
+
+        (resting,) = client.of(5)
+        assert (resting[1], resting[14]) == ("0", "7")
+        assert hand.gateway.shared.account.held()[0].quantity == -100
 
 
 # processes and the ledger
