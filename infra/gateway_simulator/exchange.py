@@ -70,17 +70,21 @@ class Exchange:
     def on_time(self) -> None:
         """Whatever was to happen by now."""
         now = self._shared.now() + LAG
-        if not self._shared.book.awoken(now):
-            return
+        if self._shared.book.awoken(now):
+            self._run_due(now)
+
+    def _run_due(self, now: float, printed: Instrument | None = None) -> None:
         for order in tuple(self._shared.book.live.values()):
-            if order.is_live and order.is_transmitted and self._came_due(order, now):
+            if order.is_live and order.is_transmitted and self._came_due(order, now, printed):
                 self._trading.trade(order.terms.instrument)
         self._settle()
         self._shared.remember()
 
     def on_print(self, instrument: Instrument) -> None:
         """A trade has happened, and left a new quote."""
-        self.on_time()
+        now = self._shared.now() + LAG
+        if self._shared.book.awoken(now):
+            self._run_due(now, instrument)
         quote = self._trading.quote(instrument)
         if quote is None:
             return
@@ -123,7 +127,7 @@ class Exchange:
         """A gateway that starts again finds orders whose time has come while it was away."""
         for order in tuple(self._shared.book.live.values()):
             self._attend(order)
-        self.on_time()
+        self._run_due(self._shared.now() + LAG)
 
     def located(self, instrument: Instrument) -> None:
         """Shares to sell short have been found."""
@@ -142,7 +146,7 @@ class Exchange:
         moments = [order.arrives_at, order.change_arrives_at, order.cancel_arrives_at, terms.good_after]
         moments += [begin(order), expiry(order) or 0.0, *(each.moment for each in terms.conditions)]
         for moment in moments:
-            if moment > 0:
+            if moment > self._shared.now():
                 self._wake_at(moment)
         for instrument in (terms.instrument, *terms.watched):
             self._shared.follow(instrument)
@@ -155,7 +159,7 @@ class Exchange:
             trail(order, quote)
 
     def _wake_at(self, moment: float) -> None:
-        if self._shared.book.wake_at(moment) and moment > self._shared.now():
+        if self._shared.book.wake_at(moment):
             self._shared.timetable.at(moment, self.on_time)
 
     def _meet_market(self, order: Order) -> None:
@@ -208,8 +212,11 @@ class Exchange:
             self._news.tell(order)
         return released
 
-    def _came_due(self, order: Order, now: float) -> bool:
-        """Arrivals, changes, cancels, starts and expiries; whether the order may trade differently now."""
+    def _came_due(self, order: Order, now: float, printed: Instrument | None) -> bool:
+        """Arrivals, changes, cancels, starts and expiries; whether the order may trade differently now.
+
+        Orders of the instrument that has just been `printed` are to look at that print once, which comes afterwards.
+        """
         if 0 < order.cancel_arrives_at <= now:
             self._lives.end(order, Status.CANCELLED, ENDED_BY_CLIENT)
             return False
@@ -229,7 +236,7 @@ class Exchange:
         if self._lives.release(order):
             self._news.tell(order)
         quote = self._trading.quote(order.terms.instrument)
-        if quote is not None:
+        if quote is not None and order.terms.instrument != printed:
             self._look(order, quote)
         return True
 
