@@ -23,6 +23,11 @@ _BY_SESSION = sql(
     bindparam("since", type_=DateTime(timezone=True)),
 )
 
+_DAILY = sql(
+    "SELECT count(DISTINCT start) FROM bars WHERE contract_id = :contract_id AND bar_size_seconds = 86400"
+    " AND price_kind = 'trades' AND basis = 'split_adjusted'"
+)
+
 
 async def put_runs(connection: AsyncConnection, events: Sequence[CollectionRun]) -> None:
     """The newest state of each run."""
@@ -61,3 +66,9 @@ async def bars_by_session(
         },
     )
     return {row.place: row.bars for row in found}
+
+
+async def daily_bars(connection: AsyncConnection, contract_id: int) -> int:
+    """How many sessions of a contract have a daily bar of trades."""
+    counted = await connection.scalar(_DAILY, {"contract_id": contract_id})
+    return int(counted or 0)

@@ -25,6 +25,7 @@ from schemas.validation import Contract, SymbolState
 _SYMBOLS_AT_ONCE = 16
 CHUNKS_AT_ONCE = 48
 """Of one run; how many are open at the gateway, its governor decides."""
+_ALIVE_EVERY_SECONDS = 15.0
 _FAILURES_MAX = 3
 """After which no more is asked about a symbol of which nothing was answered."""
 
@@ -58,11 +59,21 @@ class Collector:
                 if not run.gave_up:
                     await self._symbol(run, name, lanes)
 
-        async with together() as group:
-            for _ in range(min(_SYMBOLS_AT_ONCE, len(names))):
-                group.create_task(work())
+        telling = asyncio.create_task(self._tell_now_and_then(run), name="telling")
+        try:
+            async with together() as group:
+                for _ in range(min(_SYMBOLS_AT_ONCE, len(names))):
+                    group.create_task(work())
+        finally:
+            telling.cancel()
         self.coverage.finished(run.run_id)
         return run.outcome
+
+    async def _tell_now_and_then(self, run: Run) -> None:
+        """Also while nothing happens: who follows the run knows that it is alive."""
+        while True:
+            await asyncio.sleep(_ALIVE_EVERY_SECONDS)
+            await self._progress(run)
 
     def _symbols_of(self, run: Run) -> Sequence[str]:
         request = run.request

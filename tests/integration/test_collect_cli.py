@@ -5,10 +5,12 @@ import json
 import sys
 from typing import Any
 
+from consumers.persister import build as build_persister
 from infra.embedded.programs import environment_of
 from infra.settings import REPOSITORY, Settings
 from tests.integration.a_gateway import simulator
 from tests.integration.test_data_farmer import farming
+from tests.integration.test_service import running
 
 
 async def scizor(settings: Settings, *arguments: str) -> tuple[int, str, str]:
@@ -52,10 +54,60 @@ async def test_history_is_collected_with_progress_on_stderr_and_one_document_on_
 ) -> None:
     span = ("--start-date", "2013-02-01", "--end-date", "2013-02-15")
     async with simulator() as gateway, farming(stack_settings, gateway.port):
-        code, out, err = await scizor(stack_settings, "collect", "history", "AAPL", "MSFT", *span, "--json")
+        command = ("collect", "history", "AAPL", "MSFT", *span)
+        code, out, err = await scizor(stack_settings, *command, "--json")
+        again = await scizor(stack_settings, *command)
     told = json.loads(out)
     assert (code, told["state"], told["bars_received"], told["bars_published"]) == (0, "done", 22, 22)
+    assert (told["sessions"], told["sessions_complete"], told["gaps"]) == (22, 22, 0)
+    assert [(each["symbol"], each["outcome"]) for each in told["outcomes"]] == [
+        ("AAPL", "collected"),
+        ("MSFT", "collected"),
+    ]
     assert "2 of 2 symbols" in err
+    assert again[0] == 0
+    assert again[1].splitlines() == [
+        "0 bars received, 0 new or changed, 0 set aside; 22 of 22 sessions complete",
+        "  AAPL: up_to_date, 0 bars, 11 of 11 sessions",
+        "  MSFT: up_to_date, 0 bars, 11 of 11 sessions",
+    ]
+
+
+async def test_one_bad_symbol_does_not_stop_the_others(stack_settings: Settings) -> None:
+    span = ("--start-date", "2013-02-01", "--end-date", "2013-02-15")
+    async with simulator() as gateway, farming(stack_settings, gateway.port):
+        code, out, err = await scizor(stack_settings, "collect", "history", "NOSUCH", "AAPL", *span)
+    assert code == 2
+    assert "  AAPL: collected, 11 bars, 11 of 11 sessions" in out.splitlines()
+    assert err.splitlines()[-1].startswith("scizor: NOSUCH: unknown symbol")
+
+
+async def test_daily_collection_takes_every_valid_symbol_and_shows_a_table(stack_settings: Settings) -> None:
+    async with simulator() as gateway, farming(stack_settings, gateway.port):
+        await scizor(stack_settings, "symbols", "add", "AAPL", "IBM")
+        code, out, err = await scizor(stack_settings, "collect", "daily", "--monitor", "--json")
+        nothing = await scizor(stack_settings, "collect", "daily", "--exchange", "ASX", "--json")
+    told = json.loads(out)
+    assert (code, told["kind"], told["symbols"], told["chunks"]) == (0, "daily", 2, 2)
+    assert {each["symbol"] for each in told["outcomes"]} == {"AAPL", "IBM"}
+    assert told["sessions"] == told["sessions_complete"] == 2 * 21
+    assert "collected" in err
+    assert (nothing[0], json.loads(nothing[1])["symbols"]) == (0, 0)
+
+
+async def test_the_whole_path_is_checked_and_an_unhealthy_one_ends_with_3(stack_settings: Settings) -> None:
+    async with simulator() as gateway, farming(stack_settings, gateway.port):
+        async with running(build_persister(stack_settings)):
+            code, out, _ = await scizor(stack_settings, "collect", "test")
+            lines = out.splitlines()
+            assert (code, lines[-1]) == (0, "the path is healthy")
+            assert [line.split()[:3] for line in lines[1:4]] == [
+                ["ok", "AAPL", "gateway"],
+                ["ok", "AAPL", "topic"],
+                ["ok", "AAPL", "quality"],
+            ]
+        code, out, _ = await scizor(stack_settings, "collect", "test", "NOSUCH", "--json")
+        assert (code, json.loads(out)["healthy"]) == (3, False)
 
 
 async def test_a_wrong_symbol_date_or_size_is_one_clear_line_and_exit_2(stack_settings: Settings) -> None:

@@ -72,7 +72,7 @@ class Asker:
 
 @contextlib.asynccontextmanager
 async def farming(settings: Settings, port: int, patience: float = 20.0) -> AsyncIterator[Asker]:
-    settings = settings.model_copy(update={"ib_port": port})
+    settings = settings.model_copy(update={"ib_port": port, "collect_daily": False})
     await topic_admin.apply(settings)
     service = build(settings, gateway_patience_seconds=patience)
     async with _started(service), Desk(settings) as desk:
