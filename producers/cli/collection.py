@@ -21,7 +21,7 @@ from schemas.collection import (
 from schemas.event import Event
 from schemas.registry import ChangeSymbol, PopulateSymbols, RemoveSymbol
 
-Request = ValidateSymbols | PopulateSymbols | ChangeSymbol | RemoveSymbol
+Request = CollectDaily | CollectHistory | ValidateSymbols | PopulateSymbols | ChangeSymbol | RemoveSymbol
 
 GATEWAY = "gateway"
 """Key in a run's failures under which it says that it waits for the gateway, or gave up waiting."""
