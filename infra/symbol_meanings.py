@@ -2,10 +2,28 @@
 
 from collections.abc import Iterable
 
-from infra.symbol_names import ANY_EXCHANGE, SymbolName
+from infra.errors import UsageError
+from infra.symbol_names import AMBIGUOUS_SYMBOL, ANY_EXCHANGE, SymbolName
 from schemas.validation import Symbol, SymbolState
 
 _IN_DOUBT = frozenset({SymbolState.AMBIGUOUS, SymbolState.REJECTED})
+
+
+class SymbolUnclearError(UsageError):
+    """Several listings go by that name."""
+
+    def __init__(self, name: SymbolName, found: Iterable[Symbol]) -> None:
+        names = ", ".join(str(name_of(each)) for each in found)
+        super().__init__(f"{AMBIGUOUS_SYMBOL}: {name} can mean {names}: say which")
+
+
+def the_one_meant(name: SymbolName, registry: Iterable[Symbol]) -> Symbol | None:
+    """What the name means, if the registry has it; SymbolUnclearError when that is not one listing."""
+    found = meanings(name, registry)
+    valid = [each for each in found if each.state is SymbolState.VALID]
+    if len(found) > 1 and len(valid) != 1:
+        raise SymbolUnclearError(name, valid or found)
+    return found[0] if found else None
 
 
 def meanings(name: SymbolName, registry: Iterable[Symbol]) -> list[Symbol]:

@@ -13,6 +13,7 @@ from infra.replay import fold
 from infra.settings import Settings
 from infra.store import bars as stored_bars
 from infra.store.database import Store
+from infra.symbol_meanings import the_one_meant
 from infra.symbol_names import UNKNOWN_SYMBOL, parse_symbol
 from schemas.backtest import BacktestRequested
 from schemas.validation import Symbol
@@ -57,7 +58,7 @@ async def contracts_of(settings: Settings, names: tuple[str, ...]) -> dict[int, 
     known = [each.symbol for each in registry.values() if each.contract is not None]
     found = {}
     for name in names:
-        symbol = registry.get(parse_symbol(name).symbol_id)
+        symbol = the_one_meant(parse_symbol(name), registry.values())
         if symbol is None or symbol.contract is None:
             raise UnknownSymbolError(name, next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.5)), ""))
         found[symbol.contract.contract_id] = name

@@ -16,8 +16,11 @@ from consumers.strategist.spans import pasts
 from consumers.strategist.subscriptions import changes
 from consumers.strategist.warm_up import past_bars
 from infra.delivery import Failure, MalformedRecordError, Record, origin_of, parse
+from infra.errors import UsageError
 from infra.replay import fold
 from infra.service import Service
+from infra.symbol_meanings import the_one_meant
+from infra.symbol_names import parse_symbol
 from schemas.event import Event
 from schemas.market import Bar, Tick
 from schemas.orders import FillBusted
@@ -158,11 +161,11 @@ class Strategist:
 
     async def _contracts(self, command: Deploy) -> list[Contract]:
         """What the registry knows of the symbols; hours, which may be long, are of no use here."""
-        known: dict[str, Contract | None] = {}
+        registry: dict[str, Symbol] = {}
         async for event, _ in fold(self._service.settings, [_REGISTRY]):
-            if isinstance(event, Symbol) and event.symbol in command.symbols:
-                known[event.symbol] = event.contract if event.state is SymbolState.VALID else None
-        found = [known.get(symbol) for symbol in dict.fromkeys(command.symbols)]
+            if isinstance(event, Symbol):
+                registry[event.symbol_id] = event
+        found = [_contract(symbol, registry.values()) for symbol in dict.fromkeys(command.symbols)]
         without_hours = {"trading_hours": "", "liquid_hours": ""}
         return [contract.model_copy(update=without_hours) for contract in found if contract is not None]
 
@@ -208,6 +211,15 @@ def _merged(records: Sequence[Record]) -> Iterator[Record]:
     """Each partition in its order, partitions side by side by when their records were published."""
     parts = [list(part) for _, part in groupby(records, key=lambda record: (record.topic, record.partition))]
     return iter(parts[0]) if len(parts) == 1 else heapq.merge(*parts, key=lambda record: record.timestamp)
+
+
+def _contract(symbol: str, registry: Iterable[Symbol]) -> Contract | None:
+    """The contract of a symbol, if that is one and valid."""
+    try:
+        entry = the_one_meant(parse_symbol(symbol), registry)
+    except UsageError:
+        return None
+    return entry.contract if entry is not None and entry.state is SymbolState.VALID else None
 
 
 def _why_not_again(known: RunningStrategy) -> str:

@@ -7,7 +7,7 @@ from infra.removals import REMOVALS
 from infra.replay import fold
 from infra.settings import Settings
 from infra.store.database import Store, StoreUnavailableError
-from infra.symbol_meanings import meanings, name_of
+from infra.symbol_meanings import the_one_meant
 from infra.symbol_names import UNKNOWN_SYMBOL, SymbolName
 from schemas.event import Event
 from schemas.validation import (
@@ -81,13 +81,11 @@ def row(entry: Symbol) -> dict[str, Any]:
 async def entry_of(settings: Settings, name: SymbolName) -> Symbol:
     """The entry that a person means, or the removed one of that name; UsageError when there is none, or several."""
     entries = await registry(settings)
-    found = meanings(name, entries) or [each for each in entries if each.symbol_id == name.symbol_id]
-    if not found:
+    found = the_one_meant(name, entries)
+    removed = [each for each in entries if each.symbol_id == name.symbol_id]
+    if found is None and not removed:
         raise UsageError(f"{UNKNOWN_SYMBOL}: {name} is not in the registry; add it with `scizor symbols add {name}`")
-    if len(found) > 1:
-        names = ", ".join(str(name_of(each)) for each in found)
-        raise UsageError(f"{name} can mean {names}: say which")
-    return found[0]
+    return found or removed[0]
 
 
 async def story(settings: Settings, name: SymbolName) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from infra.errors import ScizorError
 from infra.gateway import Connection, GatewayRequestError, Market
 from infra.replay import fold
 from infra.service import Service
-from infra.symbol_meanings import meanings, name_of
-from infra.symbol_names import AMBIGUOUS_SYMBOL, ANY_EXCHANGE, SymbolName
+from infra.symbol_meanings import name_of, the_one_meant
+from infra.symbol_names import ANY_EXCHANGE, SymbolName
 from producers.data_farmer.lifecycle import UNKNOWN_CONTRACT, finding_of, judged, moved, rejected
 from schemas.validation import Contract, Symbol, SymbolRemoved, SymbolState, Validation
 
@@ -70,13 +70,8 @@ class Registry:
     # what is known
 
     def entry(self, name: SymbolName) -> Symbol | None:
-        """What the name means; SymbolUnusableError when it can mean several listings."""
-        found = meanings(name, self._by_ticker[name.symbol].values())
-        valid = [each for each in found if each.state is SymbolState.VALID]
-        if len(found) > 1 and len(valid) != 1:
-            names = ", ".join(str(name_of(each)) for each in valid or found)
-            raise SymbolUnusableError(f"{AMBIGUOUS_SYMBOL}: {name} can mean {names}: say which")
-        return found[0] if found else None
+        """What the name means; SymbolUnclearError when it can mean several listings."""
+        return the_one_meant(name, self._by_ticker[name.symbol].values())
 
     def entries(self) -> list[Symbol]:
         """All that are not removed, by ticker and exchange."""
