@@ -125,6 +125,7 @@ async def a_busy_minute(hand: Hand, turn: int) -> None:
         [5, 1],
         [16, 1],
         [6, 2, 1, ""],
+        [62, 1, number + 9, "All", "NetLiquidation"],
         [7, 3, number, 0, "", "", "", "", "", ""],
         [49, 1],
         [9, 8, number + 1, *APPLE, 0, "", "", ""],
