@@ -11,6 +11,8 @@ from infra.gateway_simulator.time_in_force import AT_ONCE, TIMES_IN_FORCE, misse
 from infra.gateway_simulator.triggers import METHODS
 
 INVALID = 321
+AMOUNT_MAX = 1_000_000_000
+OUT_OF_RANGE = (109, "Price is out of the range defined by the Precautionary Settings at order presets.")
 OFF_GRID = (110, "The price does not conform to the minimum price variation for this contract.")
 TIF_MISMATCH = (111, "The TIF type and the order type are incompatible.")
 CLOSE_IS_DAY = (113, "The Tif option should be set to DAY for MOC and LOC orders.")
@@ -60,6 +62,9 @@ def improper(terms: Terms, now: float) -> Refusal | None:
     """What depends on the instrument or on the time."""
     if not takes(terms):
         return Refusal(*UNSUPPORTED_KIND)
+    amounts = (terms.limit, terms.auxiliary, terms.trail_stop, terms.limit_offset, terms.percent_offset)
+    if not all(each is None or 0 <= each <= AMOUNT_MAX for each in (*amounts, terms.quantity)):
+        return Refusal(*OUT_OF_RANGE)
     found = _missing(terms) or _odd(terms)
     if found:
         return Refusal(INVALID, invalid_text(found))

@@ -10,6 +10,7 @@ from infra.gateway_simulator.orders import LIMITED, PEGGED, Terms
 from infra.gateway_simulator.past_request import RequestError, moment_of
 from infra.gateway_simulator.wire import Fields, WireError
 
+WHOLE_MAX = 2**31 - 1
 PAIRS_MAX = 100  # of legs and of parameters
 DATE_FORM = (
     "The date, time, or time-zone entered is invalid. The correct format is yyyymmdd hh:mm:ss xxx where yyyymmdd and"
@@ -41,6 +42,18 @@ _ADJUSTED = (
 _VERSIONED = (
     *((158, "duration"), (160, "post_to_ats"), (162, "auto_cancel_parent"), (166, "error_override")),
     (169, "manual_time"),
+)
+# What has to be a number, and of those what has to be a whole one; the rest is text or a flag.
+_WHOLE = (
+    *("origin", "parent_id", "display_size", "trigger_method", "short_sale_slot", "exempt_code", "oca_type"),
+    *("minimum_quantity", "auction_strategy", "volatility_type", "reference_type", "scale_size", "scale_next"),
+    *("adjusted_unit", "price_management", "duration", "post_to_ats"),
+)
+_AMOUNTS = (
+    *("quantity", "limit", "auxiliary", "discretionary", "percent_offset", "nbbo_cap", "starting_price"),
+    *("stock_reference", "delta", "range_lower", "range_upper", "volatility", "neutral_price", "trail_stop"),
+    *("trail_percent", "trigger_price", "limit_offset", "adjusted_stop", "adjusted_stop_limit", "adjusted_trail"),
+    "cash_quantity",
 )
 _UNSET = frozenset({"1.7976931348623157e+308", "1.7976931348623157E308", "2147483647", "9223372036854775807"})
 
@@ -154,6 +167,7 @@ def read_placement(fields: Fields, version: int) -> Placement:
         _take(fields, told, ("conditions_ignore_hours", "conditions_cancel"))
     _take(fields, told, _ADJUSTED)
     _take(fields, told, tuple(name for since, name in _VERSIONED if version >= since))
+    _check_numbers(told)
     told |= {name: told[name].upper() for name in ("action", "kind", "time_in_force")}
     told["time_in_force"] = told["time_in_force"] or "DAY"
     beyond += [name for name, wanted in _features(told).items() if wanted]
@@ -164,6 +178,18 @@ def _take(fields: Fields, told: dict[str, str], names: tuple[str, ...]) -> None:
     for name in names:
         text = fields.text().strip()
         told[name] = "" if text in _UNSET else text
+
+
+def _check_numbers(told: dict[str, str]) -> None:
+    """They are told back to clients, whose libraries stumble over what is no number."""
+    for name in _AMOUNTS:
+        Fields([told[name]]).number()
+    for name in _WHOLE:
+        found = Fields([told.get(name, "")]).number()
+        if found is not None:
+            if abs(found) > WHOLE_MAX or found % 1:
+                raise WireError(f"{name} {told[name][:40]!r} is not a whole number of a sensible size")
+            told[name] = str(int(found))
 
 
 def _take_blocks(fields: Fields, told: dict[str, str], beyond: list[str]) -> None:
