@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from infra.adjustment import Known, adjusted, in_force
 from infra.bar_aggregation import aggregated, source_size
 from infra.calendars.calendar import ExchangeCalendar, UnknownExchangeError, calendar_of
+from infra.columns import BAR_SCHEMA
 from infra.errors import UsageError
 from infra.store.corporate import actions_of
 from infra.store.coverage import StoredSeries, stored_span
@@ -30,6 +31,7 @@ _DAY_SECONDS = 86_400
 _BASES = (Basis.SPLIT_ADJUSTED, Basis.RAW, Basis.TOTAL_RETURN)
 """In the order in which a stored one is looked for, after the wanted one of dividends."""
 COLUMNS = ("start_us", "end_us", "open", "high", "low", "close", "volume", "source", "revision", "late")
+EMPTY = pl.DataFrame(schema={name: BAR_SCHEMA[name] for name in COLUMNS})
 
 Reading = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 

@@ -16,11 +16,15 @@ _PRICES = ("open", "high", "low", "close")
 
 @dataclass(frozen=True)
 class SeenSplit:
-    """`new_shares` for `old_shares`; `first_us` is the start of the first bar that was not divided."""
+    """`new_shares` for `old_shares`, in effect at `first_us` at the earliest and at `last_us` at the latest.
+
+    Both are starts of bars. They differ when the bars between them were not known before: divided or not, who can say.
+    """
 
     new_shares: int
     old_shares: int
     first_us: int
+    last_us: int
     bars: int
 
 
@@ -45,7 +49,9 @@ def split_in(known: pl.DataFrame, answer: pl.DataFrame) -> SeenSplit | None:
     first = answer.filter(pl.col("start_us") > last_changed)["start_us"].min()
     if not isinstance(first, int):
         return None
-    return SeenSplit(*found, first_us=first, bars=len(changed))
+    unchanged = both.filter(pl.col("start_us") > last_changed)["start_us"].min()
+    last = unchanged if isinstance(unchanged, int) else int(answer["start_us"].max())  # type: ignore[arg-type] # as above
+    return SeenSplit(*found, first_us=first, last_us=last, bars=len(changed))
 
 
 def _ratio_near(ratio: float) -> tuple[int, int] | None:

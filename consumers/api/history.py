@@ -21,7 +21,7 @@ from consumers.api.symbols import SymbolPath, known_contract
 from infra.bar_files import WRITERS, ParquetWriter, Writer, typed
 from infra.bar_moments import first_moment, last_moment, zone_of
 from infra.errors import UsageError
-from infra.served_history import COLUMNS, NoBarsError, Plan, WantedHistory, batches, plan_of
+from infra.served_history import EMPTY, NoBarsError, Plan, WantedHistory, batches, plan_of
 from infra.store.history import moment_of
 from schemas.corporate import CorporateAction
 from schemas.event import UtcTime
@@ -159,13 +159,13 @@ class History:
             parts.append(frame)
             if sum(map(len, parts)) > limit:
                 break
-        bars = pl.concat(parts) if parts else pl.DataFrame(schema=_EMPTY.schema)
+        bars = pl.concat(parts) if parts else EMPTY
         more = f"{int(bars['start_us'][limit])}.{_us(plan.wanted.known_by)}" if len(bars) > limit else None
         return await asyncio.to_thread(_as_json, plan, adjustment, bars.head(limit), more)
 
     async def _file(self, plan: Plan, adjustment: Adjustment, kind: str) -> Response:
         """The first batch is read before the answer begins: what goes wrong by then is told as a problem."""
-        writer = WRITERS[kind](_EMPTY)
+        writer = WRITERS[kind](EMPTY)
         found = self._batches(plan)
         first = await anext(found, None)
         size = bar_size_text(timedelta(seconds=plan.wanted.size_seconds))
@@ -178,16 +178,6 @@ class History:
             "Content-Disposition": f'attachment; filename="{name}"',
         }
         return StreamingResponse(_written(writer, first, found), media_type=writer.media_type, headers=headers)
-
-
-_EMPTY = pl.DataFrame(
-    schema={
-        name: {"source": pl.String(), "late": pl.Boolean()}.get(
-            name, pl.Int64() if name.endswith("_us") or name == "revision" else pl.Float64()
-        )
-        for name in COLUMNS
-    }
-)
 
 
 async def _written(

@@ -42,6 +42,7 @@ COMMANDS = {
     "config": Entry("producers.cli.config:app", "Settings and where each comes from.", SYSTEM),
     "keys": Entry("producers.cli.keys:app", "API keys of the HTTP services: create, list, revoke.", SYSTEM),
     "symbols": Entry("producers.cli.symbols:app", "The symbol registry: populate, add, list, validate, remove.", DATA),
+    "data": Entry("producers.cli.data:app", "Quality, completeness, export and archive of what is stored.", DATA),
     "collect": Entry("producers.cli.collect:app", "Market data from the gateway into the topics.", DATA),
     "strategy": Entry("producers.cli.strategy:app", "Strategies and their parameters.", TRADING),
     "backtest": Entry("producers.cli.backtest:app", "Run a strategy over past bars; list, show, compare.", TRADING),

@@ -155,7 +155,10 @@ def test_a_changed_past_shows_its_split() -> None:
 
     assert found is not None
     assert (found.new_shares, found.old_shares, found.bars) == (2, 1, 3)
-    assert found.first_us == bars(DIVIDED)["start_us"][3]
+    assert found.first_us == found.last_us == bars(DIVIDED)["start_us"][3]
+    later = split_in(bars(TRADED[:3]), bars(DIVIDED))
+    assert later is not None
+    assert (later.first_us, later.last_us) == tuple(bars(DIVIDED)["start_us"][3:5]), "the day is not certain"
 
 
 @pytest.mark.parametrize(("new", "old"), [(3, 2), (7, 1), (1, 10), (20, 1)])
