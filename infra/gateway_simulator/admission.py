@@ -43,7 +43,7 @@ class Admission:
         if not instrument.is_tradable:
             return Refusal(*NOT_TRADED)
         found = self._terms(client_id, placement, instrument)
-        return self._permitted(found, None)
+        return self._permitted(client_id, found, None)
 
     def changed(self, order: Order, placement: Placement) -> Terms | Refusal:
         """The new terms of a live order."""
@@ -54,14 +54,14 @@ class Admission:
         quantity = placement.number("quantity") or Decimal(0)
         if instrument is None or instrument != old.instrument or not same or quantity < order.filled:
             return Refusal(*NO_MATCH)
-        return self._permitted(self._terms(order.client_id, placement, instrument, order), order)
+        return self._permitted(order.client_id, self._terms(order.client_id, placement, instrument, order), order)
 
     def manual(self, placement: Placement) -> Terms | Refusal:
         """The terms of an order that a person places in TWS itself."""
         instrument = placement.asked.found_in(self._shared.catalogue)
         if instrument is None:
             return Refusal(*NO_DEFINITION)
-        return self._permitted(self._terms(MANUAL_CLIENT, placement, instrument), None)
+        return self._permitted(MANUAL_CLIENT, self._terms(MANUAL_CLIENT, placement, instrument), None)
 
     def must_locate(self, order: Order) -> bool:
         """Whether it sells short what nobody lends."""
@@ -109,23 +109,31 @@ class Admission:
             return Refusal(*NO_PARENT)
         return improper(terms, shared.now()) or terms
 
-    def _permitted(self, found: Terms | Refusal, replaced: Order | None) -> Terms | Refusal:
+    def _permitted(self, client_id: int, found: Terms | Refusal, replaced: Order | None) -> Terms | Refusal:
         """The terms, unless the account may not have them."""
         if isinstance(found, Refusal):
             return found
-        reason = self._denied(found, replaced)
+        reason = self._denied(client_id, found, replaced)
         return Refusal(201, f"Order rejected - reason:{reason}") if reason else found
 
-    def _denied(self, terms: Terms, replaced: Order | None) -> str:
+    def _denied(self, client_id: int, terms: Terms, replaced: Order | None) -> str:
         """Why the account may not have it; empty when it may."""
         if len(self._shared.book.live) >= LIVE_MAX and replaced is None:
             return f"More than {LIVE_MAX} open orders"
         account = self.account(terms)
         quantity = terms.quantity - (replaced.filled if replaced is not None else 0)
-        if quantity <= 0:
+        if quantity <= 0 or self._closes_parent(client_id, terms):
             return ""
         trade = self.trade_of(terms, quantity)
         return self._shared.brokerage.refusal(account, trade, self._pending(account, replaced))
+
+    def _closes_parent(self, client_id: int, terms: Terms) -> bool:
+        """Whether it only takes back what its parent, which still works, will have opened."""
+        parent = self._shared.book.live.get((client_id, terms.parent_id)) if terms.parent_id else None
+        return parent is not None and (
+            (parent.terms.instrument, parent.sign) == (terms.instrument, -terms.sign)
+            and terms.quantity <= parent.terms.quantity
+        )
 
     def _pending(self, account: Account, without: Order | None) -> list[Trade]:
         """What the account's other orders may still trade; children only close what their parents open."""

@@ -1,7 +1,10 @@
 """Orders that hang together: brackets with their transmit flags, and one-cancels-all groups."""
 
+from decimal import Decimal
+
 import pytest
 
+from infra.gateway_simulator.accounts import Opening
 from tests.unit.an_order_floor import OrderFloor, Trader
 
 
@@ -64,6 +67,18 @@ async def test_children_go_to_the_market_when_their_parent_has_filled(floor: Ord
     floor.print(442.5)
     assert (trader.statuses(profit)[-1], trader.statuses(loss)[-1]) == ("Filled", "Cancelled")
     assert floor.held() == 0
+
+
+async def test_an_account_without_margin_can_have_brackets_but_sells_nothing_short() -> None:
+    floor = OrderFloor(accounts=(Opening("DU9", {"USD": Decimal(50_000)}, is_cash_account=True),))
+    floor.print(440.0)
+    trader = floor.trader()
+    ids = await a_bracket(trader, limit=439.0)
+    assert [trader.codes(each) for each in ids] == [[], [], []]
+    assert trader.codes(await trader.place("SELL", 100, limit=450.0)) == [201]
+    too_much = await trader.place("SELL", 101, limit=450.0, parent=ids[0])
+
+    assert trader.codes(too_much) == [201]
 
 
 async def test_the_stop_of_a_bracket_cancels_its_profit_taker(floor: OrderFloor) -> None:
