@@ -89,8 +89,9 @@ class Collector:
 
     async def _symbol(self, run: Run, symbol: str, lanes: asyncio.Semaphore) -> None:
         try:
-            work = await self._planned(run, symbol)
-            await self._all_chunks(work, work.chunks_missing(self.coverage, refresh=run.refresh), lanes)
+            with self._registry.collecting(parse_symbol(symbol), run.run_id):
+                work = await self._planned(run, symbol)
+                await self._all_chunks(work, work.chunks_missing(self.coverage, refresh=run.refresh), lanes)
         except GatewayUnavailableError as error:
             self._patience.lost(run, error)
             return

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -10,7 +12,7 @@ from infra.errors import ScizorError
 from infra.gateway import Connection, GatewayRequestError, Market
 from infra.replay import fold
 from infra.service import Service
-from infra.symbol_meanings import name_of, the_one_meant
+from infra.symbol_meanings import meanings, name_of, the_one_meant
 from infra.symbol_names import ANY_EXCHANGE, SymbolName
 from producers.data_farmer.lifecycle import UNKNOWN_CONTRACT, finding_of, judged, moved, rejected
 from schemas.validation import Contract, Symbol, SymbolRemoved, SymbolState, Validation
@@ -57,6 +59,7 @@ class Registry:
         self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._questions = asyncio.Semaphore(_QUESTIONS_MAX)
         self._verified_for = timedelta(days=service.settings.symbols_verified_days)
+        self._collecting: list[tuple[SymbolName, str]] = []
         self.removed: dict[int, SymbolRemoved] = {}
         """By contract: what was first seen before it no longer counts."""
 
@@ -82,6 +85,19 @@ class Registry:
     def sharing(self, contract_id: int) -> list[Symbol]:
         """The entries of one contract."""
         return [each for each in self.entries() if each.contract and each.contract.contract_id == contract_id]
+
+    @contextmanager
+    def collecting(self, name: SymbolName, run_id: str) -> Iterator[None]:
+        """As long as a run works on a symbol it is not removed: its bars would come after the removal."""
+        self._collecting.append((name, run_id))
+        try:
+            yield
+        finally:
+            self._collecting.remove((name, run_id))
+
+    def collected_by(self, entry: Symbol) -> list[str]:
+        """The runs that work on a symbol now."""
+        return sorted({run_id for name, run_id in self._collecting if entry in meanings(name, [entry])})
 
     def turn(self, name: SymbolName) -> asyncio.Lock:
         """Whoever changes what the name means holds it."""

@@ -38,6 +38,7 @@ class Removal:
             raise SymbolUnusableError(f"{UNKNOWN_SYMBOL}: {name} is not in the registry")
         told = "its bars stay"
         contract = entry.contract
+        self._refuse_while_collected(name, entry)
         if contract is not None and not self._others(entry, contract):
             await self._end_live_data(name, contract)
             if not request.keep_data:
@@ -52,6 +53,10 @@ class Removal:
         """Other entries of the same contract: what is theirs too, stays."""
         sharing = self._registry.sharing(contract.contract_id)
         return [str(name_of(each)) for each in sharing if each.symbol_id != entry.symbol_id]
+
+    def _refuse_while_collected(self, name: SymbolName, entry: Symbol) -> None:
+        if runs := self._registry.collected_by(entry):
+            raise SymbolInUseError(f"{name} is being collected by run {', '.join(runs)}: wait until that is done")
 
     async def _end_live_data(self, name: SymbolName, contract: Contract) -> None:
         wanted = await self._subscription(contract.contract_id)
@@ -84,6 +89,7 @@ class Removal:
     async def _remove_data(self, entry: Symbol, contract: Contract, request: RemoveSymbol) -> Archived:
         service = self._service
         archived = await archive_bars(service.settings, self._store, contract.contract_id, service.clock.now())
+        self._refuse_while_collected(name_of(entry), entry)  # it may have begun while the bars were archived
         now = service.clock.now()
         removed = SymbolRemoved(
             event_time=now,

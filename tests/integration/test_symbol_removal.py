@@ -25,10 +25,10 @@ from schemas.market import Subscription
 from schemas.registry import RemoveSymbol
 from schemas.validation import SymbolRemoved, SymbolState
 from tests.builders import APPLE, SEEN
-from tests.integration.a_gateway import simulator
+from tests.integration.a_gateway import scripted_gateway, simulator
 from tests.integration.test_data_farmer import Asker, a_collection, a_validation, everything, farming
 from tests.integration.test_service import running
-from tests.integration.test_symbols import entry
+from tests.integration.test_symbols import describe, entry
 
 IBM = 8314
 _TABLES = ("bars", "quarantine", "symbols", "removals", "sessions")
@@ -181,3 +181,17 @@ def a_subscription(*wanted_by: str) -> Subscription:
     return Subscription(
         event_time=SEEN, ingest_time=SEEN, contract_id=APPLE, symbol="AAPL", quotes=True, wanted_by=wanted_by
     )
+
+
+async def test_a_symbol_is_not_removed_while_a_run_collects_it(stack_settings: Settings) -> None:
+    served = scripted_gateway()
+    async with served as gateway, farming(stack_settings, gateway.port) as asker, Desk(stack_settings) as desk:
+        describe(gateway, ("NYSE", 1))
+        gateway.answers[20] = lambda peer, fields: None  # history is asked for, and no answer comes yet
+        await desk.publish(a_collection("run-1", "BHP"))
+        async with asyncio.timeout(10):
+            while not gateway.requests(20):
+                await asyncio.sleep(0.02)
+        refused = await asker.run(a_removal("run-2", "BHP"))
+
+    assert "BHP is being collected by run run-1" in refused.failures["BHP"]
