@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ARRAY, DateTime, bindparam
+from sqlalchemy import ARRAY, DateTime, RowMapping, bindparam, select
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,6 +13,7 @@ from infra.store.newest import put_newest
 from infra.store.tables import collection_outcomes, collection_runs
 from schemas.collection import ChunkCollected, CollectionRun, SymbolCollected
 
+_ROWS_MAX = 10_000
 _BY_SESSION = sql(
     "SELECT width_bucket(start, :opens) - 1 AS place, count(DISTINCT start) AS bars FROM bars"
     " WHERE contract_id = :contract_id AND bar_size_seconds = :size AND price_kind = :price_kind AND basis = :basis"
@@ -72,3 +73,12 @@ async def daily_bars(connection: AsyncConnection, contract_id: int) -> int:
     """How many sessions of a contract have a daily bar of trades."""
     counted = await connection.scalar(_DAILY, {"contract_id": contract_id})
     return int(counted or 0)
+
+
+async def outcomes_of(connection: AsyncConnection, run_id: str) -> Sequence[RowMapping]:
+    """What a run did about each symbol, by name."""
+    table = collection_outcomes
+    rows = await connection.execute(
+        select(table).where(table.c.run_id == run_id).order_by(table.c.symbol).limit(_ROWS_MAX)
+    )
+    return rows.mappings().all()
