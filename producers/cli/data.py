@@ -151,10 +151,12 @@ def clean(
     settings = _running()
     found = run(archiving.clean(settings, days, act=yes), settings)
     if as_json:
-        print(to_json(found | {"done": yes}, indent=2))
+        facts = {"decided_findings": found.decided_findings, "restored_years": found.restored_years, "done": yes}
+        print(to_json(facts | {"unfinished_archives": [str(each) for each in found.unfinished_archives]}, indent=2))
         return
-    for what, count in found.items():
-        print(f"{what.replace('_', ' ')}: {count}")
+    print(f"findings decided {days} days ago or earlier: {found.decided_findings}")
+    print(f"unfinished archives: {', '.join(map(str, found.unfinished_archives)) or 'none'}")
+    print(f"years that were restored from their archive: {', '.join(map(str, found.restored_years)) or 'none'}")
     if not yes:
         print("nothing was changed: --yes does it")
 
