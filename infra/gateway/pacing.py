@@ -93,6 +93,10 @@ class Governor:
         self._complaints = 0
         self._timer: asyncio.Task[None] | None = None
         self._timer_at = float("inf")
+        self.under_way = 0
+        """Requests for bars that were let through and are not answered."""
+        self.refused = 0
+        """How often the gateway complained of our pace."""
         self.waited_seconds = 0.0
 
     def _longer(self, seconds: float) -> float:
@@ -119,10 +123,12 @@ class Governor:
         """Wait until the request may be sent; the block ends with its answer, from which its windows are measured."""
         needs = self._needs(request)
         await self._turn(needs, priority, is_history=True, patience=patience_seconds)
+        self.under_way += 1
         try:
             yield
             self._complaints = 0
         finally:
+            self.under_way -= 1
             now = self._clock.monotonic()
             for window, cost in needs:
                 window.settle(now, cost)
@@ -131,6 +137,7 @@ class Governor:
     def complained(self) -> None:
         """The gateway refused a request for its pace: ask for no bars for a while, longer each time in a row."""
         now = self._clock.monotonic()
+        self.refused += 1
         if now >= self._quiet_until:  # else it complains about what was sent before the last complaint was heard
             self._quiet_until = now + min(self._limits.back_off_seconds * 2**self._complaints, _BACK_OFF_MAX_SECONDS)
             self._complaints += 1

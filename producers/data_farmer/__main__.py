@@ -16,10 +16,17 @@ def build(settings: Settings, *, gateway_patience_seconds: float = 60.0) -> Serv
     """The service with everything attached."""
     service = Service("data_farmer", settings)
     connection = Connection(settings, ClientSlot.DATA_FARMER, clock=service.clock, entropy=service.entropy)
+    return attach(service, connection, Market(connection), gateway_patience_seconds=gateway_patience_seconds)
+
+
+def attach(
+    service: Service, connection: Connection, market: Market, *, gateway_patience_seconds: float = 60.0
+) -> Service:
+    """Put the farmer together on a connection of its own."""
+    settings = service.settings
     store = Store(settings, "data_farmer", pool_size=1) if settings.database_url.get_secret_value() else None
     if store is not None:
         service.after(store.close)
-    market = Market(connection)
     registry = Registry(service, connection, market)
     service.before(registry.recover)
     removal = Removal(service, registry, store)

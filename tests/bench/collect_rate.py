@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -100,7 +100,7 @@ async def _measure(settings: Settings, rounds: int) -> list[dict[str, Any]]:
 
 @contextlib.asynccontextmanager
 async def _client(settings: Settings) -> AsyncIterator[Any]:
-    client: Any = IB()
+    client: Any = cast(Any, IB)()  # its stubs leave out half of what it is
     client.client.MaxRequests = 0  # its own limit is not what is measured
     await client.connectAsync("127.0.0.1", settings.ib_port, clientId=900)
     try:
