@@ -12,7 +12,8 @@ from consumers.api.front import Front
 from consumers.api.models import Answer, Limit, Offset, Page, page_of
 from consumers.api.problems import ConflictError, InvalidError, NotFoundError
 from consumers.api.symbols import known_contract
-from infra.quality.findings import NotReleasableError, bar_of
+from infra.quality.findings import NotReleasableError
+from infra.quality.release import released_bar
 from infra.store.findings import Findings, finding, finding_page
 from schemas.event import Event, UtcTime
 from schemas.market import QuarantineRule, Rejected, Released, Severity
@@ -75,7 +76,8 @@ class Quarantine:
         row = await self._open(quarantine_id)
         now = self._front.service.clock.now()
         try:
-            bar = bar_of(quarantine_id, row["record"], now)
+            async with self._front.reading() as connection:
+                bar = await released_bar(connection, row, now)
         except NotReleasableError as error:
             raise InvalidError(str(error)) from error
         decision = Released(**self._decided(row, caller))

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime
+from operator import itemgetter
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import case, func, select
@@ -17,8 +18,8 @@ _CLOSED = "CLOSED"
 async def put_symbols(connection: AsyncConnection, events: Sequence[Symbol]) -> None:
     """The registry's newest state of each symbol, and the sessions that its contract's hours tell."""
     await put_newest(connection, symbols, [_symbol_row(event) for event in events])
-    calendar = {(row["exchange"], row["day"]): row for event in events for row in _session_rows(event.contract)}
-    await put_newest(connection, sessions, list(calendar.values()))
+    told = sorted((row for event in events for row in _session_rows(event.contract)), key=itemgetter("ingest_time"))
+    await put_newest(connection, sessions, list({(row["exchange"], row["day"]): row for row in told}.values()))
 
 
 def _symbol_row(event: Symbol) -> Row:

@@ -18,7 +18,7 @@ from infra.clock import SystemClock
 from infra.corporate_actions import Terms, action_of, next_revision
 from infra.coverage import Coverage, coverage_of
 from infra.errors import ScizorError, UsageError
-from infra.quality.findings import bar_of
+from infra.quality.release import released_bar
 from infra.served_history import EMPTY, Plan, WantedHistory, batches, plan_of
 from infra.settings import Settings
 from infra.store.corporate import actions_of
@@ -108,7 +108,9 @@ async def decide(settings: Settings, quarantine_id: str, by: str, *, release: bo
         if not release:
             decision: Event = Rejected(**common, **about)
         else:
-            await desk.publish(bar_of(quarantine_id, row["record"], now))
+            async with reading(settings) as connection:
+                bar = await released_bar(connection, row, now)
+            await desk.publish(bar)
             decision = Released(**common, **about)
         await desk.publish(decision)
     return decision

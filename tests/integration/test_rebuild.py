@@ -1,0 +1,113 @@
+"""`scizor db rebuild`: what real services and people put into the market tables is made again row by row."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from infra import topic_admin
+from infra.columns import frame_of
+from infra.quality.findings import findings_of
+from infra.quality.frames import judge
+from infra.quality.stream import Series
+from infra.rebuild import rebuild
+from infra.settings import Settings
+from infra.store.tables import REBUILT_FROM_TOPICS
+from schemas.corporate import ActionOrigin, Dividend, Split
+from schemas.event import Event
+from schemas.market import Bar, Basis, PriceKind, Quarantined, Rejected, Released, Source
+from schemas.validation import SymbolRemoved
+from tests.builders import APPLE, NOON, SEEN, a_bar, a_historical_bar
+from tests.integration.a_gateway import simulator
+from tests.integration.test_data_farmer import a_collection, a_validation, farming
+from tests.integration.test_persister import EVERYTHING, running, send, until_done
+
+MICROSOFT = 272093
+LATER = datetime(2027, 1, 1, tzinfo=UTC)
+
+
+def an_action(kind: type[Split] | type[Dividend], revision: int, **changes: Any) -> Event:
+    return kind(
+        event_time=datetime(2005, 2, 28, 5, tzinfo=UTC),
+        ingest_time=SEEN + timedelta(hours=revision),
+        contract_id=APPLE,
+        symbol="AAPL",
+        ex_date=date(2005, 2, 28),
+        revision=revision,
+        origin=ActionOrigin.PERSON,
+        by="me",
+        **changes,
+    )
+
+
+def findings() -> list[Quarantined]:
+    """Three bars that are kept out."""
+    calm = [a_historical_bar(start=NOON + n * timedelta(seconds=5), volume=9.0 + n) for n in range(3)]
+    wild = [a_historical_bar(start=NOON + n * timedelta(seconds=5), high=4400.0 + n) for n in range(3, 6)]
+    bars = frame_of([*calm, *wild])
+    return findings_of(judge(bars, Series(5)), bars, "AAPL")
+
+
+def what_people_and_services_said() -> list[Event]:
+    released, rejected, _ = kept_out = findings()
+    about = {"event_time": SEEN, "ingest_time": SEEN, "contract_id": APPLE, "by": "me"}
+    live = a_bar(start=NOON + timedelta(minutes=1))
+    return [
+        *EVERYTHING,
+        *kept_out,
+        Released(**about, quarantine_id=released.quarantine_id),
+        Bar.model_validate({**live.model_dump(), "late": True, "revision": 1}),
+        Rejected(**about, quarantine_id=rejected.quarantine_id),
+        live,
+        *(a_historical_bar(price_kind=kind, start=NOON) for kind in PriceKind),
+        *(a_historical_bar(basis=basis, source=Source.IB) for basis in Basis),
+        a_historical_bar(revision=3, close=440.5, ingest_time=LATER),
+        an_action(Split, 0, new_shares=3, old_shares=1),
+        an_action(Split, 1, new_shares=2, old_shares=1),
+        an_action(Dividend, 0, amount=0.5, currency="USD"),
+        an_action(Dividend, 1, amount=0.5, currency="USD", canceled=True),
+        a_historical_bar(contract_id=MICROSOFT, symbol="MSFT"),
+        SymbolRemoved(
+            event_time=SEEN, ingest_time=SEEN, contract_id=MICROSOFT, symbol_id="MSFT", symbol="MSFT",
+            requested_by="me",
+        ),
+        a_historical_bar(contract_id=MICROSOFT, symbol="MSFT", revision=1, ingest_time=LATER),
+    ]  # fmt: skip
+
+
+async def rows(settings: Settings) -> dict[str, list[Any]]:
+    """Every table that is rebuilt, whole."""
+    database = await asyncpg.connect(settings.database_url.get_secret_value())
+    try:
+        return {
+            table.name: [
+                json.loads(row[0])
+                for row in await database.fetch(f"SELECT to_jsonb({table.name})::text FROM {table.name} ORDER BY 1")
+            ]
+            for table in REBUILT_FROM_TOPICS
+        }
+    finally:
+        await database.close()
+
+
+async def test_the_market_tables_are_the_same_after_they_were_emptied(stack_settings: Settings) -> None:
+    await topic_admin.apply(stack_settings)
+    async with running(stack_settings):
+        async with simulator() as gateway, farming(stack_settings, gateway.port) as asker:
+            await asker.run(a_validation("run-v", "AAPL", "IBM", "NOPE"))
+            await asker.run(a_collection("run-h", "AAPL", "IBM"))
+        await send(stack_settings, *what_people_and_services_said())
+        await until_done(stack_settings)
+        before = await rows(stack_settings)
+
+    told: list[str] = []
+    rebuilt = await rebuild(stack_settings, on_progress=lambda topic, _: told.append(topic))
+
+    assert [name for name, some in before.items() if not some] == [], "every table is part of this test"
+    after = await rows(stack_settings)
+    assert after == before
+    assert rebuilt.rows == {name: len(some) for name, some in before.items()}
+    assert {"market.history.v1", "market.quarantine.v1", "reference.corporate_actions.v1"} <= set(told)
+    assert {row["resolution"] for row in before["quarantine"]} == {None, "released", "rejected"}
+    assert sum(row["contract_id"] == MICROSOFT for row in before["bars"]) == 1, "what was removed stays removed"
