@@ -24,10 +24,15 @@ class MomentUnreadableError(UsageError):
 
 def zone_of(contract: Contract) -> ZoneInfo:
     """Of the contract's exchange; UTC when nobody knows it."""
+    return exchange_zone(contract.primary_exchange or contract.exchange, contract.time_zone)
+
+
+def exchange_zone(exchange: str, otherwise: str = "UTC") -> ZoneInfo:
+    """By the exchange's calendar; without one, the zone of that name."""
     with contextlib.suppress(UnknownExchangeError):
-        return calendar_of(contract.primary_exchange or contract.exchange).zone
+        return calendar_of(exchange).zone
     with contextlib.suppress(ZoneInfoNotFoundError, ValueError):
-        return ZoneInfo(contract.time_zone)
+        return ZoneInfo(otherwise)
     return ZoneInfo("UTC")
 
 

@@ -1,7 +1,7 @@
 """The frame of the three HTTP services: health and docs for everybody, every other route behind its role."""
 
 import gzip
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -62,8 +62,12 @@ def create_app(
     *,
     on_refused: access.OnRefused | None = None,
     why_not_ready: Why | None = None,
+    health_facts: Callable[[], Mapping[str, Any]] = dict,
 ) -> FastAPI:
-    """The ASGI app of a service. Refuses to be made when a route declares no role."""
+    """The ASGI app of a service. Refuses to be made when a route declares no role.
+
+    `health_facts`: what /health, which is open to everybody, tells beyond what all services do.
+    """
     why = why_not_ready or service.why_not_ready
     app = FastAPI(
         title=about.title,
@@ -79,7 +83,11 @@ def create_app(
         app.include_router(router)
     access.assert_every_route_has_a_role(app, routers)
     access.show_roles(app)
-    app.router.routes += [*health_routes(service.metrics, why), _health_route(service, why), *_docs_routes()]
+    app.router.routes += [
+        *health_routes(service.metrics, why),
+        _health_route(service, why, health_facts),
+        *_docs_routes(),
+    ]
     problems.install(app)
     _add_middleware(app, service)
     return app
@@ -115,7 +123,7 @@ def _origins(settings: Settings) -> list[str]:
     return settings.cors_origins
 
 
-def _health_route(service: Service, why_not_ready: Why) -> Route:
+def _health_route(service: Service, why_not_ready: Why, facts: Callable[[], Mapping[str, Any]]) -> Route:
     async def health(_: Request) -> Response:
         reasons = why_not_ready()
         words = "starting" if "start" in reasons else "degraded"
@@ -125,6 +133,7 @@ def _health_route(service: Service, why_not_ready: Why) -> Route:
             "version": version("scizor"),
             "time": service.clock.now().isoformat(),
             "reasons": reasons,
+            **facts(),
         }
         return JSONResponse(body, 503 if reasons else 200)
 

@@ -1,7 +1,7 @@
 """What each HTTP service is built from: the service, its database, its keys, its changes, its views."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
@@ -77,9 +77,13 @@ class Front:
         async with asyncio.timeout(_READ_SECONDS_MAX), self.store.reading() as connection:
             yield connection
 
-    def app(self, about: About, routers: Sequence[APIRouter]) -> FastAPI:
+    def app(
+        self, about: About, routers: Sequence[APIRouter], health_facts: Callable[[], Mapping[str, Any]] = dict
+    ) -> FastAPI:
         """The ASGI app with these routes."""
-        return create_app(about, self.service, self.keyring, routers, on_refused=self._on_refused)
+        return create_app(
+            about, self.service, self.keyring, routers, on_refused=self._on_refused, health_facts=health_facts
+        )
 
     async def _on_refused(self, caller: Caller, action: str, why: str) -> None:
         await self.changes.refused(caller, action, why)

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from consumers.api.collection_health import CollectionHealth
 from infra.api_keys import Role
 from infra.quality.findings import findings_of
 from infra.quality.frames import judge
@@ -266,3 +267,25 @@ async def test_a_person_releases_or_rejects_what_was_kept_out(stack_settings: Se
         "POST /quarantine/{quarantine_id}/release",
         "POST /quarantine/{quarantine_id}/reject",
     ]
+
+
+async def test_health_tells_how_far_collection_is_on_each_exchange(stack_settings: Settings) -> None:
+    days = real_days(date(2013, 2, 1), date(2013, 2, 28), basis=Basis.SPLIT_ADJUSTED)
+    others = [a_symbol("MSFT", contract_id=272093), a_symbol("IBM", contract_id=8314)]
+    behind = days[:-1].with_columns(contract_id=pl.lit(272093, dtype=pl.Int64))
+    async with serving("api_farmer", stack_settings) as api:
+        await shelve(api, days, behind)
+        await api.store(lambda connection: symbols.put_symbols(connection, others))
+        await api.store(lambda connection: quarantine.put_findings(connection, [a_finding()]))
+        front = api.front
+        health = CollectionHealth(front)
+        await health.look()
+        told = health.facts()["collection"]
+        answer = (await api.client.get("/health")).json()
+
+    assert told["exchanges"] == [
+        {"exchange": "NASDAQ", "symbols": 3, "with_bars": 2, "latest_session": "2013-02-28", "up_to_date": 1}
+    ]
+    assert (told["undecided_findings"], told["last_run"]) == (1, None)
+    assert answer["status"] == "ok"
+    assert "exchanges" in answer["collection"]
