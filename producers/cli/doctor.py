@@ -30,6 +30,9 @@ from producers.cli.config import load_settings
 MEMORY_MB_MIN = 1200
 MEMORY_MB_COMFORTABLE = 2000
 DISK_BYTES_COMFORTABLE = 2_000_000_000
+DAYS_LEFT_MIN = 3
+DAYS_LEFT_COMFORTABLE = 30
+DAYS_SHOWN_MAX = 10_000
 TOOL_SECONDS = 20
 ROUND_TRIP_SECONDS = 15
 
@@ -108,6 +111,8 @@ def _checks_of_running(settings: Settings, run: RunFile | None) -> dict[str, Cal
         checks["kafka round trip"] = lambda: asyncio.run(_kafka_round_trip(reachable_settings))
     if reachable_settings.database_url.get_secret_value():
         checks["postgres query"] = lambda: asyncio.run(_postgres_query(reachable_settings))
+        if reachable_settings.kafka:
+            checks["growth"] = lambda: asyncio.run(_growth(reachable_settings))
     if reachable_settings.ib_host or run is not None:
         checks["gateway"] = lambda: _gateway(reachable_settings)
     return checks
@@ -158,10 +163,7 @@ def _memory(run: RunFile | None) -> Finding:
 
 
 def _disk(home: Path) -> Finding:
-    folder = home.resolve()
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
+    folder, free = _free_bytes(home)
     detail = f"{free / 1e9:.1f} GB free at {folder}"
     if not os.access(folder, os.W_OK):
         return Finding("fail", f"{folder} cannot be written", "set SCIZOR_HOME to a folder of yours")
@@ -170,6 +172,14 @@ def _disk(home: Path) -> Finding:
     if free < DISK_BYTES_COMFORTABLE:
         return Finding("warn", detail, "market data grows: leave a few GB")
     return Finding("ok", detail)
+
+
+def _free_bytes(home: Path) -> tuple[Path, int]:
+    """The folder of the state, or the one it will be made in, and what is free on its disk."""
+    folder = home.resolve()
+    while not folder.exists():
+        folder = folder.parent
+    return folder, shutil.disk_usage(folder).free
 
 
 def _java() -> Finding:
@@ -279,6 +289,22 @@ async def _postgres_query(settings: Settings) -> Finding:
     finally:
         await connection.close()
     return Finding("ok", f"PostgreSQL {version} answers")
+
+
+async def _growth(settings: Settings) -> Finding:
+    """How long the disk lasts when market data go on coming as in the last days."""
+    from producers.cli.growth import growth_of
+
+    growth = await growth_of(settings)
+    days = growth.days_until_full(_free_bytes(settings.home)[1])
+    held = f"{(growth.tables_bytes + growth.topics_bytes) / 1e9:.2f} GB of market data"
+    if days == float("inf"):
+        return Finding("ok", f"{held}, none came in the last days")
+    detail = f"{held}, {growth.bars_per_day:,.0f} bars a day: the disk lasts {min(days, DAYS_SHOWN_MAX):,.0f} days"
+    fix = "`scizor data archive YEAR` moves old years into files of a tenth of the size; or give it a larger disk"
+    if days < DAYS_LEFT_COMFORTABLE:
+        return Finding("fail" if days < DAYS_LEFT_MIN else "warn", detail, fix)
+    return Finding("ok", detail)
 
 
 def _gateway(settings: Settings) -> Finding:
