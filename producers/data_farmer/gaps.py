@@ -12,7 +12,7 @@ from schemas.collection import CollectDaily, CollectHistory, Gap
 from schemas.validation import Contract
 
 _GAPS_MAX = 100
-_YEAR = timedelta(days=365.25)
+_YEAR = timedelta(days=365)
 
 Missing = Callable[[Span], Sequence[Span]]
 """The parts of a span that the gateway has not answered for."""
@@ -36,8 +36,7 @@ class Wanted:
         start = request.start or datetime.min.replace(tzinfo=UTC)
         first, last = request.first_day or date.min, request.last_day or date.max
         if request.years is not None and request.start is None and request.first_day is None:
-            latest = min(end.date(), last)
-            first = latest - request.years * _YEAR
+            first = _years_before(min(end.date(), last), request.years)
         return cls(start, end, first, last)
 
     @property
@@ -63,6 +62,13 @@ def sessions_of(contract: Contract, wanted: Wanted, series: Series) -> list[Sess
         elif begin < finish:
             found.append(replace(session, open=begin, close=finish))
     return found
+
+
+def _years_before(day: date, years: int) -> date:
+    try:
+        return day.replace(year=day.year - years)
+    except ValueError:  # the 29th of February
+        return day.replace(year=day.year - years, day=28)
 
 
 def _day_before(moment: datetime) -> date:
@@ -123,7 +129,7 @@ def _stretch(day: date, step: timedelta) -> tuple[int, ...]:
         return (day.toordinal(),)
     if step == timedelta(days=7):
         return tuple(day.isocalendar()[:2])
-    return (day.year, day.month) if step < _YEAR - DAY else (day.year,)
+    return (day.year, day.month) if step < _YEAR else (day.year,)
 
 
 def gaps_of(

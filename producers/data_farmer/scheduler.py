@@ -14,7 +14,7 @@ from schemas.collection import CollectDaily
 from schemas.validation import SymbolState
 
 CALENDARS = ("XNYS", "XASX")
-_LOOK_SECONDS = 15.0
+_LOOK_SECONDS = 5.0
 
 
 def run_id_of(calendar: str, session: Session) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -20,12 +20,13 @@ from infra.symbol_names import UNKNOWN_SYMBOL
 from producers.cli.collection import Request
 from producers.cli.desk import Desk
 from producers.data_farmer.__main__ import build
-from schemas.collection import CollectHistory, CollectionRun, RunState, ValidateSymbols
+from schemas.collection import CollectDaily, CollectHistory, CollectionRun, RunState, ValidateSymbols
 from schemas.event import Event
 from schemas.market import HistoricalBar, Source
 from schemas.validation import Symbol, SymbolRejected, SymbolState, SymbolValidated
 from tests.builders import SEEN
 from tests.integration.a_gateway import ScriptedGateway, scripted_gateway, simulator
+from tests.integration.a_gateway_simulator import a_gateway
 from tests.integration.test_service import running
 
 DAY = timedelta(days=1)
@@ -71,8 +72,10 @@ class Asker:
 
 
 @contextlib.asynccontextmanager
-async def farming(settings: Settings, port: int, patience: float = 20.0) -> AsyncIterator[Asker]:
-    settings = settings.model_copy(update={"ib_port": port, "collect_daily": False})
+async def farming(
+    settings: Settings, port: int, patience: float = 20.0, *, by_schedule: bool = False
+) -> AsyncIterator[Asker]:
+    settings = settings.model_copy(update={"ib_port": port, "collect_daily": by_schedule})
     await topic_admin.apply(settings)
     service = build(settings, gateway_patience_seconds=patience)
     async with _started(service), Desk(settings) as desk:
@@ -98,7 +101,9 @@ async def everything(settings: Settings, *topics: str) -> list[Event]:
     return [event async for event, _ in fold(settings, topics)]
 
 
-async def test_history_is_asked_for_once_and_when_asked_for_again_published_only_where_it_changed(stack_settings: Settings) -> None:
+async def test_history_is_asked_for_once_and_when_asked_for_again_published_only_where_it_changed(
+    stack_settings: Settings,
+) -> None:
     async with simulator() as gateway, farming(stack_settings, gateway.port) as asker:
         first = await asker.run(a_collection("run-1", "AAPL", "IBM"))
         bars = await read_bars(stack_settings, ["market.history.v1"])
@@ -283,3 +288,34 @@ def _describe(gateway: ScriptedGateway) -> None:
         gateway.peer.say(52, 1, fields[2])
 
     gateway.answers[9] = answer
+
+
+async def test_daily_collection_is_done_once_after_a_session_also_over_a_restart(
+    stack_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.data_farmer.scheduler._LOOK_SECONDS", 0.1)
+    async with a_gateway(now="2013-02-28T15:59:00-05:00") as gateway:
+        async with farming(stack_settings, gateway.port, by_schedule=True) as asker:
+            await asker.run(a_validation("run-1", "AAPL"))
+            await asyncio.sleep(0.5)  # it has looked, and nothing is due
+            assert await everything(stack_settings, "collection.daily.v1") == []
+            await gateway.gateway.tape.advance(31 * 60.0)
+            told = await _end_of_daily(stack_settings)
+        async with farming(stack_settings, gateway.port, by_schedule=True):
+            await asyncio.sleep(0.5)  # it has looked again
+            asked = await everything(stack_settings, "collection.daily.v1")
+
+    assert [request.run_id for request in asked if isinstance(request, CollectDaily)] == ["daily-XNYS-2013-02-28"]
+    assert (told.kind, told.state, told.symbols, told.session) == ("daily", RunState.DONE, 1, date(2013, 2, 28))
+    assert told.sessions_complete == told.sessions > 18
+    last = (await read_bars(stack_settings))["start_us"].max()
+    assert last == int(datetime(2013, 2, 28, 14, 30, tzinfo=UTC).timestamp()) * 1_000_000
+
+
+async def _end_of_daily(settings: Settings) -> CollectionRun:
+    async with asyncio.timeout(20):
+        while True:
+            for run in await everything(settings, "collection.runs.v1"):
+                if isinstance(run, CollectionRun) and run.kind == "daily" and run.state is RunState.DONE:
+                    return run
+            await asyncio.sleep(0.1)

@@ -29,6 +29,8 @@ from infra.gateway import (
     Market,
     MarketEvent,
     Orders,
+    Series,
+    Span,
 )
 from infra.gateway.connection import MESSAGES_A_SECOND
 from infra.gateway.pacing import Governor
@@ -183,6 +185,26 @@ async def test_empty_refused_and_unanswered_history_are_three_things(
         with pytest.raises(GatewayTimeoutError):
             await ask()
         await until(lambda: len(gateway.requests(25)) == 3)  # or they would stay open at the gateway
+
+
+async def test_who_asks_the_same_at_the_same_time_waits_for_the_same_answer(
+    gateway: ScriptedGateway, settings: Settings
+) -> None:
+    asked = asyncio.Event()
+    gateway.answers[20] = lambda peer, fields: asked.set()
+    week = Span(MONDAY, MONDAY + 5 * DAY)
+    async with connected(settings) as connection:
+        market = Market(connection)
+        first, second, third = (asyncio.create_task(market.bars(a_contract(), Series(), week)) for _ in range(3))
+        await asked.wait()
+        second.cancel()
+        await asyncio.wait([second])
+        (request,) = gateway.requests(20)
+        gateway.peer.say(17, request[1], "", "", 1, "20130225", 1, 2, 1, 2, 10, 1.5, 3)
+        found = await asyncio.gather(first, third)
+    assert [len(each.bars) for each in found] == [1, 1]
+    assert [each.requests for each in found] == [1, 0]
+    assert len(gateway.requests(20)) == 1
 
 
 @pytest.mark.parametrize("nonsense", ["9999999999999", "2013022x", "20131345"])
