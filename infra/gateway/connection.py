@@ -55,8 +55,8 @@ class ClientSlot(IntEnum):
 
 MESSAGES_A_SECOND = {
     ClientSlot.EXECUTOR: 12,
-    ClientSlot.MARKET_DATA: 20,
-    ClientSlot.DATA_FARMER: 15,
+    ClientSlot.MARKET_DATA: 15,
+    ClientSlot.DATA_FARMER: 20,
     ClientSlot.KILL_SWITCH: 3,
 }
 """What each of our connections may say: together no more than the gateway hears, 50 a second.
