@@ -20,7 +20,7 @@ from infra.columns import BAR_SCHEMA
 from infra.errors import UsageError
 from infra.store.corporate import actions_of
 from infra.store.coverage import StoredSeries, stored_span
-from infra.store.history import HistoryRange, closes_before, history_page, moment_of
+from infra.store.history import HistoryRange, closes_before, history_page
 from infra.store.queries import bar_sizes
 from schemas.corporate import CorporateAction, Dividend, Split
 from schemas.market import Basis, PriceKind
@@ -127,16 +127,14 @@ async def batches(plan: Plan, reading: Reading, rows_max: int = BATCH_ROWS) -> A
     while start < plan.end:
         wanted = HistoryRange(plan.series, start, plan.end, plan.wanted.known_by, plan.wanted.source)
         async with reading() as connection:
-            page = await history_page(connection, wanted, rows_max)
-        is_last = len(page) < rows_max
-        if not is_last:
-            start = moment_of(int(page["start_us"][-1]) + 1)
+            page, next_start = await history_page(connection, wanted, rows_max)
         page = page if kept is None else pl.concat([kept, page])
-        made, kept = await asyncio.to_thread(_made, plan, page, is_last)
+        made, kept = await asyncio.to_thread(_made, plan, page, next_start is None)
         if len(made):
             yield made
-        if is_last:
+        if next_start is None:
             return
+        start = next_start
 
 
 def _made(plan: Plan, page: pl.DataFrame, is_last: bool) -> tuple[pl.DataFrame, pl.DataFrame | None]:

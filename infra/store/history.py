@@ -1,9 +1,10 @@
 """Stored bars by column, page after page: the newest revision of each as known at a moment, and nothing else."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 from sqlalchemy import ARRAY, DateTime, bindparam
@@ -27,10 +28,11 @@ _READ_AS = {
 }
 _COLUMNS = ", ".join(_READ_AS.get(name, name) for name in PAGE_COLUMNS)
 _PAGE = (
-    f"SELECT DISTINCT ON (start) {_COLUMNS} FROM bars"
+    # no DISTINCT: sorting all revisions would take as long as reading them, and most bars have one
+    f"SELECT {_COLUMNS} FROM bars"
     " WHERE contract_id = $1 AND bar_size_seconds = $2 AND price_kind = $3 AND basis = $4"
     " AND start >= $5 AND start < $6 AND ingest_time <= $7 AND ($8::text IS NULL OR source = $8)"
-    " ORDER BY start, revision DESC, ingest_time DESC, source LIMIT $9"
+    " ORDER BY start LIMIT $9"
 )
 
 
@@ -45,12 +47,19 @@ class HistoryRange:
     source: str | None = None
 
 
-async def history_page(connection: AsyncConnection, wanted: HistoryRange, limit: int) -> pl.DataFrame:
-    """The first `limit` bars of the range, oldest first; columns of PAGE_COLUMNS."""
+class Page(NamedTuple):
+    """Bars, oldest first, and where the next page begins; None: this is the last one."""
+
+    bars: pl.DataFrame
+    next_start: datetime | None
+
+
+async def history_page(connection: AsyncConnection, wanted: HistoryRange, limit: int) -> Page:
+    """The first bars of the range, `limit` at most, less where bars have several revisions; columns of PAGE_COLUMNS."""
     series = wanted.series
     arguments = (
         series.contract_id, series.bar_size_seconds, series.price_kind, series.basis,
-        wanted.start, wanted.end, wanted.known_by, wanted.source, limit,
+        wanted.start, wanted.end, wanted.known_by, wanted.source, limit + 1,
     )  # fmt: skip
     copied = bytearray()
 
@@ -60,7 +69,20 @@ async def history_page(connection: AsyncConnection, wanted: HistoryRange, limit:
     await connection.execute(_BEGIN)
     driver: Any = (await connection.get_raw_connection()).driver_connection
     await driver.copy_from_query(_PAGE, *arguments, output=take, format="binary")
-    return bar_copy.read(copied, PAGE_COLUMNS)
+    return await asyncio.to_thread(_page, copied, limit + 1)
+
+
+def _page(copied: bytearray, asked_for: int) -> Page:
+    rows = bar_copy.read(copied, PAGE_COLUMNS)
+    next_start = None
+    if len(rows) == asked_for:  # of the last start there may be more revisions
+        last = int(rows["start_us"][-1])
+        next_start = moment_of(last)
+        rows = rows.filter(pl.col("start_us") < last)
+    if (rows["start_us"].diff() == 0).any():
+        rows = rows.sort("start_us", "revision", "ingest_us", "source", descending=[False, False, False, True])
+        rows = rows.unique("start_us", keep="last", maintain_order=True)
+    return Page(rows, next_start)
 
 
 _CLOSES = sql(
