@@ -29,6 +29,7 @@ from infra.gateway_simulator.links import Links
 from infra.gateway_simulator.live_desk import LiveDesk
 from infra.gateway_simulator.market import ROUND_LOT, MarketClock, World
 from infra.gateway_simulator.memory import Memory
+from infra.gateway_simulator.names import request_of
 from infra.gateway_simulator.openings import Openings
 from infra.gateway_simulator.order_desk import OrderDesk
 from infra.gateway_simulator.order_faults import OrderFaults
@@ -47,9 +48,6 @@ from infra.gateway_simulator.valuation import Valuation
 from infra.gateway_simulator.wire import Fields
 
 Handler: TypeAlias = Callable[[Session, Fields], Awaitable[None]]
-
-# Requests that a real gateway answers and this one does not: how many fields stand before their request id.
-UNSERVED = {21: 1, 22: 1, 52: 1, 54: 1, 84: 0, 86: 0}
 
 
 class Gateway:
@@ -181,8 +179,9 @@ class Gateway:
         if handler is not None:
             await handler(session, fields)
             return
-        fields.skip(UNSERVED.get(message, 0))
-        request_id = fields.whole(-1) if message in UNSERVED else -1
+        number_at = request_of(message).id_at
+        fields.skip(number_at - 1)
+        request_id = fields.whole(-1) if number_at else -1
         invalid(session, request_id, f"request {message} {NOT_SUPPORTED}")
 
     # what the tape needs

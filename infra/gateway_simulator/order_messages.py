@@ -17,7 +17,7 @@ Message = tuple[Value, ...]
 UNSET_LONG = "9223372036854775807"
 _NEUTRAL = {
     **dict.fromkeys(("origin", "discretionary", "short_sale_slot", "auction_strategy", "reference_type"), "0"),
-    **dict.fromkeys(("price_management", "volatility_type", "adjusted_unit"), "0"),
+    **dict.fromkeys(("price_management", "volatility_type", "adjusted_unit", "display_size"), "0"),
     "exempt_code": "-1",
     "neutral_type": "None",
     "clearing_intent": "IB",
@@ -191,7 +191,7 @@ def _told(order: Order, *names: str) -> Message:
 def _one(text: str, name: str) -> Value:
     if name in _FLAGS:
         return Fields([text]).flag()
-    return text or _NEUTRAL.get(name, "")
+    return _NEUTRAL.get(name, text) if text in ("", "0.0") else text  # some clients write a zero in full
 
 
 def _number(order: Order, name: str) -> Decimal | str:

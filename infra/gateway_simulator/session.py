@@ -40,6 +40,7 @@ from infra.gateway_simulator.wire import (
 
 HELLO_SECONDS = 10.0
 CHUNK = 4096  # what IB's own client reads at a time
+_STAYS_AT = 21  # where a request for history says that it is to be kept up to date
 TRAP_SECONDS = 1.5  # how long nothing follows a message that ends on the edge of a chunk
 CANCELLED_HISTORY = "Historical Market Data Service error message:API historical data query cancelled: {}"
 
@@ -174,7 +175,7 @@ class Session:
     async def _serve(self, message: int, values: list[str]) -> None:
         if message in (HISTORICAL_DATA, CANCEL_HISTORICAL_DATA):
             number = id_in(request_of(message), values) or 0
-            self._follow_stream(number, message == HISTORICAL_DATA and values[-2:-1] == ["1"])
+            self._follow_stream(number, message == HISTORICAL_DATA and values[_STAYS_AT : _STAYS_AT + 1] == ["1"])
             if message == CANCEL_HISTORICAL_DATA and self._waiting.remove_history(number):
                 self.error(number, 162, CANCELLED_HISTORY.format(number))
                 return
