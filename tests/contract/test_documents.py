@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from infra.gateway_simulator import cassette
 from infra.gateway_simulator.actions import DESCRIBED, DOES, Action, Part
 from infra.gateway_simulator.ledger import KINDS
+from infra.quality.rules import RULES
 from infra.settings import REPOSITORY, Settings
 from infra.topics import load_catalogue
 from producers.cli.main import COMMANDS
@@ -94,6 +95,13 @@ def _cassettes() -> str:
     )
 
 
+def _quality() -> str:
+    return _table(
+        ["rule", "looks at", "is broken when", "severity", "the record"],
+        [[f"`{each.name}`", each.looks_at, each.breaks, each.severity, each.effect] for each in RULES.values()],
+    )
+
+
 def _ledger() -> str:
     return _table(["kind", "meaning"], [[f"`{kind}`", told] for kind, told in KINDS.items()])
 
@@ -105,6 +113,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "actions": _actions,
     "cassettes": _cassettes,
     "ledger": _ledger,
+    "quality": _quality,
 }
 
 
