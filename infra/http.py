@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from infra.errors import EnvironmentUnhealthyError
@@ -17,6 +17,14 @@ from infra.metrics import Metrics
 
 Why = Callable[[], dict[str, str]]
 """What keeps the service from being ready, by name; empty when it is."""
+
+
+_MESSAGE_BYTES_MAX = 16_384
+"""Over a WebSocket clients have little to say."""
+
+
+def _has_websockets(app: ASGIApp) -> bool:
+    return any(isinstance(route, WebSocketRoute) for route in getattr(app, "routes", ()))
 
 
 def health_routes(metrics: Metrics, why_not_ready: Why) -> list[Route]:
@@ -53,6 +61,8 @@ class HttpServer(uvicorn.Server):
                 access_log=False,
                 lifespan="off",
                 timeout_graceful_shutdown=5,
+                ws="websockets-sansio" if _has_websockets(app) else "none",
+                ws_max_size=_MESSAGE_BYTES_MAX,
             )
         )
         self._socket = self._bind(host, port)

@@ -60,6 +60,9 @@ class Settings(BaseSettings):
         description="Requests for bars held to IB's pacing rules: strict all, today those for bars of 30 s and less "
         "(as IB counts today), off none (only for a gateway without limits).",
     )
+    ib_lines: int = Field(
+        100, ge=1, le=10_000, description="Market data lines of the account: live bars, ticks and quotes each take one."
+    )
     ib_live: bool = Field(
         False, description="Permit a live (real money) account; without it only paper accounts trade."
     )

@@ -1,6 +1,6 @@
 """What the market did: bars, prints and quotes, and findings about those that cannot be right."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -168,8 +168,61 @@ class Rejected(Event):
     by: Name
 
 
+LIVE_BAR = timedelta(seconds=5)
+"""The size in which live bars come; larger ones are made of them."""
+
+LargerSize = Annotated[timedelta, Field(gt=LIVE_BAR, le=timedelta(days=1))]
+
+
+class Urgency(StrEnum):
+    """Who comes first when the gateway has no room for all."""
+
+    TRADING = "trading"
+    WATCHING = "watching"
+
+
+class Want(Event):
+    """What live data of a contract one holder wants; the newest one per contract and holder holds.
+
+    Each holder tells only its own wants, so nobody overwrites another's.
+    """
+
+    type: Literal["Want"] = "Want"
+    contract_id: ContractId
+    symbol: Name
+    holder: Name
+    """A strategy's id, or `api`: the people who use the HTTP service."""
+    bars: bool = False
+    ticks: bool = False
+    quotes: bool = False
+    bar_sizes: Annotated[tuple[LargerSize, ...], Field(max_length=20)] = ()
+    """Larger live bars, made of those of five seconds: whole minutes, up to a day."""
+    urgency: Urgency = Urgency.WATCHING
+
+    @model_validator(mode="after")
+    def _larger_bars_are_whole_minutes_made_of_bars(self) -> Self:
+        if self.bar_sizes and not self.bars:
+            raise ValueError("larger bars are made of bars: want those too")
+        if any(size % timedelta(minutes=1) for size in self.bar_sizes):
+            raise ValueError("live bars larger than five seconds are of whole minutes")
+        return self
+
+    @property
+    def is_over(self) -> bool:
+        """The holder wants nothing of the contract any more."""
+        return not (self.bars or self.ticks or self.quotes)
+
+    def ended(self, now: datetime) -> Self:
+        """The same holder, who wants nothing of the contract any more."""
+        nothing = {"bars": False, "ticks": False, "quotes": False, "bar_sizes": ()}
+        return self.revised(event_time=now, ingest_time=now, **nothing)
+
+
 class Subscription(Event):
-    """Which live data of a contract is wanted, and by whom; the newest one per contract holds."""
+    """What live data of a contract is wanted by all holders together, told by the service that brings it.
+
+    The newest one per contract holds.
+    """
 
     type: Literal["Subscription"] = "Subscription"
     contract_id: ContractId
@@ -179,6 +232,10 @@ class Subscription(Event):
     quotes: bool = False
     wanted_by: Annotated[tuple[Name, ...], Field(max_length=100)] = ()
     """Empty: nobody wants it any more, the live data stops."""
+    bar_sizes: Annotated[tuple[LargerSize, ...], Field(max_length=100)] = ()
+    urgency: Urgency = Urgency.WATCHING
+    problem: Annotated[str, Field(max_length=500)] = ""
+    """Why data does not come, or not all of it; empty when nothing is known to be wrong."""
 
 
 Quarantine = Annotated[Quarantined | Released | Rejected, Field(discriminator="type")]

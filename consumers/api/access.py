@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Request, Security
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from starlette.requests import HTTPConnection
 
 from consumers.api.keyring import Keyring
 from consumers.api.problems import ForbiddenError, TooManyError, UnauthenticatedError, UnavailableError
@@ -60,7 +61,7 @@ class Guard:
         self._limiter = Limiter(clock)
         self._why_not_ready = why_not_ready
 
-    async def admit(self, request: Request, role: Role, text: str | None) -> Caller:
+    async def admit(self, request: HTTPConnection, role: Role, text: str | None) -> Caller:
         """The caller, or the reason why not: no key, too low a role, too many requests, not yet recovered."""
         if text is None:
             raise UnauthenticatedError("this address needs an API key")
@@ -75,8 +76,8 @@ class Guard:
             raise TooManyError(f"more than {REQUESTS_PER_SECOND_MAX:.0f} requests a second: slow down")
         if not permitted:
             why = f"this needs the role {role}, the key has {caller.role}: ask an administrator"
-            if self._on_refused is not None and request.method != "GET":
-                await self._on_refused(caller, f"{request.method} {request.url.path}", why)
+            if self._on_refused is not None and (method := request.scope.get("method", "GET")) != "GET":
+                await self._on_refused(caller, f"{method} {request.url.path}", why)
             raise ForbiddenError(why)
         if recovering := self._why_not_ready().get("start"):
             raise UnavailableError(f"the service is not ready yet ({recovering}): try again in a moment")

@@ -7,17 +7,19 @@ from fastapi import FastAPI
 from consumers.api.actions import Actions
 from consumers.api.application import About
 from consumers.api.bars import Bars
+from consumers.api.collection_health import CollectionHealth
 from consumers.api.collections import Collections, Requested
 from consumers.api.coverage import Coverages
 from consumers.api.front import Front
 from consumers.api.history import History
 from consumers.api.quarantine import Quarantine
-from consumers.api.subscriptions import LiveData
+from consumers.api.realtime import RealTime
+from consumers.api.subscriptions import LiveData, want_key
 from consumers.api.symbols import Symbols
 from consumers.api.views import Latest
 from infra.settings import Settings
 from schemas.collection import CollectionRun
-from schemas.market import Quote, Subscription
+from schemas.market import Subscription, Want
 
 ABOUT = About(
     "SCIZOR data farmer",
@@ -29,12 +31,14 @@ ABOUT = About(
 def build(front: Front) -> FastAPI:
     """Wire views and routes."""
     runs = Latest[CollectionRun](lambda run: run.run_id, keys_max=1000)
-    quotes = Latest[Quote](lambda quote: str(quote.contract_id))
+    wants = Latest[Want](want_key)
     subscriptions = Latest[Subscription](lambda subscription: str(subscription.contract_id))
     requested = Requested()
+    health = CollectionHealth(front)
     front.remember(CollectionRun, runs, fold=False)
+    front.remember(Want, wants, fold=True)
     front.remember(Subscription, subscriptions, fold=True)
-    front.remember_prices({Quote: quotes})
+    realtime = RealTime(front, subscriptions)
     routes = (
         Symbols(front, requested, runs),
         Collections(front, runs, requested),
@@ -43,9 +47,12 @@ def build(front: Front) -> FastAPI:
         Coverages(front),
         Quarantine(front),
         Actions(front),
-        LiveData(front, subscriptions, quotes),
+        LiveData(front, wants, subscriptions, realtime.tape),
+        realtime,
     )
-    return front.app(ABOUT, [each.router() for each in routes])
+    app = front.app(ABOUT, [each.router() for each in routes], health.facts)
+    realtime.attach(app)
+    return app
 
 
 def main() -> None:

@@ -1,31 +1,49 @@
 """Live data: which contracts are wanted, and the last quote of each."""
 
 import asyncio
+from datetime import timedelta
+from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from consumers.api.access import Trader, Viewer
 from consumers.api.changes import Change
 from consumers.api.front import Front
-from consumers.api.models import Answer, Body
+from consumers.api.live_tape import Kind, LiveTape
+from consumers.api.models import Answer, BarSize, Body, Flag
 from consumers.api.problems import InvalidError, NotFoundError
 from consumers.api.symbols import SymbolPath, known_contract, tradable
 from consumers.api.views import Latest
+from engine.wants import together
 from schemas.event import UtcTime
-from schemas.market import Quote, Source, Subscription
+from schemas.market import Source, Subscription, Want
 
 WANTED_BY = "api"
 """The name under which people who use the HTTP service want live data."""
 _SEEN_SECONDS = 3.0
 
 
+def want_key(want: Want) -> str:
+    """Under which a view keeps the wants of holders apart."""
+    return f"{want.contract_id}:{want.holder}"
+
+
+def _whole_minutes(size: timedelta) -> timedelta:
+    if size % timedelta(minutes=1) or size > timedelta(days=1):
+        raise ValueError("live bars larger than 5s are of whole minutes, up to a day: write 1m, 1h or 1d")
+    return size
+
+
 class SubscribeIn(Body):
     """What live data is wanted."""
 
-    bars: bool = True
-    ticks: bool = False
-    quotes: bool = True
+    bars: Flag = True
+    ticks: Flag = False
+    quotes: Flag = True
+    bar_sizes: Annotated[tuple[Annotated[BarSize, AfterValidator(_whole_minutes)], ...], Field(max_length=20)] = Field(
+        (), description="Larger live bars, made of those of five seconds.", examples=[["1m", "1d"]]
+    )
 
 
 class SubscriptionOut(Answer):
@@ -36,7 +54,9 @@ class SubscriptionOut(Answer):
     bars: bool
     ticks: bool
     quotes: bool
+    bar_sizes: tuple[BarSize, ...]
     wanted_by: tuple[str, ...]
+    problem: str = Field("", description="Why data does not come, or not all of it; empty when nothing is wrong.")
 
 
 class QuoteOut(Answer):
@@ -56,10 +76,11 @@ class QuoteOut(Answer):
 class LiveData:
     """Routes about subscriptions and quotes."""
 
-    def __init__(self, front: Front, subscriptions: Latest[Subscription], quotes: Latest[Quote]) -> None:
+    def __init__(self, front: Front, wants: Latest[Want], subscriptions: Latest[Subscription], tape: LiveTape) -> None:
         self._front = front
+        self._wants = wants
         self._subscriptions = subscriptions
-        self._quotes = quotes
+        self._tape = tape
         self._one_at_a_time = asyncio.Lock()
 
     def router(self) -> APIRouter:
@@ -72,7 +93,7 @@ class LiveData:
 
     async def quote(self, caller: Viewer, symbol: SymbolPath) -> QuoteOut:
         contract = await known_contract(self._front, symbol)
-        quote = self._quotes.get(str(contract.contract_id))
+        quote = self._tape.newest(contract.contract_id, Kind.QUOTE.value)
         if quote is None:
             raise NotFoundError(
                 f"no quote of {symbol} has come since this service started: POST /subscriptions/{symbol} asks for them"
@@ -80,45 +101,54 @@ class LiveData:
         return QuoteOut.model_validate(quote)
 
     async def list_subscriptions(self, caller: Viewer) -> list[SubscriptionOut]:
-        wanted = [each for each in self._subscriptions.all() if each.wanted_by]
-        return [SubscriptionOut.model_validate(each) for each in sorted(wanted, key=lambda each: each.symbol)]
+        found = [self._out(contract_id) for contract_id in {want.contract_id for want in self._wants.all()}]
+        return sorted((each for each in found if each.wanted_by), key=lambda each: each.symbol)
 
     async def subscribe(self, caller: Trader, symbol: SymbolPath, body: SubscribeIn) -> SubscriptionOut:
         """Live data starts to flow in a moment; what others want of the contract goes on."""
         if not (body.bars or body.ticks or body.quotes):
             raise InvalidError(f"nothing is wanted: set bars, ticks or quotes, or DELETE /subscriptions/{symbol}")
+        if body.bar_sizes and not body.bars:
+            raise InvalidError("bar_sizes: larger bars are made of bars: set bars too")
         contract = await tradable(self._front, symbol)
+        now = self._front.service.clock.now()
+        after = Want(
+            event_time=now,
+            ingest_time=now,
+            contract_id=contract.contract_id,
+            symbol=contract.symbol,
+            holder=WANTED_BY,
+            bars=body.bars,
+            ticks=body.ticks,
+            quotes=body.quotes,
+            bar_sizes=body.bar_sizes,
+        )
         async with self._one_at_a_time:
-            before = self._subscriptions.get(str(contract.contract_id))
-            others = tuple(each for each in before.wanted_by if each != WANTED_BY) if before else ()
-            now = self._front.service.clock.now()
-            after = Subscription(
-                event_time=now,
-                ingest_time=now,
-                contract_id=contract.contract_id,
-                symbol=contract.symbol,
-                bars=body.bars or bool(others and before and before.bars),
-                ticks=body.ticks or bool(others and before and before.ticks),
-                quotes=body.quotes or bool(others and before and before.quotes),
-                wanted_by=(*others, WANTED_BY),
-            )
+            before = self._wants.get(want_key(after))
             await self._change(caller, Change("POST /subscriptions/{symbol}", contract.symbol, before, after), after)
-        return SubscriptionOut.model_validate(after)
+        return self._out(contract.contract_id)
 
     async def unsubscribe(self, caller: Trader, symbol: SymbolPath) -> SubscriptionOut:
         """Live data stops when nobody else wants it."""
         contract = await known_contract(self._front, symbol)
         async with self._one_at_a_time:
-            before = self._subscriptions.get(str(contract.contract_id))
-            if before is None or WANTED_BY not in before.wanted_by:
+            before = self._wants.get(f"{contract.contract_id}:{WANTED_BY}")
+            if before is None or before.is_over:
                 raise NotFoundError(f"nobody subscribed {symbol} here: GET /subscriptions lists what is wanted")
-            now = self._front.service.clock.now()
-            others = tuple(each for each in before.wanted_by if each != WANTED_BY)
-            after = before.revised(event_time=now, ingest_time=now, wanted_by=others)
+            after = before.ended(self._front.service.clock.now())
             await self._change(caller, Change("DELETE /subscriptions/{symbol}", contract.symbol, before, after), after)
-        return SubscriptionOut.model_validate(after)
+        return self._out(contract.contract_id)
 
-    async def _change(self, caller: Trader, change: Change, after: Subscription) -> None:
+    def _out(self, contract_id: int) -> SubscriptionOut:
+        """What all want of a contract, with what the service that brings it last said about it."""
+        wants = [want for want in self._wants.all() if want.contract_id == contract_id]
+        found = together(wants, self._front.service.clock.now())
+        assert found is not None, "somebody has wanted something of it"
+        told = self._subscriptions.get(str(contract_id))
+        problem = told.problem if told is not None and found.wanted_by else ""
+        return SubscriptionOut.model_validate(found.model_copy(update={"problem": problem}))
+
+    async def _change(self, caller: Trader, change: Change, after: Want) -> None:
         await self._front.changes.make(caller, change, [after])
-        # the next change is made from what the topic says, so wait until it says this one
-        await self._subscriptions.wait_for(str(after.contract_id), lambda seen: seen == after, _SEEN_SECONDS)
+        # what is answered is what the topic says, so wait until it says this change
+        await self._wants.wait_for(want_key(after), lambda seen: seen == after, _SEEN_SECONDS)

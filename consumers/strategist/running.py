@@ -15,7 +15,7 @@ from engine.registry import strategy_class
 from engine.sizing import sizing, to_decimal
 from engine.strategy import StrategySignal
 from schemas.event import Event
-from schemas.market import Bar, Tick
+from schemas.market import LIVE_BAR, Bar, Tick
 from schemas.orders import Fill, FillBusted, FillCorrected, OrderUpdate, RiskDecision
 from schemas.strategy import (
     Allocate,
@@ -112,8 +112,8 @@ class RunningStrategy:
 
     def wants(self, event: Event) -> bool:
         """Whether the event is one of this strategy's inputs."""
-        if isinstance(event, Bar):
-            return self.watches and event.contract_id in self.contracts
+        if isinstance(event, Bar):  # it makes its own larger bars, of just these
+            return self.watches and event.contract_id in self.contracts and event.bar_size == LIVE_BAR
         if isinstance(event, Tick):
             return self.watches and self.deployment.trigger == "ticks" and event.contract_id in self.contracts
         if isinstance(event, FillBusted):
@@ -174,6 +174,9 @@ class RunningStrategy:
     def _on_bar(self, bar: Bar, at: At) -> list[Output]:
         assert self._host is not None, "a running strategy has a host"
         closed = self._aggregator.on_bar(bar_of(bar))
+        if bar.late:  # it tells what was, not what can be traded now
+            self._host.warm_up(closed)
+            return []
         self._prices[bar.contract_id] = price_of(bar)
         if not closed:
             return []

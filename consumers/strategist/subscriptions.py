@@ -1,4 +1,4 @@
-"""Which live data the strategies want, told beside what others want."""
+"""Which live data the strategies want, each told under the strategy's own id."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -6,43 +6,42 @@ from datetime import datetime
 from consumers.strategist.running import RunningStrategy
 from infra.replay import fold
 from infra.settings import Settings
-from schemas.market import Subscription
+from schemas.market import Urgency, Want
 
-_SUBSCRIPTIONS = "market.subscriptions.v1"
+_WANTS = "market.wants.v1"
 
 
-async def changes(settings: Settings, strategies: Collection[RunningStrategy], now: datetime) -> list[Subscription]:
+async def changes(settings: Settings, strategies: Collection[RunningStrategy], now: datetime) -> list[Want]:
     """What has to be told so that the topic says what `strategies` want, and no longer what they wanted once."""
-    told: dict[int, Subscription] = {}
-    async for event, _ in fold(settings, [_SUBSCRIPTIONS]):
-        if isinstance(event, Subscription):
-            told[event.contract_id] = event
     ours = {strategy.strategy_id for strategy in strategies}
-    symbols = {key: each.symbol for key, each in told.items() if not ours.isdisjoint(each.wanted_by)}
-    symbols |= {key: contract.symbol for each in strategies if each.watches for key, contract in each.contracts.items()}
+    told: dict[tuple[int, str], Want] = {}
+    async for event, _ in fold(settings, [_WANTS]):
+        if isinstance(event, Want) and event.holder in ours:
+            told[event.contract_id, event.holder] = event
+    wanted = {
+        (contract_id, each.strategy_id): contract.symbol
+        for each in strategies
+        if each.watches
+        for contract_id, contract in each.contracts.items()
+    }
+    ticking = {each.strategy_id for each in strategies if each.deployment.trigger == "ticks"}
     changed = []
-    for contract_id, symbol in sorted(symbols.items()):
-        before = told.get(contract_id)
-        watching = [each for each in strategies if each.watches and contract_id in each.contracts]
-        others = [name for name in (before.wanted_by if before else ()) if name not in ours]
-        kept = before if others else None  # which of them wants ticks or quotes is not told: those stay for all
-        after = Subscription(
-            contract_id=contract_id,
-            symbol=symbol,
-            bars=bool(watching) or bool(kept and kept.bars),
-            ticks=any(each.deployment.trigger == "ticks" for each in watching) or bool(kept and kept.ticks),
-            quotes=bool(kept and kept.quotes),
-            wanted_by=tuple(sorted({*others, *(each.strategy_id for each in watching)})),
-            event_time=now,
-            ingest_time=now,
-        )
-        if _differs(before, after):
-            changed.append(after)
-    return changed
+    for (contract_id, strategy_id), symbol in sorted(wanted.items()):
+        before, ticks = told.get((contract_id, strategy_id)), strategy_id in ticking
+        if before is None or (before.bars, before.ticks) != (True, ticks):
+            changed.append(_want(contract_id, symbol, strategy_id, now, ticks=ticks))
+    ended = (want for key, want in sorted(told.items()) if key not in wanted and not want.is_over)
+    return changed + [each.ended(now) for each in ended]
 
 
-def _differs(before: Subscription | None, after: Subscription) -> bool:
-    if before is None:
-        return bool(after.wanted_by)
-    feeds = [(each.bars, each.ticks, each.quotes) for each in (before, after)]
-    return sorted(before.wanted_by) != list(after.wanted_by) or (bool(after.wanted_by) and feeds[0] != feeds[1])
+def _want(contract_id: int, symbol: str, strategy_id: str, now: datetime, *, ticks: bool) -> Want:
+    return Want(
+        contract_id=contract_id,
+        symbol=symbol,
+        holder=strategy_id,
+        bars=True,
+        ticks=ticks,
+        urgency=Urgency.TRADING,
+        event_time=now,
+        ingest_time=now,
+    )

@@ -4,11 +4,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import structlog
 
@@ -16,49 +13,45 @@ from infra.clock import Entropy, SystemEntropy
 from infra.gateway import translate
 from infra.gateway.connection import Connection
 from infra.gateway.errors import GatewayUnavailableError
-from infra.gateway.quality import checked
+from infra.gateway.lines import Allotment, Channel, Feed, Key, Rank, Wish, allot, feeds_of
+from infra.gateway.live_messages import RETRY_FIRST_SECONDS, Deliver, Interrupted, LiveMessages, MarketEvent
+from infra.gateway.market_clock import MarketClock
 from infra.gateway.reports import GatewayState
-from schemas.market import Bar, Basis, Quarantined, Quote, Tick
+from infra.gateway.top_of_book import GENERIC_TICKS, TopOfBook
+from infra.gateway.windows import Window
+from schemas.market import LIVE_BAR
 from schemas.validation import Contract
 
-LIVE_BAR = timedelta(seconds=5)
+__all__ = ["LIVE_BAR", "Feed", "Interrupted", "Live", "MarketEvent"]
+
+LINES_MAX = 100
 _BUSTED = 10225
-_DELAYED_DATA = frozenset({10090, 10089, 10167})
-_RETRY_FIRST_SECONDS = 5.0
+_NOT_BY_TICK = frozenset({10189, 10190})
+_ADVICE = frozenset({10090})
+_DELAYED_DATA = frozenset({10089, 10167})
+_COMPETING = 10197
 _RETRY_MAX_SECONDS = 300.0
+_BAR_REQUESTS_MAX, _BAR_REQUESTS_SECONDS = 60, 605.0
+"""Requests for live bars are counted as those for small bars of the past are; some seconds to be safe."""
 
 
-@dataclass(frozen=True)
-class Interrupted:
-    """Bars of the contract begin, or begin again: what came between the last one and the next is missing."""
-
-    contract_id: int
-
-
-MarketEvent = Bar | Tick | Quote | Quarantined | Interrupted
-Deliver = Callable[[MarketEvent], None]
-
-
-class Feed(StrEnum):
-    """A kind of live data."""
-
-    BARS = "bars"
-    TICKS = "ticks"
-    QUOTES = "quotes"
-
-
-@dataclass
-class _Line:
+@dataclass(eq=False)
+class Line:
     """One subscription at the gateway."""
 
     contract: Contract
-    feed: Feed
+    channel: Channel
+    feeds: frozenset[Feed] = frozenset()
+    """What it brings."""
     request_id: int = 0
     """0 while it is not asked for."""
-    delay: float = _RETRY_FIRST_SECONDS
+    delay: float = RETRY_FIRST_SECONDS
     problem: str = ""
     resting: bool = False
     """The gateway refused it: it is asked for again after a while."""
+    delayed: bool = False
+    """What comes is not live: nothing of it is used."""
+    top: TopOfBook = field(default_factory=TopOfBook)
 
     @property
     def wants_asking(self) -> bool:
@@ -68,43 +61,81 @@ class _Line:
 class Live:
     """Subscriptions of one connection. Events are delivered on the loop, in the order of the socket."""
 
-    def __init__(self, connection: Connection, deliver: Deliver, *, entropy: Entropy | None = None) -> None:
+    def __init__(
+        self, connection: Connection, deliver: Deliver, *, entropy: Entropy | None = None, lines_max: int = LINES_MAX
+    ) -> None:
         self._connection = connection
         self._deliver = deliver
         self._entropy = entropy or SystemEntropy()
+        self._lines_max = lines_max
+        self.market_clock = MarketClock(connection.clock)
         self._log = structlog.get_logger("gateway.live")
-        self._lines: dict[tuple[int, Feed], _Line] = {}
-        self._by_request: dict[int, _Line] = {}
-        self._ending: deque[tuple[int, Feed]] = deque()
+        self._wishes: dict[int, tuple[Contract, Wish]] = {}
+        self._not_by_tick: set[Key] = set()
+        """Feeds that the gateway refused to send tick by tick, until the next connection."""
+        self._allotment = Allotment()
+        self._lines: dict[tuple[int, Channel], Line] = {}
+        self._by_request: dict[int, Line] = {}
+        self._ending: deque[tuple[int, Channel]] = deque()
+        self._bar_requests = Window(_BAR_REQUESTS_MAX, _BAR_REQUESTS_SECONDS, settles=False)
         self._session_number = 0
         self._wanted = asyncio.Event()
-        connection.on_message("realtimeBar", self._on_bar)
-        connection.on_message("tickByTickAllLast", self._on_tick)
-        connection.on_message("tickByTickBidAsk", self._on_quote)
         connection.on_error(self._on_error)
         connection.on_state(self._on_state)
+        LiveMessages(connection, deliver, self._by_request, self.market_clock)
 
-    def subscribe(self, contract: Contract, feeds: frozenset[Feed]) -> None:
-        """Want exactly these feeds of the contract; the others are given up. Survives reconnects."""
-        for feed in Feed:
-            key = (contract.contract_id, feed)
-            if feed in feeds and key not in self._lines:
-                self._lines[key] = _Line(contract, feed)
-                self._wanted.set()
-            elif feed not in feeds and key in self._lines:
-                self._give_up(self._lines.pop(key))
+    # what is wanted
+
+    def subscribe(self, contract: Contract, feeds: frozenset[Feed], rank: Rank = ()) -> None:
+        """Want exactly these feeds of the contract; the others are given up. Survives reconnects.
+
+        When there are not enough lines, the lowest rank comes first.
+        """
+        self._wishes[contract.contract_id] = contract, Wish(contract.contract_id, feeds, rank)
+        self._arrange()
 
     def unsubscribe(self, contract_id: int) -> None:
-        for feed in Feed:
-            if (line := self._lines.pop((contract_id, feed), None)) is not None:
-                self._give_up(line)
+        if self._wishes.pop(contract_id, None) is not None:
+            self._arrange()
 
-    def problems(self) -> dict[str, str]:
-        """Subscriptions that do not work, and why."""
-        return {f"{line.contract.symbol} {line.feed}": line.problem for line in self._lines.values() if line.problem}
+    def refresh(self, contract_id: int) -> None:
+        """Ask anew for the bars of a contract: they have stopped without a word."""
+        line = self._lines.get((contract_id, Channel.BARS))
+        if line is not None and line.request_id:
+            self._give_up(line)
+
+    def problems(self) -> dict[Key, str]:
+        """Feeds that do not come, and why."""
+        told = {(line.contract.contract_id, feed): line.problem for line in self._lines.values() for feed in line.feeds}
+        return {key: problem for key, problem in told.items() if problem} | self._allotment.without
+
+    def flows(self, contract_id: int) -> bool:
+        """Whether bars of the contract are asked for and nothing is known to be wrong."""
+        line = self._lines.get((contract_id, Channel.BARS))
+        return line is not None and bool(line.request_id) and not line.problem and self._connection.state.usable
+
+    @property
+    def used(self) -> int:
+        """How many lines are held."""
+        return self._allotment.used
+
+    def _arrange(self) -> None:
+        """Bring the lines to what the wishes and the limit make of them."""
+        wishes = {contract_id: wish for contract_id, (_, wish) in self._wishes.items()}
+        self._allotment = found = allot(wishes.values(), self._lines_max, self._not_by_tick)
+        held = {(contract_id, channel) for contract_id, channels in found.lines.items() for channel in channels}
+        for key in [key for key in self._lines if key not in held]:
+            self._give_up(self._lines.pop(key))
+        for contract_id, channel in sorted(held):
+            contract, wish = self._wishes[contract_id]
+            line = self._lines.setdefault((contract_id, channel), Line(contract, channel))
+            line.contract, line.feeds = contract, feeds_of(channel, found.lines[contract_id], wish.feeds)
+        self._wanted.set()
+
+    # what is said
 
     async def run(self) -> None:
-        """End what is no longer wanted and ask for what is, within the message rate. For `Service.task`."""
+        """End what is no longer wanted and ask for what is, within the limits. For `Service.task`."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
@@ -117,40 +148,60 @@ class Live:
     def _next(self) -> Callable[[], None] | None:
         if self._ending:
             return self._end
-        return next((partial(self._ask, line) for line in self._lines.values() if line.wants_asking), None)
+        waits = self._bars_wait()
+        for line in self._lines.values():
+            if line.wants_asking and not (waits and line.channel is Channel.BARS):
+                return partial(self._ask, line)
+        if waits and any(line.wants_asking for line in self._lines.values()):
+            asyncio.get_running_loop().call_later(waits, self._wanted.set)
+        return None
+
+    def _bars_wait(self) -> float:
+        """Seconds until live bars may be asked for again."""
+        if not self._connection.governor.paces(LIVE_BAR.total_seconds()):
+            return 0.0
+        return self._bar_requests.wait(self._connection.clock.monotonic())
 
     def _end(self) -> None:
         if not self._ending:
             return
-        number, feed = self._ending.popleft()
+        number, channel = self._ending.popleft()
         encoder = self._connection.encoder
-        if feed is Feed.BARS:
+        if channel is Channel.BARS:
             encoder.cancelRealTimeBars(number)
+        elif channel is Channel.TOP:
+            encoder.cancelMktData(number)
         else:
             encoder.cancelTickByTickData(number)
 
-    def _ask(self, line: _Line) -> None:
-        if self._lines.get((line.contract.contract_id, line.feed)) is not line or not line.wants_asking:
+    def _ask(self, line: Line) -> None:
+        if self._lines.get((line.contract.contract_id, line.channel)) is not line or not line.wants_asking:
             return  # it changed while it waited for its turn
         wanted = translate.contract_to_ib(self._connection.library, line.contract)
         number = self._connection.new_request_id()
         encoder = self._connection.encoder
-        if line.feed is Feed.BARS:
+        if line.channel is Channel.BARS:
             encoder.reqRealTimeBars(number, wanted, 5, "TRADES", True, [])
+            self._bar_requests.take(self._connection.clock.monotonic())
+        elif line.channel is Channel.TOP:
+            encoder.reqMktData(number, wanted, GENERIC_TICKS, False, False, [])
         else:
-            encoder.reqTickByTickData(number, wanted, "Last" if line.feed is Feed.TICKS else "BidAsk", 0, False)
+            kind = "Last" if line.channel is Channel.TICKS else "BidAsk"
+            encoder.reqTickByTickData(number, wanted, kind, 0, False)
         line.request_id = number
-        line.problem = ""
+        line.problem, line.delayed, line.top = "", False, TopOfBook()
         self._by_request[number] = line
-        if line.feed is Feed.BARS:
-            self._deliver(Interrupted(line.contract.contract_id))
+        for feed in sorted(line.feeds):
+            self._deliver(Interrupted(line.contract.contract_id, feed))
 
-    def _give_up(self, line: _Line) -> None:
+    def _give_up(self, line: Line) -> None:
         """Forget the subscription, and have it ended at the gateway."""
         number, line.request_id = line.request_id, 0
         if self._by_request.pop(number, None) is not None:
-            self._ending.append((number, line.feed))
+            self._ending.append((number, line.channel))
             self._wanted.set()
+
+    # what is heard about them
 
     def _on_state(self, state: GatewayState, resync: bool) -> None:
         if not state.usable or not resync:
@@ -160,14 +211,26 @@ class Live:
             line.resting = False
         if self._connection.session_number != self._session_number:
             self._ending.clear()  # they ended with their connection
+            self._not_by_tick.clear()
             self._session_number = self._connection.session_number
-        self._wanted.set()
+        self._arrange()
 
     def _on_error(self, number: int, code: int, text: str) -> None:
         line = self._by_request.get(number)
         if line is None:
             return
-        self._log.warning("subscription ended", symbol=line.contract.symbol, feed=line.feed.value, code=code, text=text)
+        told = {"symbol": line.contract.symbol, "channel": line.channel.value, "code": code, "text": text}
+        if code in _ADVICE:
+            self._log.warning("subscription in part", **told)
+            line.problem = f"{code} {text}"
+            return
+        self._log.warning("subscription ended", **told)
+        if code in _NOT_BY_TICK and line.channel is not Channel.TOP:
+            self._by_request.pop(number)
+            line.request_id = 0
+            self._not_by_tick |= {(line.contract.contract_id, feed) for feed in line.feeds}
+            self._arrange()  # it comes with the market data instead
+            return
         if code in _DELAYED_DATA:
             self._give_up(line)
             text = f"{text} (delayed data is not used)"
@@ -176,66 +239,13 @@ class Live:
         if code == _BUSTED:
             self._wanted.set()
             return
-        line.problem = f"{code} {text}"
-        line.resting = True
+        self._rest(line, f"{code} {text}" + (" (it waits until that one has ended)" if code == _COMPETING else ""))
+
+    def _rest(self, line: Line, problem: str) -> None:
+        line.problem, line.resting = problem, True
         asyncio.get_running_loop().call_later(self._entropy.jitter(line.delay), self._wake, line)
         line.delay = min(line.delay * 2, _RETRY_MAX_SECONDS)
 
-    def _wake(self, line: _Line) -> None:
+    def _wake(self, line: Line) -> None:
         line.resting = False
         self._wanted.set()
-
-    # what comes
-
-    def _on_bar(
-        self, number: int, epoch: int, opening: float, high: float, low: float, close: float, volume: float, *_: Any
-    ) -> None:
-        line = self._by_request.get(number)
-        if line is None:
-            return  # the last bars of a subscription that was given up
-        start = datetime.fromtimestamp(epoch, UTC)
-        values = {
-            **self._common(line),
-            "bar_size": LIVE_BAR,
-            "start": start,
-            "event_time": start + LIVE_BAR,
-            "open": opening,
-            "high": high,
-            "low": low,
-            "close": close,
-            "volume": volume,
-            "basis": Basis.SPLIT_ADJUSTED,
-        }
-        self._deliver(checked(Bar, values))
-
-    def _on_tick(self, number: int, _kind: int, epoch: int, price: float, size: float, *_: Any) -> None:
-        line = self._by_request.get(number)
-        if line is None:
-            return
-        values = {**self._common(line), "event_time": datetime.fromtimestamp(epoch, UTC), "price": price, "size": size}
-        self._deliver(checked(Tick, values))
-
-    def _on_quote(
-        self, number: int, epoch: int, bid: float, ask: float, bid_size: float, ask_size: float, *_: Any
-    ) -> None:
-        line = self._by_request.get(number)
-        if line is None:
-            return
-        values = {
-            **self._common(line),
-            "event_time": datetime.fromtimestamp(epoch, UTC),
-            "bid": bid,
-            "ask": ask,
-            "bid_size": bid_size,
-            "ask_size": ask_size,
-        }
-        self._deliver(checked(Quote, values))
-
-    def _common(self, line: _Line) -> dict[str, Any]:
-        line.delay = _RETRY_FIRST_SECONDS
-        return {
-            "contract_id": line.contract.contract_id,
-            "symbol": line.contract.symbol,
-            "ingest_time": self._connection.clock.now(),
-            "source": line.contract.intraday_source,
-        }

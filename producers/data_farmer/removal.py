@@ -10,11 +10,11 @@ from infra.symbol_meanings import name_of
 from infra.symbol_names import UNKNOWN_SYMBOL, SymbolName
 from producers.data_farmer.lifecycle import moved
 from producers.data_farmer.registry import Registry, SymbolUnusableError
-from schemas.market import Subscription
+from schemas.market import Want
 from schemas.registry import RemoveSymbol
 from schemas.validation import Contract, Symbol, SymbolRemoved, SymbolState
 
-_SUBSCRIPTIONS = "market.subscriptions.v1"
+_WANTS = "market.wants.v1"
 _PEOPLE = "api"
 """How people who want live data by the HTTP service are called there; whoever else wants it is a strategy."""
 
@@ -59,22 +59,22 @@ class Removal:
             raise SymbolInUseError(f"{name} is being collected by run {', '.join(runs)}: wait until that is done")
 
     async def _end_live_data(self, name: SymbolName, contract: Contract) -> None:
-        wanted = await self._subscription(contract.contract_id)
-        holders = [each for each in wanted.wanted_by if each != _PEOPLE] if wanted else []
+        wants = await self._wants(contract.contract_id)
+        holders = [each.holder for each in wants if each.holder != _PEOPLE]
         if holders:
             raise SymbolInUseError(f"{name} is in use by {', '.join(holders)}: `scizor live stop` ends a strategy")
         await self._refuse_open_positions(name, contract)
-        if wanted is not None and wanted.wanted_by:
-            now = self._service.clock.now()
-            await self._service.publish(wanted.revised(event_time=now, ingest_time=now, wanted_by=()))
+        for want in wants:
+            await self._service.publish(want.ended(self._service.clock.now()))
 
-    async def _subscription(self, contract_id: int) -> Subscription | None:
-        found = None
+    async def _wants(self, contract_id: int) -> list[Want]:
+        """Of those who want live data of the contract now."""
+        found: dict[str, Want] = {}
         service = self._service
-        async for event, _ in fold(service.settings, [_SUBSCRIPTIONS], catalogue=service.catalogue):
-            if isinstance(event, Subscription) and event.contract_id == contract_id:
-                found = event
-        return found
+        async for event, _ in fold(service.settings, [_WANTS], catalogue=service.catalogue):
+            if isinstance(event, Want) and event.contract_id == contract_id:
+                found[event.holder] = event
+        return [want for want in found.values() if not want.is_over]
 
     async def _refuse_open_positions(self, name: SymbolName, contract: Contract) -> None:
         if self._store is None:
@@ -83,8 +83,9 @@ class Removal:
             positions = await portfolio.positions(connection)
         for (account_id, contract_id), (quantity, *_) in positions.items():
             if contract_id == contract.contract_id and quantity:
-                held = f"{plain(quantity):f} {name}"
-                raise SymbolInUseError(f"account {account_id} holds {held}: close the position first")
+                raise SymbolInUseError(
+                    f"account {account_id} holds {plain(quantity):f} {name}: close the position first"
+                )
 
     async def _remove_data(self, entry: Symbol, contract: Contract, request: RemoveSymbol) -> Archived:
         service = self._service

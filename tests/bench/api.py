@@ -32,7 +32,7 @@ from producers.cli.desk import Desk, Feed
 from schemas.backtest import BacktestFinished, BacktestRequested
 from schemas.collection import CollectHistory, CollectionRun, RunState, ValidateSymbols
 from schemas.event import Event
-from schemas.market import Subscription
+from schemas.market import Want
 from schemas.validation import Symbol
 from tests.bench.open_loop import Plan
 
@@ -183,8 +183,8 @@ async def _fill(settings: Settings) -> tuple[list[str], str]:
             run = {"symbols": ("AAPL",), "bar_size": size, "start": _LAST_DAY - years * _YEAR, "end": _LAST_DAY}
             await desk.publish(CollectHistory(**said(run_id=entropy.new_id(), **run)))
         await _done(feed, 2)
-        wanted = said(contract_id=contract_id, symbol="AAPL", quotes=True, wanted_by=("bench",))
-        await desk.publish(Subscription(**wanted))
+        wanted = said(contract_id=contract_id, symbol="AAPL", quotes=True, holder="bench")
+        await desk.publish(Want(**wanted))
         ids = [entropy.new_id() for _ in range(_BACKTESTS)]
         for number, backtest_id in enumerate(ids):
             request = said(backtest_id=backtest_id, strategy="moving_average_crossover", symbols=("AAPL",))

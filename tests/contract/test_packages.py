@@ -23,11 +23,12 @@ _TOPIC = re.compile(r"(?:scizor\.)?[a-z]+(?:\.[a-z_]+)+\.v\d+(?:\.dlq)?")
 NAMES_TOPICS = {
     "consumers/backtester/backtester.py": "folds requests that somebody has cancelled",
     "consumers/backtester/data.py": "folds the registry",
+    "consumers/api/live_tape.py": "folds three topics as one tape",
     "consumers/executor/executor.py": "folds trading states before it acts",
     "consumers/portfolio.py": "folds the ledger of fills before it acts",
     "consumers/strategist/spans.py": "folds the journal",
     "consumers/strategist/strategist.py": "folds the registry",
-    "consumers/strategist/subscriptions.py": "folds subscriptions of others",
+    "consumers/strategist/subscriptions.py": "folds what its strategies wanted",
     "consumers/strategist/warm_up.py": "reads history by offsets",
     "infra/bar_replay.py": "a replay merges the two topics of bars",
     "infra/removals.py": "every reader of bars leaves out what was removed",
@@ -41,10 +42,13 @@ NAMES_TOPICS = {
     "producers/cli/trading_desk.py": "folds limits, states and positions, and follows the strategies it has asked for",
     "producers/data_farmer/farmer.py": "folds requests that were not answered yet",
     "producers/data_farmer/registry.py": "folds the registry",
-    "producers/data_farmer/removal.py": "folds subscriptions of others",
+    "producers/data_farmer/removal.py": "folds who wants live data",
     "producers/data_farmer/shelf.py": "reads what was published before",
     "producers/data_farmer/symbol_desk.py": "folds requests that were not answered yet",
-    "producers/market_data.py": "folds subscriptions, and which bars were published before",
+    "producers/market_data/market_data.py": "goes on after what was published before",
+    "producers/market_data/missing.py": "reads back what was collected for it",
+    "producers/market_data/tails.py": "reads what was published before",
+    "producers/market_data/wanted.py": "folds wants, the registry, and what it has told itself",
 }
 
 

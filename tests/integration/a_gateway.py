@@ -56,6 +56,8 @@ class ScriptedGateway:
         self.frozen = False
         """Accept connections and bytes, say nothing."""
         self.refuse_client_id = False
+        self.epoch = 1362061800
+        """Market time: 14:30 UTC on 28 February 2013."""
         self.port = 0
         self._server: asyncio.Server | None = None
 
@@ -102,7 +104,7 @@ class ScriptedGateway:
                 peer.say(15, 1, ACCOUNT)
                 peer.say(9, 1, 1)
             case 49:
-                peer.say(49, 1, 1362061800)
+                peer.say(49, 1, self.epoch)
             case number if answer := self.answers.get(number):
                 outcome = answer(peer, fields)
                 if outcome is not None:

@@ -11,7 +11,7 @@ from infra.store import collection, symbols
 from infra.store.tables import bars
 from infra.symbol_names import parse_symbol
 from schemas.collection import CollectHistory, CollectionRun, RunState, ValidateSymbols
-from schemas.market import HistoricalBar, Quote, Source, Subscription
+from schemas.market import HistoricalBar, Quote, Source, Want
 from schemas.validation import Symbol, SymbolState
 from tests.builders import APPLE, NOON, SEEN, a_contract, a_historical_bar
 from tests.integration.an_api import Api, serving, until
@@ -124,7 +124,7 @@ async def test_a_run_is_told_as_the_topic_says_before_the_table_knows(stack_sett
     assert missing.status_code == 404
 
 
-async def tell(api: Api, *events: CollectionRun | Quote | Subscription) -> None:
+async def tell(api: Api, *events: CollectionRun | Quote | Want) -> None:
     """Publish in another service's name."""
     publisher = api.front.service.publisher
     for event in events:
@@ -177,25 +177,32 @@ async def test_bars_come_in_pages_with_their_newest_revision(stack_settings: Set
 async def test_live_data_is_wanted_by_several_and_stops_when_nobody_wants_it(stack_settings: Settings) -> None:
     async with serving("api_farmer", stack_settings) as api:
         await know_apple(api)
-        strategy = Subscription(
-            event_time=SEEN, ingest_time=SEEN, contract_id=APPLE, symbol="AAPL", ticks=True, wanted_by=("strategy:x",)
+        strategy = Want(
+            event_time=SEEN, ingest_time=SEEN, contract_id=APPLE, symbol="AAPL", ticks=True, holder="strategy:x"
         )
         await tell(api, strategy)
         async with asyncio.timeout(10):
             while not await api.get("/subscriptions"):
                 await asyncio.sleep(0.02)
-        joined = await api.ask("POST", "/subscriptions/AAPL", Role.TRADER, json={"quotes": True})
+        joined = await api.ask("POST", "/subscriptions/AAPL", Role.TRADER, json={"quotes": True, "bar_sizes": ["1m"]})
+        odd = await api.ask("POST", "/subscriptions/AAPL", Role.TRADER, json={"bar_sizes": ["90s"]})
         left = await api.ask("DELETE", "/subscriptions/AAPL", Role.TRADER)
         again = await api.ask("DELETE", "/subscriptions/AAPL", Role.TRADER)
         wanted = await api.get("/subscriptions")
-        told = await api.first_told("market.subscriptions.v1", 3)
+        told = await api.first_told("market.wants.v1", 3)
 
-    assert joined.json()["wanted_by"] == ["strategy:x", "api"]
+    assert joined.json()["wanted_by"] == ["api", "strategy:x"]
+    assert joined.json()["bar_sizes"] == ["1m"]
+    assert (odd.status_code, "whole minutes" in odd.text) == (422, True)
     assert joined.json()["ticks"] is True, "what others want goes on"
     assert left.json()["wanted_by"] == ["strategy:x"]
     assert again.status_code == 404
     assert [each["wanted_by"] for each in wanted] == [["strategy:x"]]
-    assert [each.quotes for each in told if isinstance(each, Subscription)] == [False, True, True]
+    assert [(each.holder, each.quotes) for each in told if isinstance(each, Want)] == [
+        ("strategy:x", False),
+        ("api", True),
+        ("api", False),
+    ]
 
 
 async def test_the_last_quote_is_told_and_survives_poison(stack_settings: Settings) -> None:

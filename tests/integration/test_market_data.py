@@ -1,95 +1,39 @@
 """market_data on real Kafka: every live bar once and in order, whatever happens between gateway and topic."""
 
 import asyncio
-import contextlib
-import itertools
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-from infra import topic_admin
 from infra.gateway.live import LIVE_BAR
-from infra.replay import fold
-from infra.service import Service
 from infra.settings import Settings
 from producers.cli.desk import Desk
-from producers.market_data import build
-from schemas.event import Event
+from schemas.collection import ValidateSymbols
 from schemas.market import Bar, Quarantined, Quote, Subscription, Tick
-from tests.builders import SEEN
 from tests.integration.a_gateway import Peer, ScriptedGateway, scripted_gateway, simulator
+from tests.integration.a_live_feed import (
+    APPLE,
+    IBM,
+    a_want,
+    bars_when,
+    collecting,
+    everything,
+    know,
+    publishing,
+    ready,
+    unbroken,
+    want,
+)
 
-APPLE, IBM = 265598, 8314
 OPEN = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
 
 
-def a_subscription(contract_id: int = APPLE, symbol: str = "AAPL", **changes: object) -> Subscription:
-    fields: dict[str, object] = {
-        "event_time": SEEN,
-        "ingest_time": SEEN,
-        "contract_id": contract_id,
-        "symbol": symbol,
-        "wanted_by": ("test",),
-    }
-    return Subscription.model_validate(fields | changes)
-
-
-@contextlib.asynccontextmanager
-async def publishing(settings: Settings, port: int) -> AsyncIterator[Service]:
-    settings = settings.model_copy(update={"ib_port": port})
-    await topic_admin.apply(settings)
-    service = build(settings)
-    task = asyncio.create_task(service.run())
-    try:
-        async with asyncio.timeout(20):
-            while "start" in service.why_not_ready():
-                assert not task.done(), task.exception()
-                await asyncio.sleep(0.02)
-        yield service
-        assert not task.done(), task.exception()
-    finally:
-        service.stop()
-        await task
-
-
-async def subscribe(settings: Settings, *subscriptions: Subscription) -> None:
-    async with Desk(settings) as desk:
-        for subscription in subscriptions:
-            await desk.publish(subscription)
-
-
-async def everything(settings: Settings, *topics: str) -> list[Event]:
-    return [event async for event, _ in fold(settings, topics)]
-
-
-async def bars_when(settings: Settings, count: int, seconds: float = 20) -> list[Bar]:
-    """All live bars, once there are that many."""
-    async with asyncio.timeout(seconds):
-        while True:
-            bars = [event for event in await everything(settings, "market.bars.v1") if isinstance(event, Bar)]
-            if len(bars) >= count:
-                return bars
-            await asyncio.sleep(0.1)
-
-
-def unbroken(bars: list[Bar]) -> bool:
-    """Each contract's bars follow each other without hole or repetition."""
-    series = defaultdict(list)
-    for bar in bars:
-        series[bar.contract_id].append(bar)
-    return all(
-        before.event_time == after.start for each in series.values() for before, after in itertools.pairwise(each)
-    )
-
-
 async def test_live_data_of_the_wanted_contracts_is_published_fast_and_without_loss(stack_settings: Settings) -> None:
-    await topic_admin.apply(stack_settings)
-    await subscribe(
+    await ready(stack_settings)
+    await want(
         stack_settings,
-        a_subscription(APPLE, "AAPL"),
-        a_subscription(IBM, "IBM", ticks=True, quotes=True),
-        a_subscription(272093, "MSFT", wanted_by=()),
+        a_want(APPLE, "AAPL"),
+        a_want(IBM, "IBM", ticks=True, quotes=True),
+        a_want(272093, "MSFT").ended(datetime.now(UTC)),
     )
     async with simulator(speed=900) as gateway, publishing(stack_settings, gateway.port):
         bars = await bars_when(stack_settings, 600)
@@ -101,24 +45,42 @@ async def test_live_data_of_the_wanted_contracts_is_published_fast_and_without_l
     assert any(isinstance(event, Quote) for event in await everything(stack_settings, "market.quotes.v1"))
 
 
-async def test_a_subscription_that_nobody_wants_any_more_ends_the_data(stack_settings: Settings) -> None:
+async def test_one_line_serves_all_holders_until_the_last_wants_it_no_more(stack_settings: Settings) -> None:
+    await ready(stack_settings)
     async with scripted_gateway() as gateway, publishing(stack_settings, gateway.port):
-        describe(gateway)
-        await subscribe(stack_settings, a_subscription(quotes=True))
+        mine, yours = a_want(quotes=True), a_want(holder="api")
+        await want(stack_settings, mine, yours)
         await heard(gateway, 50, 1)
         await heard(gateway, 97, 1)
-        await subscribe(stack_settings, a_subscription(quotes=True, bars=False))
-        await heard(gateway, 51, 1)
-        assert gateway.requests(98) == []
-        await subscribe(stack_settings, a_subscription(wanted_by=()))
+        await want(stack_settings, mine.ended(OPEN))
         await heard(gateway, 98, 1)
+        assert gateway.requests(51) == []
+        await want(stack_settings, yours.ended(OPEN))
+        await heard(gateway, 51, 1)
+        assert len(gateway.requests(50)) == 1
+
+
+async def test_a_contract_that_is_not_known_is_asked_for_by_topic(stack_settings: Settings) -> None:
+    async with scripted_gateway() as gateway, publishing(stack_settings, gateway.port) as service:
+        await want(stack_settings, a_want())
+        async with asyncio.timeout(10):
+            while not (asked := await everything(stack_settings, "collection.requests.v1")):
+                await asyncio.sleep(0.05)
+        assert [each.symbols for each in asked if isinstance(each, ValidateSymbols)] == [("AAPL",)]
+        assert "knows no contract 265598" in service.why_not_ready()["subscriptions"]
+        await know(stack_settings, (APPLE, "AAPL", "NASDAQ"))
+        await heard(gateway, 50, 1)
+        assert gateway.requests(9) == [], "only the data farmer asks the gateway for contracts"
 
 
 async def test_bars_missed_in_an_outage_come_late_before_the_next_live_one(stack_settings: Settings) -> None:
-    async with scripted_gateway() as gateway, publishing(stack_settings, gateway.port):
-        describe(gateway)
-        gateway.answers[20] = past_bars
-        await subscribe(stack_settings, a_subscription())
+    await ready(stack_settings)
+    async with (
+        scripted_gateway() as gateway,
+        collecting(stack_settings, past_bars),
+        publishing(stack_settings, gateway.port),
+    ):
+        await want(stack_settings, a_want())
         await heard(gateway, 50, 1)
         tell_bars(gateway, 0, 3)
         await bars_when(stack_settings, 3)
@@ -126,6 +88,7 @@ async def test_bars_missed_in_an_outage_come_late_before_the_next_live_one(stack
         await heard(gateway, 50, 2)
         tell_bars(gateway, 10, 13)
         bars = await bars_when(stack_settings, 13)
+        assert gateway.requests(20) == [], "only the data farmer asks the gateway for the past"
 
     assert unbroken(bars)
     assert [bar.late for bar in bars] == [False] * 3 + [True] * 7 + [False] * 3
@@ -133,11 +96,10 @@ async def test_bars_missed_in_an_outage_come_late_before_the_next_live_one(stack
 
 
 async def test_a_restart_fills_the_gap_and_repeats_nothing(stack_settings: Settings) -> None:
-    async with scripted_gateway() as gateway:
-        describe(gateway)
-        gateway.answers[20] = past_bars
+    await ready(stack_settings)
+    async with scripted_gateway() as gateway, collecting(stack_settings, past_bars):
         async with publishing(stack_settings, gateway.port):
-            await subscribe(stack_settings, a_subscription())
+            await want(stack_settings, a_want())
             await heard(gateway, 50, 1)
             tell_bars(gateway, 0, 3)
             await bars_when(stack_settings, 3)
@@ -151,12 +113,12 @@ async def test_a_restart_fills_the_gap_and_repeats_nothing(stack_settings: Setti
 
 
 async def test_a_simulator_that_starts_the_day_again_is_followed(stack_settings: Settings) -> None:
+    await ready(stack_settings)
     async with scripted_gateway() as gateway:
-        describe(gateway)
         for starts in (1, 2):
             async with publishing(stack_settings, gateway.port):
                 if starts == 1:
-                    await subscribe(stack_settings, a_subscription())
+                    await want(stack_settings, a_want())
                 await heard(gateway, 50, starts)
                 tell_bars(gateway, 0, 30)
                 bars = await bars_when(stack_settings, 30 * starts)
@@ -167,11 +129,10 @@ async def test_a_simulator_that_starts_the_day_again_is_followed(stack_settings:
     assert await everything(stack_settings, "market.quarantine.v1") == []
 
 
-async def test_what_cannot_be_had_stays_a_gap_and_stops_nothing(stack_settings: Settings) -> None:
-    async with scripted_gateway() as gateway, publishing(stack_settings, gateway.port):
-        describe(gateway)
-        gateway.answers[20] = lambda peer, fields: peer.error(fields[1], 162, "query failed")
-        await subscribe(stack_settings, a_subscription())
+async def test_what_cannot_be_had_in_time_is_told_as_a_gap_and_stops_nothing(stack_settings: Settings) -> None:
+    await ready(stack_settings)
+    async with scripted_gateway() as gateway, publishing(stack_settings, gateway.port, gap_seconds=0.2):
+        await want(stack_settings, a_want())
         await heard(gateway, 50, 1)
         tell_bars(gateway, 0, 2)
         await bars_when(stack_settings, 2)
@@ -179,15 +140,107 @@ async def test_what_cannot_be_had_stays_a_gap_and_stops_nothing(stack_settings: 
         await heard(gateway, 50, 2)
         tell_bars(gateway, 5, 7)
         bars = await bars_when(stack_settings, 4)
+        (finding,) = await everything(stack_settings, "market.quarantine.v1")
     assert [bar.start for bar in bars] == [OPEN + number * LIVE_BAR for number in (0, 1, 5, 6)]
+    assert isinstance(finding, Quarantined)
+    assert finding.reason == (
+        "no live bars from 2013-02-28 14:30:10 to 2013-02-28 14:30:25: they did not come within 0 s"
+    )
+
+
+async def test_a_refusal_of_the_past_is_told_as_a_gap(stack_settings: Settings) -> None:
+    def refuse(peer: Peer, fields: list[str]) -> None:
+        peer.error(fields[1], 162, "Historical Market Data Service error message:No market data permissions")
+
+    await ready(stack_settings)
+    async with (
+        scripted_gateway() as gateway,
+        collecting(stack_settings, refuse),
+        publishing(stack_settings, gateway.port),
+    ):
+        await want(stack_settings, a_want())
+        await heard(gateway, 50, 1)
+        tell_bars(gateway, 0, 2)
+        await bars_when(stack_settings, 2)
+        gateway.peer.error(-1, 1102, "restored - data maintained")
+        await heard(gateway, 50, 2)
+        tell_bars(gateway, 5, 7)
+        bars = await bars_when(stack_settings, 4)
+        (finding,) = await everything(stack_settings, "market.quarantine.v1")
+    assert [bar.start for bar in bars] == [OPEN + number * LIVE_BAR for number in (0, 1, 5, 6)]
+    assert isinstance(finding, Quarantined)
+    assert "No market data permissions" in finding.reason
+
+
+async def test_minutes_are_told_when_they_are_whole_also_across_a_restart_and_a_gap(stack_settings: Settings) -> None:
+    await ready(stack_settings)
+    minute = timedelta(minutes=1)
+    async with scripted_gateway() as gateway, collecting(stack_settings, past_bars):
+        async with publishing(stack_settings, gateway.port):
+            await want(stack_settings, a_want(bar_sizes=(minute,)))
+            await heard(gateway, 50, 1)
+            tell_bars(gateway, 0, 20)
+            await bars_when(stack_settings, 20 + 1)
+        async with publishing(stack_settings, gateway.port):
+            await heard(gateway, 50, 2)
+            tell_bars(gateway, 22, 36)
+            await bars_when(stack_settings, 36 + 3)
+            found = await everything(stack_settings, "market.bars.v1")
+    minutes = [bar for bar in found if isinstance(bar, Bar) and bar.bar_size == minute]
+    assert [(bar.start - OPEN, bar.late, bar.revision) for bar in minutes] == [
+        (0 * minute, False, 0),
+        (1 * minute, True, 0),
+        (2 * minute, False, 0),
+    ]
+    assert [bar.volume for bar in minutes] == [sum(range(100 + 12 * n, 112 + 12 * n)) for n in range(3)]
+    assert unbroken([bar for bar in found if isinstance(bar, Bar) and bar.bar_size == LIVE_BAR])
+
+
+async def test_ticks_missed_in_an_interruption_are_told_before_the_next(stack_settings: Settings) -> None:
+    await ready(stack_settings)
+    async with scripted_gateway() as gateway, publishing(stack_settings, gateway.port), Desk(stack_settings) as desk:
+        feed = await desk.feed(["market.ticks.v1"])
+        await want(stack_settings, a_want(bars=False, ticks=True))
+        await heard(gateway, 97, 1)
+        gateway.peer.say(99, gateway.requests(97)[0][1], 1, 1362061800, 440.0, 100, 0, "NASDAQ", "")
+        await feed.first(lambda event: isinstance(event, Tick), seconds=5, what="a tick")
+        gateway.peer.error(-1, 1102, "restored - data maintained")
+        await heard(gateway, 97, 2)
+        gateway.peer.say(99, gateway.requests(97)[1][1], 1, 1362061830, 441.0, 100, 0, "NASDAQ", "")
+        await feed.first(lambda event: isinstance(event, Tick), seconds=5, what="a tick")
+        (finding,) = await everything(stack_settings, "market.quarantine.v1")
+    assert isinstance(finding, Quarantined)
+    assert finding.reason.startswith("ticks between 2013-02-28 14:30:00 and 2013-02-28 14:30:30 were missed")
+
+
+async def test_beyond_the_lines_the_more_urgent_goes_first_and_the_other_is_told_that_it_waits(
+    stack_settings: Settings,
+) -> None:
+    await ready(stack_settings)
+    few = stack_settings.model_copy(update={"ib_lines": 1})
+    async with scripted_gateway() as gateway, publishing(few, gateway.port):
+        await want(few, a_want(IBM, "IBM", holder="api"))
+        await heard(gateway, 50, 1)
+        await want(few, a_want(APPLE, "AAPL", urgency="trading"))
+        await heard(gateway, 50, 2)
+        assert len(gateway.requests(51)) == 1, "the watcher's line was given up"
+        async with asyncio.timeout(10):
+            while True:
+                told = await everything(few, "market.subscriptions.v1")
+                newest = {each.symbol: each.problem for each in told if isinstance(each, Subscription)}
+                if newest.get("IBM") and "AAPL" in newest:
+                    break
+                await asyncio.sleep(0.1)
+    assert newest["AAPL"] == ""
+    assert "no line is left, all 1 are in use" in newest["IBM"]
 
 
 async def test_a_repeated_bar_is_dropped_and_one_out_of_order_or_impossible_is_quarantined(
     stack_settings: Settings,
 ) -> None:
+    await ready(stack_settings)
     async with scripted_gateway() as gateway, publishing(stack_settings, gateway.port):
-        describe(gateway)
-        await subscribe(stack_settings, a_subscription())
+        await want(stack_settings, a_want())
         await heard(gateway, 50, 1)
         tell_bars(gateway, 0, 3)
         tell_bars(gateway, 2, 3)
@@ -206,9 +259,9 @@ async def test_a_repeated_bar_is_dropped_and_one_out_of_order_or_impossible_is_q
 
 
 async def test_a_flood_is_taken_in_order_and_a_lone_tick_leaves_at_once(stack_settings: Settings) -> None:
+    await ready(stack_settings)
     async with scripted_gateway() as gateway, publishing(stack_settings, gateway.port), Desk(stack_settings) as desk:
-        describe(gateway)
-        await subscribe(stack_settings, a_subscription(ticks=True))
+        await want(stack_settings, a_want(ticks=True))
         await heard(gateway, 97, 1)
         number = gateway.requests(97)[0][1]
         flood = 20_000
@@ -232,46 +285,13 @@ async def test_a_flood_is_taken_in_order_and_a_lone_tick_leaves_at_once(stack_se
 
 async def test_without_a_gateway_the_service_runs_and_says_why_it_is_not_ready(stack_settings: Settings) -> None:
     async with publishing(stack_settings, port=9) as service:
-        await subscribe(stack_settings, a_subscription())
+        await want(stack_settings, a_want())
         async with asyncio.timeout(10):
             while "nothing answers" not in service.why_not_ready().get("gateway", ""):
                 await asyncio.sleep(0.02)
 
 
-# the scripted gateway's contract and bars
-
-
-def describe(gateway: ScriptedGateway) -> None:
-    details = ("AAPL", "STK", "", 0, "", "SMART", "USD", "AAPL", "NMS", "NMS", APPLE, 0.01, "", "", "SMART", 1, 0)
-    more = (
-        "APPLE INC",
-        "NASDAQ",
-        "",
-        "",
-        "",
-        "",
-        "US/Eastern",
-        "",
-        "",
-        "",
-        0,
-        0,
-        1,
-        "",
-        "",
-        "26",
-        "",
-        "COMMON",
-        1,
-        1,
-        100,
-    )
-
-    def answer(peer: Peer, fields: list[str]) -> None:
-        peer.say(10, fields[2], *details, *more)
-        peer.say(52, 1, fields[2])
-
-    gateway.answers[9] = answer
+# the scripted gateway's bars
 
 
 def say_bar(gateway: ScriptedGateway, number: int, high: float = 442.0, close: float = 441.0) -> None:

@@ -18,7 +18,7 @@ from infra.embedded.programs import environment_of
 from infra.service import Service
 from infra.settings import REPOSITORY, Settings
 from infra.topics import load_catalogue
-from schemas.market import Bar, Subscription
+from schemas.market import Bar, Want
 from schemas.orders import OrderIntent
 from schemas.strategy import Deploy, JournalEntry, Signal, Start, Stop, StrategyState
 from tests.builders import a_historical_bar, a_tick
@@ -254,24 +254,28 @@ async def test_live_data_is_asked_for_beside_others_and_given_up_alone(settings:
         strategy_id="ticking", strategy="tick_momentum", parameters={}, symbols=("AAA",), trigger="ticks"
     )
     barring = a_deployment(strategy_id="barring")
-    other = Subscription(contract_id=101, symbol="AAA", bars=False, quotes=True, wanted_by=("api",), **WHEN)
+    other = Want(contract_id=101, symbol="AAA", quotes=True, holder="api", **WHEN)
 
-    async def wanted() -> dict[int, tuple[bool, bool, bool, tuple[str, ...]]]:
-        told = {each.contract_id: each for each in await floor.told("market.subscriptions.v1")}
-        return {key: (each.bars, each.ticks, each.quotes, each.wanted_by) for key, each in told.items()}
+    async def wanted() -> dict[int, dict[str, tuple[bool, bool, bool]]]:
+        found: dict[int, dict[str, tuple[bool, bool, bool]]] = {}
+        for each in await floor.told("market.wants.v1"):
+            found.setdefault(each.contract_id, {})[each.holder] = (each.bars, each.ticks, each.quotes)
+        return found
 
     async with a_floor(settings) as floor, a_strategist(settings):
         await floor.tell(other)
         await started(floor, barring)
-        assert await wanted() == {101: (True, False, True, ("api", "barring")), 104: (True, False, False, ("barring",))}
+        bars, nothing, quotes = (True, False, False), (False, False, False), (False, False, True)
+        assert await wanted() == {101: {"api": quotes, "barring": bars}, 104: {"barring": bars}}
         await started(floor, ticking)
-        assert (await wanted())[101] == (True, True, True, ("api", "barring", "ticking"))
+        assert (await wanted())[101] == {"api": quotes, "barring": bars, "ticking": (True, True, False)}
         for strategy_id in ("barring", "ticking"):
             await floor.tell(Stop(**COMMAND | {"strategy_id": strategy_id}))
             await floor.in_state("stopped", strategy_id)
-        after = await wanted()
-        assert after[101][2:] == (True, ("api",))
-        assert after[104] == (False, False, False, ())
+        assert await wanted() == {
+            101: {"api": quotes, "barring": nothing, "ticking": nothing},
+            104: {"barring": nothing},
+        }
 
 
 async def test_ticks_reach_those_who_asked_for_them_and_poison_stops_nobody(settings: Settings) -> None:

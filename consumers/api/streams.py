@@ -1,0 +1,158 @@
+"""Live events to a client that stays: as server-sent events, or over a WebSocket."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from consumers.api.access import Caller
+from consumers.api.live_tape import Follower, Kind, LiveTape, Missed, Offsets, Told
+from consumers.api.problems import TooManyError, UnavailableError
+from infra.delivery import MalformedRecordError
+
+CLIENTS_MAX = 200
+CLIENTS_OF_A_KEY_MAX = 20
+_HEARTBEAT_SECONDS = 15.0
+_SLOW_SECONDS = 10.0
+"""A client that does not take what it is sent for so long is let go."""
+_TOO_SLOW = f"nothing was taken for {_SLOW_SECONDS:.0f} s: come back, and read faster or ask for fewer kinds"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a client wants to follow."""
+
+    contract_id: int
+    kinds: Collection[Kind]
+    after: Offsets | None = None
+
+
+class Streams:
+    """All clients that follow; one more than there is room for is refused."""
+
+    def __init__(self, tape: LiveTape) -> None:
+        self._tape = tape
+        self._of_keys: Counter[str] = Counter()
+
+    @contextmanager
+    def following(self, caller: Caller, wish: Wish) -> Iterator[Follower]:
+        self.refuse_too_many(caller)
+        self._of_keys[caller.key_id] += 1
+        follower = self._tape.follow(wish.contract_id, wish.kinds, wish.after)
+        try:
+            yield follower
+        finally:
+            self._tape.leave(wish.contract_id, follower)
+            self._of_keys[caller.key_id] -= 1
+            if not self._of_keys[caller.key_id]:
+                del self._of_keys[caller.key_id]
+
+    def refuse_too_many(self, caller: Caller) -> None:
+        if self._of_keys.total() >= CLIENTS_MAX:
+            raise UnavailableError(f"{CLIENTS_MAX} streams are open already: try again later")
+        if self._of_keys[caller.key_id] >= CLIENTS_OF_A_KEY_MAX:
+            raise TooManyError(f"this key has {CLIENTS_OF_A_KEY_MAX} streams open already: close one")
+
+
+def _spoken(news: list[Told | Missed]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Name, id and data of each; what cannot be understood was set aside already."""
+    for each in news:
+        if isinstance(each, Missed):
+            yield "missed", "", {"count": each.count}
+        else:
+            with suppress(MalformedRecordError):
+                yield each.entry.kind.value, each.place, each.entry.event.model_dump(mode="json", exclude={"type"})
+
+
+class EventStream(Response):
+    """Server-sent events until the client goes, the service stops, or the client is too slow."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, streams: Streams, caller: Caller, wish: Wish) -> None:
+        super().__init__(headers={"X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._streams = streams
+        self._caller = caller
+        self._wish = wish
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._streams.following(self._caller, self._wish) as follower:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            async with _until_gone(receive):
+                await self._send_all(follower, send)
+
+    async def _send_all(self, follower: Follower, send: Send) -> None:
+        while (news := await follower.next(_HEARTBEAT_SECONDS)) is not None:
+            text = "".join(map(_as_text, _spoken(news))) or ": nothing new\n\n"
+            async with asyncio.timeout(_SLOW_SECONDS):
+                await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+        await send({"type": "http.response.body", "body": b"event: end\ndata: {}\n\n", "more_body": False})
+
+
+def _as_text(said: tuple[str, str, dict[str, Any]]) -> str:
+    name, place, data = said
+    number = f"id: {place}\n" if place else ""
+    return f"event: {name}\n{number}data: {json.dumps(data, separators=(',', ':'))}\n\n"
+
+
+@asynccontextmanager
+async def _until_gone(receive: Receive) -> AsyncIterator[None]:
+    """End what is inside when the client goes, or takes too long (TimeoutError)."""
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        raise ConnectionResetError("the client went")
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(gone())
+            yield
+            watching.cancel()
+    except* OSError:  # of which TimeoutError is one: the connection is closed without an end
+        pass
+
+
+async def speak(socket: WebSocket, streams: Streams, caller: Caller, wish: Wish) -> None:
+    """Send events over an accepted WebSocket until either side ends it."""
+    with streams.following(caller, wish) as follower:
+        listening = asyncio.create_task(_listen(socket))
+        listening.add_done_callback(lambda _: follower.close())
+        try:
+            await _speak_all(socket, follower)
+        except TimeoutError:
+            await _close(socket, 1008, _TOO_SLOW)
+        except WebSocketDisconnect:
+            pass
+        else:
+            await _close(socket, 1001, "the service stops: come back in a moment")
+        finally:
+            listening.cancel()
+
+
+async def _speak_all(socket: WebSocket, follower: Follower) -> None:
+    while (news := await follower.next(_HEARTBEAT_SECONDS)) is not None:
+        for name, place, data in _spoken(news):
+            async with asyncio.timeout(_SLOW_SECONDS):
+                await socket.send_json({"event": name, "id": place, "data": data})
+
+
+async def _listen(socket: WebSocket) -> None:
+    """Clients have nothing to say; that they go is heard."""
+    with suppress(WebSocketDisconnect):
+        while True:
+            await socket.receive_text()
+
+
+async def _close(socket: WebSocket, code: int, reason: str) -> None:
+    if socket.client_state is WebSocketState.CONNECTED and socket.application_state is WebSocketState.CONNECTED:
+        with suppress(RuntimeError, OSError):  # it went meanwhile
+            await socket.close(code, reason)
