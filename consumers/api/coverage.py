@@ -9,12 +9,14 @@ from pydantic import Field
 from consumers.api.access import Viewer
 from consumers.api.front import Front
 from consumers.api.models import Answer, BarSize, Moment, Page, bar_size_text, order_of_times, page_of
+from consumers.api.problems import InvalidError
 from consumers.api.symbols import SymbolPath, known_contract
 from infra.coverage import Coverage, State, coverage_of
 from infra.store.covered import contracts_with_bars
 from schemas.event import UtcTime
 
 _SYMBOLS_MAX = 100
+_FIRST_YEAR, _LAST_YEAR = 1960, 2050
 
 
 class TallyOut(Answer):
@@ -101,6 +103,9 @@ class Coverages:
     ) -> CoverageInFull:
         """From `start` to `end`; without them, from the first stored bar to the last one."""
         order_of_times(start, end)
+        for name, moment in (("start", start), ("end", end)):
+            if moment is not None and not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+                raise InvalidError(f"{name}: exchanges have calendars from {_FIRST_YEAR} to {_LAST_YEAR}")
         contract = await known_contract(self._front, symbol)
         home = self._front.service.settings.home
         async with self._front.reading() as connection:

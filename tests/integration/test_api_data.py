@@ -204,6 +204,7 @@ async def test_coverage_tells_complete_partial_and_missing_sessions_with_reasons
         by_minute = await api.get("/coverage/AAPL?bar_size=1m")
         every = await api.get("/coverage")
         none = await api.get("/coverage/AAPL?bar_size=5m")
+        absurd = await api.ask("GET", "/coverage/AAPL?start=0001-01-01T00:00:00Z")
 
     assert {name: daily["total"][name] for name in ("sessions", "complete", "partial", "missing")} == {
         "sessions": len(stored), "complete": len(stored) - 3, "partial": 0, "missing": 3,
@@ -218,6 +219,7 @@ async def test_coverage_tells_complete_partial_and_missing_sessions_with_reasons
     assert by_minute["total"]["percent"] == pytest.approx(100 * 1060 / 1170, abs=0.01)
     assert [(item["symbol"], item["total"]["missing"]) for item in every["items"]] == [("AAPL", 3)]
     assert none["note"] == "no bars of this size"
+    assert (absurd.status_code, "start" in absurd.text) == (422, True)
 
 
 def judged_bars() -> pl.DataFrame:
