@@ -176,6 +176,22 @@ def test_a_contract_is_watched_by_its_own_bars_alone() -> None:
         assert strategy.report(NOON).bars_seen == 6
 
 
+def test_late_bars_bring_the_indicators_up_to_date_and_make_no_signals() -> None:
+    """They tell what was: nobody can trade at their prices any more."""
+    desk = started(strategy="buy_and_hold")
+    for number in range(3):
+        assert desk.give(a_bar(start=NOON + timedelta(seconds=5 * number), late=True)) == []
+    assert desk.strategy.report(NOON).bars_seen == 3
+    desk.bars = 3
+    assert [type(each) for each in desk.bar()] == [Signal, OrderIntent]
+
+
+def test_larger_live_bars_of_others_are_no_input() -> None:
+    desk = started()
+    assert desk.give(a_bar(bar_size=timedelta(minutes=1))) == []
+    assert desk.strategy.report(NOON).bars_seen == 0
+
+
 def test_a_refusal_is_forgotten_when_somebody_changes_what_was_refused() -> None:
     desk = started()
     desk.give(decided(desk.intent(), DenialReason.NOTIONAL_MAX))
