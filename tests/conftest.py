@@ -5,8 +5,12 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from infra.settings import Settings
+
+settings.register_profile("scizor", deadline=None)  # machines are shared: how long an example takes proves nothing
+settings.load_profile("scizor")
 
 
 @pytest.fixture(scope="session")
