@@ -54,6 +54,8 @@ class Ledger:
     lines: list[Line]
     orders: dict[OrderKey, OrderSeen] = field(default_factory=dict)
     fills: dict[str, FillSeen] = field(default_factory=dict)
+    traded: dict[OrderKey, Decimal] = field(default_factory=dict)
+    """What was filled of each order, before corrections: they bring no order back to life."""
 
     @classmethod
     def read(cls, path: Path) -> "Ledger":
@@ -97,13 +99,10 @@ class Ledger:
 
     def live(self) -> list[OrderSeen]:
         """Orders that were accepted and have not ended."""
-        filled: dict[OrderKey, Decimal] = {}
-        for each in self.fills.values():
-            filled[each.order] = filled.get(each.order, Decimal(0)) + each.quantity
         return [
             order
             for key, order in self.orders.items()
-            if order.accepted and not order.status and filled.get(key, Decimal(0)) < order.quantity
+            if order.accepted and not order.status and self.traded.get(key, Decimal(0)) < order.quantity
         ]
 
     def fired(self) -> list[str]:
@@ -143,6 +142,9 @@ class Ledger:
 
     def _take_fill(self, line: Line) -> None:
         root, _, revision = line["execution_id"].rpartition(".")
+        if line["kind"] == "fill":
+            key = (line["client_id"], line["order_id"])
+            self.traded[key] = self.traded.get(key, Decimal(0)) + Decimal(line["quantity"])
         known = self.fills.get(root)
         if known is None or known.revision < int(revision):
             amounts = (Decimal(line[name]) for name in ("quantity", "price", "commission"))

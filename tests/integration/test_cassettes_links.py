@@ -1,0 +1,151 @@
+"""Cassettes about links, restarts and missing ends, against risk, executor and portfolio: the ledger is the judge."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from infra.settings import Settings
+from schemas.account import TradingMode
+from schemas.orders import OrderStatus, OrderType
+from tests.builders import a_cancel
+from tests.integration.a_judged_desk import a_judged_desk, impatient  # noqa: F401 # a fixture
+
+pytestmark = pytest.mark.usefixtures("impatient")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "clock-skewed",
+        "closed-after-acknowledgement",
+        "closed-before-acknowledgement",
+        "closed-while-holding",
+        "cut-mid-message",
+        "gateway-freezes",
+        "half-open",
+        "nightly-restart",
+        "outage-data-kept",
+        "outage-data-lost",
+        "outage-repeats",
+        "outage-unannounced",
+        "port-reset",
+    ],
+)
+async def test_a_link_that_fails_loses_no_fill_and_doubles_no_order(
+    stack_settings: Settings, tmp_path: Path, name: str
+) -> None:
+    async with a_judged_desk(stack_settings, tmp_path, name) as desk:
+        await desk.in_mode(TradingMode.ACTIVE)
+        await desk.buy("first")
+        await desk.buy("second", 11)
+        await desk.played.fired()
+        await desk.in_status("first", OrderStatus.FILLED)
+        await desk.agrees()
+        assert desk.ledger().filled("first") == 10
+        await desk.trades("next")
+        await desk.agrees()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "account-summary-never-ends",
+        "executions-never-end",
+        "one-byte-segments",
+        "open-orders-never-end",
+        "positions-never-end",
+    ],
+)
+async def test_nobody_trades_on_half_a_picture_and_everybody_on_a_whole_one(
+    stack_settings: Settings, tmp_path: Path, name: str
+) -> None:
+    async with a_judged_desk(stack_settings, tmp_path, name) as desk:
+        await desk.played.fired()
+        await desk.trades("first")
+        await desk.agrees()
+        lines = desk.ledger().lines
+        ended = [number for number, line in enumerate(lines) if line["kind"] == "fault"]
+        first = next(number for number, line in enumerate(lines) if line["kind"] == "order_received")
+        asked = [line["request"] for line in lines[ended[0] : first] if line["kind"] == "request"]
+        assert name == "one-byte-segments" or "reqExecutions" in asked, "everything was asked for again"
+
+
+@pytest.mark.parametrize("name", ["outage-orders-held", "outage-orders-lost"])
+async def test_a_cancel_that_was_said_into_a_broken_link_is_done_when_it_is_back(
+    stack_settings: Settings, tmp_path: Path, name: str
+) -> None:
+    async with a_judged_desk(stack_settings, tmp_path, name) as desk:
+        await desk.in_mode(TradingMode.ACTIVE)
+        await desk.buy("first", order_type=OrderType.LIMIT, limit_price=Decimal(430))
+        await desk.played.fired()
+        await desk.path.tell(a_cancel(order_id="first"))
+        await desk.buy("second", 11)
+        await desk.in_status("first", OrderStatus.CANCELED)
+        await desk.agrees()
+        await desk.trades("next")
+        await desk.agrees()
+
+
+async def test_an_outage_without_an_end_stops_trading_until_the_link_is_back(
+    stack_settings: Settings, tmp_path: Path
+) -> None:
+    async with a_judged_desk(stack_settings, tmp_path, "reset-without-end") as desk:
+        await desk.in_mode(TradingMode.ACTIVE)
+        await desk.buy("first")
+        await desk.played.fired()
+        await desk.in_mode(TradingMode.HALTED)
+        await desk.buy("blind")
+        await desk.path.settled("risk")
+        await desk.path.settled("executor")
+        assert "blind" not in desk.ledger().orders_of_intents()
+        desk.do(restore=1102)
+        await desk.agrees()
+        await desk.trades("next")
+        assert "blind" not in desk.ledger().orders_of_intents()
+
+
+async def test_a_night_of_reset_and_restart_is_over_before_the_next_session(
+    stack_settings: Settings, tmp_path: Path
+) -> None:
+    async with a_judged_desk(stack_settings, tmp_path, "nightly-reset") as desk:
+        gateway = desk.simulator.server.gateway
+        gateway.set_speed(0)
+        await desk.in_mode(TradingMode.ACTIVE)
+        await desk.buy("first")
+        await desk.in_status("first", OrderStatus.FILLED)
+        await desk.agrees()
+        await gateway.advance(13.5 * 3600)
+        await desk.played.fired()
+        await desk.agrees()
+        await gateway.advance(9.5 * 3600)
+        await desk.trades("next")
+        await desk.agrees()
+
+
+@pytest.mark.parametrize("name", ["accepts-without-answer", "client-id-in-use"])
+async def test_an_executor_waits_for_its_own_client_id_and_takes_no_other(
+    stack_settings: Settings, tmp_path: Path, name: str
+) -> None:
+    async with a_judged_desk(stack_settings, tmp_path, name) as desk:
+        if name == "client-id-in-use":
+            desk.do(restart={"seconds": 0})
+        await desk.played.fired()
+        await desk.trades("first")
+        await desk.agrees()
+        assert {line["client_id"] for line in desk.ledger().of("connected")} == {desk.path.settings.ib_client_id}
+
+
+async def test_no_order_id_is_used_twice_when_the_sequence_of_ids_falls_back(
+    stack_settings: Settings, tmp_path: Path
+) -> None:
+    async with a_judged_desk(stack_settings, tmp_path, "next-id-falls-back") as desk:
+        await desk.in_mode(TradingMode.ACTIVE)
+        await desk.buy("first")
+        await desk.played.fired()
+        await desk.in_status("first", OrderStatus.FILLED)
+        await desk.agrees()
+        await desk.trades("next")
+        await desk.agrees()
+        received = [(line["client_id"], line["order_id"]) for line in desk.ledger().of("order_received")]
+        assert len(received) == len(set(received))
