@@ -108,7 +108,13 @@ class RealTime:
 
     def attach(self, app: FastAPI) -> None:
         """The address for WebSockets, which an OpenAPI file cannot tell of."""
+        app.state.realtime = self
         app.add_api_websocket_route("/data/realtime/{symbol}/ws", self.websocket)
+
+    @property
+    def clients(self) -> int:
+        """How many follow now."""
+        return self._streams.clients
 
     async def realtime(
         self,

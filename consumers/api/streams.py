@@ -41,6 +41,10 @@ class Streams:
         self._tape = tape
         self._of_keys: Counter[str] = Counter()
 
+    @property
+    def clients(self) -> int:
+        return self._of_keys.total()
+
     @contextmanager
     def following(self, caller: Caller, wish: Wish) -> Iterator[Follower]:
         self.refuse_too_many(caller)
@@ -55,7 +59,7 @@ class Streams:
                 del self._of_keys[caller.key_id]
 
     def refuse_too_many(self, caller: Caller) -> None:
-        if self._of_keys.total() >= CLIENTS_MAX:
+        if self.clients >= CLIENTS_MAX:
             raise UnavailableError(f"{CLIENTS_MAX} streams are open already: try again later")
         if self._of_keys[caller.key_id] >= CLIENTS_OF_A_KEY_MAX:
             raise TooManyError(f"this key has {CLIENTS_OF_A_KEY_MAX} streams open already: close one")

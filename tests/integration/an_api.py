@@ -37,6 +37,7 @@ class Api:
     front: Front
     client: httpx.AsyncClient
     keys: dict[Role, str]
+    app: FastAPI
 
     async def ask(self, method: str, path: str, role: Role = Role.VIEWER, **options: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.keys[role]}"} | options.pop("headers", {})
@@ -81,9 +82,9 @@ def _small(name: str) -> Catalogue:
 
 
 @contextlib.asynccontextmanager
-async def serving(name: str, settings: Settings) -> AsyncIterator[Api]:
+async def serving(name: str, settings: Settings, port: int = 0) -> AsyncIterator[Api]:
     """Run a service of topics.yaml until the block ends."""
-    ports = {"farmer_port": 0, "backtester_port": 0, "trader_port": 0}
+    ports = {"farmer_port": port, "backtester_port": port, "trader_port": port}
     front = Front(name, settings.model_copy(update=ports))
     await topic_admin.apply(settings, _small(name))
     keys = {role: (await api_keys.create(front.store, f"test {role}", role, SystemClock())).text for role in Role}
@@ -95,7 +96,7 @@ async def serving(name: str, settings: Settings) -> AsyncIterator[Api]:
         if task.done():
             task.result()
         async with httpx.AsyncClient(transport=transport, base_url="http://scizor") as client:
-            yield Api(front, client, keys)
+            yield Api(front, client, keys, app)
     finally:
         front.service.stop()
         await task
