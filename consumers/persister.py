@@ -5,12 +5,12 @@ is found by its natural key.
 """
 
 import asyncio
-import gc
 from collections.abc import Sequence
 
 from prometheus_client import Counter, Histogram
 
 from infra.delivery import Failure, Record
+from infra.garbage import spare_the_collector
 from infra.service import Service
 from infra.settings import Settings
 from infra.store.database import Store, StoreUnavailableError
@@ -18,7 +18,6 @@ from infra.store.keeping import Keeper, Kept, can_be_kept
 
 _PATIENCE_SECONDS = 60.0
 _DELAY_MAX_SECONDS = 2.0
-_COLLECT_AFTER = 50_000
 
 
 class Persister:
@@ -60,13 +59,6 @@ class Persister:
         for topic, count in kept.events.items():
             self._events.labels(topic).inc(count)
         return kept
-
-
-def spare_the_collector() -> None:
-    """Thousands of short-lived records a poll would have the garbage collector walk all imported modules again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER)
 
 
 def build(settings: Settings) -> Service:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from infra.garbage import spare_the_collector
 from infra.gateway import ClientSlot, Connection, Market
 from infra.service import Service
 from infra.settings import Settings
@@ -24,7 +25,7 @@ def attach(
 ) -> Service:
     """Put the farmer together on a connection of its own."""
     settings = service.settings
-    store = Store(settings, "data_farmer", pool_size=1) if settings.database_url.get_secret_value() else None
+    store = Store(settings, "data_farmer", pool_size=2) if settings.database_url.get_secret_value() else None
     if store is not None:
         service.after(store.close)
     registry = Registry(service, connection, market)
@@ -36,6 +37,7 @@ def attach(
 
 
 async def _run(settings: Settings) -> None:
+    spare_the_collector()
     await build(settings).run()
 
 

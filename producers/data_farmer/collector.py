@@ -14,12 +14,12 @@ from infra.symbol_names import parse_symbol
 from producers.data_farmer.coverage import Coverage
 from producers.data_farmer.fields import Field, failure
 from producers.data_farmer.gaps import Wanted, sessions_of
-from producers.data_farmer.harvest import Harvest
+from producers.data_farmer.harvest import Harvest, Shipping
 from producers.data_farmer.patience import Patience, together
 from producers.data_farmer.registry import Registry
 from producers.data_farmer.runs import Run, priority_of, series_of
 from producers.data_farmer.shelf import Shelf
-from schemas.collection import CollectDaily, RunState
+from schemas.collection import ChunkCollected, CollectDaily, RunState
 from schemas.validation import Contract, SymbolState
 
 _SYMBOLS_AT_ONCE = 16
@@ -39,6 +39,7 @@ class Collector:
         self._registry = registry
         self._shelf = shelf
         self._harvest = Harvest(service, shelf)
+        self._telling: Shipping[ChunkCollected] = Shipping(service.publish_many)
         self.coverage = Coverage(registry.removed)
         self._patience = patience
 
@@ -159,7 +160,7 @@ class Collector:
             about = (work.contract.contract_id, work.contract.symbol, size, start, end)
             await self._service.publish(empty_answer(*about, self._service.clock.now()))
         told = work.brought(span, part, published)
-        await self._service.publish(told)
+        await self._telling.add(told)
         self.coverage.add(told)
         run.count(told)
         run.gateway_requests += part.requests

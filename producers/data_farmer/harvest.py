@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import Generic, TypeVar
 
 import polars as pl
 
@@ -14,41 +15,35 @@ from infra.gateway.market import microseconds
 from infra.service import Service
 from producers.data_farmer.inspection import Inspection
 from producers.data_farmer.shelf import Shelf
-from schemas.market import Quarantined, Severity
+from schemas.market import HistoricalBar, Quarantined, Severity
 from schemas.validation import Contract
 
-_HISTORY = "market.history.v1"
+T = TypeVar("T")
+
 _TOGETHER_MAX = 100
 
 
-class _Shipping:
-    """Frames that come while others are on their way are sent together: one large batch is cheaper than many."""
+class Shipping(Generic[T]):
+    """What comes while other things are on their way is sent together: one large batch is cheaper than many."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._waiting: list[tuple[pl.DataFrame, asyncio.Future[None]]] = []
-        self._symbols: dict[int, str] = {}
+    def __init__(self, send: Callable[[list[T]], Awaitable[object]]) -> None:
+        self._send = send
+        self._waiting: list[tuple[T, asyncio.Future[None]]] = []
         self._sending: asyncio.Task[None] | None = None
 
-    def add(self, frame: pl.DataFrame, contract: Contract) -> "asyncio.Future[None]":
-        """Done when the broker has it; frames go out in the order in which they were added."""
+    def add(self, thing: T) -> "asyncio.Future[None]":
+        """Done when the broker has it; things go out in the order in which they were added."""
         sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if frame.is_empty():
-            sent.set_result(None)
-            return sent
-        self._symbols[contract.contract_id] = contract.symbol
-        self._waiting.append((frame, sent))
+        self._waiting.append((thing, sent))
         if self._sending is None or self._sending.done():
             self._sending = asyncio.create_task(self._send_all(), name="shipping")
         return sent
 
     async def _send_all(self) -> None:
-        topic = self._service.catalogue.topic(_HISTORY)
         while self._waiting:
             together, self._waiting = self._waiting[:_TOGETHER_MAX], self._waiting[_TOGETHER_MAX:]
-            bars = pl.concat([frame for frame, _ in together])
             try:
-                await publish_bars(self._service.publisher, topic, bars, self._symbols)
+                await self._send([thing for thing, _ in together])
             except Exception as error:  # noqa: BLE001 # told to everyone who waits for it
                 for _, sent in together:
                     if not sent.done():
@@ -65,7 +60,8 @@ class Harvest:
     def __init__(self, service: Service, shelf: Shelf) -> None:
         self._service = service
         self._shelf = shelf
-        self._shipping = _Shipping(service)
+        self._symbols: dict[int, str] = {}
+        self._shipping = Shipping(self._send)
         self._turns: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._inspection = Inspection(service.clock)
 
@@ -86,11 +82,18 @@ class Harvest:
             if (fresh["revision"] > 0).any():
                 split = self._inspection.split(contract, await self._shelf.known(contract.contract_id, frame), frame)
             self._shelf.put(contract.contract_id, fresh)
-            shipped = self._shipping.add(fresh, contract)
+            self._symbols[contract.contract_id] = contract.symbol
+            shipped = self._shipping.add(fresh)
         await shipped
         for event in (*part.quarantined, *warnings, *filter(None, [split])):
             await self._service.publish(event)
         return part, len(fresh)
+
+    async def _send(self, frames: list[pl.DataFrame]) -> None:
+        bars = pl.concat(frames)
+        if not bars.is_empty():
+            topic = self._service.catalogue.topic_of(HistoricalBar)
+            await publish_bars(self._service.publisher, topic, bars, self._symbols)
 
     def _frame(self, contract: Contract, series: Series, part: History) -> pl.DataFrame:
         constants = {
@@ -103,8 +106,13 @@ class Harvest:
             "revision": 0,
             "late": False,
         }
-        literals = [pl.lit(value, dtype=BAR_SCHEMA[name]).alias(name) for name, value in constants.items()]
-        return part.bars.with_columns(literals).select(BAR_SCHEMA.names())
+        count = len(part.bars)
+        same: dict[str, pl.Series | list[object]] = {
+            name: pl.Series([value], dtype=BAR_SCHEMA[name]).new_from_index(0, count) if count else []
+            for name, value in constants.items()
+        }
+        columns = {name: same[name] if name in same else part.bars[name] for name in BAR_SCHEMA}
+        return pl.DataFrame(columns, schema=BAR_SCHEMA)
 
 
 def _sorted_out(

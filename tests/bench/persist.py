@@ -23,11 +23,12 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer
 from pydantic import SecretStr
 
-from consumers.persister import Persister, spare_the_collector
+from consumers.persister import Persister
 from infra import broker, migrate, topic_admin
 from infra.clock import SystemClock
 from infra.embedded.kafka import Folders, KafkaServer
 from infra.embedded.postgres import PostgresServer
+from infra.garbage import spare_the_collector
 from infra.metrics import Metrics
 from infra.publish import Publisher
 from infra.service import Service

@@ -52,7 +52,7 @@ async def test_a_run_that_was_killed_half_way_asks_for_no_finished_chunk_again(
     stack_settings: Settings, tmp_path: Path
 ) -> None:
     # after sixty requests each of the others takes a while: it cannot be done before it is killed
-    async with a_simulator(tmp_path, soft_delay=0.1) as simulator:
+    async with a_simulator(tmp_path, soft_delay=2.0) as simulator:
         settings = stack_settings.model_copy(update={"ib_port": simulator.server.port, "collect_daily": False})
         await topic_admin.apply(settings)
         request = a_collection("run-1", *SYMBOLS, bar_size=MINUTES, last_day="2013-02-27")
