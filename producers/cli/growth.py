@@ -11,11 +11,10 @@ from infra.settings import Settings
 from infra.store.bar_years import sizes
 from infra.store.database import Store
 from infra.topics import load_catalogue
+from schemas.market import Bar, HistoricalBar
 
 _DAYS = 7
 _DAY_MS = 86_400_000
-_KEPT_TOPICS = ("market.bars.v1", "market.history.v1")
-"""What is kept for ever; ticks and quotes end with their retention."""
 _BYTES_PER_BAR = 400
 """On the disk, in tables and topics together, before there are any that could be measured."""
 
@@ -41,9 +40,9 @@ async def growth_of(settings: Settings) -> Growth:
     now_ms = int(SystemClock().now().timestamp() * 1000)
     catalogue = load_catalogue()
     places = [
-        TopicPartition(settings.topic_prefix + topic, number)
-        for topic in _KEPT_TOPICS
-        for number in range(catalogue.topic(topic).partitions)
+        TopicPartition(settings.topic_prefix + topic.name, number)
+        for topic in map(catalogue.topic_of, (Bar, HistoricalBar))  # kept for ever; ticks and quotes have a retention
+        for number in range(topic.partitions)
     ]
     async with broker.reader(settings) as reader:
         reader.assign(places)
