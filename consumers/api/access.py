@@ -93,7 +93,9 @@ async def authenticate(
     """Hand the key and the declared role to the app's guard."""
     guard: Guard = request.app.state.guard
     (role,) = scopes.scopes
-    return await guard.admit(request, Role(role), bearer.credentials if bearer else header)
+    caller = await guard.admit(request, Role(role), bearer.credentials if bearer else header)
+    request.app.state.declared_query.check(request)
+    return caller
 
 
 Viewer = Annotated[Caller, Security(authenticate, scopes=[Role.VIEWER.value])]

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from consumers.api.access import Trader, Viewer
 from consumers.api.changes import Change
 from consumers.api.front import Front
-from consumers.api.models import Accepted, Answer, Body, Moment
+from consumers.api.models import Accepted, Answer, Body, Flag, Moment
 from consumers.api.symbols import SymbolPath, known_contract
 from infra.corporate_actions import Terms, action_of, next_revision
 from infra.store.corporate import actions_of
@@ -30,7 +30,7 @@ class ActionIn(Body):
     currency: Annotated[str | None, Field(min_length=3, max_length=3, pattern="^[A-Z]{3}$")] = None
     old_symbol: Annotated[str | None, Field(min_length=1, max_length=64)] = None
     new_symbol: Annotated[str | None, Field(min_length=1, max_length=64)] = None
-    canceled: bool = Field(False, description="It did not happen after all.")
+    canceled: Flag = Field(False, description="It did not happen after all.")
     note: Annotated[str, Field(max_length=500)] = ""
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from consumers.api import access, problems
+from consumers.api.declared_query import DeclaredQuery
 from consumers.api.keyring import Keyring
 from consumers.api.middleware import REQUEST_ID, BodyLimit, RequestContext, Traffic
 from infra.errors import UsageError
@@ -39,6 +40,9 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     for status, text in {
         401: "No API key, or one that is unknown, revoked or expired.",
         403: "The key's role does not permit this.",
+        404: "There is no such thing.",
+        409: "It cannot be done as things stand; `detail` says why.",
+        413: "The body is larger than a megabyte.",
         422: "The request is not valid; `detail` says what to change.",
         429: "Too many requests with this key.",
         503: "Kafka or the database is away, or the service recovers: try again after `Retry-After`.",
@@ -83,6 +87,7 @@ def create_app(
         app.include_router(router)
     access.assert_every_route_has_a_role(app, routers)
     access.show_roles(app)
+    app.state.declared_query = DeclaredQuery(app.openapi())
     app.router.routes += [
         *health_routes(service.metrics, why),
         _health_route(service, why, health_facts),

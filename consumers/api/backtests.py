@@ -20,6 +20,7 @@ from consumers.api.models import (
     Offset,
     Page,
     SymbolNames,
+    Time,
     order_of_times,
     page_of,
 )
@@ -47,8 +48,8 @@ class BacktestIn(Body):
     parameters: dict[str, Any] = Field(default_factory=dict, examples=[{"fast": 20, "slow": 50}])
     symbols: SymbolNames
     bar_size: BarSize = Field(timedelta(days=1), examples=["1d"])
-    start: UtcTime | None = None
-    end: UtcTime | None = None
+    start: Time | None = None
+    end: Time | None = None
     source: Literal["topic", "database"] = "topic"
     cash: float = Field(100_000.0, gt=0, le=1e12, allow_inf_nan=False)
     quantity: float = Field(100.0, gt=0, le=1e9, allow_inf_nan=False, description="Shares of a full-strength position.")

@@ -15,10 +15,13 @@ from consumers.api.models import (
     Answer,
     BarSize,
     Body,
+    Flag,
     Limit,
     Offset,
     Page,
     SymbolNames,
+    Time,
+    Whole,
     order_of_times,
     page_of,
 )
@@ -106,14 +109,14 @@ class CollectIn(Body):
 
     symbols: SymbolNames
     bar_size: BarSize = Field(timedelta(days=1), examples=["1d", "5s"])
-    start: UtcTime | None = None
-    end: UtcTime | None = None
+    start: Time | None = None
+    end: Time | None = None
     first_day: date | None = None
     last_day: date | None = None
-    years: int | None = Field(None, ge=1, le=100, description="Back from the end.")
+    years: Whole | None = Field(None, ge=1, le=100, description="Back from the end.")
     price_kind: PriceKind = PriceKind.TRADES
     basis: Basis = Basis.SPLIT_ADJUSTED
-    refresh: bool = Field(False, description="Ask for everything again; what has changed is a new revision.")
+    refresh: Flag = Field(False, description="Ask for everything again; what has changed is a new revision.")
 
 
 class CollectDailyIn(Body):
@@ -122,7 +125,7 @@ class CollectDailyIn(Body):
     exchange: str | None = Field(
         None, min_length=1, max_length=40, description="An exchange (NASDAQ, ASX) or a calendar (XNYS, XASX)."
     )
-    days: int = Field(30, ge=1, le=366, description="How far back it looks for missing sessions.")
+    days: Whole = Field(30, ge=1, le=366, description="How far back it looks for missing sessions.")
 
 
 def requested(run_id: str, kind: RunKind, symbols: int, at: datetime) -> RunOut:

@@ -11,7 +11,7 @@ from pydantic import Field
 from consumers.api.access import Trader, Viewer
 from consumers.api.changes import Change
 from consumers.api.front import Front
-from consumers.api.models import Answer, Body
+from consumers.api.models import Answer, Body, Whole
 from consumers.api.problems import ForbiddenError, InvalidError
 from consumers.api.views import Latest
 from infra.api_keys import Role
@@ -20,14 +20,16 @@ from schemas.account import RiskLimits
 from schemas.event import Name, UtcTime
 
 _SEEN_SECONDS = 3.0
+_ACCOUNT_MAX = 120
+"""A scope is a name, too, and has `account:` before it."""
 _Amount = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=8)]
-_Count = Annotated[int, Field(ge=0, le=1_000_000)]
+_Count = Annotated[Whole, Field(ge=0, le=1_000_000)]
 
 
 class LimitsIn(Body):
     """New limits of an account; what is left out stays as it is."""
 
-    account_id: Name
+    account_id: Annotated[Name, Field(max_length=_ACCOUNT_MAX)]
     quantity_max: _Amount | None = None
     notional_max: _Amount | None = None
     position_max: _Amount | None = None
@@ -92,7 +94,7 @@ class Limits:
         """Takes effect for the next order. Raising any limit, or setting the first ones, needs the role admin."""
         changes = body.given()
         if not changes:
-            raise InvalidError("no limit is named: nothing would change")
+            raise InvalidError("body: no limit is named: nothing would change")
         scope = f"account:{body.account_id}"
         async with self._one_at_a_time:
             before = await self._in_force(scope)

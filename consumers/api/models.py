@@ -8,9 +8,19 @@ from decimal import Decimal
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Query
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    Strict,
+    model_validator,
+)
 
 from consumers.api.problems import InvalidError
+from consumers.api.unstorable import refuse_unstorable
 from infra.errors import UsageError
 from infra.store.columns_of_tables import plain
 from infra.symbol_names import parse_symbol
@@ -19,6 +29,7 @@ from schemas.event import UtcTime
 PAGE_MAX = 1000
 OFFSET_MAX = 1_000_000
 YEARS_MAX = 60
+_FIRST_YEAR, _LAST_YEAR = 1900, 2100
 
 T = TypeVar("T")
 
@@ -31,6 +42,7 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _no_unknown_fields(cls, given: Any) -> Any:
+        refuse_unstorable(given)
         known = list(cls.model_fields)
         for name in given if isinstance(given, Mapping) else ():
             if name not in known:
@@ -111,9 +123,32 @@ BarSize = Annotated[
 ]
 """How long a bar lasts: `5s`, `1m`, `1h`, `1d`."""
 
+Flag = Annotated[bool, Strict()]
+Whole = Annotated[int, Strict()]
+"""In bodies: neither 0 for false nor true for 1."""
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d.{0,30}", re.DOTALL)
+
+
+def _with_date_and_time(given: Any) -> Any:
+    """A bare number would be taken for seconds since 1970, also when a year is meant."""
+    if isinstance(given, datetime) or (isinstance(given, str) and _MOMENT.fullmatch(given)):
+        return given
+    raise ValueError("write RFC 3339 with a time zone, for instance 2013-02-28T14:30:00Z")
+
+
+def _lived_through(moment: datetime) -> datetime:
+    if not _FIRST_YEAR <= moment.year < _LAST_YEAR:
+        raise ValueError(f"no market has lived in {moment.year}: from {_FIRST_YEAR} to {_LAST_YEAR - 1}")
+    return moment
+
+
+Time = Annotated[UtcTime, BeforeValidator(_with_date_and_time), AfterValidator(_lived_through)]
+"""A moment that a caller names."""
+
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description=f"Rows of a page, at most {PAGE_MAX}.")]
 Offset = Annotated[int, Query(ge=0, le=OFFSET_MAX, description="Rows to skip: `next_offset` of the page before.")]
-Moment = Annotated[UtcTime | None, Query(description="RFC 3339 with a time zone, for instance 2013-02-28T14:30:00Z.")]
+Moment = Annotated[Time | None, Query(description="RFC 3339 with a time zone, for instance 2013-02-28T14:30:00Z.")]
 
 
 def page_of(items: list[T], limit: int, offset: int) -> Page[T]:

@@ -107,6 +107,9 @@ async def _on_usage_error(_: Request, error: Exception) -> Response:
 
 async def _on_http_exception(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI's word for a body that it could not read at all
+        message = "not JSON in UTF-8, or nested too deep"
+        return problem(422, f"body: {message}", errors=[{"where": "body", "message": message}])
     detail = {404: "no such address: /docs lists them all", 405: "this address has no such method: see /docs"}
     return problem(error.status_code, detail.get(error.status_code, str(error.detail)), headers=error.headers)
 
@@ -120,13 +123,17 @@ async def _on_invalid(_: Request, error: Exception) -> Response:
 
 
 def _in_words(error: Mapping[str, Any]) -> dict[str, str]:
-    where = ".".join(str(part) for part in error["loc"])
+    where = _printable(".".join(str(part) for part in error["loc"]))
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "json_invalid":
         return {"where": "body", "message": f"not JSON: {error.get('ctx', {}).get('error', message)}"}
     given = error.get("input")
     simple = isinstance(given, str | int | float | bool) and error["type"] != "missing"
-    return {"where": where, "message": message} | ({"given": str(given)[:_GIVEN_MAX]} if simple else {})
+    return {"where": where, "message": message} | ({"given": _printable(given)} if simple else {})
+
+
+def _printable(given: object) -> str:
+    return str(given)[:_GIVEN_MAX].encode(errors="backslashreplace").decode()
 
 
 async def _on_away(_: Request, error: Exception) -> Response:

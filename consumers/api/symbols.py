@@ -12,7 +12,7 @@ from consumers.api.access import Admin, Trader, Viewer
 from consumers.api.changes import Change
 from consumers.api.collections import Requested, RunOut, requested
 from consumers.api.front import Front
-from consumers.api.models import OFFSET_MAX, PAGE_MAX, Accepted, Answer, Body, Page, SymbolNames, page_of
+from consumers.api.models import OFFSET_MAX, PAGE_MAX, Accepted, Answer, Body, Flag, Page, SymbolNames, page_of
 from consumers.api.problems import ConflictError, NotFoundError
 from consumers.api.views import Latest
 from infra.store import symbol_queries
@@ -97,8 +97,8 @@ class ValidateIn(Body):
     """Symbols for the gateway to be asked about."""
 
     symbols: SymbolNames
-    force: bool = Field(False, description="Ask again even when the registry verified the symbol lately.")
-    accept_change: bool = Field(False, description="Where the gateway answers another contract than before, take it.")
+    force: Flag = Field(False, description="Ask again even when the registry verified the symbol lately.")
+    accept_change: Flag = Field(False, description="Where the gateway answers another contract than before, take it.")
 
 
 class ChangeIn(Body):
@@ -109,7 +109,7 @@ class ChangeIn(Body):
     )
     note: Note | None = None
     tags: Annotated[tuple[Tag, ...], Field(max_length=_TAGS_MAX)] | None = None
-    collect: bool | None = Field(None, description="Whether daily collection takes it.")
+    collect: Flag | None = Field(None, description="Whether daily collection takes it.")
 
     @model_validator(mode="after")
     def _something(self) -> Self:

@@ -8,7 +8,7 @@ from pydantic import Field
 from consumers.api.access import Admin, Trader, Viewer
 from consumers.api.changes import Change
 from consumers.api.front import Front
-from consumers.api.models import Answer, Body
+from consumers.api.models import Answer, Body, Flag
 from consumers.api.problems import ConflictError
 from engine.trading_state import RECONCILER
 from infra.store import queries
@@ -39,7 +39,7 @@ class ArmIn(Body):
 
     scope: Scope
     reason: Reason
-    override: bool = Field(
+    override: Flag = Field(
         False, description="Also lift the executor's own halt, though books and broker were not found equal."
     )
 

@@ -255,9 +255,9 @@ async def test_what_is_held_is_read_with_exact_amounts(stack_settings: Settings)
     assert nobody.status_code == 404
 
 
-async def test_an_order_shows_its_trail_and_can_be_cancelled_while_it_works(stack_settings: Settings) -> None:
+def a_working_order() -> tuple[OrderUpdate, dict[str, Any]]:
+    """What the executor was told of the order of `an_intent`, and its row in the table."""
     intent = an_intent()
-    decision = risk.check(intent, risk.Book(), SEEN)
     update = OrderUpdate(
         event_time=NOON,
         ingest_time=SEEN,
@@ -281,6 +281,12 @@ async def test_an_order_shows_its_trail_and_can_be_cancelled_while_it_works(stac
         "created_at": SEEN,
         "updated_at": SEEN,
     }
+    return update, row
+
+
+async def test_an_order_shows_its_trail_and_can_be_cancelled_while_it_works(stack_settings: Settings) -> None:
+    decision = risk.check(an_intent(), risk.Book(), SEEN)
+    update, row = a_working_order()
     async with serving("api_trader", stack_settings) as api:
         await api.store(lambda connection: store_decision(connection, decision))
         await api.store(lambda connection: orders.add(connection, row))
