@@ -218,7 +218,7 @@ async def test_coverage_tells_complete_partial_and_missing_sessions_with_reasons
     assert [(each["state"], each["bars"], each["expected"]) for each in by_minute["lacks"]] == [("partial", 280, 390)]
     assert by_minute["total"]["percent"] == pytest.approx(100 * 1060 / 1170, abs=0.01)
     assert [(item["symbol"], item["total"]["missing"]) for item in every["items"]] == [("AAPL", 3)]
-    assert none["note"] == "no bars of this size"
+    assert none["note"] == "no bars of 5m are stored"
     assert (absurd.status_code, "start" in absurd.text) == (422, True)
 
 
