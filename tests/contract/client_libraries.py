@@ -29,13 +29,17 @@ from tests.an_ib_async import ib_async_folder
 Called = tuple[str, dict[str, Any]]
 """A callback with its arguments by name, objects and lists among them by the names and places of their parts."""
 
-UNSET = frozenset({2147483647, 9223372036854775807, sys.float_info.max, 2**127 - 1})
+UNSET = "unset"
+"""Stands for the numbers that say that there is none, which is not the same as zero."""
+
+_UNSET = frozenset({2147483647, 9223372036854775807, sys.float_info.max, 2**127 - 1})
 
 # What the libraries call by different names.
 _CALLBACKS = {"priceSizeTick": "tickPrice", "commissionAndFeesReport": "commissionReport"}
 _ATTRIBUTES = {"commissionAndFees": "commission", "wap": "average", "commissionAndFeesCurrency": "commissionCurrency"}
 _ATTRIBUTES |= {"minCommissionAndFees": "minCommission", "maxCommissionAndFees": "maxCommission", "yield_": "yield"}
-_ATTRIBUTES |= {"familyCodeStr": "familyCode", "exch": "exchange"}
+_ATTRIBUTES |= {"familyCodeStr": "familyCode", "exch": "exchange", "tickAttribBidAsk": "attributes"}
+_ATTRIBUTES |= {"tickAttribLast": "attributes", "count": "size"}
 _ARGUMENTS = {
     "accountDownloadEnd": "account",
     "accountSummary": "reqId account tag value currency",
@@ -45,6 +49,9 @@ _ARGUMENTS = {
     "contractDetails": "reqId details",
     "error": "reqId code text reject",
     "histogramData": "reqId items",
+    "historicalTicks": "reqId ticks done",
+    "historicalTicksBidAsk": "reqId ticks done",
+    "historicalTicksLast": "reqId ticks done",
     "historicalDataEnd": "reqId start end",
     "marketDataType": "reqId type",
     "marketRule": "rule steps",
@@ -61,6 +68,8 @@ _ARGUMENTS = {
     "updateAccountValue": "key value currency account",
     "updatePortfolio": "contract position price worth averageCost unrealized realized account",
 }
+SIZED = {1: 0, 2: 3, 4: 5, 66: 69, 67: 70, 68: 71}
+"""The kinds of prices that come with a size, and the kinds of those."""
 _ERROR_TIME_AT = 1  # which IB's client puts among the arguments of `error`
 
 
@@ -198,7 +207,7 @@ class OfficialLibrary(Library):
             assert not fields.left, f"{message[0]} at {version}: {fields.left} is left over"
         else:
             decoder.interpret(fields.left, int(message[0]))
-        return [_named(name, arguments, ibapi.wrapper.EWrapper) for name, arguments in heard.calls]
+        return _as_one([_named(name, arguments, ibapi.wrapper.EWrapper) for name, arguments in heard.calls])
 
 
 @functools.cache
@@ -213,6 +222,20 @@ def _set(made: Any, attributes: dict[str, Any]) -> Any:
     return made
 
 
+def _as_one(calls: list[Called]) -> list[Called]:
+    """A price and its size, which the other libraries hear together, with the moments of executions as numbers."""
+    for _, parts in calls:
+        if "execution.time" in parts:
+            stamp, _, zone = parts["execution.time"].rpartition(" ")
+            moment = datetime.strptime(stamp, "%Y%m%d %H:%M:%S").replace(tzinfo=ZoneInfo(zone))
+            parts["execution.time"] = moment.timestamp()
+    if len(calls) == 2 and calls[0][0] == "tickPrice":
+        price, size = calls[0][1], calls[1][1]
+        assert SIZED[int(price["tickType"])] == size["tickType"]
+        return [("tickPrice", price | {"size": size["size"]})]
+    return calls
+
+
 def _named(name: str, arguments: tuple[Any, ...], wrapper: type) -> Called:
     told = _CALLBACKS.get(name, name)
     names = list(inspect.signature(getattr(wrapper, name)).parameters)[1:]
@@ -225,12 +248,16 @@ def _named(name: str, arguments: tuple[Any, ...], wrapper: type) -> Called:
     parts: dict[str, Any] = {}
     for argument, value in zip(names, arguments, strict=True):
         parts |= dict(_parts(argument.strip("_"), value))
+    if "underlyingConId" in parts:
+        parts["underlyingConId"] = float(parts["underlyingConId"])  # which is a text to some
     return told, parts
 
 
 def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value)
     if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
-        yield f"{name}.count", len(value)
+        yield f"{name}.count", float(len(value))
         for place, each in enumerate(value):
             yield from _parts(f"{name}.{place}", each)
     elif (attributes := _attributes(value)) is not None:
@@ -240,7 +267,7 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
                 continue
             yield from _parts(f"{name}.{_ATTRIBUTES.get(attribute, attribute)}", each)
     else:
-        yield name, _plain(value)
+        yield name, plain(value)
 
 
 def _attributes(value: Any) -> dict[str, Any] | None:
@@ -253,13 +280,14 @@ def _attributes(value: Any) -> dict[str, Any] | None:
     return dict(vars(value)) if hasattr(value, "__dict__") else None
 
 
-def _plain(value: Any) -> Any:
-    """One form for what the libraries hold in different types; None for all that is empty or unset."""
+def plain(value: Any) -> Any:
+    """One form for what the libraries hold in different types; None for all that is empty."""
     if isinstance(value, datetime):
         return value.timestamp()
+    if isinstance(value, enum.Enum):
+        return None if value.name == "NoneItem" else value.value
     if isinstance(value, (bool, int, float, Decimal)):
-        number = float(value)
-        return None if value in UNSET or number in UNSET else number
+        return UNSET if value in _UNSET or float(value) in _UNSET else float(value)
     return None if value in (None, "") else value
 
 
