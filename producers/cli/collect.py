@@ -36,8 +36,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdou
 def collect() -> None:
     """Market data from the gateway into the topics: only what is missing is asked for.
 
-    Exit codes: 0 all is there, 1 some symbols failed, 2 wrong arguments or unknown symbols, 3 the gateway or the system
-    is missing: fit for cron.
+    Exit codes, fit for cron: 0 all is there, 1 some symbols failed,
+    2 wrong arguments or unknown symbols, 3 the gateway or the system is missing.
     """
 
 
@@ -59,10 +59,10 @@ def history(
     """
     request = history_request(symbols, bar_size, (start_date, end_date), what=what, refresh=refresh)
     from infra.clock import SystemClock
-    from producers.cli.collection_view import Lines
+    from producers.cli.progress import ProgressLine
 
-    with Lines(SystemClock()) as lines:
-        told = _carried_out(request, lines)
+    with ProgressLine(SystemClock()) as line:
+        told = _carried_out(request, lambda told: line(told.run))
     _tell(told, as_json=as_json)
 
 
@@ -81,10 +81,15 @@ def daily(
     """
     request = daily_request(exchange, days)
     from infra.clock import SystemClock
-    from producers.cli.collection_view import Lines, Monitor
+    from producers.cli.collection_view import Monitor
+    from producers.cli.progress import ProgressLine
 
-    with Monitor() if monitor else Lines(SystemClock()) as watch:
-        told = _carried_out(request, watch)
+    if monitor:
+        with Monitor() as watch:
+            told = _carried_out(request, watch)
+    else:
+        with ProgressLine(SystemClock()) as line:
+            told = _carried_out(request, lambda told: line(told.run))
     _tell(told, as_json=as_json)
 
 

@@ -1,14 +1,15 @@
 """A collection request from the command line: published, followed until it is done, told about on stderr."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
+from infra.clock import SystemClock
 from infra.errors import EnvironmentUnhealthyError, ScizorError, UsageError
 from infra.settings import Settings
 from infra.symbol_names import AMBIGUOUS_SYMBOL, UNKNOWN_SYMBOL
 from producers.cli.desk import Desk
+from producers.cli.progress import GATEWAY, ProgressLine
 from producers.cli.records import run as run_with_kafka
 from schemas.collection import (
     CollectDaily,
@@ -23,8 +24,6 @@ from schemas.registry import ChangeSymbol, PopulateSymbols, RemoveSymbol
 
 Request = CollectDaily | CollectHistory | ValidateSymbols | PopulateSymbols | ChangeSymbol | RemoveSymbol
 
-GATEWAY = "gateway"
-"""Key in a run's failures under which it says that it waits for the gateway, or gave up waiting."""
 _RUNS = "collection.runs.v1"
 _CHUNKS = "collection.chunks.v1"
 _LAST_WORDS_SECONDS = 10.0
@@ -45,10 +44,11 @@ class RunFailedError(ScizorError):
 
 def carry_out(settings: Settings, request: Request) -> CollectionRun:
     """Publish the request and wait for the end of its run; progress goes to stderr."""
-    return run_with_kafka(_carry_out(settings, request), settings)
+    with ProgressLine(SystemClock()) as show:
+        return run_with_kafka(_carry_out(settings, request, show), settings)
 
 
-async def _carry_out(settings: Settings, request: Request) -> CollectionRun:
+async def _carry_out(settings: Settings, request: Request, show: Callable[[CollectionRun], None]) -> CollectionRun:
     async with Desk(settings) as desk:
         feed = await desk.feed([_RUNS])
         await desk.publish(request)
@@ -56,7 +56,7 @@ async def _carry_out(settings: Settings, request: Request) -> CollectionRun:
         events = feed.events(_DAY_SECONDS)
         while True:
             told = await _next(events, request.run_id, seconds)
-            _show(told)
+            show(told)
             if told.state in _FINISHED:
                 return told
             seconds = _SILENCE_SECONDS
@@ -130,13 +130,6 @@ async def _next(events: AsyncIterator[Event], run_id: str, seconds: float) -> Co
     except TimeoutError:
         pass
     raise _silence(run_id, seconds)
-
-
-def _show(told: CollectionRun) -> None:
-    parts = [f"{told.state.value}: {told.symbols_done} of {told.symbols} symbols"]
-    if waiting := told.failures.get(GATEWAY):
-        parts.append(waiting)
-    print(", ".join(parts), file=sys.stderr)
 
 
 def complain(told: CollectionRun) -> None:

@@ -93,7 +93,8 @@ async def _symbol(store: Store, told: SymbolCollected) -> SymbolHealth:
         return health
     good = told.bars_received - told.quarantined
     stored = await _stored(store, told.contract_id, good)
-    health.stations.append(Station("topic and table", stored >= good, f"{stored} of {good} bars stored"))
+    seen = f"{min(stored, good)} of {good} bars stored"
+    health.stations.append(Station("topic and table", stored >= good, seen))
     complete = told.sessions_complete == told.sessions and not told.quarantined
     words = f"{told.sessions_complete} of {told.sessions} sessions complete, {told.quarantined} bars set aside"
     if told.gaps:
@@ -123,7 +124,7 @@ def show(health: Health, *, as_json: bool) -> None:
     for each in health.symbols:
         for station in each.stations:
             print(_line(each.symbol, station))
-    print("the path is healthy" if health.healthy else "the path is NOT healthy")
+    print("the path is healthy" if health.healthy else "the path is NOT healthy: `scizor doctor` looks at the machine")
 
 
 def _line(symbol: str, station: Station) -> str:

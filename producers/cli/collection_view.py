@@ -1,68 +1,31 @@
-"""A collection run as a person sees it: lines or a live table while it goes on, a report when it is done."""
+"""A collection run as a person sees it: a live table while it goes on, a report when it is done."""
 
 import sys
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
-from infra.clock import Clock
-from producers.cli.collection import GATEWAY, Collected
-from schemas.collection import CollectionRun, Gap, SymbolCollected, SymbolOutcome
+from producers.cli.collection import Collected
+from producers.cli.progress import progress
+from schemas.collection import Gap, SymbolCollected, SymbolOutcome
 
-_LINE_EVERY_SECONDS = 1.0
-_PLAIN_WIDTH = 140
 _ROWS_MAX = 25
+_AROUND_ROWS = 9
+"""Lines of the monitor that are no rows: its head, its frame, what stands below."""
 _GAPS_TOLD_MAX = 5
+_SYMBOLS_TOLD_MAX = 20
 _GOOD = {SymbolOutcome.COLLECTED, SymbolOutcome.UP_TO_DATE}
-
-
-def progress(run: CollectionRun) -> str:
-    """One line."""
-    parts = [f"{run.state.value}: {run.symbols_done} of {run.symbols} symbols"]
-    if run.chunks:
-        parts.append(f"{run.chunks_done} of {run.chunks} requests")
-        parts.append(f"{run.bars_received} bars received, {run.bars_published} published")
-    if run.eta_seconds is not None:
-        parts.append(f"{run.chunks_per_minute:.0f} requests/min")
-        parts.append(f"done in about {timedelta(seconds=round(run.eta_seconds))}")
-    if run.retries:
-        parts.append(f"{run.retries} asked again")
-    if waiting := run.failures.get(GATEWAY):
-        parts.append(waiting)
-    return ", ".join(parts)
-
-
-class Lines:
-    """A line on stderr now and then, and at each change of state."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._last: tuple[str, bool] | None = None
-        self._at = float("-inf")
-
-    def __enter__(self) -> "Lines":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def __call__(self, told: Collected) -> None:
-        state = (told.run.state.value, GATEWAY in told.run.failures)
-        now = self._clock.monotonic()
-        if state != self._last or now - self._at >= _LINE_EVERY_SECONDS:
-            self._last, self._at = state, now
-            print(progress(told.run), file=sys.stderr)
 
 
 class Monitor:
     """A table that changes in place: what failed first, then what came last."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._live = Live(console=console or Console(file=sys.stderr), refresh_per_second=4)
+        self._console = console or Console(file=sys.stderr)
+        self._live = Live(console=self._console, refresh_per_second=4)
 
     def __enter__(self) -> "Monitor":
         self._live.start()
@@ -72,20 +35,21 @@ class Monitor:
         self._live.stop()
 
     def __call__(self, told: Collected) -> None:
-        self._live.update(monitor_table(told))
+        rows_max = max(1, min(_ROWS_MAX, self._console.height - _AROUND_ROWS))
+        self._live.update(monitor_table(told, rows_max))
 
 
-def monitor_table(told: Collected) -> Table:
+def monitor_table(told: Collected, rows_max: int = _ROWS_MAX) -> Group:
+    """The table, and how far the run is below it, over the whole width."""
     failed = error_rate(told)
-    caption = f"{progress(told.run)}, {failed:.1%} failed"
-    table = Table(title=f"{told.run.what} {told.run.exchange}".strip(), caption=caption)
+    table = Table(title=f"{told.run.what} {told.run.exchange}".strip())
     for head in ("symbol", "outcome", "bars", "new", "sessions", "what"):
         table.add_column(head, justify="right" if head in ("bars", "new", "sessions") else "left")
     last = list(told.outcomes.values())[::-1]
     rows = [*(each for each in last if each.outcome not in _GOOD), *(each for each in last if each.outcome in _GOOD)]
-    for each in rows[:_ROWS_MAX]:
+    for each in rows[:rows_max]:
         table.add_row(*_cells(each))
-    return table
+    return Group(table, f"{progress(told.run)}, {failed:.1%} failed")
 
 
 def _cells(each: SymbolCollected) -> tuple[str, ...]:
@@ -112,7 +76,14 @@ def report(told: Collected) -> Iterable[str]:
         f"{run.bars_received} bars received, {run.bars_published} new or changed, {run.quarantined} set aside; "
         f"{run.sessions_complete} of {run.sessions} sessions complete"
     )
-    for each in sorted(told.outcomes.values(), key=lambda each: each.symbol):
+    if rate := error_rate(told):
+        yield f"{rate:.1%} of {len(told.outcomes)} symbols failed"
+    outcomes = sorted(told.outcomes.values(), key=lambda each: each.symbol)
+    if len(outcomes) > _SYMBOLS_TOLD_MAX:  # of so many, only what somebody should look at
+        good = [each for each in outcomes if each.outcome in _GOOD and not each.gaps and not each.reason]
+        yield f"{len(good)} of {len(outcomes)} symbols have all their sessions"
+        outcomes = [each for each in outcomes if each not in good]
+    for each in outcomes:
         sessions = f"{each.sessions_complete} of {each.sessions} sessions"
         words = f"{each.symbol}: {each.outcome.value}, {each.bars_received} bars, {sessions}"
         yield f"  {words}{': ' + each.reason if each.reason else ''}"
@@ -129,9 +100,5 @@ def document(told: Collected) -> dict[str, Any]:
         each.model_dump(mode="json", exclude={*hidden, "run_id"})
         for each in sorted(told.outcomes.values(), key=lambda each: each.symbol)
     ]
-    return {**told.run.model_dump(mode="json", exclude=hidden), "outcomes": outcomes}
-
-
-def plain_console() -> Console:
-    width = None if sys.stderr.isatty() else _PLAIN_WIDTH
-    return Console(file=sys.stderr, highlight=False, width=width)
+    run = told.run.model_dump(mode="json", exclude=hidden)
+    return {**run, "error_rate": round(error_rate(told), 4), "outcomes": outcomes}
