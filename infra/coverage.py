@@ -12,6 +12,7 @@ from typing import Any, Literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.archive.manifest import archived_spans
+from infra.bar_moments import bar_size_text
 from infra.calendars.calendar import ExchangeCalendar, Session, UnknownExchangeError, calendar_of
 from infra.store.coverage import StoredSeries, bars_by_session, stored_span
 from infra.store.findings import spans_kept_out
@@ -102,7 +103,7 @@ async def coverage_of(
         found.first, found.last = span
     begin, finish = start or found.first, end or found.last
     if begin is None or finish is None:
-        found.note = "no bars of this size"
+        found.note = f"no bars of {bar_size_text(size)} are stored"
         return found
     try:
         calendar = calendar_of(exchange)

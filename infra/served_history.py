@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.adjustment import Known, adjusted, in_force
 from infra.bar_aggregation import aggregated, source_size
+from infra.bar_moments import bar_size_text
 from infra.calendars.calendar import ExchangeCalendar, UnknownExchangeError, calendar_of
 from infra.columns import BAR_SCHEMA
 from infra.errors import UsageError
@@ -85,9 +86,10 @@ async def plan_of(connection: AsyncConnection, wanted: WantedHistory, now: datet
     sizes = list(await bar_sizes(connection, contract.contract_id))
     size = source_size(wanted.size_seconds, sizes)
     if size is None:
-        stored = ", ".join(str(timedelta(seconds=each)) for each in sizes) or "none at all"
+        stored = ", ".join(bar_size_text(timedelta(seconds=each)) for each in sizes) or "none at all"
+        size_wanted = bar_size_text(timedelta(seconds=wanted.size_seconds))
         raise NoBarsError(
-            f"no bars of {timedelta(seconds=wanted.size_seconds)} for {contract.symbol}, and none to make them of; "
+            f"no bars of {size_wanted} for {contract.symbol}, and none to make them of; "
             f"stored sizes: {stored}; POST /collections or `scizor collect history` brings more"
         )
     for basis in _BASES:

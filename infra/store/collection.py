@@ -25,8 +25,9 @@ _BY_SESSION = sql(
 )
 
 _DAILY = sql(
-    "SELECT count(DISTINCT start) FROM bars WHERE contract_id = :contract_id AND bar_size_seconds = 86400"
-    " AND price_kind = 'trades' AND basis = 'split_adjusted'"
+    "SELECT count(DISTINCT start) FROM (SELECT start, max(start) OVER () AS newest FROM bars"
+    " WHERE contract_id = :contract_id AND bar_size_seconds = 86400"
+    " AND price_kind = 'trades' AND basis = 'split_adjusted') AS daily WHERE start >= newest - interval '1 year'"
 )
 
 
@@ -70,7 +71,7 @@ async def bars_by_session(
 
 
 async def daily_bars(connection: AsyncConnection, contract_id: int) -> int:
-    """How many sessions of a contract have a daily bar of trades."""
+    """How many sessions have a daily bar of trades, in the year up to the newest of them."""
     counted = await connection.scalar(_DAILY, {"contract_id": contract_id})
     return int(counted or 0)
 

@@ -59,7 +59,10 @@ def coverage(
         for name, tally in [*years, *([("all", each.total)] if len(years) > 1 else [])]:
             counts = (tally.sessions, tally.complete, tally.partial, tally.missing)
             rows.append([each.symbol, name, *map(str, counts), f"{tally.bars:,}", f"{tally.percent:.2f}"])
-    print(table(rows) if len(rows) > 1 else f"no bars of {bar_size}: `scizor collect history SYMBOL` brings some")
+    if len(rows) > 1:
+        print(table(rows))
+    elif not found:
+        print(f"no bars of {bar_size}: `scizor collect history SYMBOL` brings some")
     for each in found:
         _tell_lacks(each)
 
@@ -91,6 +94,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the stored bars of a symbol to a file; a size that is not stored is made of a smaller one."""
+    from infra.bar_moments import bar_size_text
     from producers.cli import shelf_desk
     from producers.cli.records import run, to_json
 
@@ -102,7 +106,7 @@ def export(
     wanted = shelf_desk.Export(symbol, kind, out, _size(bar_size), adjustment, start_date, end_date)
     settings = _running()
     plan, bars = run(shelf_desk.export(settings, wanted), settings)
-    made_from = str(timedelta(seconds=plan.series.bar_size_seconds)) if plan.is_aggregated else ""
+    made_from = bar_size_text(timedelta(seconds=plan.series.bar_size_seconds)) if plan.is_aggregated else ""
     if as_json:
         facts = {"file": str(out), "format": kind, "bars": bars, "bytes": out.stat().st_size, "made_from": made_from}
         print(to_json(facts | {"adjustment": adjustment, "stored_basis": plan.series.basis}, indent=2))

@@ -5,7 +5,9 @@ import contextlib
 import difflib
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -23,6 +25,8 @@ R = TypeVar("R")
 
 POLL_MS = 200
 _SUMMARY_MAX = 160
+_BETWEEN = "  "
+_LAST_COLUMN_MIN = 24
 _BROKEN_PIPE_EXIT = 0
 
 
@@ -198,9 +202,31 @@ def printing() -> Iterator[None]:
         sys.exit(_BROKEN_PIPE_EXIT)
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as what stands in them; the first row is the head."""
+def table(rows: Sequence[Sequence[str]], *, cut: bool = False, columns_max: int | None = None) -> str:
+    """Columns as wide as what stands in them; the first row is the head.
+
+    On a terminal, what the last column has too much is cut off, or goes on below.
+    """
+    if columns_max is None and sys.stdout.isatty():
+        columns_max = shutil.get_terminal_size().columns
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    if columns_max is not None:
+        left = columns_max - sum(widths[:-1]) - len(_BETWEEN) * (len(widths) - 1)
+        widths[-1] = min(widths[-1], max(left, _LAST_COLUMN_MIN))
+    lines = []
+    for row in rows:
+        for number, part in enumerate(_parts(row[-1], widths[-1], cut)):
+            cells = [*(row[:-1] if number == 0 else [""] * (len(row) - 1)), part]
+            padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+            lines.append(_BETWEEN.join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def _parts(cell: str, width: int, cut: bool) -> Sequence[str]:
+    if len(cell) <= width:
+        return [cell]
+    return [f"{cell[: width - 3].rstrip()}..."] if cut else textwrap.wrap(cell, width)
+
+
+def to_the_second(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -9,7 +9,7 @@ from infra.errors import UsageError
 from producers.cli.config import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from infra.settings import Settings
     from infra.symbol_names import SymbolName
@@ -49,7 +49,8 @@ def list_symbols(
         print(to_json({"symbols": rows}, indent=2))
     elif rows:
         heads = ("symbol", "state", "contract_id", "exchange", "currency", "last_verified", "name")
-        print(table([[head.upper() for head in heads], *([str(row[head] or "") for head in heads] for row in rows)]))
+        cells = ([str(row[head] or "") for head in heads] for row in ({**row, **_shorter(row)} for row in rows))
+        print(table([[head.upper() for head in heads], *cells], cut=True))
     elif every:
         print(f"none of {len(every)} symbols is like that")
     else:
@@ -78,6 +79,11 @@ def show(name: Name, as_json: AsJson = False) -> None:
         if rows := told[title]:
             print()
             print(table([[head.upper() for head in rows[0]], *([str(cell) for cell in row.values()] for row in rows)]))
+
+
+def _shorter(row: "Mapping[str, Any]") -> dict[str, str]:
+    """The day is enough in a list of many."""
+    return {"last_verified": (row["last_verified"] or "")[:10]}
 
 
 def _plain(value: Any) -> Any:
@@ -238,7 +244,8 @@ def _carried_out(requests: "Sequence[Request]") -> "list[CollectionRun]":
 
 def _tell(runs: "list[CollectionRun]", as_json: bool, *, strict: bool) -> None:
     """The outcome; `strict`: a symbol that is not valid is a failure of the command, not only a line of its report."""
-    from producers.cli.collection import GATEWAY, complain
+    from producers.cli.collection import complain
+    from producers.cli.progress import GATEWAY
     from producers.cli.records import table, to_json
 
     failures = {symbol: why for run in runs for symbol, why in run.failures.items()}
@@ -248,8 +255,8 @@ def _tell(runs: "list[CollectionRun]", as_json: bool, *, strict: bool) -> None:
         total = {"symbols": count, "failures": failures, "gateway_requests": asked, "requests_saved": saved}
         print(to_json(total, indent=2))
     else:
-        good = count - len(failures)
-        print(f"{good} of {count} symbols are valid; {asked} gateway requests made, {saved} saved")
+        good, are = count - len(failures), "symbol is" if count == 1 else "symbols are"
+        print(f"{good} of {count} {are} valid; {asked} gateway requests made, {saved} saved")
         if failures and not strict:
             print(table([["SYMBOL", "WHY IT IS NOT"], *([symbol, why] for symbol, why in sorted(failures.items()))]))
     for run in runs:

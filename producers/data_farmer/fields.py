@@ -114,7 +114,7 @@ class Field:
             symbol=self.symbol,
             contract_id=self.contract.contract_id,
             outcome=self._outcome,
-            reason=self.trouble,
+            reason=self.trouble or self._why_nothing,
             chunks=self.chunks,
             bars_received=self.bars_received,
             bars_published=self.bars_published,
@@ -143,6 +143,12 @@ class Field:
         if not self.chunks:
             return SymbolOutcome.UP_TO_DATE
         return SymbolOutcome.COLLECTED if self.bars_received else SymbolOutcome.NO_DATA
+
+    @property
+    def _why_nothing(self) -> str:
+        if self.sessions:
+            return ""
+        return f"no session was over in that time: at the gateway it is {self.run.now:%Y-%m-%d %H:%M} UTC"
 
     @property
     def trouble(self) -> str:

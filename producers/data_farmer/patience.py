@@ -39,7 +39,8 @@ class Patience:
         if state.usable:
             return
         if GATEWAY not in run.failures:
-            run.fail(GATEWAY, f"waiting: {state.reason or state.status.value}")
+            why = f": {state.reason}" if state.reason else ""
+            run.fail(GATEWAY, f"waiting for the gateway, {state.status.value}{why}")
             await self._service.publish(run.told(RunState.RUNNING))
         await self._connection.usable(self._seconds)
         run.failures.pop(GATEWAY, None)

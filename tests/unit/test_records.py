@@ -90,3 +90,14 @@ def test_a_long_record_is_cut_on_a_line() -> None:
 
 def test_columns_are_as_wide_as_what_stands_in_them() -> None:
     assert table([["A", "B"], ["long", "x"], ["y", "z"]]) == "A     B\nlong  x\ny     z"
+
+
+def test_on_a_narrow_terminal_the_last_column_goes_on_below_or_is_cut() -> None:
+    rows = [["A", "WHY"], ["x", "the gateway knows no such contract at all"]]
+
+    assert table(rows, columns_max=30).splitlines() == [
+        "A  WHY",
+        "x  the gateway knows no such",
+        "   contract at all",
+    ]
+    assert table(rows, cut=True, columns_max=30).splitlines()[1] == "x  the gateway knows no suc..."
