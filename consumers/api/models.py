@@ -95,8 +95,10 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def _bar_size(given: Any) -> Any:
-    if not isinstance(given, str):
+    if isinstance(given, timedelta):
         return given
+    if not isinstance(given, str):
+        raise ValueError("write 5s, 1m, 1h or 1d")
     if match := _SIZE.fullmatch(given.strip()):
         return timedelta(seconds=int(match.group(1)) * _SECONDS[match.group(2)[0].lower()])
     return given

@@ -24,7 +24,7 @@ from schemas.collection import CollectionRun, RunState
 from schemas.market import Quote, Source
 from schemas.strategy import Deploy, RunningState, StrategyState
 from tests.builders import APPLE, NOON, SEEN, a_bar, a_fill, a_historical_bar, an_intent
-from tests.integration.an_api import Api, serving
+from tests.integration.an_api import Api, serving, until
 from tests.integration.an_api_fuzz import Plan
 from tests.integration.test_api_backtester import a_request, a_result
 from tests.integration.test_api_data import a_finding
@@ -90,6 +90,7 @@ async def a_full_service(name: str, settings: Settings) -> AsyncIterator[tuple[A
         await FILLS[name](api)
         server = HttpServer(api.app, "127.0.0.1", 0)
         listening = asyncio.create_task(server.run_until_stopped())
+        await until(lambda: server.started)
         try:
             yield api, f"http://127.0.0.1:{server.port}"
         finally:
