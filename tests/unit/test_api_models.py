@@ -26,7 +26,6 @@ class Amount(Answer):
         ("1h", timedelta(hours=1), "1h"),
         ("1 day", timedelta(days=1), "1d"),
         ("P1D", timedelta(days=1), "1d"),
-        (86400, timedelta(days=1), "1d"),
     ],
 )
 def test_a_bar_size_is_written_in_several_ways_and_said_in_one(written: Any, size: timedelta, said: str) -> None:
@@ -36,7 +35,7 @@ def test_a_bar_size_is_written_in_several_ways_and_said_in_one(written: Any, siz
     assert adapter.dump_python(size) == said
 
 
-@pytest.mark.parametrize("written", ["", "0s", "1 fortnight", "32d", "-5s", 0.5, "5"])
+@pytest.mark.parametrize("written", ["", "0s", "1 fortnight", "32d", "-5s", 0.5, 86_400, "5"])
 def test_what_is_no_bar_size_is_refused(written: Any) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter[timedelta](BarSize).validate_python(written)
