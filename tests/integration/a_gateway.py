@@ -16,7 +16,7 @@ from infra.settings import Settings
 from tests.integration.conftest import settings_of_this_run
 
 ACCOUNT = "DU1234567"
-QUICK = Timing(hello=0.5, heartbeat=0.1, silence=0.4, request=0.5, delay_first=0.05, delay_max=0.1)
+QUICK = Timing(hello=0.5, heartbeat=0.1, silence=2.0, request=0.5, delay_first=0.05, delay_max=0.1)
 
 Fields = Sequence[object]
 Answer = Callable[["Peer", list[str]], Awaitable[None] | None]

@@ -134,6 +134,7 @@ async def crash(path: OrderPath, executor: ExecutorProcess, name: str, number: i
     await executor.start()
 
 
+@pytest.mark.timeout(400)  # twenty kills and recoveries, on a machine that may be busy
 async def test_an_executor_killed_at_any_moment_sends_no_order_twice_and_loses_no_fill(
     stack_settings: Settings, tmp_path: Path
 ) -> None:
