@@ -70,8 +70,16 @@ def encode(values: tuple[Value, ...]) -> bytes:
     """One frame: every field ends with NUL, so that no trailing empty field is lost."""
     fields = [each if type(each) is str else text_of(each) for each in values]
     fields.append("")
-    payload = "\0".join(fields).encode("ascii", "backslashreplace")
+    text = "\0".join(fields)
+    payload = (text if text.isascii() else _escaped(text)).encode("ascii")
     return struct.pack(">I", len(payload)) + payload
+
+
+def _escaped(text: str) -> str:
+    """Other alphabets as IB writes them since version 153, in units of UTF-16: `\\u00e9`."""
+    units = text.encode("utf-16-be", "surrogatepass")
+    codes = struct.unpack(f">{len(units) // 2}H", units)
+    return "".join(chr(each) if each < 128 else f"\\u{each:04x}" for each in codes)
 
 
 def text_of(value: Value) -> str:

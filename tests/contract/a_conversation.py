@@ -193,6 +193,7 @@ class Script:
         yield "placeOrder", (NEGATIVE, self.apple, self.order(**below))
         right = {"action": "BUY", "totalQuantity": 2, "orderType": "LMT", "lmtPrice": 1.05, "orderRef": "right"}
         yield "placeOrder", (RIGHT, self.right, self.order(**right))
+        yield from self._beyond()
         yield "advance", (10,)
         yield "cancelOrder", (RICH_ID, *library.cancelling())
         yield "cancelOrder", (99, *library.cancelling())
@@ -206,6 +207,30 @@ class Script:
         yield "reqGlobalCancel", library.cancelling()
         yield "reqCompletedOrders", (False,)
         yield "advance", (10,)
+
+    def _beyond(self) -> Iterator[Step]:
+        """Orders that are not had here, with a condition behind the fields that are only theirs."""
+        make, limit = self.library.make, {"action": "BUY", "totalQuantity": 1, "orderType": "LMT", "lmtPrice": 1.0}
+        legs = [
+            make("ComboLeg", conId=number, ratio=1, action=side) for number, side in ((265598, "BUY"), (8314, "SELL"))
+        ]
+        spread = self.contract("AAPL", "BAG", currency="USD", comboLegs=legs)
+        hedged = make("DeltaNeutralContract", conId=265598, delta=0.5, price=440.0)
+        kinds: tuple[tuple[Any, dict[str, Any]], ...] = (
+            (
+                self.apple,
+                {"algoStrategy": "Adaptive", "algoParams": [make("TagValue", tag="adaptivePriority", value="Urgent")]},
+            ),
+            (spread, {"smartComboRoutingParams": [make("TagValue", tag="NonGuaranteed", value="1")]}),
+            (self.apple, {"scaleInitLevelSize": 5, "scalePriceIncrement": 0.5, "scaleRandomPercent": True}),
+            (self.apple, {"hedgeType": "P", "hedgeParam": "2"}),
+            (self.apple, {"orderType": "PEG BENCH", "referenceContractId": 8314, "referenceExchangeId": "SMART"}),
+            (self.apple, {"deltaNeutralOrderType": "MKT", "deltaNeutralConId": 265598}),
+            (self.contract("AAPL", currency="USD", deltaNeutralContract=hedged), {}),
+        )
+        for number, (contract, terms) in enumerate(kinds, LAST + 1):
+            condition = self.library.condition(**CONDITIONS[0])
+            yield "placeOrder", (number, contract, self.order(**limit | terms, conditions=[condition]))
 
     def _ends(self) -> Iterator[Step]:
         yield "cancelHistoricalData", (1022,)

@@ -22,6 +22,7 @@ import ibapi.order
 import ibapi.order_cancel
 import ibapi.order_condition
 import ibapi.scanner
+import ibapi.tag_value
 import ibapi.wrapper
 
 from tests.an_ib_async import ib_async_folder
@@ -158,7 +159,7 @@ class Library:
 class OfficialLibrary(Library):
     """IB's own."""
 
-    _PLACES = (ibapi.contract, ibapi.order, ibapi.execution, ibapi.scanner)
+    _PLACES = (ibapi.contract, ibapi.order, ibapi.execution, ibapi.scanner, ibapi.tag_value)
 
     def __init__(self) -> None:
         self.name = "ibapi"

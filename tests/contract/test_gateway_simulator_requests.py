@@ -1,11 +1,13 @@
 """A request means the same to the gateway simulator whichever client says it, at every version."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from infra.gateway_simulator.wire import VERSION_MAX, VERSION_MIN
-from tests.contract.a_conversation import Conversation, Rewrite, a_conversation, as_said
+from infra.gateway_simulator.placement import read_placement
+from infra.gateway_simulator.wire import VERSION_MAX, VERSION_MIN, Fields
+from tests.contract.a_conversation import LAST, Conversation, Rewrite, Script, a_conversation, as_said
 from tests.contract.client_libraries import libraries
 
 VERSIONS = range(VERSION_MIN, VERSION_MAX + 1)
@@ -61,6 +63,20 @@ async def test_every_client_means_the_same_and_is_answered_the_same(version: int
             assert believed(conversation) == orders, name
             for answer, wanted in zip(conversation.heard, expected, strict=True):
                 assert answer == wanted, name
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("rewrite", [as_said, emptied, cut_short])
+def test_what_only_some_orders_have_is_walked_over(version: int, rewrite: Rewrite) -> None:
+    for library in libraries().values():
+        steps = [each for name, each in Script(library, version).steps() if name == "placeOrder"][LAST - 1 :]
+        for arguments in steps:
+            (fields,) = library.requests(version, "placeOrder", *arguments)
+            placement = read_placement(Fields(rewrite(fields)[1:]), version)
+            (condition,) = placement.conditions
+            assert (condition.kind, condition.number, condition.exchange) == (1, Decimal("9000.5"), "SMART")
+            assert placement.told["exempt_code"] == "-1"
+            assert not placement.flag("what_if")
 
 
 @pytest.mark.parametrize("library", ["ib_insync", "ib_async", "ibapi"])

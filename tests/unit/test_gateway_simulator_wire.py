@@ -62,7 +62,7 @@ def test_values_are_written_without_needless_decimals(value: float | Decimal | b
 
 
 def test_every_field_ends_with_a_nul_and_other_alphabets_are_escaped() -> None:
-    assert encode((9, "é", "")) == b"\0\0\0\x08" + b"9\0\\xe9\0\0"
+    assert encode((9, "é", "")) == b"\0\0\0\x0a" + b"9\0\\u00e9\0\0"
 
 
 async def heard(*chunks: bytes) -> asyncio.StreamReader:
