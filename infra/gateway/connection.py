@@ -34,6 +34,7 @@ REQUEST_ID_FIRST = 1_500_000_000
 _REQUEST_ID_LAST = 2_147_000_000
 
 
+_TOO_FAST = 100
 _LOST, _RESTORED_EMPTY, _RESTORED, _SERVER_BROKEN = 1100, 1101, 1102, 2110
 _FARM_BROKEN = frozenset({2103, 2105, 2157})
 _FARM_WELL = frozenset({2104, 2106, 2107, 2108, 2158})
@@ -320,7 +321,7 @@ class Connection:
         question = self._numbered.get(request_id)
         if question is not None:
             if code not in _ADVISORY and not 2100 <= code < 2200 and not question.answer.done():
-                question.answer.set_exception(GatewayRequestError(code, text))
+                question.answer.set_exception(_failure(code, text))
             return
         for handler in self._error_handlers:
             handler(request_id, code, text)
@@ -412,3 +413,8 @@ class Connection:
     def _tell(self, *, resync: bool) -> None:
         for listener in self._state_listeners:
             listener(self.state, resync)
+
+
+def _failure(code: int, text: str) -> Exception:
+    """What an error says about the question it answers; that we said too much says nothing about any."""
+    return GatewayUnavailableError(f"{code} {text}") if code == _TOO_FAST else GatewayRequestError(code, text)

@@ -5,6 +5,7 @@ from infra.errors import EnvironmentUnhealthyError, RefusedError, ScizorError
 _NO_DATA = "returned no data"
 _PACING = "pacing violation"
 _QUERY_LOST = 366
+_FARM_AWAY = "HMDS connection attempt failed"
 
 
 class GatewayUnavailableError(EnvironmentUnhealthyError):
@@ -52,6 +53,11 @@ class GatewayRequestError(ScizorError):
         if self.code == _QUERY_LOST:
             return True
         return (self.code in (162, 420) and _PACING in self.text) or (self.code == 322 and "simultaneous" in self.text)
+
+    @property
+    def farm_away(self) -> bool:
+        """The farm that has the past cannot be reached: that says nothing of the past."""
+        return self.code == 162 and _FARM_AWAY in self.text
 
     @property
     def unknown_contract(self) -> bool:

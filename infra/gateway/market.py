@@ -193,7 +193,7 @@ class Market:
             del self._asked[identity]
 
     async def _patiently(self, asked: "_Asked", priority: Priority) -> list[Any]:
-        """Ask again what was refused for its pace, and once or twice what was not answered."""
+        """Ask again what was refused for its pace or while the farm was away; once or twice what was not answered."""
         refusals = timeouts = 0
         while True:
             try:
@@ -202,7 +202,7 @@ class Market:
                 if error.no_data:
                     return []
                 refusals += 1
-                if not error.pacing or refusals == _PACING_ATTEMPTS:
+                if not (error.pacing or error.farm_away) or refusals == _PACING_ATTEMPTS:
                     raise
             except GatewayTimeoutError:
                 timeouts += 1
@@ -230,7 +230,7 @@ class Market:
                 self._connection.urgent.cancelHistoricalData(sent[0])
                 raise
             except GatewayRequestError as error:
-                if error.pacing:
+                if error.pacing or error.farm_away:
                     self._connection.governor.complained()
                 raise
         return [bar for (bar,) in rows]
