@@ -121,18 +121,10 @@ class LiveMessages:
 
     def _tell_quotes(self) -> None:
         moved, self._moved = self._moved, {}
-        for number, line in moved.items():
+        market_time = self._market_clock.now()
+        for number, line in moved.items() if market_time is not None else ():
             if self._lines.get(number) is line and not line.delayed and (quote := line.top.take()) is not None:
-                self._deliver(
-                    checked(
-                        Quote,
-                        {
-                            **self._common(line),
-                            "event_time": self._market_clock.now() or self._connection.clock.now(),
-                            **quote,
-                        },
-                    )
-                )
+                self._deliver(checked(Quote, {**self._common(line), "event_time": market_time, **quote}))
 
     def _on_data_type(self, number: int, kind: int, *_: Any) -> None:
         line = self._lines.get(number)

@@ -3,16 +3,18 @@
 import asyncio
 
 from infra.gateway import ClientSlot, Connection
+from infra.gateway.connection import Timing
 from infra.service import Service
 from infra.settings import Settings
 from producers.market_data.lanes import PATIENCE_SECONDS
 from producers.market_data.market_data import MarketData
 
 
-def build(settings: Settings, service: Service | None = None, *, gap_seconds: float = PATIENCE_SECONDS) -> Service:
+def build(settings: Settings, *, gap_seconds: float = PATIENCE_SECONDS, timing: Timing | None = None) -> Service:
     """The service with everything attached."""
-    service = service or Service("market_data", settings)
-    connection = Connection(settings, ClientSlot.MARKET_DATA, clock=service.clock, entropy=service.entropy)
+    service = Service("market_data", settings)
+    clock, entropy = service.clock, service.entropy
+    connection = Connection(settings, ClientSlot.MARKET_DATA, clock=clock, entropy=entropy, timing=timing)
     MarketData(service, connection, gap_seconds=gap_seconds).attach()
     return service
 
