@@ -36,21 +36,18 @@ RICH: dict[str, Any] = {
     "ocaType": 2,
     "orderRef": "rich",
     "outsideRth": True,
-    "hidden": True,
     "displaySize": 100,
     "triggerMethod": 7,
     "allOrNone": True,
     "minQty": 200,
     "openClose": "O",
     "blockOrder": True,
-    "sweepToFill": True,
     "rule80A": "I",
     "settlingFirm": "IB",
     "clearingAccount": "C1",
     "clearingIntent": "Away",
     "solicited": True,
     "randomizeSize": True,
-    "randomizePrice": True,
     "modelCode": "M1",
     "faGroup": "all",
     "faMethod": "NetLiq",
@@ -68,13 +65,17 @@ TRAIL: dict[str, Any] = {
     "trailStopPrice": 441.0,
     "trailingPercent": 1.5,
     "lmtPriceOffset": 0.25,
+    "hidden": True,
     "orderRef": "trail",
+    "sweepToFill": True,
+    "randomizePrice": True,
+    "notHeld": True,
 }
 SAME_DEFAULTS = {"openClose": ""}
 """What the libraries say by themselves, and not alike."""
 USER_INFO_SINCE, SCHEDULE_SINCE = 167, 165
 PLAIN, RICH_ID, TRAIL_ID, WHAT_IF, SOLD, COIN, NEGATIVE, RIGHT, LAST = range(1, 10)
-"""The orders."""
+"""The orders. Of flags that stand together, each is set in another one."""
 
 
 def rich(version: int) -> dict[str, Any]:
