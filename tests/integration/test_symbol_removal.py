@@ -21,7 +21,7 @@ from infra.store.database import Store
 from producers.cli.desk import Desk
 from schemas.account import Position
 from schemas.collection import RunState
-from schemas.market import Subscription
+from schemas.market import Want
 from schemas.registry import RemoveSymbol
 from schemas.validation import SymbolRemoved, SymbolState
 from tests.builders import APPLE, SEEN
@@ -160,10 +160,12 @@ async def test_what_a_strategy_watches_or_an_account_holds_is_not_removed(stack_
     await store.close()
     async with simulator() as gateway, farming(stack_settings, gateway.port) as asker, Desk(stack_settings) as desk:
         await asker.run(a_validation("run-1", "AAPL", "IBM"))
-        await desk.publish(a_subscription("api", "crossover"))
+        people, strategy = a_want("api"), a_want("crossover")
+        await desk.publish(people)
+        await desk.publish(strategy)
         watched = await asker.run(a_removal("run-2"))
         held = await asker.run(a_removal("run-3", "IBM"))
-        await desk.publish(a_subscription("api"))
+        await desk.publish(strategy.ended(SEEN))
         free = await asker.run(a_removal("run-4"))
         unknown = await asker.run(a_removal("run-5"))
 
@@ -171,16 +173,12 @@ async def test_what_a_strategy_watches_or_an_account_holds_is_not_removed(stack_
     assert "account DU1 holds 100 IBM" in held.failures["IBM"]
     assert free.failures == {}
     assert "AAPL is not in the registry" in unknown.failures["AAPL"]
-    ended = [
-        each for each in await everything(stack_settings, "market.subscriptions.v1") if isinstance(each, Subscription)
-    ]
-    assert ended[-1].wanted_by == ()
+    wants = [each for each in await everything(stack_settings, "market.wants.v1") if isinstance(each, Want)]
+    assert (wants[-1].holder, wants[-1].is_over) == ("api", True)
 
 
-def a_subscription(*wanted_by: str) -> Subscription:
-    return Subscription(
-        event_time=SEEN, ingest_time=SEEN, contract_id=APPLE, symbol="AAPL", quotes=True, wanted_by=wanted_by
-    )
+def a_want(holder: str) -> Want:
+    return Want(event_time=SEEN, ingest_time=SEEN, contract_id=APPLE, symbol="AAPL", quotes=True, holder=holder)
 
 
 async def test_a_symbol_is_not_removed_while_a_run_collects_it(stack_settings: Settings) -> None:
