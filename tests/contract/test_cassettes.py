@@ -1,5 +1,6 @@
 """Cassettes are read strictly, and every step of every committed one really happens."""
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,14 @@ def _start(read: Cassette) -> str:
         return "2013-02-28T10:00:00-05:00"
     first = min(times)
     return first.replace(minute=first.minute - 1, tzinfo=first.tzinfo or NEW_YORK).isoformat()
+
+
+def test_every_committed_cassette_is_played_to_the_services_that_it_threatens() -> None:
+    tests = (Path(__file__).parent.parent / "integration").glob("test_cassettes_*.py")
+    parts = [part for each in tests for part in ast.walk(ast.parse(each.read_text(encoding="utf-8")))]
+    played = {part.value for part in parts if isinstance(part, ast.Constant)}
+
+    assert set(cassette.names()) - played == set()
 
 
 async def a_busy_minute(hand: Hand, turn: int) -> None:

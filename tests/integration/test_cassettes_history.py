@@ -136,7 +136,9 @@ async def a_farm(settings: Settings, folder: Path, present: Simulator | None = N
     """As impatient as the cassettes are short; with a simulator of its own unless there is one."""
     await topic_admin.apply(settings)
     async with contextlib.AsyncExitStack() as stack:
-        simulator = present or await stack.enter_async_context(a_simulator(folder, speed=0.0))
+        simulator = present
+        if simulator is None:
+            simulator = await stack.enter_async_context(a_simulator(folder, speed=0.0))
         settings = settings.model_copy(update={"ib_port": simulator.server.port, "collect_daily": False})
         service = Service("data_farmer", settings)
         governor = Governor(SystemClock(), limits=Limits(messages_per_second=15, back_off_seconds=0.2))

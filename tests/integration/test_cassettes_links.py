@@ -71,6 +71,14 @@ async def test_nobody_trades_on_half_a_picture_and_everybody_on_a_whole_one(
         assert name == "one-byte-segments" or "reqExecutions" in asked, "everything was asked for again"
 
 
+async def test_an_account_download_without_an_end_holds_up_nobody(stack_settings: Settings, tmp_path: Path) -> None:
+    """Nobody of ours asks for one: balances come by the summary, positions by their own question."""
+    async with a_judged_desk(stack_settings, tmp_path, "account-never-ends") as desk:
+        await desk.trades("first")
+        await desk.agrees()
+        assert desk.played.missing() == {"account-never-ends: no end"}
+
+
 @pytest.mark.parametrize("name", ["outage-orders-held", "outage-orders-lost"])
 async def test_a_cancel_that_was_said_into_a_broken_link_is_done_when_it_is_back(
     stack_settings: Settings, tmp_path: Path, name: str
