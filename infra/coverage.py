@@ -94,14 +94,16 @@ async def coverage_of(
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> Coverage:
-    """From `start` to `end`; without them, from the first to the last bar that is stored."""
+    """From `start` to `end`; without them, from the first to the last bar that is stored or archived."""
     exchange = contract.primary_exchange or contract.exchange
     series = StoredSeries(contract.contract_id, int(size.total_seconds()))
     found = Coverage(contract.symbol, contract.contract_id, exchange, series.bar_size_seconds)
     span = await stored_span(connection, series)
     if span is not None:
         found.first, found.last = span
-    begin, finish = start or found.first, end or found.last
+    known = [*([span] if span else []), *archived_spans(home, contract.contract_id, size)]
+    begin = start or min((first for first, _ in known), default=None)
+    finish = end or max((last for _, last in known), default=None)
     if begin is None or finish is None:
         found.note = f"no bars of {bar_size_text(size)} are stored"
         return found

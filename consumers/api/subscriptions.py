@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import AfterValidator, Field
 
 from consumers.api.access import Trader, Viewer
@@ -12,7 +12,9 @@ from consumers.api.changes import Change
 from consumers.api.front import Front
 from consumers.api.live_tape import Kind, LiveTape
 from consumers.api.models import Answer, BarSize, Body, Flag
+from consumers.api.names import Names
 from consumers.api.problems import InvalidError, NotFoundError
+from consumers.api.rows import answer, picked
 from consumers.api.symbols import SymbolPath, known_contract, tradable
 from consumers.api.views import Latest
 from engine.wants import together
@@ -76,36 +78,40 @@ class QuoteOut(Answer):
 class LiveData:
     """Routes about subscriptions and quotes."""
 
-    def __init__(self, front: Front, wants: Latest[Want], subscriptions: Latest[Subscription], tape: LiveTape) -> None:
+    def __init__(
+        self, front: Front, wants: Latest[Want], subscriptions: Latest[Subscription], tape: LiveTape, names: Names
+    ) -> None:
         self._front = front
         self._wants = wants
         self._subscriptions = subscriptions
         self._tape = tape
+        self._names = names
         self._one_at_a_time = asyncio.Lock()
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["live data"])
-        router.get("/quotes/{symbol}", summary="The last quote")(self.quote)
+        router.get("/quotes/{symbol}", summary="The last quote", response_model=QuoteOut)(self.quote)
         router.get("/subscriptions", summary="What live data is wanted, and by whom")(self.list_subscriptions)
         router.post("/subscriptions/{symbol}", status_code=202, summary="Want live data")(self.subscribe)
         router.delete("/subscriptions/{symbol}", status_code=202, summary="Want it no more")(self.unsubscribe)
         return router
 
-    async def quote(self, caller: Viewer, symbol: SymbolPath) -> QuoteOut:
-        contract = await known_contract(self._front, symbol)
+    async def quote(self, caller: Viewer, symbol: SymbolPath) -> Response:
+        contract = await self._names.contract(symbol)
         quote = self._tape.newest(contract.contract_id, Kind.QUOTE.value)
         if quote is None:
             raise NotFoundError(
                 f"no quote of {symbol} has come since this service started: POST /subscriptions/{symbol} asks for them"
             )
-        return QuoteOut.model_validate(quote)
+        return answer(picked(QuoteOut, vars(quote)))
 
     async def list_subscriptions(self, caller: Viewer) -> list[SubscriptionOut]:
         found = [self._out(contract_id) for contract_id in {want.contract_id for want in self._wants.all()}]
         return sorted((each for each in found if each.wanted_by), key=lambda each: each.symbol)
 
-    async def subscribe(self, caller: Trader, symbol: SymbolPath, body: SubscribeIn) -> SubscriptionOut:
-        """Live data starts to flow in a moment; what others want of the contract goes on."""
+    async def subscribe(self, caller: Trader, symbol: SymbolPath, body: SubscribeIn | None = None) -> SubscriptionOut:
+        """Live data starts to flow in a moment; what others want goes on. Without a body: bars and quotes."""
+        body = body or SubscribeIn()
         if not (body.bars or body.ticks or body.quotes):
             raise InvalidError(f"nothing is wanted: set bars, ticks or quotes, or DELETE /subscriptions/{symbol}")
         if body.bar_sizes and not body.bars:

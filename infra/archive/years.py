@@ -48,7 +48,7 @@ class NotArchivedError(UsageError):
 
 @dataclass(frozen=True)
 class ArchivedYear:
-    """What became of a year: where its files are, and how many rows they hold."""
+    """What became of a year: where its files are, and how many rows went into them or came back."""
 
     year: int
     folder: Path
@@ -126,8 +126,7 @@ async def restore_year(store: Store, home: Path, year: int, *, on_part: Progress
             on_part(part.file)
             frame = await asyncio.to_thread(pl.read_parquet, folder / part.file)
             async with store.transaction() as transaction:
-                await add_bars(transaction.connection, frame.select(BAR_SCHEMA.names()))
-        rows += manifest.rows
+                rows += (await add_bars(transaction.connection, frame.select(BAR_SCHEMA.names()))).new
         size += _bytes_in(folder)
     return ArchivedYear(year, folders[-1], rows, size, dropped=False)
 

@@ -41,15 +41,15 @@ class Monitor:
 
 def monitor_table(told: Collected, rows_max: int = _ROWS_MAX) -> Group:
     """The table, and how far the run is below it, over the whole width."""
-    failed = error_rate(told)
-    table = Table(title=f"{told.run.what} {told.run.exchange}".strip())
+    what = f"{told.run.what} {told.run.exchange}".strip()
+    table = Table(title=f"{what}, {error_rate(told):.1%} failed")
     for head in ("symbol", "outcome", "bars", "new", "sessions", "what"):
         table.add_column(head, justify="right" if head in ("bars", "new", "sessions") else "left")
     last = list(told.outcomes.values())[::-1]
     rows = [*(each for each in last if each.outcome not in _GOOD), *(each for each in last if each.outcome in _GOOD)]
     for each in rows[:rows_max]:
         table.add_row(*_cells(each))
-    return Group(table, f"{progress(told.run)}, {failed:.1%} failed")
+    return Group(table, progress(told.run))
 
 
 def _cells(each: SymbolCollected) -> tuple[str, ...]:

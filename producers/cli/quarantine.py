@@ -1,6 +1,7 @@
 """`scizor data quarantine`: what was found about market data, and what a person decides about it."""
 
 import getpass
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,7 +45,9 @@ def list_findings(
     if as_json:
         print(to_json(to_jsonable_python({"findings": rows}), indent=2))
     elif rows:
-        heads = ("quarantine_id", "symbol", "rule", "event_time", "resolution", "reason")
+        heads = ["quarantine_id", "symbol", "rule", "event_time", "resolution", "reason"]
+        if not any(row["resolution"] for row in rows):
+            heads.remove("resolution")
         print(table([[head.upper() for head in heads], *([_cell(row[head]) for head in heads] for row in rows)]))
     else:
         print("nothing is kept out undecided; --all shows what else was found")
@@ -126,4 +129,8 @@ def person() -> str:
 
 
 def _cell(value: object) -> str:
+    from producers.cli.records import to_the_second
+
+    if isinstance(value, datetime):
+        return to_the_second(value)
     return str(value if value is not None else "")[:_REASON_MAX]

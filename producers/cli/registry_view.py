@@ -8,7 +8,7 @@ from infra.replay import fold
 from infra.settings import Settings
 from infra.store.database import Store, StoreUnavailableError
 from infra.symbol_meanings import the_one_meant
-from infra.symbol_names import UNKNOWN_SYMBOL, SymbolName
+from infra.symbol_names import ANY_EXCHANGE, UNKNOWN_SYMBOL, SymbolName
 from schemas.event import Event
 from schemas.validation import (
     ContractChanged,
@@ -82,7 +82,10 @@ async def entry_of(settings: Settings, name: SymbolName) -> Symbol:
     """The entry that a person means, or the removed one of that name; UsageError when there is none, or several."""
     entries = await registry(settings)
     found = the_one_meant(name, entries)
-    removed = [each for each in entries if each.symbol_id == name.symbol_id]
+    gone = [each for each in entries if each.state is SymbolState.REMOVED and each.symbol == name.symbol]
+    removed = [each for each in gone if each.symbol_id == name.symbol_id] or (
+        gone if name.exchange == ANY_EXCHANGE else []
+    )
     if found is None and not removed:
         raise UsageError(f"{UNKNOWN_SYMBOL}: {name} is not in the registry; add it with `scizor symbols add {name}`")
     return found or removed[0]

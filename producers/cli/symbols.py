@@ -1,5 +1,6 @@
 """`scizor symbols`: the symbol registry, as the gateway confirmed it."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,14 +77,29 @@ def show(name: Name, as_json: AsJson = False) -> None:
     for each in told["candidates"]:
         print(f"{'can mean':<16}{each['contract_id']} {each['exchange']} {each['currency']} {each['name']}")
     for title in ("bars", "findings"):
-        if rows := told[title]:
+        if rows := [_readable(row) for row in told[title]]:
             print()
-            print(table([[head.upper() for head in rows[0]], *([str(cell) for cell in row.values()] for row in rows)]))
+            print(table([[head.upper() for head in rows[0]], *(list(row.values()) for row in rows)]))
 
 
 def _shorter(row: "Mapping[str, Any]") -> dict[str, str]:
     """The day is enough in a list of many."""
     return {"last_verified": (row["last_verified"] or "")[:10]}
+
+
+def _readable(row: "Mapping[str, Any]") -> dict[str, str]:
+    from infra.bar_moments import bar_size_text
+    from producers.cli.records import to_the_second
+
+    shown = {}
+    for head, value in row.items():
+        if head == "bar_size_seconds":
+            shown["bar_size"] = bar_size_text(timedelta(seconds=value))
+        elif head in ("at", "first", "last"):
+            shown[head] = to_the_second(datetime.fromisoformat(value) if isinstance(value, str) else value)
+        else:
+            shown[head] = f"{value:,}" if head == "bars" else str(value)
+    return shown
 
 
 def _plain(value: Any) -> Any:

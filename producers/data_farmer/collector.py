@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from infra.archive.manifest import archived_spans
 from infra.calendars.calendar import CALENDARS
 from infra.delivery import is_transient
 from infra.errors import ScizorError
@@ -93,6 +94,9 @@ class Collector:
             with self._registry.collecting(parse_symbol(symbol), run.run_id):
                 work = await self._planned(run, symbol)
                 await self._all_chunks(work, work.chunks_missing(self.coverage, refresh=run.refresh), lanes)
+                if work.lacks_sessions:
+                    home, about = self._service.settings.home, (work.contract.contract_id, work.series.bar_size)
+                    work.archived = await asyncio.to_thread(archived_spans, home, *about)
         except GatewayUnavailableError as error:
             self._patience.lost(run, error)
             return

@@ -35,6 +35,8 @@ class Field:
     bars_published: int = 0
     quarantined: int = 0
     failed: list[tuple[Span, str]] = field(default_factory=list)
+    archived: Sequence[tuple[datetime, datetime]] = ()
+    """Times of which bars are in archives."""
     _set_aside: set[date] = field(default_factory=set)
 
     def go_on_after(self, chunks: Iterable[ChunkCollected]) -> None:
@@ -134,7 +136,15 @@ class Field:
         span = Span(session.open, session.close)
         if coverage.missing(self.contract.contract_id, self.series, span, run_id=""):
             return "the gateway does not have them yet: a later run asks again"
-        return None if count else "the gateway has no bars"
+        if count:
+            return None
+        if any(first < session.close and session.open < last for first, last in self.archived):
+            return "archived: `scizor data restore` brings it back"
+        return "the gateway has no bars"
+
+    @property
+    def lacks_sessions(self) -> bool:
+        return not all(self.stored.get(session.day) for session in self.sessions)
 
     @property
     def _outcome(self) -> SymbolOutcome:

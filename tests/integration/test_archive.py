@@ -81,7 +81,7 @@ async def test_a_year_goes_into_files_and_comes_back_row_by_row(store: Store, tm
     assert (archived.rows, archived.dropped) == (len(before) - len(without), True)
     assert left == [2012]
     assert spans[0][0].year == 2013
-    assert (restored.rows, again.rows) == (archived.rows, archived.rows)
+    assert (restored.rows, again.rows) == (archived.rows, 0), "what is there already is not counted"
     assert (await stored(store)).equals(before)
 
     once_more = await archive_year(store, tmp_path, 2013, SystemClock())
