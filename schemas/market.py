@@ -137,7 +137,7 @@ class Severity(StrEnum):
 
 
 class Quarantined(Event):
-    """A bar or tick that broke a rule, kept as it came. An error keeps it away from strategies; a warning only tells."""
+    """A bar or tick that broke a rule, kept as it came. An error keeps it from strategies; a warning only tells."""
 
     type: Literal["Quarantined"] = "Quarantined"
     quarantine_id: Name
