@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from consumers import portfolio, risk
 from infra.embedded.programs import environment_of
