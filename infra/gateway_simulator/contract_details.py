@@ -65,13 +65,14 @@ def details_fields(instrument: Instrument, world: World, *, version: int, now: f
     ends = instrument.future or option
     under = ends.underlying if ends is not None else None
     routes, rule = venue.routes, str(instrument.rule.number)
+    in_lots = instrument.kind is Kind.STOCK and instrument.currency == "USD"  # sizes, to clients of those versions
     sizes = (instrument.size_increment, instrument.size_increment, Decimal(100 if instrument.kind is Kind.STOCK else 1))
     return (
         *(instrument.symbol, instrument.kind.value, expiry_text(instrument)),
         *(option.strike if option is not None else 0, option.right if option is not None else ""),
         *(instrument.route, instrument.currency, instrument.local_symbol),
         *(instrument.trading_class, instrument.trading_class, instrument.contract_id, instrument.rule.min_tick),
-        *((100,) if version < 164 else ()),
+        *((100 if in_lots else 1,) if version < 164 else ()),
         *(multiplier_text(instrument), order_types(instrument), ",".join(routes), 1),
         *(under.contract_id if under is not None else 0, instrument.long_name, _primary(instrument)),
         *(_month(instrument.expiry), "", "", "", venue.zone_name, hours, hours, "", 0),

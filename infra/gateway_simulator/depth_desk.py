@@ -11,12 +11,12 @@ from infra.gateway_simulator.noise import pick
 from infra.gateway_simulator.pacing import DEPTH_MAX
 from infra.gateway_simulator.prices import UNITS
 from infra.gateway_simulator.session import Session
+from infra.gateway_simulator.venues import SMART, US_OPTIONS
 from infra.gateway_simulator.wire import Fields, Value
 
 ROWS_MAX = 20
 INSERT, UPDATE = 0, 1
 ASK, BID = 0, 1
-SMART = "SMART"
 RESET = (317, "Market depth data has been RESET. Please empty deep book contents before applying any new entries.")
 NOT_SUPPORTED = "Deep market data is not supported for this combination of security type/exchange"
 _LOTS = 40  # at most on a row below the best
@@ -104,10 +104,11 @@ class DepthDesk:
 
     async def exchanges(self, session: Session, fields: Fields) -> None:
         """Message 80: where there is depth."""
-        names = sorted({name for each in self._shared.catalogue.by_id.values() for name in each.venue.routes} - {SMART})
-        values: list[Value] = [80, len(names)]
-        for name in names:
-            values += [name, "STK", "", "Deep", 1]
+        listed = [each for each in self._shared.catalogue.by_id.values() if each.kind is not Kind.INDEX]
+        places = sorted({(name, each.kind.value) for each in listed for name in each.venue.routes if name != SMART})
+        values: list[Value] = [80, len(places)]
+        for name, kind in places:
+            values += [name, kind, "", "Deep", 1]
         session.send(*values)
 
     def reset(self) -> None:

@@ -292,20 +292,20 @@ class Conversation:
         return {each for each in said if NUMBERS_FROM <= each < 2 * NUMBERS_FROM}
 
 
-class _Speaker(Client):
-    """A client of one version."""
+class Speaker(Client):
+    """A client that offers certain versions."""
 
-    version = 176
+    offer = ""
 
     async def connect(self) -> None:
-        offer = f"v{self.version}..{self.version}".encode()
+        offer = self.offer.encode()
         self._reader.feed_data(b"API\0" + struct.pack(">I", len(offer)) + offer)
         await self.say(71, 2, self._client_id, "")
 
 
-async def _connected(hand: Hand, version: int) -> Client:
-    client = _Speaker(hand.gateway, 1)
-    client.version = version
+async def a_speaker(hand: Hand, offer: str) -> Client:
+    client = Speaker(hand.gateway, 1)
+    client.offer = offer
     hand.clients.append(client)
     await client.connect()
     return client
@@ -319,7 +319,7 @@ def as_said(fields: list[str]) -> list[str]:
 async def a_conversation(library: Library, version: int, rewrite: Rewrite = as_said) -> AsyncIterator[Conversation]:
     """The whole script, said by the library's encoders; `rewrite` is another way to say a message."""
     async with by_hand(pacing=Pacing.OFF) as hand:
-        conversation = Conversation(hand, await _connected(hand, version), version)
+        conversation = Conversation(hand, await a_speaker(hand, f"v{version}..{version}"), version)
         for name, arguments in Script(library, version).steps():
             if name == "advance":
                 await hand.market(*arguments)

@@ -67,6 +67,8 @@ def contract_details(scene: Scene) -> Case:
     at = 1 if scene.version >= SIZES_SINCE else 2
     for number, of in enumerate((scene.apple, scene.right, future, euro, coin, index, miner), 1000):
         (message,) = scene.heard(10, number, at)
+        if scene.version < SIZES_SINCE:  # in how many shares sizes are told, which no library hands on
+            assert message[at + 13] == ("100" if of is scene.apple else "1")
         hours = HOURS.get(of.venue.market) if of.kind != "IND" else None
         told = {"reqId": number, **described(scene, of)}
         where = message.index(of.venue.zone_name) + 1
@@ -154,8 +156,11 @@ def user_info(scene: Scene) -> Case:
 @case(80)
 def depth_exchanges(scene: Scene) -> Case:
     (message,) = scene.heard(80)
-    names = {name for each in scene.market.catalogue.by_id.values() for name in each.venue.routes} - {"SMART"}
-    told = [{"exchange": name, "secType": "STK", "serviceDataType": "Deep", "aggGroup": 1} for name in sorted(names)]
+    places = {(name, "STK") for name in ("ISLAND", "NYSE", "NASDAQ", "ARCA", "AMEX", "BATS", "IEX", "ASX")}
+    places |= {("IDEALPRO", "CASH"), ("CME", "FUT"), ("SNFE", "FUT"), ("PAXOS", "CRYPTO")}
+    told = [
+        {"exchange": name, "secType": kind, "serviceDataType": "Deep", "aggGroup": 1} for name, kind in sorted(places)
+    ]
     yield message, [("mktDepthExchanges", listed("exchanges", told))]
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from infra.gateway_simulator.placement import read_placement
 from infra.gateway_simulator.wire import VERSION_MAX, VERSION_MIN, Fields
-from tests.contract.a_conversation import LAST, Conversation, Rewrite, Script, a_conversation, as_said
+from tests.contract.a_conversation import LAST, Conversation, Rewrite, Script, a_conversation, a_speaker, as_said
 from tests.contract.client_libraries import libraries
+from tests.unit.a_gateway_by_hand import by_hand
 
 VERSIONS = range(VERSION_MIN, VERSION_MAX + 1)
 ZEROS = ("0", "0.0", "false", "False")
@@ -88,3 +89,23 @@ async def test_no_request_with_a_number_hangs(library: str) -> None:
 
     assert {each for each in asked if str(each) not in answered} <= SILENT
     assert {number: refused.get(number) for number in range(1080, 1087)} == dict.fromkeys(range(1080, 1087), 321)
+
+
+@pytest.mark.parametrize(
+    ("offer", "version"),
+    [
+        ("v157..176", "176"),
+        ("v157..178", "176"),
+        ("v100..226", "176"),
+        ("v100..173", "173"),
+        ("v100..157", "157"),
+        ("v100..156", None),
+        ("v213..225", None),
+    ],
+)
+async def test_the_newest_version_that_both_speak_is_spoken(offer: str, version: str | None) -> None:
+    async with by_hand() as hand:
+        client = await a_speaker(hand, offer)
+
+        assert [each[0] for each in client.heard[:1]] == ([version] if version else [])
+        assert client.session.is_open is (version is not None)
