@@ -195,7 +195,7 @@ class Script:
         right = {"action": "BUY", "totalQuantity": 2, "orderType": "LMT", "lmtPrice": 1.05, "orderRef": "right"}
         yield "placeOrder", (RIGHT, self.right, self.order(**right))
         yield from self._beyond()
-        yield "advance", (10,)
+        yield "advance", (5,)
         yield "cancelOrder", (RICH_ID, *library.cancelling())
         yield "cancelOrder", (99, *library.cancelling())
         yield "reqExecutions", (1070, library.make("ExecutionFilter"))
@@ -207,7 +207,7 @@ class Script:
         yield "reqAutoOpenOrders", (True,)
         yield "reqGlobalCancel", library.cancelling()
         yield "reqCompletedOrders", (False,)
-        yield "advance", (10,)
+        yield "advance", (5,)
 
     def _beyond(self) -> Iterator[Step]:
         """Orders that are not had here, with a condition behind the fields that are only theirs."""
@@ -252,7 +252,7 @@ class Script:
         yield "cancelPositionsMulti", (1062,)
         yield "cancelPnL", (1063,)
         yield "cancelPnLSingle", (1064,)
-        yield "advance", (10,)
+        yield "advance", (5,)
 
     def _others(self) -> Iterator[Step]:
         """What the gateway at IB serves and this one does not."""

@@ -132,7 +132,7 @@ def completed_order(scene: Scene) -> Case:
         told |= {"order.permId": scene.order(number).permanent_id, "order.parentPermId": UNSET}
         told |= {"order.filledQuantity": TERMS[number]["totalQuantity"]} if done else {}
         told |= {"state.status": "Filled" if done else "Cancelled"}
-        ended = instrument(scene, number).venue.ib_text(FILLED if done else FILLED + 10)
+        ended = instrument(scene, number).venue.ib_text(FILLED if done else FILLED + 5)
         told["state.completedTime"] = ended
         quantity = int(TERMS[number]["totalQuantity"]) if done else 0
         told |= {"state.completedStatus": f"Filled Size: {quantity}" if done else "Cancelled by Trader"}
