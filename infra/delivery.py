@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 import structlog
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from pydantic import ValidationError
 from structlog.typing import FilteringBoundLogger
 
@@ -64,8 +64,12 @@ class Failure:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether trying again later can help: a lost connection or a time-out, ours or a library's."""
-    return isinstance(error, TransientError | OSError | TimeoutError) or (
+    """Whether trying again later can help: a lost connection or a time-out, ours or a library's.
+
+    A broker that is away for longer than a delivery may take ends it with KafkaTimeoutError, which does not count as
+    retriable in aiokafka itself.
+    """
+    return isinstance(error, TransientError | OSError | TimeoutError | KafkaTimeoutError) or (
         isinstance(error, KafkaError) and bool(error.retriable)
     )
 

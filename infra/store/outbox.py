@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
-from aiokafka.errors import KafkaError
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -95,7 +94,7 @@ class Outbox:
                     await self._relay(post)
                 except Exception as error:
                     known = connection.understood(error, self._engine.url) or error
-                    if not (is_transient(known) or (isinstance(known, KafkaError) and known.retriable)):
+                    if not is_transient(known):
                         raise
                     self._give_back()
                     self._trouble = f"events wait in the outbox: {known!r}"

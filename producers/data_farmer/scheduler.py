@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from infra.calendars.calendar import Session, calendar_of
@@ -47,8 +46,10 @@ class Scheduler:
         """For `Service.task`."""
         while True:
             if self._connection.state.usable:
-                with suppress(ScizorError):  # a gateway that does not tell the time now does so later
+                try:
                     await self.look(await self._market.now())
+                except ScizorError as error:  # a gateway that does not tell the time now does so later
+                    self._service.log.warning("the schedule waits", error=str(error))
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def look(self, now: datetime) -> None:
