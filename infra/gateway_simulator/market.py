@@ -15,7 +15,8 @@ from infra.gateway_simulator.options import Greeks, greeks
 from infra.gateway_simulator.prices import UNITS
 
 ROUND_LOT = 100
-_DAYS_KEPT = 48  # derived ones, besides those of what is followed
+_DAYS_KEPT = 48  # derived ones, besides those of what is followed or held
+_HELD_MAX = 512  # instruments whose days are kept for those who hold them: some 130 MB
 _DRAWN_UNITS = 10_000  # prices enter the draw in these parts of a dollar
 
 
@@ -102,6 +103,8 @@ class World:
         self._quotes: dict[int, Quote] = {}
         self._so_far: dict[int, DaySoFar] = {}
         self._followed: set[int] = set()
+        self._held: set[int] = set()
+        self._looked: dict[int, float] = {}  # the moment of which a quote is known
         self.markets: Counter[str] = Counter()  # how many instruments are followed in each
 
     def series(self, instrument: Instrument) -> DailySeries:
@@ -125,14 +128,24 @@ class World:
     def quote(self, instrument: Instrument, now: float) -> Quote | None:
         """The quote in force: that of the last trade by `now`; None before the first trade ever."""
         known = self._quotes.get(instrument.contract_id)
-        if known is not None and instrument.contract_id in self._followed:
+        if known is not None and (
+            instrument.contract_id in self._followed or self._looked.get(instrument.contract_id) == now
+        ):
             return known
         found = self._recovered(instrument, now)
         if known is None or (found is not None and found.moment > known.moment):
             known = found
         if known is not None:
             self._quotes[instrument.contract_id] = known
+            self._looked[instrument.contract_id] = now
         return known
+
+    def held_quote(self, instrument: Instrument, now: float) -> Quote | None:
+        """The quote of what somebody holds, and will value again and again: its day is kept."""
+        if instrument.contract_id not in self._held and len(self._held) < _HELD_MAX:
+            self._held.add(instrument.contract_id)
+            self._keep_days()
+        return self.quote(instrument, now)
 
     def greeks(self, instrument: Instrument, now: float) -> Greeks | None:
         """Model values of an option at its underlying's last price; None where there is no price."""
@@ -148,7 +161,7 @@ class World:
             self.quote(instrument, now)
             self._so_far[instrument.contract_id] = self._counted(instrument, instrument.calendar.latest(now), now)
             self._followed.add(instrument.contract_id)
-            self._days.keep(_DAYS_KEPT + len(self._followed))
+            self._keep_days()
             self.markets[instrument.calendar.market] += 1
 
     def unfollow(self, instrument: Instrument) -> None:
@@ -158,6 +171,9 @@ class World:
             self.markets[market] -= 1
             if not self.markets[market]:
                 del self.markets[market]
+
+    def _keep_days(self) -> None:
+        self._days.keep(_DAYS_KEPT + len(self._followed | self._held))
 
     def traded(self, instrument: Instrument, moment: float, price: int, size: int) -> Quote:
         """A trade has happened: the quote after it."""

@@ -27,14 +27,21 @@ class Valuation:
         self._world = world
         self._now = now
         self._rates = Rates(catalogue.by_id.values(), self.mark)
+        self._closes: dict[int, tuple[date, Decimal]] = {}  # the last ones asked for, of each instrument with the day
 
     def mark(self, instrument: Instrument) -> Decimal:
         """The last price; 0 before the first trade ever."""
-        quote = self._world.quote(instrument, self._now())
+        quote = self._world.held_quote(instrument, self._now())
         return Decimal(quote.last) / UNITS if quote is not None else Decimal(0)
 
     def previous_close(self, instrument: Instrument) -> Decimal:
-        day, series = self.day(instrument), self._world.series(instrument)
+        day, known = self.day(instrument), self._closes.get(instrument.contract_id)
+        if known is None or known[0] != day:
+            known = self._closes[instrument.contract_id] = (day, self._close_before(instrument, day))
+        return known[1]
+
+    def _close_before(self, instrument: Instrument, day: date) -> Decimal:
+        series = self._world.series(instrument)
         before = series.before(day)
         if before is None:
             return Decimal(0)
