@@ -3,6 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal
 
+from infra.gateway_simulator import codes
 from infra.gateway_simulator.account import Account
 from infra.gateway_simulator.book import LIVE_MAX, MANUAL_CLIENT
 from infra.gateway_simulator.commissions import Trade
@@ -15,11 +16,11 @@ from infra.gateway_simulator.orders import TRAILS, Order, Status, Terms
 from infra.gateway_simulator.past_request import RequestError
 from infra.gateway_simulator.placement import Placement
 
-STILL_PROCESSED = (2102, "Unable to modify this order as its still being processed.")
-NO_MATCH = (105, "Order being modified does not match original order.")
-FILLED_ALREADY = (104, "Cannot modify a filled order.")
+STILL_PROCESSED = (2102, codes.TEXTS[2102])
+NO_MATCH = (105, codes.TEXTS[105])
+FILLED_ALREADY = (104, codes.TEXTS[104])
 CONDITION_INCOMPLETE = (147, "The conditional contract info is incomplete.")
-DUPLICATE = (103, "Duplicate order id")
+DUPLICATE = (103, codes.TEXTS[103])
 NOT_TRADED = (460, "No trading permissions.")  # an index is only looked at
 
 

@@ -18,8 +18,8 @@ _CONNECTIVITY = {
 }
 _REQUESTS = {
     100: "Max rate of messages per second has been exceeded:max=50",
-    101: "Max number of tickers has been reached",
-    102: "Duplicate ticker ID",
+    101: "Max number of tickers has been reached.",
+    102: "Duplicate ticker ID.",
     162: PACING,
     165: "Historical Market Data Service query message:no items retrieved",
     200: "No security definition has been found for the request",

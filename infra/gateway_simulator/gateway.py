@@ -27,6 +27,7 @@ from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.ledger import Ledger
 from infra.gateway_simulator.links import Links
 from infra.gateway_simulator.live_desk import LiveDesk
+from infra.gateway_simulator.manual import ManualOrder
 from infra.gateway_simulator.market import ROUND_LOT, MarketClock, World
 from infra.gateway_simulator.memory import Memory
 from infra.gateway_simulator.names import request_of
@@ -34,7 +35,7 @@ from infra.gateway_simulator.openings import Openings
 from infra.gateway_simulator.order_desk import OrderDesk
 from infra.gateway_simulator.order_faults import OrderFaults
 from infra.gateway_simulator.order_reports import OrderReports
-from infra.gateway_simulator.orders import Order, Terms
+from infra.gateway_simulator.orders import Order
 from infra.gateway_simulator.pacing import HistoryPacing
 from infra.gateway_simulator.past_desk import PastDesk
 from infra.gateway_simulator.permissions import Permissions
@@ -240,8 +241,8 @@ class Gateway:
     def bust_bars(self, instrument: Instrument) -> None:
         self._live.bust(instrument)
 
-    def place_manually(self, terms: Terms) -> Order:
-        return self._orders.place_manually(terms)
+    def place_by_hand(self, wanted: ManualOrder) -> Order:
+        return self._orders.place_by_hand(wanted)
 
     # what the control port needs
 

@@ -4,7 +4,9 @@ import re
 from collections.abc import Callable
 from datetime import date, timedelta
 
-from infra.gateway_simulator.wire import Value
+from infra.gateway_simulator.actions import Action
+from infra.gateway_simulator.names import ERROR
+from infra.gateway_simulator.wire import Value, encode
 
 Message = tuple[Value, ...]
 Bar = list[Value]  # date, open, high, low, close, volume, average, count
@@ -15,6 +17,7 @@ _FIRST = 5  # where the bars of historicalData begin
 _PERMANENT_ID_AT = {3: 6, 5: 25}  # in orderStatus and openOrder
 _ELSEWHERE = "Asia/Tokyo"
 _YEAR = 364  # days, so that a Monday stays one
+_CHUNK = 4096  # bytes that IB's own client reads at a time
 
 
 def _impossible(bars: list[Bar]) -> list[Bar]:
@@ -92,6 +95,22 @@ def told_wrong(values: Message, lie: str) -> list[Message]:
     if values[0] == REALTIME_BAR:
         return [(*values[:3], *bar) for bar in LIES[lie]([list(values[3:])])]
     return [values]
+
+
+def frame_told(values: Message, action: Action, version: int) -> bytes:
+    """What leaves in the place of a message, untrue, cut or trapped as the fault wants it."""
+    messages = told_wrong(values, action.lie) if action.lie else [values]
+    frame = b"".join(encode(each) for each in messages)
+    frame = _trapped(frame, version) if action.short_read else frame
+    return frame[: action.cut] if action.cut else frame
+
+
+def _trapped(frame: bytes, version: int) -> bytes:
+    """A notice before the message, so long that both end where a chunk ends: IB's client then waits for more."""
+    rejection: Message = ("",) if version >= 166 else ()
+    least = len(encode((ERROR, 2, -1, 2104, "", *rejection)))
+    padding = -(len(frame) + least) % _CHUNK
+    return encode((ERROR, 2, -1, 2104, " " * padding, *rejection)) + frame
 
 
 def _times(value: Value, factor: int) -> Value:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from infra.gateway_simulator import past_ticks, permissions, ticks
+from infra.gateway_simulator import codes, past_ticks, permissions, ticks
 from infra.gateway_simulator.bars import Candle, five_seconds
 from infra.gateway_simulator.calendar import BAR_SECONDS, utc_text
 from infra.gateway_simulator.calendar import Session as TradingDay
@@ -196,9 +196,9 @@ class LiveDesk:
     def _is_free(self, session: Session, request_id: int) -> bool:
         """Whether the number and a line are free; the client is told when not."""
         if self._shared.feed.find(session, request_id) is not None:
-            session.error(request_id, 102, "Duplicate ticker ID.")
+            session.error(request_id, 102, codes.TEXTS[102])
         elif len(self._shared.feed) >= LINES_MAX:
-            session.error(request_id, 101, "Max number of tickers has been reached.")
+            session.error(request_id, 101, codes.TEXTS[101])
         else:
             return True
         return False

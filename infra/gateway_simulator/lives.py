@@ -1,5 +1,6 @@
 """How orders become working and how they end."""
 
+from infra.gateway_simulator import codes
 from infra.gateway_simulator.floor import Shared
 from infra.gateway_simulator.holds import holds
 from infra.gateway_simulator.order_news import OrderNews
@@ -57,7 +58,7 @@ class Lives:
             text = f"OrderId {order.order_id} that needs to be cancelled cannot be cancelled, state: {order.status}."
             self._news.warn(order, 10148, text)
         if order.change is not None:
-            self._news.warn(order, 104, "Cannot modify a filled order.")
+            self._news.warn(order, 104, codes.TEXTS[104])
         for child in children:
             child.parent_done = True
             self.release(child)

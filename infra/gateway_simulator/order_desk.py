@@ -111,14 +111,13 @@ class OrderDesk:
     # what a person does in TWS
 
     def place_by_hand(self, wanted: ManualOrder) -> Order:
-        """What a person types in, if it makes sense."""
-        found = self._admission.manual(wanted.placement(self._shared.catalogue))
-        if isinstance(found, Refusal):
-            raise UsageError(f"{found.code}: {found.text}")
-        return self.place_manually(found)
+        """What a person types in, if it makes sense.
 
-    def place_manually(self, terms: Terms) -> Order:
-        """An order without an id for clients, until client 0 binds it: then it has a negative one."""
+        The order has no id for clients until client 0 binds it: then it has a negative one.
+        """
+        terms = self._admission.manual(wanted.placement(self._shared.catalogue))
+        if isinstance(terms, Refusal):
+            raise UsageError(f"{terms.code}: {terms.text}")
         book = self._shared.book
         order = self._order(MANUAL_CLIENT, book.next_manual_id(), terms)
         order.is_bound = book.binds_manual and MANUAL_CLIENT in self._shared.sessions

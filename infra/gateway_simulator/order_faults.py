@@ -6,6 +6,7 @@ from functools import partial
 from typing import Protocol
 
 from infra.errors import UsageError
+from infra.gateway_simulator import manual
 from infra.gateway_simulator.actions import (
     BarBust,
     Bust,
@@ -22,7 +23,7 @@ from infra.gateway_simulator.executions import Executions
 from infra.gateway_simulator.faults import Event
 from infra.gateway_simulator.floor import Shared
 from infra.gateway_simulator.instruments import Instrument
-from infra.gateway_simulator.orders import Execution, Order, Status, Terms
+from infra.gateway_simulator.orders import Execution, Order, Status
 from infra.gateway_simulator.prices import UNITS
 from infra.gateway_simulator.session import Session
 
@@ -34,7 +35,7 @@ class Market(Protocol):
 
     def force_quote(self, symbol: str, price: Decimal, size: int) -> int: ...
     def bust_bars(self, instrument: Instrument) -> None: ...
-    def place_manually(self, terms: Terms) -> Order: ...
+    def place_by_hand(self, wanted: manual.ManualOrder) -> Order: ...
 
 
 class OrderFaults:
@@ -133,17 +134,16 @@ class OrderFaults:
     def manual_order(self, what: ManualOrder, cause: Event | None = None) -> None:
         instrument = self._named(what.symbol)
         limit = None if what.percent is None else self._beside(instrument, what.percent)
-        terms = Terms(
-            instrument=instrument,
+        typed_in = manual.ManualOrder(
+            symbol=what.symbol,
             action=what.side,
             quantity=Decimal(what.quantity),
-            kind="MKT" if limit is None else "LMT",
-            limit=limit,
-            time_in_force="GTC",
-            reference="",
+            order_type="MKT" if limit is None else "LMT",
+            limit_price=limit,
+            tif="GTC",
             account=self._shared.account.code,
         )
-        self._later(0.0, partial(self._market.place_manually, terms))
+        self._later(0.0, partial(self._market.place_by_hand, typed_in))
 
     def _named(self, symbol: str) -> Instrument:
         instrument = self._shared.catalogue.by_symbol.get(symbol)

@@ -8,10 +8,11 @@ from typing import Protocol
 import structlog
 
 from infra.clock import Clock
+from infra.gateway_simulator import codes
 from infra.gateway_simulator.actions import Action
 from infra.gateway_simulator.calendar import local
 from infra.gateway_simulator.faults import Event, Faults, sent_event
-from infra.gateway_simulator.lies import told_wrong
+from infra.gateway_simulator.lies import frame_told
 from infra.gateway_simulator.names import (
     CANCEL_HISTORICAL_DATA,
     ERROR,
@@ -39,7 +40,6 @@ from infra.gateway_simulator.wire import (
 )
 
 HELLO_SECONDS = 10.0
-CHUNK = 4096  # what IB's own client reads at a time
 _STAYS_AT = 21  # where a request for history says that it is to be kept up to date
 TRAP_SECONDS = 1.5  # how long nothing follows a message that ends on the edge of a chunk
 CANCELLED_HISTORY = "Historical Market Data Service error message:API historical data query cancelled: {}"
@@ -134,7 +134,7 @@ class Session:
             if not self.is_open:
                 return
             if self.rate_limited and not self._rate.permits():
-                self.error(-1, 100, "Max rate of messages per second has been exceeded")
+                self.error(-1, 100, codes.TEXTS[100])
                 if self._rate.is_hopeless:
                     raise WireError("more than 50 messages per second, three times")
                 continue
@@ -238,10 +238,7 @@ class Session:
     def _misbehave(self, values: tuple[Value, ...], action: Action, event: Event) -> None:
         if action.before:
             self._desk.perform(action, event)
-        messages = told_wrong(values, action.lie) if action.lie else [values]
-        frame = b"".join(encode(each) for each in messages)
-        frame = self._trapped(frame) if action.short_read else frame
-        frame = frame[: action.cut] if action.cut else frame
+        frame = frame_told(values, action, self.version)
         frames = [] if action.drop else [frame] * (1 + action.duplicate)
         if action.delay and not action.overtake:
             self._held_back(action.delay)
@@ -263,13 +260,6 @@ class Session:
         """What comes from now on waits; what is written before `hold` does not."""
         self._outlet.hold()
         self._outlet.later(seconds, self._outlet.release)
-
-    def _trapped(self, frame: bytes) -> bytes:
-        """A notice before the message, so long that both end where a chunk ends: IB's client then waits for more."""
-        rejection: tuple[Value, ...] = ("",) if self.version >= 166 else ()
-        least = len(encode((ERROR, 2, -1, 2104, "", *rejection)))
-        padding = -(len(frame) + least) % CHUNK
-        return encode((ERROR, 2, -1, 2104, " " * padding, *rejection)) + frame
 
     # silence and the end
 

@@ -347,6 +347,16 @@ async def test_a_person_places_orders_that_no_client_knows() -> None:
         assert hand.gateway.shared.account.held()[0].quantity == -100
 
 
+async def test_an_order_of_a_person_meets_the_same_checks_as_all_others() -> None:
+    async with by_hand() as hand:
+        await hand.do(manual_order={"symbol": "AAPL", "quantity": 1_000_000})
+        await hand.at_once()
+
+        (refusal,) = [each for each in hand.fired if "failed" in each]
+        assert str(refusal["reason"]).startswith("201: Order rejected - reason:")
+        assert hand.gateway.shared.account.held() == []
+
+
 # processes and the ledger
 
 
