@@ -11,7 +11,7 @@ from infra.gateway_simulator.noise import pick
 from infra.gateway_simulator.pacing import DEPTH_MAX
 from infra.gateway_simulator.prices import UNITS
 from infra.gateway_simulator.session import Session
-from infra.gateway_simulator.venues import SMART, US_OPTIONS
+from infra.gateway_simulator.venues import SMART
 from infra.gateway_simulator.wire import Fields, Value
 
 ROWS_MAX = 20
