@@ -9,6 +9,7 @@ from consumers.api.backtests import Backtests
 from consumers.api.catalog import StrategyCatalog
 from consumers.api.front import Front
 from consumers.api.views import Latest
+from infra.garbage import spare_the_collector
 from infra.settings import Settings
 from schemas.backtest import BacktestProgress
 
@@ -29,6 +30,7 @@ def build(front: Front) -> FastAPI:
 def main() -> None:
     front = Front("api_backtester", Settings())
     app = build(front)
+    spare_the_collector()
     asyncio.run(front.service.run(app))
 
 

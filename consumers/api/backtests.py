@@ -22,9 +22,9 @@ from consumers.api.models import (
     SymbolNames,
     Time,
     order_of_times,
-    page_of,
 )
 from consumers.api.problems import ConflictError, InvalidError, NotFoundError
+from consumers.api.rows import page, picked
 from consumers.api.views import Latest
 from infra.store import queries
 from infra.store.queries import Slice
@@ -113,9 +113,13 @@ class Backtests:
     def router(self) -> APIRouter:
         router = APIRouter(tags=["backtests"])
         router.post("/backtests", status_code=202, summary="Request a backtest")(self.request)
-        router.get("/backtests", summary="Backtests, the latest request first")(self.list_backtests)
+        router.get("/backtests", summary="Backtests, the latest request first", response_model=Page[SummaryOut])(
+            self.list_backtests
+        )
         router.get("/backtests/compare", summary="Backtests side by side")(self.compare)
-        router.get("/backtests/{backtest_id}", summary="One backtest: progress, then result")(self.show)
+        router.get(
+            "/backtests/{backtest_id}", summary="One backtest: progress, then result", response_model=BacktestOut
+        )(self.show)
         html: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}}}}
         router.get(
             "/backtests/{backtest_id}/report", summary="The result as one page", response_class=Response, responses=html
@@ -150,10 +154,10 @@ class Backtests:
         state: Literal["requested", "done", "failed", "canceled"] | None = None,
         limit: Limit = 100,
         offset: Offset = 0,
-    ) -> Page[SummaryOut]:
+    ) -> Response:
         async with self._front.reading() as connection:
             rows = await queries.backtest_page(connection, Slice(limit, offset), strategy=strategy, state=state)
-        return page_of([SummaryOut.model_validate(self._with_progress(dict(row))) for row in rows], limit, offset)
+        return page([picked(SummaryOut, self._with_progress(dict(row))) for row in rows], limit, offset)
 
     async def compare(
         self,
@@ -173,8 +177,9 @@ class Backtests:
         metrics = {name: {item.backtest_id: (item.metrics or {}).get(name) for item in items} for name in names}
         return ComparisonOut(items=items, metrics=metrics)
 
-    async def show(self, caller: Viewer, backtest_id: BacktestId) -> BacktestOut:
-        return BacktestOut.model_validate(self._with_progress(await self._row(backtest_id)))
+    async def show(self, caller: Viewer, backtest_id: BacktestId) -> Response:
+        found = BacktestOut.model_validate(self._with_progress(await self._row(backtest_id)))
+        return Response(found.model_dump_json(), media_type="application/json")
 
     async def report(self, caller: Viewer, backtest_id: BacktestId) -> Response:
         """One page that needs nothing else: save it, send it."""
@@ -220,7 +225,7 @@ class Backtests:
         progress = self._progress.get(row["backtest_id"])
         if progress is None or row["state"] != "requested":
             return row
-        return {**row, "state": "running", "progress": ProgressOut.model_validate(progress)}
+        return {**row, "state": "running", "progress": ProgressOut.model_validate(progress).model_dump()}
 
 
 def _refuse_impossible(request: BacktestRequested) -> None:
@@ -234,9 +239,9 @@ def _refuse_impossible(request: BacktestRequested) -> None:
 
 
 def _report_of(row: dict[str, Any]) -> str:
-    from engine.report import page  # loads the engine, hence not at import
+    from engine import report  # loads the engine, hence not at import
 
-    return page(_finished(row))
+    return report.page(_finished(row))
 
 
 def _finished(row: dict[str, Any]) -> BacktestFinished:

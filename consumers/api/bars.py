@@ -2,8 +2,9 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from operator import itemgetter
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -15,8 +16,10 @@ from starlette.responses import Response
 from consumers.api.access import Viewer
 from consumers.api.front import Front
 from consumers.api.models import Answer, BarSize, Limit, Moment, bar_size_text, order_of_times
+from consumers.api.names import Names
 from consumers.api.problems import NotFoundError
-from consumers.api.symbols import SymbolPath, known_contract
+from consumers.api.rows import answer
+from consumers.api.symbols import SymbolPath
 from infra.store import queries
 from infra.store.queries import BarRange
 from schemas.event import UtcTime
@@ -42,6 +45,10 @@ class BarOut(Answer):
     late: bool
 
 
+_FIELDS = tuple(BarOut.model_fields)
+_values = itemgetter(*_FIELDS)
+
+
 class BarsOut(Answer):
     """A page of bars, oldest first."""
 
@@ -56,8 +63,9 @@ class BarsOut(Answer):
 class Bars:
     """Routes about stored bars."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Front, names: Names) -> None:
         self._front = front
+        self._names = names
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["bars"])
@@ -81,7 +89,7 @@ class Bars:
     ) -> Any:
         """From `start` on, `start` included and `end` not; without `start` the newest bars before `end`."""
         order_of_times(start, end)
-        contract = await known_contract(self._front, symbol)
+        contract = await self._names.contract(symbol)
         wanted = BarRange(
             contract.contract_id, int(bar_size.total_seconds()), start, end, source, as_of, price_kind, basis
         )
@@ -94,34 +102,32 @@ class Bars:
                 f"no bars of {bar_size_text(bar_size)} for {symbol}; stored sizes: {stored}; "
                 "POST /collections brings more"
             )
-        answer = _page(contract.symbol, wanted, rows, limit)
-        return _as_csv(answer) if format == "csv" else answer
+        found = _page(contract.symbol, wanted, rows, limit)
+        return _as_csv(found) if format == "csv" else answer(found)
 
 
-def _page(symbol: str, wanted: BarRange, rows: Sequence[RowMapping], limit: int) -> BarsOut:
+def _page(symbol: str, wanted: BarRange, rows: Sequence[RowMapping], limit: int) -> dict[str, Any]:
+    """What `BarsOut` declares."""
     more = len(rows) > limit
     forward = wanted.start is not None
     shown = rows[:limit] if forward else rows[:limit][::-1]
-    return BarsOut(
-        symbol=symbol,
-        contract_id=wanted.contract_id,
-        bar_size=bar_size_text(timedelta(seconds=wanted.bar_size_seconds)),
-        items=[BarOut.model_validate({**row, "end": row["end_time"]}) for row in shown],
-        next_start=rows[limit]["start"] if more and forward else None,
-        previous_end=shown[0]["start"] if more and not forward else None,
-    )
+    return {
+        "symbol": symbol,
+        "contract_id": wanted.contract_id,
+        "bar_size": bar_size_text(timedelta(seconds=wanted.bar_size_seconds)),
+        "items": [dict(zip(_FIELDS, _values(row), strict=True)) for row in shown],
+        "next_start": rows[limit]["start"] if more and forward else None,
+        "previous_end": shown[0]["start"] if more and not forward else None,
+    }
 
 
-def _as_csv(answer: BarsOut) -> Response:
+def _as_csv(found: Mapping[str, Any]) -> Response:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_CSV_HEADER)
-    for bar in answer.items:
-        moment = bar.start.isoformat().replace("+00:00", "Z")
-        writer.writerow((moment, bar.open, bar.high, bar.low, bar.close, bar.volume))
-    headers = {}
-    if answer.next_start is not None:
-        headers["X-Next-Start"] = answer.next_start.isoformat()
-    if answer.previous_end is not None:
-        headers["X-Previous-End"] = answer.previous_end.isoformat()
+    for bar in found["items"]:
+        moment = bar["start"].isoformat().replace("+00:00", "Z")
+        writer.writerow((moment, *(bar[name] for name in _CSV_HEADER[1:])))
+    places = {"X-Next-Start": found["next_start"], "X-Previous-End": found["previous_end"]}
+    headers = {name: start.isoformat() for name, start in places.items() if start is not None}
     return PlainTextResponse(text.getvalue(), media_type="text/csv", headers=headers)

@@ -21,13 +21,18 @@ class StrategyOut(Answer):
 class StrategyCatalog:
     """Routes about strategies as they ship."""
 
+    def __init__(self) -> None:
+        self._listing: list[StrategyOut] | None = None
+
     def router(self) -> APIRouter:
         router = APIRouter(tags=["strategies"])
         router.get("/strategies", summary="Strategies that can be backtested")(self.list_strategies)
         return router
 
     async def list_strategies(self, caller: Viewer) -> list[StrategyOut]:
-        return await asyncio.to_thread(_listing)
+        if self._listing is None:
+            self._listing = await asyncio.to_thread(_listing)
+        return self._listing
 
 
 def _listing() -> list[StrategyOut]:

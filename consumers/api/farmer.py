@@ -12,11 +12,13 @@ from consumers.api.collections import Collections, Requested
 from consumers.api.coverage import Coverages
 from consumers.api.front import Front
 from consumers.api.history import History
+from consumers.api.names import Names
 from consumers.api.quarantine import Quarantine
 from consumers.api.realtime import RealTime
 from consumers.api.subscriptions import LiveData, want_key
 from consumers.api.symbols import Symbols
 from consumers.api.views import Latest
+from infra.garbage import spare_the_collector
 from infra.settings import Settings
 from schemas.collection import CollectionRun
 from schemas.market import Subscription, Want
@@ -38,16 +40,17 @@ def build(front: Front) -> FastAPI:
     front.remember(CollectionRun, runs, fold=False)
     front.remember(Want, wants, fold=True)
     front.remember(Subscription, subscriptions, fold=True)
-    realtime = RealTime(front, subscriptions)
+    names = Names(front)
+    realtime = RealTime(front, subscriptions, names)
     routes = (
         Symbols(front, requested, runs),
         Collections(front, runs, requested),
-        Bars(front),
+        Bars(front, names),
         History(front),
         Coverages(front),
         Quarantine(front),
         Actions(front),
-        LiveData(front, wants, subscriptions, realtime.tape),
+        LiveData(front, wants, subscriptions, realtime.tape, names),
         realtime,
     )
     app = front.app(ABOUT, [each.router() for each in routes], health.facts)
@@ -58,6 +61,7 @@ def build(front: Front) -> FastAPI:
 def main() -> None:
     front = Front("api_farmer", Settings())
     app = build(front)
+    spare_the_collector()
     asyncio.run(front.service.run(app))
 
 

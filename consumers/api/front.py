@@ -74,7 +74,7 @@ class Front:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection to read from, for a few seconds at most."""
-        async with asyncio.timeout(_READ_SECONDS_MAX), self.store.reading() as connection:
+        async with asyncio.timeout(_READ_SECONDS_MAX), self.store.looking() as connection:
             yield connection
 
     def app(

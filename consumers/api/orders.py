@@ -13,10 +13,11 @@ from consumers.api.access import Caller, Trader, Viewer
 from consumers.api.changes import Change
 from consumers.api.decisions import AccountFilter, DecisionOut, decision_out
 from consumers.api.front import Front
-from consumers.api.models import Accepted, Answer, Body, Exact, Limit, Offset, Page, page_of
+from consumers.api.models import Accepted, Answer, Body, Exact, Limit, Offset, Page
 from consumers.api.portfolio import FillOut, account_of
 from consumers.api.prices import Prices
 from consumers.api.problems import ConflictError, InvalidError, NotFoundError
+from consumers.api.rows import page, picked
 from consumers.api.symbols import tradable
 from infra.store import queries
 from infra.store.queries import FINAL_STATUSES, Slice
@@ -112,7 +113,7 @@ class Orders:
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["orders"])
-        router.get("/orders", summary="Orders, the newest first")(self.list_orders)
+        router.get("/orders", summary="Orders, the newest first", response_model=Page[OrderOut])(self.list_orders)
         router.get("/orders/{order_id}", summary="One order with its trail")(self.show)
         router.post("/orders", status_code=202, summary="Place an order by hand")(self.place)
         router.delete("/orders/{order_id}", status_code=202, summary="Ask for an order to be cancelled")(self.cancel)
@@ -127,11 +128,11 @@ class Orders:
         symbol: Annotated[str | None, Query(max_length=128)] = None,
         limit: Limit = 100,
         offset: Offset = 0,
-    ) -> Page[OrderOut]:
+    ) -> Response:
         wanted = {"account_id": account_id, "strategy_id": strategy_id, "symbol": symbol}
         async with self._front.reading() as connection:
             rows = await queries.order_page(connection, Slice(limit, offset), working=working, **wanted)
-        return page_of([OrderOut.model_validate(dict(row)) for row in rows], limit, offset)
+        return page([picked(OrderOut, row) for row in rows], limit, offset)
 
     async def show(self, caller: Viewer, order_id: OrderIdPath) -> TrailOut:
         async with self._front.reading() as connection:

@@ -2,14 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from consumers.api.access import Viewer
 from consumers.api.decisions import AccountFilter
 from consumers.api.front import Front
-from consumers.api.models import Answer, Exact, Limit, Offset, Page, page_of
+from consumers.api.models import Answer, Exact, Limit, Offset, Page
 from consumers.api.problems import InvalidError, NotFoundError
+from consumers.api.rows import page, picked
 from infra.store import queries
 from infra.store.queries import Slice
 from schemas.event import UtcTime
@@ -72,8 +73,11 @@ class Portfolio:
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["portfolio"])
-        router.get("/fills", summary="Executions that count, the latest first")(self.list_fills)
-        router.get("/positions", summary="Positions by account and symbol")(self.list_positions)
+        get = router.get
+        get("/fills", summary="Executions that count, the latest first", response_model=Page[FillOut])(self.list_fills)
+        get("/positions", summary="Positions by account and symbol", response_model=Page[PositionOut])(
+            self.list_positions
+        )
         router.get("/account", summary="Balances of an account")(self.account)
         return router
 
@@ -84,10 +88,10 @@ class Portfolio:
         order_id: Annotated[str | None, Query(max_length=40)] = None,
         limit: Limit = 100,
         offset: Offset = 0,
-    ) -> Page[FillOut]:
+    ) -> Response:
         async with self._front.reading() as connection:
             rows = await queries.fill_page(connection, Slice(limit, offset), account_id=account_id, order_id=order_id)
-        return page_of([FillOut.model_validate(dict(row)) for row in rows], limit, offset)
+        return page([picked(FillOut, row) for row in rows], limit, offset)
 
     async def list_positions(
         self,
@@ -96,12 +100,12 @@ class Portfolio:
         open_only: Annotated[bool, Query(description="false: also what was closed.")] = True,
         limit: Limit = 100,
         offset: Offset = 0,
-    ) -> Page[PositionOut]:
+    ) -> Response:
         async with self._front.reading() as connection:
             rows = await queries.position_page(
                 connection, Slice(limit, offset), account_id=account_id, open_only=open_only
             )
-        return page_of([PositionOut.model_validate(dict(row)) for row in rows], limit, offset)
+        return page([picked(PositionOut, row) for row in rows], limit, offset)
 
     async def account(self, caller: Viewer, account_id: AccountFilter = None) -> AccountOut:
         """Without `account_id` the only account there is."""

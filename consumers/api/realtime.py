@@ -16,10 +16,11 @@ from consumers.api.access import Caller, Guard, Viewer
 from consumers.api.front import Front
 from consumers.api.live_tape import TOPICS, Kind, LiveTape, Offsets, place_of
 from consumers.api.models import Answer, BarSize, Body
+from consumers.api.names import Names
 from consumers.api.problems import ApiError, InvalidError, NotFoundError
 from consumers.api.streams import EventStream, Streams, Wish, speak
 from consumers.api.subscriptions import QuoteOut
-from consumers.api.symbols import SymbolPath, known_contract
+from consumers.api.symbols import SymbolPath
 from consumers.api.views import Latest
 from infra.api_keys import Role
 from infra.calendars.calendar import ExchangeCalendar, UnknownExchangeError, calendar_of
@@ -30,8 +31,6 @@ from schemas.validation import Contract
 
 STALE_AFTER = 3 * LIVE_BAR
 """Bars come every five seconds, trades or not: after three that did not, something is wrong."""
-_NAMES_SECONDS = 5.0
-_NAMES_MAX = 1_000
 _KEY_SECONDS = 5.0
 _POLICY_VIOLATION, _TRY_LATER = 1008, 1013
 _SECRET_MAX = 1_000
@@ -85,13 +84,13 @@ class Hello(Body):
 class RealTime:
     """Routes about live data as it comes."""
 
-    def __init__(self, front: Front, subscriptions: Latest[Subscription]) -> None:
+    def __init__(self, front: Front, subscriptions: Latest[Subscription], names: Names) -> None:
         self._front = front
         self._subscriptions = subscriptions
         service = front.service
         self.tape = LiveTape(service.catalogue, service.settings.topic_prefix)
         self._streams = Streams(self.tape)
-        self._names: dict[str, tuple[Contract, float]] = {}
+        self._names = names
         service.on_batch(list(TOPICS), self.tape.on_records)
         service.after(self.tape.close)
 
@@ -128,7 +127,7 @@ class RealTime:
 
         `missed` tells of events that are kept no longer, or came faster than the client took them.
         """
-        contract = await self._contract(symbol)
+        contract = await self._names.contract(symbol)
         if "text/event-stream" in request.headers.get("accept", ""):
             self._streams.refuse_too_many(caller)
             return EventStream(self._streams, caller, Wish(contract.contract_id, kinds, _after(last_event_id)))
@@ -157,18 +156,6 @@ class RealTime:
             problem=told.problem if told is not None and told.wanted_by else "",
         )
 
-    async def _contract(self, symbol: str) -> Contract:
-        """What the registry says, remembered for a few seconds: a price is served from memory."""
-        now = self._front.service.clock.monotonic()
-        known = self._names.get(symbol)
-        if known is not None and now - known[1] < _NAMES_SECONDS:
-            return known[0]
-        contract = await known_contract(self._front, symbol)
-        if len(self._names) >= _NAMES_MAX:
-            self._names.clear()
-        self._names[symbol] = (contract, now)
-        return contract
-
     # over a WebSocket
 
     async def websocket(self, socket: WebSocket, symbol: str, kinds: Annotated[Sequence[str], Query()] = ()) -> None:
@@ -176,7 +163,7 @@ class RealTime:
         await socket.accept()
         try:
             caller = await self._caller(socket)
-            contract = await self._contract(symbol)
+            contract = await self._names.contract(symbol)
             wish = Wish(contract.contract_id, _kinds(kinds), _after(socket.query_params.get("last_event_id")))
             await speak(socket, self._streams, caller, wish)
         except WebSocketDisconnect:

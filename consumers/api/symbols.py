@@ -12,8 +12,9 @@ from consumers.api.access import Admin, Trader, Viewer
 from consumers.api.changes import Change
 from consumers.api.collections import Requested, RunOut, requested
 from consumers.api.front import Front
-from consumers.api.models import OFFSET_MAX, PAGE_MAX, Accepted, Answer, Body, Flag, Page, SymbolNames, page_of
+from consumers.api.models import OFFSET_MAX, PAGE_MAX, Accepted, Answer, Body, Flag, Page, SymbolNames
 from consumers.api.problems import ConflictError, NotFoundError
+from consumers.api.rows import page, picked
 from consumers.api.views import Latest
 from infra.store import symbol_queries
 from infra.store.queries import Slice
@@ -134,7 +135,7 @@ class Symbols:
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["symbols"])
-        router.get("/symbols", summary="Search the registry")(self.search)
+        router.get("/symbols", summary="Search the registry", response_model=SymbolPage)(self.search)
         router.get("/symbols/{symbol}", summary="One symbol")(self.show)
         router.post("/symbols", status_code=202, summary="Have symbols validated at the gateway")(self.validate)
         router.patch("/symbols/{symbol}", status_code=202, summary="Suspend, resume, note, tag")(self.change)
@@ -145,13 +146,14 @@ class Symbols:
         self,
         caller: Viewer,
         wanted: Annotated[SymbolsWanted, Query()],
-    ) -> SymbolPage:
+    ) -> Response:
         """By ticker. Removed symbols are listed only by `state=removed`."""
         limit, offset = wanted.limit, wanted.offset
         async with self._front.reading() as connection:
             rows, total = await symbol_queries.symbol_page(connection, Slice(limit, offset), wanted.filter(self._old()))
-        page = page_of([_out(row, self._old()) for row in rows], limit, offset)
-        return SymbolPage(items=page.items, next_offset=page.next_offset, total=total)
+        verified_by = self._old()
+        items = [picked(SymbolOut, row, stale=_is_stale(row, verified_by)) for row in rows]
+        return page(items, limit, offset, total=total)
 
     async def show(self, caller: Viewer, symbol: SymbolPath) -> SymbolOut:
         return (await meanings(self._front, symbol))[0]
@@ -241,10 +243,13 @@ def old(front: Front) -> datetime:
     return front.service.clock.now() - timedelta(days=front.service.settings.symbols_verified_days)
 
 
-def _out(row: Any, old: datetime) -> SymbolOut:
+def _is_stale(row: Any, old: datetime) -> bool:
     verified = row["last_verified"]
-    stale = row["state"] == SymbolState.VALID.value and (verified is None or verified < old)
-    return SymbolOut.model_validate({**row, "stale": stale})
+    return row["state"] == SymbolState.VALID.value and (verified is None or verified < old)
+
+
+def _out(row: Any, old: datetime) -> SymbolOut:
+    return SymbolOut.model_validate({**row, "stale": _is_stale(row, old)})
 
 
 def _spelt(entry: SymbolOut) -> str:

@@ -14,6 +14,7 @@ from consumers.api.portfolio import Portfolio
 from consumers.api.prices import Prices
 from consumers.api.trading import Trading
 from consumers.api.views import Latest
+from infra.garbage import spare_the_collector
 from infra.settings import Settings
 from schemas.account import RiskLimits
 from schemas.market import Bar, Quote
@@ -49,6 +50,7 @@ def build(front: Front) -> FastAPI:
 def main() -> None:
     front = Front("api_trader", Settings())
     app = build(front)
+    spare_the_collector()
     asyncio.run(front.service.run(app))
 
 

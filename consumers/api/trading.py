@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import Field
 
 from consumers.api.access import Admin, Trader, Viewer
@@ -10,6 +10,7 @@ from consumers.api.changes import Change
 from consumers.api.front import Front
 from consumers.api.models import Answer, Body, Flag
 from consumers.api.problems import ConflictError
+from consumers.api.rows import answer, picked
 from engine.trading_state import RECONCILER
 from infra.store import queries
 from schemas.account import TradingMode, TradingState
@@ -62,16 +63,16 @@ class Trading:
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["trading"])
-        router.get("/trading/state", summary="What may trade, by scope")(self.states)
+        router.get("/trading/state", summary="What may trade, by scope", response_model=list[StateOut])(self.states)
         router.post("/trading/halt", status_code=202, summary="Stop: no new order passes")(self.halt)
         router.post("/trading/arm", status_code=202, summary="Let orders pass again")(self.arm)
         return router
 
-    async def states(self, caller: Viewer) -> list[StateOut]:
+    async def states(self, caller: Viewer) -> Response:
         """As risk holds them. An account without a state of its own is HALTED."""
         async with self._front.reading() as connection:
             rows = await queries.trading_states(connection)
-        return [StateOut.model_validate(dict(row)) for row in rows]
+        return answer([picked(StateOut, row) for row in rows])
 
     async def halt(self, caller: Trader, body: HaltIn) -> StateOut:
         """Works without the database, and is never rate-limited. Orders that work already are not cancelled."""

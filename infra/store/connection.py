@@ -1,5 +1,6 @@
 """How PostgreSQL is reached, and what its failures mean to us."""
 
+import orjson
 from asyncpg import InterfaceError as DriverError
 from asyncpg import PostgresError
 from sqlalchemy import URL, make_url
@@ -61,6 +62,7 @@ def engine(address: str, *, name: str, pool_size: int) -> AsyncEngine:
         max_overflow=0,
         pool_use_lifo=True,  # what one connection can do is not spread over all: a server process grows with its use
         pool_timeout=_POOL_WAIT_SECONDS,
+        json_deserializer=orjson.loads,
         connect_args={
             "timeout": _CONNECT_SECONDS,
             "command_timeout": _COMMAND_SECONDS,

@@ -86,6 +86,13 @@ class BarRange:
         return and_(*parts)
 
 
+_BAR = [
+    *(bars.c[name] for name in ("start", "open", "high", "low", "close", "volume")),
+    *(bars.c[name] for name in ("source", "price_kind", "basis", "revision", "late")),
+    bars.c.end_time.label("end"),
+]
+
+
 async def bar_page(connection: AsyncConnection, wanted: BarRange, limit: int) -> Sequence[RowMapping]:
     """One bar for each start, its newest revision; oldest first from `start`, or the newest ones before `end`.
 
@@ -94,7 +101,7 @@ async def bar_page(connection: AsyncConnection, wanted: BarRange, limit: int) ->
     forward = wanted.start is not None
     start = bars.c.start.asc() if forward else bars.c.start.desc()
     newest = (start, bars.c.revision.desc(), bars.c.ingest_time.desc(), bars.c.source)
-    statement = select(bars).where(wanted.condition()).ext(distinct_on(bars.c.start)).order_by(*newest)
+    statement = select(*_BAR).where(wanted.condition()).ext(distinct_on(bars.c.start)).order_by(*newest)
     return await _rows(connection, statement.limit(limit + 1))
 
 

@@ -59,9 +59,13 @@ async def symbol_page(
     connection: AsyncConnection, part: Slice, wanted: SymbolFilter
 ) -> tuple[Sequence[RowMapping], int]:
     """Entries by symbol, one more than the limit, and how many there are in all."""
-    statement = select(symbols).where(wanted.condition()).order_by(symbols.c.symbol, symbols.c.symbol_id)
-    rows: Sequence[RowMapping] = (await connection.execute(part.of(statement))).mappings().all()
-    total = await connection.scalar(select(func.count()).select_from(symbols).where(wanted.condition()))
+    condition = wanted.condition()
+    statement = select(symbols, func.count().over().label("total")).where(condition)
+    ordered = statement.order_by(symbols.c.symbol, symbols.c.symbol_id)
+    rows: Sequence[RowMapping] = (await connection.execute(part.of(ordered))).mappings().all()
+    if rows:
+        return rows, int(rows[0]["total"])
+    total = await connection.scalar(select(func.count()).select_from(symbols).where(condition)) if part.offset else 0
     return rows, int(total or 0)
 
 
