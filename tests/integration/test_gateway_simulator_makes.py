@@ -3,19 +3,14 @@
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from decimal import Decimal
-from pathlib import Path
 
-import pytest
 from ibapi.order import Order
 from ibapi.order_cancel import OrderCancel
 
-from infra.settings import Settings
+from tests.an_ib_async import ib_async_folder
 from tests.integration.a_gateway_simulator import OfficialClient, a_gateway, official_apple
-
-IB_ASYNC = ("ib_async==2.1.0", "aeventkit==2.1.0", "nest_asyncio==1.6.0")  # its eventkit cannot live beside ib_insync's
 
 SESSION = """
 import asyncio, json, sys
@@ -56,21 +51,11 @@ asyncio.run(main(int(sys.argv[1])))
 """
 
 
-@pytest.fixture(scope="session")
-def ib_async_folder() -> Path:
-    """ib_async in a folder of its own, kept between runs."""
-    folder = Settings().home / "test" / "ib_async-2.1.0"
-    if not (folder / "nest_asyncio.py").exists():
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), *IB_ASYNC]
-        subprocess.run(command, check=True, timeout=100)
-    return folder
-
-
-async def test_ib_async_trades_a_whole_session(ib_async_folder: Path) -> None:
+async def test_ib_async_trades_a_whole_session() -> None:
     async with a_gateway(speed=60) as server:
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", SESSION, str(server.port)),
-            env={**os.environ, "PYTHONPATH": str(ib_async_folder)},
+            env={**os.environ, "PYTHONPATH": str(ib_async_folder())},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
