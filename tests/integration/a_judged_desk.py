@@ -87,10 +87,14 @@ class Desk:
             order_id = f"{name}-{number}"
             await self.in_mode(TradingMode.ACTIVE)
             await self.buy(order_id, 7)
-            await until(lambda order_id=order_id: self._is_decided(order_id))  # type: ignore[misc] # bound at once
+            await self.is_over(order_id)
             if await self.status(order_id) == OrderStatus.FILLED:
                 return
         raise AssertionError("no order came through")
+
+    async def is_over(self, order_id: str) -> None:
+        """Wait until it was denied or has ended."""
+        await until(lambda: self._is_decided(order_id), seconds=30)
 
     async def _is_decided(self, order_id: str) -> bool:
         denied = "SELECT count(*) > 0 FROM decisions WHERE intent_id = :id AND NOT approved"

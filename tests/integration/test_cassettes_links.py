@@ -157,3 +157,21 @@ async def test_no_order_id_is_used_twice_when_the_sequence_of_ids_falls_back(
         await desk.agrees()
         received = [(line["client_id"], line["order_id"]) for line in desk.ledger().of("order_received")]
         assert len(received) == len(set(received))
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="a sequence that fell back is survived, not told: to halt for it needs a way for a person to accept it",
+)
+async def test_trading_halts_when_the_sequence_of_ids_falls_back(stack_settings: Settings, tmp_path: Path) -> None:
+    async with a_judged_desk(stack_settings, tmp_path, "next-id-falls-back") as desk:
+        await desk.in_mode(TradingMode.ACTIVE)
+        await desk.buy("first")
+        await desk.played.fired()
+        await desk.in_status("first", OrderStatus.FILLED)
+        await desk.agrees()
+        await desk.buy("second", 11)
+        await desk.is_over("second")
+        await desk.agrees()
+        assert "second" not in desk.ledger().orders_of_intents()
