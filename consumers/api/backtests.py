@@ -24,7 +24,7 @@ from consumers.api.models import (
     order_of_times,
 )
 from consumers.api.problems import ConflictError, InvalidError, NotFoundError
-from consumers.api.rows import page, picked
+from consumers.api.rows import answer, page, picked
 from consumers.api.views import Latest
 from infra.store import queries
 from infra.store.queries import Slice
@@ -178,8 +178,9 @@ class Backtests:
         return ComparisonOut(items=items, metrics=metrics)
 
     async def show(self, caller: Viewer, backtest_id: BacktestId) -> Response:
-        found = BacktestOut.model_validate(self._with_progress(await self._row(backtest_id)))
-        return Response(found.model_dump_json(), media_type="application/json")
+        row = self._with_progress(await self._row(backtest_id))
+        equity = [(moment.replace("+00:00", "Z"), value) for moment, value in row.get("equity") or ()]
+        return answer(picked(BacktestOut, row, equity=equity or None))
 
     async def report(self, caller: Viewer, backtest_id: BacktestId) -> Response:
         """One page that needs nothing else: save it, send it."""

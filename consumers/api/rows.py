@@ -5,6 +5,7 @@ That they are as the models of the routes declare is what schemathesis looks at.
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import orjson
@@ -23,7 +24,13 @@ def answer(content: Any) -> Response:
 def picked(model: type[BaseModel], row: Mapping[str, Any] | RowMapping, **more: Any) -> dict[str, Any]:
     """The model's fields out of a row, null where the row has none; `more` comes before the row."""
     known = {**row, **more}
-    return {name: known.get(name) for name in model.model_fields}
+    names = _names(model)
+    return dict(zip(names, map(known.get, names), strict=True))
+
+
+@cache
+def _names(model: type[BaseModel]) -> tuple[str, ...]:
+    return tuple(model.model_fields)
 
 
 def page(items: Sequence[Mapping[str, Any]], limit: int, offset: int, **more: Any) -> Response:
