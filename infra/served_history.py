@@ -27,7 +27,8 @@ from schemas.corporate import CorporateAction, Dividend, Split
 from schemas.market import Basis, PriceKind
 from schemas.validation import Contract
 
-BATCH_ROWS = 100_000
+BATCH_ROWS = 20_000
+"""Small enough that other requests are served between two of them."""
 _DAY_SECONDS = 86_400
 _BASES = (Basis.SPLIT_ADJUSTED, Basis.RAW, Basis.TOTAL_RETURN)
 """In the order in which a stored one is looked for, after the wanted one of dividends."""
