@@ -130,8 +130,8 @@ class OrderPath:
 
     async def records(self, topic: str) -> list[Any]:
         consumer = broker.reader(self.settings)
-        await consumer.start()
         try:
+            await consumer.start()  # who waits for it may give up
             name = self.settings.topic_prefix + topic
             places = [TopicPartition(name, n) for n in range(self._catalogue.topic(topic).partitions)]
             consumer.assign(places)

