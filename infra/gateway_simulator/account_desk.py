@@ -5,7 +5,14 @@ from functools import partial
 
 from infra.gateway_simulator.account import CENT, Account, Position
 from infra.gateway_simulator.account_values import Told
-from infra.gateway_simulator.account_watch import Statements, Watch, by_tags, everything, ledger_and_worth
+from infra.gateway_simulator.account_watch import (
+    Statements,
+    Watch,
+    accounts_meant,
+    by_tags,
+    everything,
+    ledger_and_worth,
+)
 from infra.gateway_simulator.calendar import local
 from infra.gateway_simulator.contracts import position_fields
 from infra.gateway_simulator.floor import Shared, invalid
@@ -54,7 +61,8 @@ class AccountDesk:
     async def positions_multi(self, session: Session, fields: Fields) -> None:
         fields.skip(1)
         request_id = fields.whole()
-        accounts = self._chosen(session, request_id, fields.text(), fields.text())
+        wanted, others = (fields.text(), fields.text()), self._positions_multi
+        accounts = accounts_meant(self._shared, (session, request_id), wanted, others)
         if not accounts:
             return
         self._positions_multi[(session, request_id)] = accounts
@@ -97,7 +105,7 @@ class AccountDesk:
     async def account_updates_multi(self, session: Session, fields: Fields) -> None:
         fields.skip(1)
         request_id = fields.whole()
-        accounts = self._chosen(session, request_id, fields.text(), fields.text())
+        accounts = accounts_meant(self._shared, (session, request_id), (fields.text(), fields.text()), self._multi)
         if not accounts:
             return
         chosen = ledger_and_worth if fields.flag() else everything
@@ -113,7 +121,7 @@ class AccountDesk:
     async def summary(self, session: Session, fields: Fields) -> None:
         fields.skip(1)
         request_id, group = fields.whole(), fields.text()
-        accounts = self._chosen(session, request_id, group, "")
+        accounts = accounts_meant(self._shared, (session, request_id), (group, ""), self._summaries)
         if not accounts:
             return
         mine = [number for each, number in self._summaries if each is session and number != request_id]
@@ -181,16 +189,6 @@ class AccountDesk:
                 watch.tell(statements)
 
     # how it is told
-
-    def _chosen(self, session: Session, request_id: int, code: str, model: str) -> list[Account]:
-        """The accounts that are meant; the client is told when there are none, or no such model."""
-        found = self._shared.accounts.group(code)
-        if not found:
-            invalid(session, request_id, f"Invalid account code '{code[:20]}'.")
-        elif model:
-            invalid(session, request_id, f"Invalid model code '{model[:20]}'.")
-            return []
-        return found
 
     def _tell_position(self, session: Session, account: Account, position: Position) -> None:
         contract = position_fields(position.instrument, with_exchange=False)

@@ -1,13 +1,36 @@
 """Who stays informed about which accounts, and what each was told last: only what has changed is told again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from infra.gateway_simulator.account import Account
 from infra.gateway_simulator.account_values import BASE, Told, told_facts, told_ledger, told_values
+from infra.gateway_simulator.floor import Shared, invalid
+from infra.gateway_simulator.session import Session
 from infra.gateway_simulator.worth import Worth, worth_of
 
 LEDGER = "$LEDGER"
+REQUESTS_MAX = 1000  # of one kind, of all clients together
+Key = tuple[Session, int]
+_TOO_MANY = f"Maximum number of account requests ({REQUESTS_MAX}) exceeded; cancel one first"
+
+
+def accounts_meant(shared: Shared, who: Key, wanted: tuple[str, str], others: Collection[Key]) -> list[Account]:
+    """The accounts of a request that lasts, by code and model; the client is told when there are none, or no room.
+
+    `others` are the requests of its kind.
+    """
+    code, model = wanted
+    found = shared.accounts.group(code)
+    if not found:
+        invalid(*who, f"Invalid account code '{code[:20]}'.")
+    elif model:
+        invalid(*who, f"Invalid model code '{model[:20]}'.")
+    elif len(others) >= REQUESTS_MAX and who not in others:
+        invalid(*who, _TOO_MANY)
+    else:
+        return found
+    return []
 
 
 @dataclass

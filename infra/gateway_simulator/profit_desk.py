@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from infra.gateway_simulator.account import CENT, ZERO, Account
+from infra.gateway_simulator.account_watch import Key, accounts_meant
 from infra.gateway_simulator.contracts import NO_DEFINITION
-from infra.gateway_simulator.floor import Shared, invalid
+from infra.gateway_simulator.floor import Shared
 from infra.gateway_simulator.instruments import Instrument
 from infra.gateway_simulator.session import Session
 from infra.gateway_simulator.wire import Fields
 from infra.gateway_simulator.worth import worth_of
-
-Key = tuple[Session, int]
 
 
 @dataclass
@@ -35,13 +34,15 @@ class ProfitDesk:
 
     async def account(self, session: Session, fields: Fields) -> None:
         request_id = fields.whole()
-        accounts = self._chosen(session, request_id, fields)
+        wanted = fields.text(), fields.text()
+        accounts = accounts_meant(self._shared, (session, request_id), wanted, self._requests)
         if accounts:
             self._begin(session, request_id, Request(accounts))
 
     async def position(self, session: Session, fields: Fields) -> None:
         request_id = fields.whole()
-        accounts = self._chosen(session, request_id, fields)
+        wanted = fields.text(), fields.text()
+        accounts = accounts_meant(self._shared, (session, request_id), wanted, self._requests)
         if not accounts:
             return
         instrument = self._shared.catalogue.by_id.get(fields.whole())
@@ -84,16 +85,6 @@ class ProfitDesk:
             self._shared.follow(instrument)
         self._shared.valued = wanted
         self._shared.refollow()
-
-    def _chosen(self, session: Session, request_id: int, fields: Fields) -> list[Account]:
-        code, model = fields.text(), fields.text()
-        found = self._shared.accounts.group(code)
-        if not found:
-            invalid(session, request_id, f"Invalid account code '{code[:20]}'.")
-        elif model:
-            invalid(session, request_id, f"Invalid model code '{model[:20]}'.")
-            return []
-        return found
 
     def _tell(self, session: Session, request_id: int, request: Request) -> None:
         """Only when it has changed."""
