@@ -123,7 +123,7 @@ class Connection:
             limits=Limits(messages_per_second=MESSAGES_A_SECOND[slot]),
         )
         self._timing = timing or Timing()
-        self.state = GatewayState(GatewayStatus.DISCONNECTED, "not started")
+        self.state = GatewayState(GatewayStatus.DISCONNECTED, "no connection yet")
         self._log = structlog.get_logger("gateway").bind(client_id=self.client_id)
         self._library: Library | None = None
         self._session: Session | None = None

@@ -1,5 +1,6 @@
 """Cassettes: YAML files that say which faults happen when; read strictly, with complaints that name line and field."""
 
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,9 @@ def load(name: str) -> Cassette:
             raise UsageError(f"the cassette {path} is larger than {FILE_MAX} bytes")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        known = ", ".join(names())
-        raise UsageError(f"cannot read the cassette {name!r} ({error}): name a YAML file, or one of {known}") from error
+        near = ", ".join(difflib.get_close_matches(name, names())) or "for instance pacing-violation"
+        advice = f"name a YAML file, or one that docs/faults.md lists: {near}"
+        raise UsageError(f"cannot read the cassette {name!r} ({error}): {advice}") from error
     return read(text, str(path))
 
 

@@ -83,9 +83,8 @@ async def entry_of(settings: Settings, name: SymbolName) -> Symbol:
     entries = await registry(settings)
     found = the_one_meant(name, entries)
     gone = [each for each in entries if each.state is SymbolState.REMOVED and each.symbol == name.symbol]
-    removed = [each for each in gone if each.symbol_id == name.symbol_id] or (
-        gone if name.exchange == ANY_EXCHANGE else []
-    )
+    exact = [each for each in gone if each.symbol_id == name.symbol_id]
+    removed = exact or (gone if name.exchange == ANY_EXCHANGE else [])
     if found is None and not removed:
         raise UsageError(f"{UNKNOWN_SYMBOL}: {name} is not in the registry; add it with `scizor symbols add {name}`")
     return found or removed[0]

@@ -184,7 +184,7 @@ def remove(
     from infra.symbol_meanings import name_of
     from producers.cli.collection import complain
     from producers.cli.records import run, to_json
-    from producers.cli.registry_view import entry_of
+    from producers.cli.registry_view import entry_of, registry
     from schemas.registry import RemoveSymbol
 
     (wanted,) = _spelt([name])
@@ -196,7 +196,8 @@ def remove(
     spelt = str(name_of(before))
     (told,) = _carried_out([RemoveSymbol(**_asked(), symbol=spelt, keep_data=keep_data)])
     complain(told)
-    reason = run(entry_of(settings, name_of(before)), settings).reason
+    after = {each.symbol_id: each for each in run(registry(settings), settings)}  # the name may mean another one now
+    reason = after[before.symbol_id].reason
     print(to_json({"symbol": spelt, "told": reason}, indent=2) if as_json else f"{spelt}: {reason}")
 
 

@@ -39,8 +39,7 @@ class Patience:
         if state.usable:
             return
         if GATEWAY not in run.failures:
-            why = f": {state.reason}" if state.reason else ""
-            run.fail(GATEWAY, f"waiting for the gateway, {state.status.value}{why}")
+            run.fail(GATEWAY, f"waiting for the gateway: {state.reason or state.status.value}")
             await self._service.publish(run.told(RunState.RUNNING))
         await self._connection.usable(self._seconds)
         run.failures.pop(GATEWAY, None)

@@ -72,8 +72,10 @@ def test_one_fault_is_one_complaint() -> None:
     assert str(told.value).count("\n") == 0
 
 
-def test_a_file_that_is_none_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+def test_a_name_that_is_none_is_told_with_those_like_it_and_where_all_are_listed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="overfill"):
+        cassette.load("overfil")
+    with pytest.raises(UsageError, match=r"docs/faults\.md lists"):
         cassette.load(str(tmp_path / "none.yaml"))
     (tmp_path / "large.yaml").write_text("x" * 300_000)
     with pytest.raises(UsageError, match="larger"):
