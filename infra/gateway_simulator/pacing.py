@@ -10,7 +10,7 @@ from enum import StrEnum
 from infra.clock import Clock
 
 MESSAGES_A_SECOND = 50
-VIOLATIONS_MAX = 3
+VIOLATIONS_MAX = 3  # of one client, which is sent away then
 
 PACED_BAR_SECONDS = 30  # bars up to this size have hard limits
 WINDOW_SECONDS = 600.0
@@ -49,24 +49,18 @@ class PastRequest:
 
 
 class MessageRate:
-    """At most 50 messages in any second; the third violation is the last."""
+    """At most 50 messages in any second, of all clients together."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._times: deque[float] = deque(maxlen=MESSAGES_A_SECOND)
-        self._violations = 0
 
     def permits(self) -> bool:
         now = self._clock.monotonic()
         if len(self._times) == MESSAGES_A_SECOND and now - self._times[0] < 1.0:
-            self._violations += 1
             return False
         self._times.append(now)
         return True
-
-    @property
-    def is_hopeless(self) -> bool:
-        return self._violations >= VIOLATIONS_MAX
 
 
 class HistoryPacing:

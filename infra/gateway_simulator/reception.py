@@ -16,7 +16,7 @@ from infra.gateway_simulator.names import (
     request_of,
 )
 from infra.gateway_simulator.order_faults import OrderFaults
-from infra.gateway_simulator.pacing import Pacing
+from infra.gateway_simulator.pacing import MessageRate, Pacing
 from infra.gateway_simulator.session import Session
 from infra.gateway_simulator.timetable import Timetable
 from infra.gateway_simulator.weather import Verdict, Weather
@@ -46,6 +46,7 @@ class Reception:
         self._shared = shared
         self._director = director
         self._orders = orders
+        self.rate = MessageRate(shared.clock)
         shared.ledger.listener = self._noted
         shared.faults.note = self._fired
 

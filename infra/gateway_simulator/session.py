@@ -7,7 +7,6 @@ from typing import Protocol
 
 import structlog
 
-from infra.clock import Clock
 from infra.gateway_simulator import codes
 from infra.gateway_simulator.actions import Action
 from infra.gateway_simulator.calendar import local
@@ -24,7 +23,7 @@ from infra.gateway_simulator.names import (
 )
 from infra.gateway_simulator.outlet import HIGH_WATER as HIGH_WATER
 from infra.gateway_simulator.outlet import Outlet
-from infra.gateway_simulator.pacing import MessageRate
+from infra.gateway_simulator.pacing import VIOLATIONS_MAX, MessageRate
 from infra.gateway_simulator.timetable import Timetable
 from infra.gateway_simulator.waiting import Waiting
 from infra.gateway_simulator.weather import ABOUT_ORDERS, Verdict, Weather
@@ -49,13 +48,13 @@ class Desk(Protocol):
     """What a session needs of the gateway behind it."""
 
     @property
-    def clock(self) -> Clock: ...
-    @property
     def faults(self) -> Faults: ...
     @property
     def weather(self) -> Weather: ...
     @property
     def timetable(self) -> Timetable: ...
+    @property
+    def rate(self) -> MessageRate: ...
     def market_now(self) -> float: ...
     def greet(self, session: "Session") -> None: ...
     def admit(self, session: "Session") -> bool: ...
@@ -76,7 +75,7 @@ class Session:
         self._writer = writer
         self._desk = desk
         self._outlet = Outlet(writer, desk.timetable)
-        self._rate = MessageRate(desk.clock)
+        self._too_fast = 0
         self._waiting = Waiting()
         self._resuming: asyncio.Task[None] | None = None
         self._moving = asyncio.Event()
@@ -133,9 +132,10 @@ class Session:
             await self._moving.wait()
             if not self.is_open:
                 return
-            if self.rate_limited and not self._rate.permits():
+            if self.rate_limited and not self._desk.rate.permits():
                 self.error(-1, 100, codes.TEXTS[100])
-                if self._rate.is_hopeless:
+                self._too_fast += 1
+                if self._too_fast >= VIOLATIONS_MAX:
                     raise WireError("more than 50 messages per second, three times")
                 continue
             await self._take(Fields(values).whole(), values)

@@ -14,6 +14,7 @@ from infra.gateway_simulator.brokerage import Brokerage
 from infra.gateway_simulator.catalogue import Catalogue
 from infra.gateway_simulator.commissions import Schedule, Tariff
 from infra.gateway_simulator.currencies import RateUnknownError
+from infra.gateway_simulator.pacing import Pacing
 from infra.gateway_simulator.server import SimulatorServer
 from tests.integration.a_gateway_simulator import OfficialClient, a_gateway, an_ib_insync, apple, until
 
@@ -329,7 +330,7 @@ async def test_accounts_are_remembered_over_a_restart(tmp_path: Path) -> None:
 
 
 async def test_every_version_reads_account_messages() -> None:
-    async with a_gateway() as server, an_ib_insync(server) as first:
+    async with a_gateway(pacing=Pacing.OFF) as server, an_ib_insync(server) as first:
         await traded(first, server, await apple(first), MarketOrder("BUY", 10))
         for version in range(157, 177):
             ib = cast(Any, IB)()

@@ -85,7 +85,11 @@ async def test_updates_end_with_a_cancel_with_data_lost_and_at_midnight() -> Non
 
 
 async def test_fifty_requests_may_be_open_those_kept_up_to_date_included() -> None:
-    async with a_gateway() as server, a_data_client(server) as client, a_data_client(server, 2) as other:
+    async with (
+        a_gateway(pacing=Pacing.OFF) as server,
+        a_data_client(server) as client,
+        a_data_client(server, 2) as other,
+    ):
         for number in range(100, 100 + OPEN_REQUESTS - 1):
             client.ask(20, number, *APPLE, False, "", "5 mins", "1800 S", 1, "TRADES", 2, True, "")
         await until(lambda: len(client.told(17)) == OPEN_REQUESTS - 1)

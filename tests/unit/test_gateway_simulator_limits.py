@@ -7,14 +7,16 @@ import pytest
 
 from infra.clock import ManualClock
 from infra.errors import UsageError
+from infra.gateway_simulator import account_watch
 from infra.gateway_simulator.faults import ARMED_MAX, Event, Faults
 from infra.gateway_simulator.launch import Choices, chosen, market_time
 from infra.gateway_simulator.pacing import BarPacing, HistoryPacing, MessageRate, Pacing, PastRequest
+from tests.unit.a_gateway_by_hand import by_hand
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def test_fifty_messages_a_second_are_allowed_and_three_violations_are_the_end() -> None:
+def test_fifty_messages_a_second_are_allowed() -> None:
     clock = ManualClock(START)
     rate = MessageRate(clock)
 
@@ -22,9 +24,28 @@ def test_fifty_messages_a_second_are_allowed_and_three_violations_are_the_end() 
     assert not rate.permits()
     clock.advance(1)
     assert rate.permits()
-    assert not rate.is_hopeless
     assert [rate.permits() for _ in range(60)].count(False) == 11
-    assert rate.is_hopeless
+
+
+async def test_clients_share_the_messages_of_a_second_and_three_violations_are_the_end_of_one() -> None:
+    async with by_hand() as hand:
+        one, two = await hand.client(1), await hand.client(2)
+        for _ in range(30):
+            await one.say(49, 1)
+        for _ in range(20):
+            await two.say(49, 1)
+        assert (len(one.of(49)), len(two.of(49)), one.of(4)[-1][3]) == (30, 20, "2158")
+
+        await two.say(49, 1)
+        await two.say(49, 1)
+        assert two.session.is_open
+        await two.say(49, 1)
+        assert [each[3] for each in two.of(4)[-3:]] == ["100"] * 3
+        assert (one.session.is_open, two.session.is_open) == (True, False)
+
+        await hand.wall(1)
+        await one.say(49, 1)
+        assert len(one.of(49)) == 31
 
 
 def asked(contract: str = "AAPL@SMART", wanted: str = "", what: str = "TRADES", bar_seconds: int = 5) -> PastRequest:
@@ -209,3 +230,19 @@ def test_choices_become_options() -> None:
 def test_a_wrong_choice_is_told(wrong: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         chosen(choices(**wrong))
+
+
+async def test_requests_about_accounts_that_last_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account_watch, "REQUESTS_MAX", 3)
+    async with by_hand() as hand:
+        client = await hand.client()
+        for number in (*range(1, 5), 3):
+            await client.say(92, number, "DU1234567", "")
+        assert ([each[1] for each in client.of(94)], [each[2:4] for each in client.of(4)[-1:]]) == (
+            ["1", "2", "3", "3"],
+            [["4", "321"]],
+        )
+
+        await client.say(93, 1)
+        await client.say(92, 4, "DU1234567", "")
+        assert client.of(94)[-1][1] == "4"
