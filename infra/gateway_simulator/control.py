@@ -16,11 +16,11 @@ from typing import Any, TypeAlias
 import structlog
 
 from infra.errors import EnvironmentUnhealthyError, ScizorError, UsageError
-from infra.gateway_simulator import cassette
-from infra.gateway_simulator.calendar import utc_text
+from infra.gateway_simulator.faults import cassette
 from infra.gateway_simulator.gateway import Gateway
-from infra.gateway_simulator.manual import ManualOrder
-from infra.gateway_simulator.market import ROUND_LOT
+from infra.gateway_simulator.instruments.calendar import utc_text
+from infra.gateway_simulator.market.market import ROUND_LOT
+from infra.gateway_simulator.orders.manual import ManualOrder
 
 HOST = "127.0.0.1"
 LINE_MAX = 65_536  # bytes of one command

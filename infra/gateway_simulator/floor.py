@@ -6,26 +6,26 @@ from datetime import date
 from decimal import Decimal
 
 from infra.clock import Clock
-from infra.gateway_simulator.account import Account
-from infra.gateway_simulator.accounts import Accounts
-from infra.gateway_simulator.book import Book
-from infra.gateway_simulator.brokerage import Brokerage
-from infra.gateway_simulator.calendar import Session as TradingDay
-from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.contracts import Asked
-from infra.gateway_simulator.faults import Faults
-from infra.gateway_simulator.feed import Feed
-from infra.gateway_simulator.instruments import Instrument
+from infra.gateway_simulator.accounts.account import Account
+from infra.gateway_simulator.accounts.brokerage import Brokerage
+from infra.gateway_simulator.accounts.opened import Accounts
+from infra.gateway_simulator.accounts.valuation import Valuation
+from infra.gateway_simulator.faults.armed import Faults
+from infra.gateway_simulator.faults.timetable import Timetable
+from infra.gateway_simulator.faults.weather import Weather
+from infra.gateway_simulator.instruments.calendar import Session as TradingDay
+from infra.gateway_simulator.instruments.catalogue import Catalogue
+from infra.gateway_simulator.instruments.contracts import Asked
+from infra.gateway_simulator.instruments.instrument import Instrument
 from infra.gateway_simulator.ledger import Ledger
-from infra.gateway_simulator.market import World
+from infra.gateway_simulator.live.feed import Feed
+from infra.gateway_simulator.live.permissions import Permissions
+from infra.gateway_simulator.market.market import World
+from infra.gateway_simulator.market.tape import Tape
 from infra.gateway_simulator.memory import Memory
-from infra.gateway_simulator.pacing import Pacing
-from infra.gateway_simulator.permissions import Permissions
-from infra.gateway_simulator.session import Session
-from infra.gateway_simulator.tape import Tape
-from infra.gateway_simulator.timetable import Timetable
-from infra.gateway_simulator.valuation import Valuation
-from infra.gateway_simulator.weather import Weather
+from infra.gateway_simulator.orders.book import Book
+from infra.gateway_simulator.protocol.pacing import Pacing
+from infra.gateway_simulator.protocol.session import Session
 
 NOT_SUPPORTED = "is not supported by this simulator"
 

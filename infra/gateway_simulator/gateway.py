@@ -7,46 +7,46 @@ from typing import TypeAlias
 
 from infra.clock import Clock, Entropy
 from infra.errors import UsageError
-from infra.gateway_simulator.account_desk import AccountDesk
-from infra.gateway_simulator.accounts import Accounts
-from infra.gateway_simulator.book import Book
-from infra.gateway_simulator.brokerage import Brokerage
-from infra.gateway_simulator.calendar import Session as TradingDay
-from infra.gateway_simulator.calendar import market_calendar, utc_text
-from infra.gateway_simulator.cassette import load
-from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.commissions import Tariff
-from infra.gateway_simulator.daily import DailyBook, csv_files
-from infra.gateway_simulator.depth_desk import DepthDesk
-from infra.gateway_simulator.director import Director
-from infra.gateway_simulator.faults import Faults
+from infra.gateway_simulator.accounts.account_desk import AccountDesk
+from infra.gateway_simulator.accounts.brokerage import Brokerage
+from infra.gateway_simulator.accounts.commissions import Tariff
+from infra.gateway_simulator.accounts.opened import Accounts
+from infra.gateway_simulator.accounts.valuation import Valuation
+from infra.gateway_simulator.faults.armed import Faults
+from infra.gateway_simulator.faults.cassette import load
+from infra.gateway_simulator.faults.director import Director
+from infra.gateway_simulator.faults.links import Links
+from infra.gateway_simulator.faults.order_faults import OrderFaults
+from infra.gateway_simulator.faults.timetable import Timetable
 from infra.gateway_simulator.floor import NOT_SUPPORTED, Shared, invalid
 from infra.gateway_simulator.gateway_options import Options as Options
-from infra.gateway_simulator.history_desk import HistoryDesk
-from infra.gateway_simulator.instruments import Instrument
+from infra.gateway_simulator.history.history_desk import HistoryDesk
+from infra.gateway_simulator.history.openings import Openings
+from infra.gateway_simulator.history.past_desk import PastDesk
+from infra.gateway_simulator.instruments.calendar import Session as TradingDay
+from infra.gateway_simulator.instruments.calendar import market_calendar, utc_text
+from infra.gateway_simulator.instruments.catalogue import Catalogue
+from infra.gateway_simulator.instruments.instrument import Instrument
+from infra.gateway_simulator.instruments.reference_desk import ReferenceDesk
 from infra.gateway_simulator.ledger import Ledger
-from infra.gateway_simulator.links import Links
-from infra.gateway_simulator.live_desk import LiveDesk
-from infra.gateway_simulator.manual import ManualOrder
-from infra.gateway_simulator.market import ROUND_LOT, MarketClock, World
+from infra.gateway_simulator.live.depth_desk import DepthDesk
+from infra.gateway_simulator.live.live_desk import LiveDesk
+from infra.gateway_simulator.live.permissions import Permissions
+from infra.gateway_simulator.market.daily import DailyBook, csv_files
+from infra.gateway_simulator.market.market import ROUND_LOT, MarketClock, World
+from infra.gateway_simulator.market.prices import UNITS
+from infra.gateway_simulator.market.tape import Tape
 from infra.gateway_simulator.memory import Memory
-from infra.gateway_simulator.names import request_of
-from infra.gateway_simulator.openings import Openings
-from infra.gateway_simulator.order_desk import OrderDesk
-from infra.gateway_simulator.order_faults import OrderFaults
-from infra.gateway_simulator.order_reports import OrderReports
-from infra.gateway_simulator.orders import Order
-from infra.gateway_simulator.pacing import HistoryPacing
-from infra.gateway_simulator.past_desk import PastDesk
-from infra.gateway_simulator.permissions import Permissions
-from infra.gateway_simulator.prices import UNITS
-from infra.gateway_simulator.reception import Reception
-from infra.gateway_simulator.reference_desk import ReferenceDesk
-from infra.gateway_simulator.session import HIGH_WATER, Session
-from infra.gateway_simulator.tape import Tape
-from infra.gateway_simulator.timetable import Timetable
-from infra.gateway_simulator.valuation import Valuation
-from infra.gateway_simulator.wire import Fields
+from infra.gateway_simulator.orders.book import Book
+from infra.gateway_simulator.orders.manual import ManualOrder
+from infra.gateway_simulator.orders.order import Order
+from infra.gateway_simulator.orders.order_desk import OrderDesk
+from infra.gateway_simulator.orders.order_reports import OrderReports
+from infra.gateway_simulator.protocol.names import request_of
+from infra.gateway_simulator.protocol.pacing import HistoryPacing
+from infra.gateway_simulator.protocol.reception import Reception
+from infra.gateway_simulator.protocol.session import HIGH_WATER, Session
+from infra.gateway_simulator.protocol.wire import Fields
 
 Handler: TypeAlias = Callable[[Session, Fields], Awaitable[None]]
 

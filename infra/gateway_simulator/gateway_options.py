@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from infra.gateway_simulator.accounts import Opening
-from infra.gateway_simulator.commissions import Schedule
-from infra.gateway_simulator.pacing import Pacing
+from infra.gateway_simulator.accounts.commissions import Schedule
+from infra.gateway_simulator.accounts.opened import Opening
+from infra.gateway_simulator.protocol.pacing import Pacing
 
 
 @dataclass(frozen=True, slots=True)

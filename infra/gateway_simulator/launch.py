@@ -12,11 +12,11 @@ from pathlib import Path
 from infra import logs
 from infra.clock import SystemClock, SystemEntropy
 from infra.errors import UsageError
-from infra.gateway_simulator.accounts import opening
-from infra.gateway_simulator.calendar import NEW_YORK, ib_text
-from infra.gateway_simulator.commissions import Schedule
+from infra.gateway_simulator.accounts.commissions import Schedule
+from infra.gateway_simulator.accounts.opened import opening
 from infra.gateway_simulator.gateway import Gateway, Options
-from infra.gateway_simulator.pacing import Pacing
+from infra.gateway_simulator.instruments.calendar import NEW_YORK, ib_text
+from infra.gateway_simulator.protocol.pacing import Pacing
 from infra.gateway_simulator.server import Address, SimulatorServer
 from infra.settings import Settings
 

@@ -9,7 +9,7 @@ import orjson
 
 from infra.clock import Clock
 from infra.errors import EnvironmentUnhealthyError, UsageError
-from infra.gateway_simulator.calendar import utc_text
+from infra.gateway_simulator.instruments.calendar import utc_text
 
 BAR_COLUMNS = ("start", "open", "high", "low", "close", "volume")
 KINDS = {

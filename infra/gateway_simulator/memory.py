@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import UsageError
-from infra.gateway_simulator.account import Account, Owed, Position
-from infra.gateway_simulator.accounts import Accounts
-from infra.gateway_simulator.book import Book
-from infra.gateway_simulator.calendar import local
-from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.order_memory import (
+from infra.gateway_simulator.accounts.account import Account, Owed, Position
+from infra.gateway_simulator.accounts.opened import Accounts
+from infra.gateway_simulator.instruments.calendar import local
+from infra.gateway_simulator.instruments.catalogue import Catalogue
+from infra.gateway_simulator.orders.book import Book
+from infra.gateway_simulator.orders.order_memory import (
     book_facts,
     execution_facts,
     execution_from,

@@ -10,7 +10,7 @@ import structlog
 from infra.errors import EnvironmentUnhealthyError
 from infra.gateway_simulator.control import ControlPort, read_token
 from infra.gateway_simulator.gateway import Gateway
-from infra.gateway_simulator.session import Session
+from infra.gateway_simulator.protocol.session import Session
 
 CLIENTS_MAX = 64  # sockets at a time
 

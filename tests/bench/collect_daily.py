@@ -22,7 +22,7 @@ from infra.gateway.connection import MESSAGES_A_SECOND
 from infra.gateway.pacing import Governor
 from infra.gateway.windows import Limits, Pacing
 from infra.gateway_simulator.gateway import Gateway, Options
-from infra.gateway_simulator.pacing import Pacing as GatewayPacing
+from infra.gateway_simulator.protocol.pacing import Pacing as GatewayPacing
 from infra.gateway_simulator.server import Address, SimulatorServer
 from infra.service import Service
 from infra.settings import Settings

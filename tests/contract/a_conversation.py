@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from infra.gateway_simulator.pacing import Pacing
+from infra.gateway_simulator.protocol.pacing import Pacing
 from tests.contract.client_libraries import Library
 from tests.unit.a_gateway_by_hand import Client, Hand, by_hand
 

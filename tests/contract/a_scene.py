@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 from infra.clock import ManualClock, SeededEntropy
-from infra.gateway_simulator.bars import Candle, Span
 from infra.gateway_simulator.gateway import Gateway, Options
-from infra.gateway_simulator.instruments import Instrument
+from infra.gateway_simulator.instruments.instrument import Instrument
 from infra.gateway_simulator.launch import market_time
-from infra.gateway_simulator.market import Quote
+from infra.gateway_simulator.market.bars import Candle, Span
+from infra.gateway_simulator.market.market import Quote
 from tests.contract.a_conversation import Conversation
 from tests.contract.client_libraries import UNSET, plain
 from tests.unit.a_gateway_by_hand import MORNING

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from infra.gateway_simulator.prices import UNITS
+from infra.gateway_simulator.market.prices import UNITS
 from tests.contract.a_scene import ACCOUNT, FILLED, NEW_YORK, Case, Scene, case, contract
 
 CASH = Decimal(1_000_000)

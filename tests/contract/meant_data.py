@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from infra.gateway_simulator import ticks
-from infra.gateway_simulator.bars import DAY, Candle, Span
-from infra.gateway_simulator.depth_desk import ASK, BID
-from infra.gateway_simulator.market import Quote
-from infra.gateway_simulator.past_bars import candles
-from infra.gateway_simulator.past_ticks import PastTicks
-from infra.gateway_simulator.prices import UNITS
-from infra.gateway_simulator.prints import Prints
+from infra.gateway_simulator.history.past_bars import candles
+from infra.gateway_simulator.history.past_ticks import PastTicks
+from infra.gateway_simulator.live import ticks
+from infra.gateway_simulator.live.depth_desk import ASK, BID
+from infra.gateway_simulator.market.bars import DAY, Candle, Span
+from infra.gateway_simulator.market.market import Quote
+from infra.gateway_simulator.market.prices import UNITS
+from infra.gateway_simulator.market.prints import Prints
 from tests.contract.a_conversation import SCHEDULE_SINCE
 from tests.contract.a_scene import NEW_YORK, START, Case, Meant, Scene, case, listed
 

@@ -3,9 +3,9 @@
 from decimal import Decimal
 from typing import Any
 
-from infra.gateway_simulator.commissions import Trade
-from infra.gateway_simulator.instruments import Instrument
-from infra.gateway_simulator.prices import UNITS
+from infra.gateway_simulator.accounts.commissions import Trade
+from infra.gateway_simulator.instruments.instrument import Instrument
+from infra.gateway_simulator.market.prices import UNITS
 from tests.contract.a_conversation import (
     COIN,
     CONDITIONS,

@@ -3,10 +3,10 @@
 from decimal import Decimal
 from typing import Any
 
-from infra.gateway_simulator.instruments import Instrument
-from infra.gateway_simulator.order_types import order_types
-from infra.gateway_simulator.prices import UNITS
-from infra.gateway_simulator.venues import MARKET_RULES, OPTION_ROUTES, US_ROUTES
+from infra.gateway_simulator.instruments.instrument import Instrument
+from infra.gateway_simulator.instruments.order_types import order_types
+from infra.gateway_simulator.instruments.venues import MARKET_RULES, OPTION_ROUTES, US_ROUTES
+from infra.gateway_simulator.market.prices import UNITS
 from tests.contract.a_scene import ACCOUNT, START, Case, Scene, case, contract, listed
 
 SIZES_SINCE = 164

@@ -15,7 +15,7 @@ Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def sendable() -> set[int]:
-    modules = {each.stem: ast.parse(each.read_text()) for each in PACKAGE.glob("*.py")}
+    modules = {each.stem: ast.parse(each.read_text()) for each in PACKAGE.rglob("*.py")}
     functions = {name: list(_functions(module)) for name, module in modules.items()}
     everywhere = [each for known in functions.values() for each in known]
     found: set[int] = set()

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from infra.errors import UsageError
-from infra.gateway_simulator import cassette
-from infra.gateway_simulator.calendar import NEW_YORK
-from infra.gateway_simulator.cassette import Cassette
+from infra.gateway_simulator.faults import cassette
+from infra.gateway_simulator.faults.cassette import Cassette
+from infra.gateway_simulator.instruments.calendar import NEW_YORK
 from tests.unit.a_gateway_by_hand import APPLE, Client, Hand, by_hand, history
 
 PROCESSES = ("executor", "data_farmer")

@@ -10,8 +10,8 @@ from typing import get_args
 import pytest
 from pydantic import SecretStr
 
-from infra.gateway_simulator import cassette
-from infra.gateway_simulator.actions import DESCRIBED, DOES, Action, Part
+from infra.gateway_simulator.faults import cassette
+from infra.gateway_simulator.faults.actions import DESCRIBED, DOES, Action, Part
 from infra.gateway_simulator.ledger import KINDS
 from infra.quality.rules import RULES
 from infra.settings import REPOSITORY, Settings

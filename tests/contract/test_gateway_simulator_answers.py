@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from infra.gateway_simulator.contract_details import details_fields
-from infra.gateway_simulator.names import ANSWERS
-from infra.gateway_simulator.wire import VERSION_MAX, VERSION_MIN
+from infra.gateway_simulator.instruments.contract_details import details_fields
+from infra.gateway_simulator.protocol.names import ANSWERS
+from infra.gateway_simulator.protocol.wire import VERSION_MAX, VERSION_MIN
 from tests.contract import meant_accounts, meant_data, meant_orders, meant_reference  # noqa: F401 # they keep their cases
 from tests.contract.a_conversation import SCHEDULE_SINCE, USER_INFO_SINCE, a_conversation
 from tests.contract.a_scene import CASES, Scene, said, unset

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from infra.gateway_simulator.placement import read_placement
-from infra.gateway_simulator.wire import VERSION_MAX, VERSION_MIN, Fields
+from infra.gateway_simulator.orders.placement import read_placement
+from infra.gateway_simulator.protocol.wire import VERSION_MAX, VERSION_MIN, Fields
 from tests.contract.a_conversation import LAST, Conversation, Rewrite, Script, a_conversation, a_speaker, as_said
 from tests.contract.client_libraries import libraries
 from tests.unit.a_gateway_by_hand import by_hand

@@ -26,9 +26,9 @@ from typing import Any
 
 from infra.embedded.ports import free_port
 from infra.embedded.stack import Stack
-from infra.gateway_simulator import cassette
-from infra.gateway_simulator.cassette import Cassette
 from infra.gateway_simulator.control_client import ControlClient
+from infra.gateway_simulator.faults import cassette
+from infra.gateway_simulator.faults.cassette import Cassette
 from tests.a_ledger import Ledger
 from tests.integration.a_simulator import Simulator, a_simulator
 

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 from ib_insync.decoder import Decoder
 
-from infra.gateway_simulator.names import answer_of
+from infra.gateway_simulator.protocol.names import answer_of
+from infra.gateway_simulator.protocol.wire import Value, encode
 from infra.gateway_simulator.server import SimulatorServer
-from infra.gateway_simulator.wire import Value, encode
 from tests.integration.a_gateway_simulator import until
 
 APPLE = (0, "AAPL", "STK", "", 0.0, "", "", "SMART", "", "USD", "", "")

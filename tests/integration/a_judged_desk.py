@@ -16,8 +16,8 @@ from consumers import portfolio, risk
 from consumers.executor import executor
 from infra.gateway import connection
 from infra.gateway.connection import Timing
-from infra.gateway_simulator import cassette
-from infra.gateway_simulator.cassette import Cassette
+from infra.gateway_simulator.faults import cassette
+from infra.gateway_simulator.faults.cassette import Cassette
 from infra.settings import Settings
 from schemas.account import TradingMode
 from schemas.orders import Commission, Fill, FillBusted, FillCorrected, OrderStatus

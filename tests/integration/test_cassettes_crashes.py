@@ -3,7 +3,7 @@
 from decimal import Decimal
 from pathlib import Path
 
-from infra.gateway_simulator import cassette
+from infra.gateway_simulator.faults import cassette
 from infra.settings import Settings
 from schemas.orders import OrderStatus, OrderType
 from tests.builders import a_cancel

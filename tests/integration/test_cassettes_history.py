@@ -18,7 +18,7 @@ from infra.columns import NATURAL_KEY
 from infra.gateway import ClientSlot, Connection, Market
 from infra.gateway.pacing import Governor
 from infra.gateway.windows import Limits
-from infra.gateway_simulator import cassette
+from infra.gateway_simulator.faults import cassette
 from infra.service import Service
 from infra.settings import Settings
 from infra.store.bars import read_bars as stored_bars

@@ -11,7 +11,7 @@ from consumers.executor import ledger as executor_ledger
 from consumers.executor.reconciliation import Reconciliation
 from infra.bar_replay import read_bars
 from infra.gateway import BrokerExecution, Orders
-from infra.gateway_simulator import cassette
+from infra.gateway_simulator.faults import cassette
 from infra.settings import Settings
 from producers.data_farmer.inspection import Inspection
 from producers.data_farmer.runs import Run

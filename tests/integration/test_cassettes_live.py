@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.gateway_simulator import cassette
+from infra.gateway_simulator.faults import cassette
 from infra.settings import Settings
 from producers.market_data import watch
 from schemas.market import Bar, Quarantined, QuarantineRule

@@ -9,12 +9,12 @@ from typing import Any, cast
 import pytest
 from ib_insync import IB, Crypto, Forex, Future, LimitOrder, MarketOrder, Option, Stock
 
-from infra.gateway_simulator.accounts import Opening
-from infra.gateway_simulator.brokerage import Brokerage
-from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.commissions import Schedule, Tariff
-from infra.gateway_simulator.currencies import RateUnknownError
-from infra.gateway_simulator.pacing import Pacing
+from infra.gateway_simulator.accounts.brokerage import Brokerage
+from infra.gateway_simulator.accounts.commissions import Schedule, Tariff
+from infra.gateway_simulator.accounts.currencies import RateUnknownError
+from infra.gateway_simulator.accounts.opened import Opening
+from infra.gateway_simulator.instruments.catalogue import Catalogue
+from infra.gateway_simulator.protocol.pacing import Pacing
 from infra.gateway_simulator.server import SimulatorServer
 from tests.integration.a_gateway_simulator import OfficialClient, a_gateway, an_ib_insync, apple, until
 

@@ -7,8 +7,8 @@ import pytest
 from ib_insync import CFD, Contract, Crypto, Forex, Future, Index, LimitOrder, Option, Stock
 from ibapi.decoder import Decoder as OfficialDecoder
 
+from infra.gateway_simulator.protocol.wire import VERSION_MAX, VERSION_MIN
 from infra.gateway_simulator.server import SimulatorServer
-from infra.gateway_simulator.wire import VERSION_MAX, VERSION_MIN
 from tests.integration.a_data_client import Heard, a_data_client, decoded
 from tests.integration.a_gateway_simulator import a_gateway, an_ib_insync, until
 

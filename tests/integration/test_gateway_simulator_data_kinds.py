@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from infra.gateway_simulator.wire import Value
+from infra.gateway_simulator.protocol.wire import Value
 from tests.integration.a_data_client import a_data_client
 from tests.integration.a_gateway_simulator import a_gateway, until
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from infra.gateway_simulator.pacing import LINES_MAX, OPEN_REQUESTS, Pacing
-from infra.gateway_simulator.wire import Value
+from infra.gateway_simulator.protocol.pacing import LINES_MAX, OPEN_REQUESTS, Pacing
+from infra.gateway_simulator.protocol.wire import Value
 from tests.integration.a_data_client import APPLE, DIRECT, IBM, DataClient, a_data_client
 from tests.integration.a_gateway_simulator import a_gateway, until
 

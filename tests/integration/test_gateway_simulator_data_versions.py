@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 from ibapi.decoder import Decoder as OfficialDecoder
 
-from infra.gateway_simulator.pacing import Pacing
+from infra.gateway_simulator.protocol.pacing import Pacing
+from infra.gateway_simulator.protocol.wire import VERSION_MAX, VERSION_MIN
 from infra.gateway_simulator.server import SimulatorServer
-from infra.gateway_simulator.wire import VERSION_MAX, VERSION_MIN
 from tests.integration.a_data_client import APPLE, DIRECT, DataClient, Heard, a_data_client, decoded
 from tests.integration.a_gateway_simulator import a_gateway, until
 

@@ -16,11 +16,11 @@ from ib_insync import LimitOrder, MarketOrder
 from infra.clock import SeededEntropy, SystemClock
 from infra.embedded.ports import free_port
 from infra.errors import UsageError
-from infra.gateway_simulator import outlet
 from infra.gateway_simulator.control import read_token
 from infra.gateway_simulator.control_client import ControlClient
 from infra.gateway_simulator.gateway import Gateway, Options
 from infra.gateway_simulator.launch import market_time
+from infra.gateway_simulator.protocol import outlet
 from infra.gateway_simulator.server import Address, SimulatorServer
 from tests.integration.a_gateway_simulator import MORNING, a_gateway, an_ib_insync, apple, ledger_lines, until
 

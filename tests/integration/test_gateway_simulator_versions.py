@@ -14,8 +14,8 @@ from ibapi.execution import ExecutionFilter
 from ibapi.order import Order
 from ibapi.order_cancel import OrderCancel
 
+from infra.gateway_simulator.protocol.wire import VERSION_MAX, VERSION_MIN
 from infra.gateway_simulator.server import SimulatorServer
-from infra.gateway_simulator.wire import VERSION_MAX, VERSION_MIN
 from infra.settings import REPOSITORY
 from tests.an_ib_async import ib_async_folder
 from tests.integration.a_gateway_simulator import OfficialClient, a_gateway, official_apple

@@ -7,7 +7,7 @@ import polars as pl
 
 from consumers.persister import build as build_persister
 from infra.bar_replay import read_bars
-from infra.gateway_simulator.cassette import load
+from infra.gateway_simulator.faults.cassette import load
 from infra.quality.rules import RULES, Effect
 from infra.settings import Settings
 from infra.store.bars import read_bars as stored_bars

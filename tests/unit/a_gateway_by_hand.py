@@ -10,7 +10,7 @@ from typing import Any
 from infra.clock import ManualClock, SeededEntropy
 from infra.gateway_simulator.gateway import Gateway, Options
 from infra.gateway_simulator.launch import market_time
-from infra.gateway_simulator.session import Session
+from infra.gateway_simulator.protocol.session import Session
 
 MORNING = "2013-02-28T10:00:00-05:00"
 APPLE = ("265598", "AAPL", "STK", "", "", "", "", "SMART", "", "USD", "", "")

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
-from infra.gateway_simulator.account import Account
-from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.currencies import RateUnknownError
-from infra.gateway_simulator.instruments import Instrument, Kind, Option
+from infra.gateway_simulator.accounts.account import Account
+from infra.gateway_simulator.accounts.currencies import RateUnknownError
+from infra.gateway_simulator.instruments.catalogue import Catalogue
+from infra.gateway_simulator.instruments.instrument import Instrument, Kind, Option
 
 D = Decimal
 CATALOGUE = Catalogue()

@@ -11,7 +11,7 @@ from ib_insync.client import Client
 from infra.clock import ManualClock, SystemEntropy
 from infra.gateway_simulator.gateway import Gateway, Options
 from infra.gateway_simulator.launch import market_time
-from infra.gateway_simulator.wire import Fields, Value, text_of
+from infra.gateway_simulator.protocol.wire import Fields, Value, text_of
 
 MORNING = "2013-02-28T10:00:00-05:00"
 APPLE = Stock("AAPL", "SMART", "USD")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from infra.gateway.pacing import Governor, HistoryRequest
 from infra.gateway.windows import Limits, Pacing, Priority
-from infra.gateway_simulator.pacing import HistoryPacing, PastRequest
-from infra.gateway_simulator.pacing import Pacing as GatewayPacing
+from infra.gateway_simulator.protocol.pacing import HistoryPacing, PastRequest
+from infra.gateway_simulator.protocol.pacing import Pacing as GatewayPacing
 from tests.time_machine import LoopClock, in_no_time
 
 HOUR = 3600.0

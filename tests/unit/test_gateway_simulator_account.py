@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.errors import UsageError
-from infra.gateway_simulator.account import Account, Position
-from infra.gateway_simulator.account_values import BASE
-from infra.gateway_simulator.account_watch import Statements
-from infra.gateway_simulator.accounts import Accounts, Opening, opening
-from infra.gateway_simulator.worth import worth_of
+from infra.gateway_simulator.accounts.account import Account, Position
+from infra.gateway_simulator.accounts.account_values import BASE
+from infra.gateway_simulator.accounts.account_watch import Statements
+from infra.gateway_simulator.accounts.opened import Accounts, Opening, opening
+from infra.gateway_simulator.accounts.worth import worth_of
 from tests.unit.a_simulated_market import APPLE, IBM, TODAY, Still, an_account, an_instrument, an_option
 
 D = Decimal

@@ -5,12 +5,12 @@ from functools import cache
 
 import pytest
 
-from infra.gateway_simulator.bars import DAY, WEEK, BarHistory, Candle, Duration, Span
-from infra.gateway_simulator.calendar import local, market_calendar
-from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.daily import DailyBook
-from infra.gateway_simulator.intraday import Days
-from infra.gateway_simulator.prices import US_STOCKS
+from infra.gateway_simulator.instruments.calendar import local, market_calendar
+from infra.gateway_simulator.instruments.catalogue import Catalogue
+from infra.gateway_simulator.market.bars import DAY, WEEK, BarHistory, Candle, Duration, Span
+from infra.gateway_simulator.market.daily import DailyBook
+from infra.gateway_simulator.market.intraday import Days
+from infra.gateway_simulator.market.prices import US_STOCKS
 
 NEW_YORK = market_calendar("XNYS")
 THURSDAY, FRIDAY = NEW_YORK.session(date(2013, 2, 28)), NEW_YORK.session(date(2013, 3, 1))

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from infra.gateway_simulator.accounts import Opening
+from infra.gateway_simulator.accounts.opened import Opening
 from tests.unit.an_order_floor import OrderFloor, Trader
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.gateway_simulator.commissions import Charge, Done, Schedule, ScheduleMissingError, Tariff, Trade
-from infra.gateway_simulator.instruments import Instrument
+from infra.gateway_simulator.accounts.commissions import Charge, Done, Schedule, ScheduleMissingError, Tariff, Trade
+from infra.gateway_simulator.instruments.instrument import Instrument
 from tests.unit.a_simulated_market import APPLE, CATALOGUE, Still, an_instrument
 
 D = Decimal

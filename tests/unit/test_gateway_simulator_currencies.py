@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from infra.gateway_simulator.currencies import Rates, RateUnknownError
+from infra.gateway_simulator.accounts.currencies import Rates, RateUnknownError
 from tests.unit.a_simulated_market import APPLE, an_instrument
 
 D = Decimal

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from infra.errors import UsageError
-from infra.gateway_simulator.calendar import ib_text, market_calendar
-from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.daily import DailyBook, DailySeries, csv_files
-from infra.gateway_simulator.instruments import Source
-from infra.gateway_simulator.prices import UNITS
+from infra.gateway_simulator.instruments.calendar import ib_text, market_calendar
+from infra.gateway_simulator.instruments.catalogue import Catalogue
+from infra.gateway_simulator.instruments.instrument import Source
+from infra.gateway_simulator.market.daily import DailyBook, DailySeries, csv_files
+from infra.gateway_simulator.market.prices import UNITS
 
 HEADER = "time,open,high,low,close,volume\n"
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.daily import DailyBook
-from infra.gateway_simulator.instruments import Instrument, Kind
-from infra.gateway_simulator.market import World
-from infra.gateway_simulator.options import OPTION_IDS, RATE, greeks, strikes_around
-from infra.gateway_simulator.prices import UNITS
+from infra.gateway_simulator.instruments.catalogue import Catalogue
+from infra.gateway_simulator.instruments.instrument import Instrument, Kind
+from infra.gateway_simulator.instruments.options import OPTION_IDS, RATE, greeks, strikes_around
+from infra.gateway_simulator.market.daily import DailyBook
+from infra.gateway_simulator.market.market import World
+from infra.gateway_simulator.market.prices import UNITS
 
 CATALOGUE = Catalogue()
 APPLE = CATALOGUE.by_symbol["AAPL"]

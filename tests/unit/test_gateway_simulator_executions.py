@@ -6,7 +6,7 @@ import pytest
 from ib_insync import ExecutionFilter
 
 from infra.errors import UsageError
-from infra.gateway_simulator.executions import Executions
+from infra.gateway_simulator.orders.executions import Executions
 from tests.unit.an_order_floor import OrderFloor, Trader
 
 D = Decimal

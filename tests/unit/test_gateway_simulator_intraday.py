@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.gateway_simulator.bars import BAR_SIZES, DAY, BarHistory, Span
-from infra.gateway_simulator.calendar import market_calendar
-from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.daily import DailyBar, DailyBook
-from infra.gateway_simulator.intraday import DayPath, Days, Frame, derive
-from infra.gateway_simulator.prices import UNITS, US_STOCKS
+from infra.gateway_simulator.instruments.calendar import market_calendar
+from infra.gateway_simulator.instruments.catalogue import Catalogue
+from infra.gateway_simulator.market.bars import BAR_SIZES, DAY, BarHistory, Span
+from infra.gateway_simulator.market.daily import DailyBar, DailyBook
+from infra.gateway_simulator.market.intraday import DayPath, Days, Frame, derive
+from infra.gateway_simulator.market.prices import UNITS, US_STOCKS
 
 REAL = ("AAPL", "GOOG", "IBM", "MSFT", "FB")
 LAST_REAL = date(2013, 3, 1)

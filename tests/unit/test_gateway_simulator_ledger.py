@@ -90,7 +90,7 @@ def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 def test_every_kind_of_line_is_described_and_every_description_is_of_one() -> None:
     found: set[str] = set()
-    for file in (REPOSITORY / "infra/gateway_simulator").glob("*.py"):
+    for file in (REPOSITORY / "infra/gateway_simulator").rglob("*.py"):
         text = file.read_text(encoding="utf-8")
         found |= set(re.findall(r"(?:ledger\.write|note|_note|note_execution)\(\s*\"([a-z_]+)\"", text))
         found |= set(re.findall(r"_replace\(.*\"(correction|bust)\"", text))

@@ -7,10 +7,10 @@ import pytest
 
 from infra.clock import ManualClock
 from infra.errors import UsageError
-from infra.gateway_simulator import account_watch
-from infra.gateway_simulator.faults import ARMED_MAX, Event, Faults
+from infra.gateway_simulator.accounts import account_watch
+from infra.gateway_simulator.faults.armed import ARMED_MAX, Event, Faults
 from infra.gateway_simulator.launch import Choices, chosen, market_time
-from infra.gateway_simulator.pacing import BarPacing, HistoryPacing, MessageRate, Pacing, PastRequest
+from infra.gateway_simulator.protocol.pacing import BarPacing, HistoryPacing, MessageRate, Pacing, PastRequest
 from tests.unit.a_gateway_by_hand import by_hand
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

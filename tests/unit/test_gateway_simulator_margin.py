@@ -6,11 +6,11 @@ from decimal import Decimal
 
 import pytest
 
-from infra.gateway_simulator.account import Account
-from infra.gateway_simulator.brokerage import Brokerage
-from infra.gateway_simulator.commissions import Done, Schedule, Tariff, Trade
-from infra.gateway_simulator.instruments import Instrument
-from infra.gateway_simulator.margin import Margin, Standing, required, short_option, standing_of
+from infra.gateway_simulator.accounts.account import Account
+from infra.gateway_simulator.accounts.brokerage import Brokerage
+from infra.gateway_simulator.accounts.commissions import Done, Schedule, Tariff, Trade
+from infra.gateway_simulator.accounts.margin import Margin, Standing, required, short_option, standing_of
+from infra.gateway_simulator.instruments.instrument import Instrument
 from tests.unit.a_simulated_market import APPLE, CATALOGUE, IBM, TODAY, Still, an_account, an_instrument, an_option
 
 D = Decimal

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from infra.errors import UsageError
-from infra.gateway_simulator.codes import TEXTS
-from infra.gateway_simulator.lies import LIES
+from infra.gateway_simulator.faults.lies import LIES
+from infra.gateway_simulator.protocol.codes import TEXTS
 from tests.unit.a_gateway_by_hand import APPLE, Client, Hand, by_hand, history
 
 

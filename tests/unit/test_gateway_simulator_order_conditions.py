@@ -13,7 +13,7 @@ from ib_insync import (
     VolumeCondition,
 )
 
-from infra.gateway_simulator.order_conditions import Condition, hold
+from infra.gateway_simulator.orders.conditions import Condition, hold
 from tests.unit.an_order_floor import OrderFloor
 
 IBM = 8314

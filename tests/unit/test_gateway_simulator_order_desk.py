@@ -8,7 +8,7 @@ import pytest
 from ib_insync import Crypto, Forex, Stock
 
 from infra.errors import UsageError
-from infra.gateway_simulator.manual import ManualOrder
+from infra.gateway_simulator.orders.manual import ManualOrder
 from tests.unit.an_order_floor import OrderFloor, Trader
 
 BY_HAND = ManualOrder(symbol="AAPL", action="BUY", quantity=Decimal(100), order_type="LMT", limit_price=Decimal(430))

@@ -15,7 +15,7 @@ from ib_insync import (
 from ib_insync.decoder import Decoder
 from ibapi.decoder import Decoder as OfficialDecoder
 
-from infra.gateway_simulator.wire import VERSION_MAX, VERSION_MIN
+from infra.gateway_simulator.protocol.wire import VERSION_MAX, VERSION_MIN
 from tests.unit.an_order_floor import APPLE, OrderFloor, Trader
 
 VERSIONS = range(VERSION_MIN, VERSION_MAX + 1)

@@ -7,7 +7,7 @@ import pytest
 from ib_insync import Order
 from ib_insync.decoder import Decoder
 
-from infra.gateway_simulator.wire import Fields, WireError, text_of
+from infra.gateway_simulator.protocol.wire import Fields, WireError, text_of
 from tests.unit.an_order_floor import APPLE, Encoder, OrderFloor, Trader
 
 NONSENSE = (

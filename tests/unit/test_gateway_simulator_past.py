@@ -6,18 +6,18 @@ from itertools import pairwise
 
 import pytest
 
-from infra.gateway_simulator.bars import DAY, MONTH, WEEK, Candle, Span
-from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.daily import DailyBook
-from infra.gateway_simulator.figures import figures_of, volatility
-from infra.gateway_simulator.instruments import Instrument
-from infra.gateway_simulator.market import Quote, World
-from infra.gateway_simulator.past_bars import candles, volatility_candles
-from infra.gateway_simulator.past_request import SIZES
-from infra.gateway_simulator.past_ticks import PastTicks, message, whole_seconds
-from infra.gateway_simulator.prices import UNITS
-from infra.gateway_simulator.prints import Prints
-from infra.gateway_simulator.quote_bars import asks, bids
+from infra.gateway_simulator.history.past_bars import candles, volatility_candles
+from infra.gateway_simulator.history.past_request import SIZES
+from infra.gateway_simulator.history.past_ticks import PastTicks, message, whole_seconds
+from infra.gateway_simulator.instruments.catalogue import Catalogue
+from infra.gateway_simulator.instruments.instrument import Instrument
+from infra.gateway_simulator.market.bars import DAY, MONTH, WEEK, Candle, Span
+from infra.gateway_simulator.market.daily import DailyBook
+from infra.gateway_simulator.market.figures import figures_of, volatility
+from infra.gateway_simulator.market.market import Quote, World
+from infra.gateway_simulator.market.prices import UNITS
+from infra.gateway_simulator.market.prints import Prints
+from infra.gateway_simulator.market.quote_bars import asks, bids
 
 THURSDAY = date(2013, 2, 28)
 

@@ -2,9 +2,9 @@
 
 from collections import Counter
 
-from infra.gateway_simulator.catalogue import Catalogue, universe
-from infra.gateway_simulator.instruments import Kind
-from infra.gateway_simulator.products import synthetic_id
+from infra.gateway_simulator.instruments.catalogue import Catalogue, universe
+from infra.gateway_simulator.instruments.instrument import Kind
+from infra.gateway_simulator.instruments.products import synthetic_id
 
 CATALOGUE = Catalogue()
 ROWS = universe()

@@ -3,12 +3,12 @@
 from datetime import date
 from decimal import Decimal
 
-from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.daily import DailyBook
-from infra.gateway_simulator.instruments import Kind
-from infra.gateway_simulator.market import World
-from infra.gateway_simulator.prices import UNITS
-from infra.gateway_simulator.valuation import Valuation
+from infra.gateway_simulator.accounts.valuation import Valuation
+from infra.gateway_simulator.instruments.catalogue import Catalogue
+from infra.gateway_simulator.instruments.instrument import Kind
+from infra.gateway_simulator.market.daily import DailyBook
+from infra.gateway_simulator.market.market import World
+from infra.gateway_simulator.market.prices import UNITS
 
 CATALOGUE = Catalogue()
 APPLE = CATALOGUE.by_symbol["AAPL"]

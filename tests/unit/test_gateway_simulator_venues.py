@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from infra.clock import ManualClock
-from infra.gateway_simulator.bars import Candle, Span
-from infra.gateway_simulator.calendar import Session
-from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.daily import DailyBook
-from infra.gateway_simulator.instruments import Instrument
-from infra.gateway_simulator.market import MarketClock, World
-from infra.gateway_simulator.prices import UNITS, US_STOCKS, PriceRule
-from infra.gateway_simulator.tape import Tape
-from infra.gateway_simulator.venues import ASX_STOCKS, HALF_PIPS, MARKET_RULES, QUARTER_POINTS
+from infra.gateway_simulator.instruments.calendar import Session
+from infra.gateway_simulator.instruments.catalogue import Catalogue
+from infra.gateway_simulator.instruments.instrument import Instrument
+from infra.gateway_simulator.instruments.venues import ASX_STOCKS, HALF_PIPS, MARKET_RULES, QUARTER_POINTS
+from infra.gateway_simulator.market.bars import Candle, Span
+from infra.gateway_simulator.market.daily import DailyBook
+from infra.gateway_simulator.market.market import MarketClock, World
+from infra.gateway_simulator.market.prices import UNITS, US_STOCKS, PriceRule
+from infra.gateway_simulator.market.tape import Tape
 
 CATALOGUE = Catalogue()
 APPLE, BHP, EURO = (CATALOGUE.by_symbol[each] for each in ("AAPL", "BHP", "EUR.USD"))

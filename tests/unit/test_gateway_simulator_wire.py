@@ -5,10 +5,18 @@ from decimal import Decimal
 
 import pytest
 
-from infra.gateway_simulator.catalogue import Catalogue
-from infra.gateway_simulator.contracts import Asked
-from infra.gateway_simulator.past_request import RequestError, moment_of
-from infra.gateway_simulator.wire import FRAME_MAX, Fields, WireError, encode, read_hello, read_message, text_of
+from infra.gateway_simulator.history.past_request import RequestError, moment_of
+from infra.gateway_simulator.instruments.catalogue import Catalogue
+from infra.gateway_simulator.instruments.contracts import Asked
+from infra.gateway_simulator.protocol.wire import (
+    FRAME_MAX,
+    Fields,
+    WireError,
+    encode,
+    read_hello,
+    read_message,
+    text_of,
+)
 
 
 @pytest.mark.parametrize(

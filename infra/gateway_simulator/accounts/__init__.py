@@ -1,0 +1,1 @@
+"""Money, positions, margin, commissions, and what is told of them."""

@@ -1,0 +1,1 @@
+"""What can be traded, where and when, and what clients are told of it."""

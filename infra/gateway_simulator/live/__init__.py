@@ -1,0 +1,1 @@
+"""Streams: quotes, trades, five-second bars, depth, and who may see them."""

@@ -1,0 +1,1 @@
+"""How clients are met: frames, versions, sessions, limits on messages."""
