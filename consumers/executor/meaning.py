@@ -46,8 +46,8 @@ def facts_of_completed_order(told: BrokerCompletedOrder) -> list[Fact]:
         facts.append(Ended(OrderStatus.CANCELED, 0, told.completed_status))
     elif told.status == "Inactive":
         facts.append(Ended(OrderStatus.REJECTED, 0, told.completed_status))
-    elif told.status == "Filled":
-        # weaker than its fills: tells only of an order whose executions were corrected or taken back afterwards
+    elif told.status == "Filled" and told.filled_quantity < told.quantity:
+        # it was done, and is short of what it was done with: an execution was corrected or taken back afterwards
         facts.append(Ended(OrderStatus.EXPIRED, 0, "it was filled, and its executions have changed since"))
     return facts
 
