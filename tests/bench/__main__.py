@@ -26,10 +26,13 @@ MODULES = {
 
 def measure(names: Iterable[str], *, quick: bool) -> list[dict[str, Any]]:
     wanted = list(names)
+    names_of_modules = dict.fromkeys(MODULES[name] for name in wanted)
+    # all at once, before any of them has run and closed an event loop: ib_insync wants one when it is imported
+    modules = [importlib.import_module(name) for name in names_of_modules]
     rows = []
-    for module in dict.fromkeys(MODULES[name] for name in wanted):
-        sys.stderr.write(f"{module.removeprefix('tests.bench.')} ...\n")
-        run: Callable[[bool], list[dict[str, Any]]] = importlib.import_module(module).run
+    for module in modules:
+        sys.stderr.write(f"{module.__name__.removeprefix('tests.bench.')} ...\n")
+        run: Callable[[bool], list[dict[str, Any]]] = module.run
         rows += [row for row in run(quick) if not wanted or row["name"].startswith(tuple(wanted))]
     return rows
 

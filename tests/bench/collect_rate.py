@@ -121,6 +121,7 @@ async def _validated(desk: Desk) -> list[Contract]:
             found[event.symbol] = Contract(conId=event.contract.contract_id, exchange="SMART")
         if isinstance(event, CollectionRun) and event.state in (RunState.DONE, RunState.FAILED):
             assert not event.failures, event.failures
+        if len(found) == len(_SYMBOLS):  # the run's end is told on another topic: it may be read first
             break
     return [found[symbol] for symbol in _SYMBOLS]
 
