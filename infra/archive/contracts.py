@@ -1,7 +1,7 @@
 """All bars of one contract into Parquet files, before they are removed."""
 
 import asyncio
-import os
+import io
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 from sqlalchemy import func, select
 
+from infra.archive.manifest import write_whole
 from infra.bar_replay import BarFilter
 from infra.bar_replay import read_bars as replayed_bars
 from infra.settings import Settings
@@ -62,23 +63,14 @@ def _year_begins(year: int) -> int:
 
 
 async def _write(file: Path, frame: pl.DataFrame) -> int:
-    """Whole or not at all, and on the disk when this returns."""
+    """Nothing is written where there is nothing."""
     if frame.is_empty():
         return 0
 
     def write() -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part")
-        with part.open("wb") as opened:
-            frame.write_parquet(opened)
-            opened.flush()
-            os.fsync(opened.fileno())
-        part.replace(file)
-        folder = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        content = io.BytesIO()
+        frame.write_parquet(content)
+        write_whole(file, content.getvalue())
 
     await asyncio.to_thread(write)
     return len(frame)
