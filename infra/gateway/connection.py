@@ -8,7 +8,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -18,12 +18,12 @@ from infra.clock import Clock, Entropy, SystemClock, SystemEntropy
 from infra.gateway.errors import (
     AccountUnknownError,
     GatewayRequestError,
-    GatewayTimeoutError,
     GatewayUnavailableError,
     LiveAccountRefusedError,
 )
 from infra.gateway.library import Library, MalformedMessageError, Message, load
 from infra.gateway.pacing import Governor
+from infra.gateway.questions import Question, Questions
 from infra.gateway.reports import GatewayState, GatewayStatus
 from infra.gateway.session import Session
 from infra.gateway.windows import Limits, Pacing, Priority
@@ -83,22 +83,6 @@ class Timing:
     """Between two attempts to connect; the delay doubles."""
 
 
-@dataclass
-class _Question:
-    """An answer that is being collected: messages named `rows` until one named `end`."""
-
-    rows: str
-    end: str
-    answer: "asyncio.Future[list[tuple[Any, ...]]]"
-    found: list[tuple[Any, ...]] = field(default_factory=list)
-
-    def take(self, name: str, arguments: tuple[Any, ...]) -> None:
-        if name == self.rows:
-            self.found.append(arguments)
-        if name == self.end and not self.answer.done():
-            self.answer.set_result(self.found)
-
-
 class Connection:
     """Start it once; it connects, watches and reconnects until it is stopped."""
 
@@ -132,9 +116,7 @@ class Connection:
         """Grows with each connection: what was asked in an earlier one is forgotten by the gateway."""
         self._running: asyncio.Task[None] | None = None
         self._request_ids = itertools.count(REQUEST_ID_FIRST)
-        self._numbered: dict[int, _Question] = {}
-        self._unnumbered: list[_Question] = []
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._questions = Questions()
         self._handlers: dict[str, list[MessageHandler]] = {}
         self._error_handlers: list[ErrorHandler] = []
         self._state_listeners: list[StateListener] = []
@@ -250,29 +232,23 @@ class Connection:
     ) -> list[tuple[Any, ...]]:
         """`ask` for a request that the governor has let through already."""
         request_id = self.new_request_id()
-        question = _Question(rows, end, asyncio.get_running_loop().create_future())
+        question = Question(rows, end)
         session = self._present()
-        self._numbered[request_id] = question
-        try:
+        with self._questions.numbered(request_id, question):
             send(session.encoder, request_id)
-            return [row[1:] for row in await self._answer(question, seconds)]
-        finally:
-            del self._numbered[request_id]
+            return [row[1:] for row in await question.answered(seconds)]
 
     async def ask_all(
         self, send: Callable[[Any], None], *, rows: str, end: str, seconds: float | None = None
     ) -> list[tuple[Any, ...]]:
         """Send a request that has no number; one of a kind at a time."""
-        async with self._turns.setdefault(end, asyncio.Lock()):
+        async with self._questions.turn(end):
             await self.governor.message()
-            question = _Question(rows, end, asyncio.get_running_loop().create_future())
+            question = Question(rows, end)
             session = self._present()
-            self._unnumbered.append(question)
-            try:
+            with self._questions.unnumbered(question):
                 send(session.encoder)
-                return await self._answer(question, seconds or self._timing.request)
-            finally:
-                self._unnumbered.remove(question)
+                return await question.answered(seconds or self._timing.request)
 
     def hold(self) -> None:
         """Stop reading: whoever listens cannot keep up. TCP makes the gateway wait."""
@@ -292,14 +268,6 @@ class Connection:
             raise GatewayUnavailableError(self.state.reason or self.state.status.value)
         return self._session
 
-    @staticmethod
-    async def _answer(question: _Question, seconds: float) -> list[tuple[Any, ...]]:
-        try:
-            async with asyncio.timeout(seconds):
-                return await question.answer
-        except TimeoutError:
-            raise GatewayTimeoutError(question.end, seconds) from None
-
     # what is heard
 
     def _receive(self, message: Message) -> None:
@@ -307,21 +275,19 @@ class Connection:
         if name == "error":
             self._on_error(*arguments)
             return
-        if arguments and type(arguments[0]) is int and (question := self._numbered.get(arguments[0])) is not None:
+        if arguments and (question := self._questions.of(arguments[0])) is not None:
             question.take(name, arguments)
             return
-        for question in self._unnumbered:
-            question.take(name, arguments)
+        self._questions.offer(name, arguments)
         for handler in self._handlers.get(name, ()):
             handler(*arguments)
 
     def _on_error(self, request_id: int, code: int, text: str, *_: Any) -> None:
         if request_id == -1:
             self._on_notice(code, text)
-        question = self._numbered.get(request_id)
-        if question is not None:
-            if code not in _ADVISORY and not 2100 <= code < 2200 and not question.answer.done():
-                question.answer.set_exception(_failure(code, text))
+        if (question := self._questions.of(request_id)) is not None:
+            if code not in _ADVISORY and not 2100 <= code < 2200:
+                question.fail(_failure(code, text))
             return
         for handler in self._error_handlers:
             handler(request_id, code, text)
@@ -394,10 +360,7 @@ class Connection:
 
     def _dropped(self, reason: str, *, tell: bool = True) -> None:
         self._session = None
-        failure = GatewayUnavailableError(reason)
-        for question in [*self._numbered.values(), *self._unnumbered]:
-            if not question.answer.done():
-                question.answer.set_exception(failure)
+        self._questions.fail(GatewayUnavailableError(reason))
         if tell:
             self._change(GatewayState(GatewayStatus.DISCONNECTED, reason))
 
