@@ -79,7 +79,7 @@ def check_path(settings: Settings, symbols: tuple[str, ...]) -> Health:
 async def _symbols(settings: Settings, told: Collected) -> list[SymbolHealth]:
     store = Store(settings, "cli", pool_size=1)
     try:
-        return [await _symbol(store, each) for each in told.outcomes.values()]
+        return [await _symbol(store, told.outcomes[each]) for each in sorted(told.outcomes)]
     finally:
         await store.close()
 

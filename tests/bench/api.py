@@ -7,24 +7,17 @@ client that asks again and again for a year of minute bars as Arrow.
 import asyncio
 import contextlib
 import json
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
-
-from pydantic import SecretStr
 
 from infra.api_keys import Role
 from infra.clock import SystemClock, SystemEntropy
-from infra.embedded.ports import free_port
-from infra.embedded.stack import Stack
 from infra.settings import REPOSITORY, Settings
 from infra.store import api_keys
 from infra.store.database import Store
@@ -34,6 +27,7 @@ from schemas.collection import CollectHistory, CollectionRun, RunState, Validate
 from schemas.event import Event
 from schemas.market import Want
 from schemas.validation import Symbol
+from tests.bench.a_system import a_folder, a_system
 from tests.bench.open_loop import Plan
 
 _SERVICES = ["market_data", "data_farmer", "persister", "backtester", "api_farmer", "api_backtester", "api_trader"]
@@ -55,40 +49,21 @@ PATHS = {
 
 def run(quick: bool) -> list[dict[str, Any]]:
     """Start a system of its own, fill it through its own pipeline, load each service in turn."""
-    folder = Path(tempfile.mkdtemp(prefix="scizor-bench-"))
-    base = Settings()
-    settings = base.model_copy(
-        update={
-            "home": folder,
-            "kafka": "",
-            "database_url": SecretStr(""),
-            "ib_host": "",
-            "simulator_now": "2013-02-28T11:00:00-05:00",
-            "simulator_speed": 1.0,
-            **dict.fromkeys(("kafka_port", "database_port", "farmer_port", "backtester_port", "trader_port"), 0),
-            "ib_port": free_port(),
-        }
-    )
-    try:
-        with Stack(settings, services=_SERVICES, jars=base.home.resolve() / "jars") as stack:
-            stack.start()
-            stack.wait_ready()
-            keys, backtest_id = asyncio.run(_fill(stack.settings))
-            ports = {name: stack.health_ports[f"api_{name}"] for name in PATHS}
-            with _bare() as bare_port:
-                plan = Plan("127.0.0.1", bare_port, ["/bare"], keys, seconds=5 if quick else 20)
-                return [
-                    row
-                    for name, paths in PATHS.items()
-                    for row in _measured(
-                        name,
-                        plan,
-                        replace(plan, port=ports[name], paths=[p.format(backtest_id=backtest_id) for p in paths]),
-                        rounds=1 if quick else 3,
-                    )
-                ]
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with a_folder() as folder, a_system(folder, _SERVICES, simulator_speed=1.0) as stack:
+        keys, backtest_id = asyncio.run(_fill(stack.settings))
+        ports = {name: stack.health_ports[f"api_{name}"] for name in PATHS}
+        with _bare() as bare_port:
+            plan = Plan("127.0.0.1", bare_port, ["/bare"], keys, seconds=5 if quick else 20)
+            return [
+                row
+                for name, paths in PATHS.items()
+                for row in _measured(
+                    name,
+                    plan,
+                    replace(plan, port=ports[name], paths=[p.format(backtest_id=backtest_id) for p in paths]),
+                    rounds=1 if quick else 3,
+                )
+            ]
 
 
 @contextlib.contextmanager

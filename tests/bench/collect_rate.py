@@ -6,30 +6,25 @@ that nothing is there already. Both ask for fifty at a time; ours decodes, compa
 
 import asyncio
 import contextlib
-import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any, cast
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from ib_insync import IB, Contract
-from pydantic import SecretStr
 
 from infra import broker
 from infra.calendars.calendar import Session, calendar_of
 from infra.clock import SystemClock, SystemEntropy
-from infra.embedded.ports import free_port
-from infra.embedded.stack import Stack
 from infra.settings import Settings
 from infra.topics import load_catalogue
 from producers.cli.desk import Desk, Feed
 from schemas.collection import CollectHistory, CollectionRun, RunState, ValidateSymbols
 from schemas.validation import Symbol, SymbolState
+from tests.bench.a_system import a_folder, a_system
 
 _SYMBOLS = ("AAPL", "MSFT", "IBM", "GOOG", "NVDA", "AMZN", "INTC", "CSCO", "ORCL", "ADBE")
 _SERVICES = ["data_farmer", "persister"]
@@ -43,30 +38,9 @@ _WAIT_SECONDS = 120.0
 
 def run(quick: bool) -> list[dict[str, Any]]:
     """At least 0.4 of the bare rate."""
-    folder = Path(tempfile.mkdtemp(prefix="scizor-bench-"))
-    base = Settings()
-    settings = base.model_copy(
-        update={
-            "home": folder,
-            "kafka": "",
-            "database_url": SecretStr(""),
-            "ib_host": "",
-            "ib_pacing": "off",
-            "collect_daily": False,
-            "kafka_port": 0,
-            "database_port": 0,
-            "ib_port": free_port(),
-            "simulator_now": "2013-02-28T11:00:00-05:00",
-        }
-    )
-    options = ["--pacing", "off"]
-    try:
-        with Stack(settings, services=_SERVICES, simulator_options=options, jars=base.home.resolve() / "jars") as stack:
-            stack.start()
-            stack.wait_ready()
-            return asyncio.run(_measure(stack.settings, 2 if quick else _ROUNDS))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    unpaced = {"ib_pacing": "off", "collect_daily": False}
+    with a_folder() as folder, a_system(folder, _SERVICES, options=["--pacing", "off"], **unpaced) as stack:
+        return asyncio.run(_measure(stack.settings, 2 if quick else _ROUNDS))
 
 
 def _rounds(count: int) -> Iterator[list[Session]]:

@@ -6,19 +6,14 @@ three hops in the same run, five rounds of each in turn. Both ends are stamped b
 
 import asyncio
 import json
-import shutil
 import statistics
-import tempfile
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
-
 from infra.clock import SystemClock, SystemEntropy
 from infra.embedded.ports import free_port
-from infra.embedded.stack import Stack
 from infra.gateway_simulator.control_client import ControlClient
 from infra.keys import new_secret, write_secret
 from infra.settings import Settings
@@ -28,6 +23,7 @@ from schemas.collection import CollectionRun, RunState, ValidateSymbols
 from schemas.event import Event
 from schemas.orders import OrderStatus, OrderUpdate
 from schemas.strategy import Deploy, RunningState, Start, StrategyState
+from tests.bench.a_system import a_folder, a_system
 from tests.bench.chain import bare_chain
 
 _SERVICES = ["market_data", "data_farmer", "persister", "strategist", "risk", "executor", "portfolio"]
@@ -40,31 +36,12 @@ _PACE_SECONDS = 0.05
 
 def run(quick: bool) -> list[dict[str, Any]]:
     """Start a system of its own, send ticks that cause orders, and time each."""
-    folder = Path(tempfile.mkdtemp(prefix="scizor-bench-"))
-    ledger, token, port = folder / "ledger.jsonl", folder / "token", free_port()
-    write_secret(token, new_secret())
-    base = Settings()
-    settings = base.model_copy(
-        update={
-            "home": folder,
-            "kafka": "",
-            "database_url": SecretStr(""),
-            "ib_host": "",
-            "simulator_now": "2013-02-28T11:00:00-05:00",
-            "simulator_speed": 0.001,
-            "kafka_port": 0,
-            "database_port": 0,
-            "ib_port": free_port(),
-        }
-    )
-    options = ["--ledger", str(ledger), "--control-port", str(port), "--control-token-file", str(token)]
-    try:
-        with Stack(settings, services=_SERVICES, simulator_options=options, jars=base.home.resolve() / "jars") as stack:
-            stack.start()
-            stack.wait_ready()
+    with a_folder() as folder:
+        ledger, token, port = folder / "ledger.jsonl", folder / "token", free_port()
+        write_secret(token, new_secret())
+        options = ["--ledger", str(ledger), "--control-port", str(port), "--control-token-file", str(token)]
+        with a_system(folder, _SERVICES, options=options, simulator_speed=0.001) as stack:
             return asyncio.run(_measure(stack.settings, ledger, (port, token), 40 if quick else 100))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _measure(settings: Settings, ledger: Path, control: tuple[int, Path], ticks: int) -> list[dict[str, Any]]:
