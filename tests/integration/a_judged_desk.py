@@ -81,6 +81,19 @@ class Desk:
     async def buy(self, name: str, quantity: int = 10, **changes: Any) -> None:
         await self.path.tell(a_live_intent(name, intent_id=name, quantity=D(quantity), **changes))
 
+    async def one_order_ends(self, status: OrderStatus) -> None:
+        """The order `first`, while the cassette plays; all that is known of it agrees with the ledger."""
+        await self.in_mode(TradingMode.ACTIVE)
+        await self.buy("first")
+        await self.played.fired()
+        await self.in_status("first", status)
+        await self.agrees()
+
+    async def goes_on(self) -> None:
+        """Trading is as good as ever."""
+        await self.trades("next")
+        await self.agrees()
+
     async def trades(self, name: str) -> None:
         """An order comes through, however often it has to be proposed anew: what was denied is a thing of the past."""
         for number in range(20):

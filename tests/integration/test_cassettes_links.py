@@ -45,8 +45,7 @@ async def test_a_link_that_fails_loses_no_fill_and_doubles_no_order(
         await desk.in_status("first", OrderStatus.FILLED)
         await desk.agrees()
         assert desk.ledger().filled("first") == 10
-        await desk.trades("next")
-        await desk.agrees()
+        await desk.goes_on()
 
 
 @pytest.mark.parametrize(
@@ -93,8 +92,7 @@ async def test_a_cancel_that_was_said_into_a_broken_link_is_done_when_it_is_back
         await desk.buy("second", 11)
         await desk.in_status("first", OrderStatus.CANCELED)
         await desk.agrees()
-        await desk.trades("next")
-        await desk.agrees()
+        await desk.goes_on()
 
 
 async def test_an_outage_without_an_end_stops_trading_until_the_link_is_back(
@@ -129,8 +127,7 @@ async def test_a_night_of_reset_and_restart_is_over_before_the_next_session(
         await desk.played.fired()
         await desk.agrees()
         await gateway.advance(9.5 * 3600)
-        await desk.trades("next")
-        await desk.agrees()
+        await desk.goes_on()
 
 
 @pytest.mark.parametrize("name", ["accepts-without-answer", "client-id-in-use"])
@@ -150,13 +147,8 @@ async def test_no_order_id_is_used_twice_when_the_sequence_of_ids_falls_back(
     stack_settings: Settings, tmp_path: Path
 ) -> None:
     async with a_judged_desk(stack_settings, tmp_path, "next-id-falls-back") as desk:
-        await desk.in_mode(TradingMode.ACTIVE)
-        await desk.buy("first")
-        await desk.played.fired()
-        await desk.in_status("first", OrderStatus.FILLED)
-        await desk.agrees()
-        await desk.trades("next")
-        await desk.agrees()
+        await desk.one_order_ends(OrderStatus.FILLED)
+        await desk.goes_on()
         received = [(line["client_id"], line["order_id"]) for line in desk.ledger().of("order_received")]
         assert len(received) == len(set(received))
 
@@ -168,11 +160,7 @@ async def test_no_order_id_is_used_twice_when_the_sequence_of_ids_falls_back(
 )
 async def test_trading_halts_when_the_sequence_of_ids_falls_back(stack_settings: Settings, tmp_path: Path) -> None:
     async with a_judged_desk(stack_settings, tmp_path, "next-id-falls-back") as desk:
-        await desk.in_mode(TradingMode.ACTIVE)
-        await desk.buy("first")
-        await desk.played.fired()
-        await desk.in_status("first", OrderStatus.FILLED)
-        await desk.agrees()
+        await desk.one_order_ends(OrderStatus.FILLED)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(desk.trades("next"), 6)
         assert set(desk.ledger().orders_of_intents()) == {"first"}

@@ -46,14 +46,9 @@ async def test_an_order_is_filled_once_whatever_is_said_about_it(
     stack_settings: Settings, tmp_path: Path, name: str
 ) -> None:
     async with a_judged_desk(stack_settings, tmp_path, name) as desk:
-        await desk.in_mode(TradingMode.ACTIVE)
-        await desk.buy("first")
-        await desk.played.fired()
-        await desk.in_status("first", OrderStatus.FILLED)
-        await desk.agrees()
+        await desk.one_order_ends(OrderStatus.FILLED)
         assert desk.ledger().filled("first") == 10
-        await desk.trades("next")
-        await desk.agrees()
+        await desk.goes_on()
 
 
 @pytest.mark.parametrize(
@@ -69,14 +64,9 @@ async def test_an_order_that_is_refused_or_killed_ends_and_leaves_nothing_reserv
     stack_settings: Settings, tmp_path: Path, name: str, status: OrderStatus, code: int
 ) -> None:
     async with a_judged_desk(stack_settings, tmp_path, name) as desk:
-        await desk.in_mode(TradingMode.ACTIVE)
-        await desk.buy("first")
-        await desk.played.fired()
-        await desk.in_status("first", status)
-        await desk.agrees()
+        await desk.one_order_ends(status)
         assert await desk.path.scalar("SELECT code FROM orders WHERE order_id = 'first'") == code
-        await desk.trades("next")
-        await desk.agrees()
+        await desk.goes_on()
         ids = [order.order_id for order in desk.ledger().orders.values()]
         assert len(ids) == len(set(ids))
 
@@ -122,8 +112,7 @@ async def test_an_execution_that_shrinks_shrinks_the_position_and_nobody_trades_
         await until(has_shrunk)
         await desk.agrees()
         assert desk.ledger().filled("first") < 10
-        await desk.trades("next")
-        await desk.agrees()
+        await desk.goes_on()
 
 
 async def test_an_overfill_counts_and_trading_halts(stack_settings: Settings, tmp_path: Path) -> None:
