@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from infra.gateway_simulator.protocol.pacing import Pacing
 from tests.contract.client_libraries import Library
+from tests.rich_orders import RICH, TRAIL
 from tests.unit.a_gateway_by_hand import Client, Hand, by_hand
 
 Step: TypeAlias = tuple[str, tuple[Any, ...]]
@@ -23,54 +24,8 @@ CONDITIONS: tuple[dict[str, Any], ...] = (
     {"number": 6, "isMore": True, "volume": 100_000_000, "conId": 265598, "exch": "SMART"},
     {"number": 7, "isMore": True, "changePercent": 90.5, "conId": 265598, "exch": "SMART"},
 )
-RICH: dict[str, Any] = {
-    "action": "BUY",
-    "totalQuantity": 300.0,
-    "orderType": "STP LMT",
-    "lmtPrice": 900.25,
-    "auxPrice": 900.0,
-    "tif": "GTD",
-    "goodTillDate": "20130315 16:00:00 US/Eastern",
-    "goodAfterTime": "20130301 10:00:00 US/Eastern",
-    "ocaGroup": "one of us",
-    "ocaType": 2,
-    "orderRef": "rich",
-    "outsideRth": True,
-    "displaySize": 100,
-    "triggerMethod": 7,
-    "allOrNone": True,
-    "minQty": 200,
-    "openClose": "O",
-    "blockOrder": True,
-    "rule80A": "I",
-    "settlingFirm": "IB",
-    "clearingAccount": "C1",
-    "clearingIntent": "Away",
-    "solicited": True,
-    "randomizeSize": True,
-    "modelCode": "M1",
-    "faGroup": "all",
-    "faMethod": "NetLiq",
-    "faPercentage": "10",
-    "conditionsIgnoreRth": True,
-    "conditionsCancelOrder": False,
-}
 SINCE: dict[int, dict[str, Any]] = {158: {"duration": 30}, 160: {"postToAts": 2}, 162: {"autoCancelParent": True}}
 """Of the rich order, the fields that are not in every version."""
-TRAIL: dict[str, Any] = {
-    "action": "SELL",
-    "totalQuantity": 10.0,
-    "orderType": "TRAIL LIMIT",
-    "tif": "GTC",
-    "trailStopPrice": 441.0,
-    "trailingPercent": 1.5,
-    "lmtPriceOffset": 0.25,
-    "hidden": True,
-    "orderRef": "trail",
-    "sweepToFill": True,
-    "randomizePrice": True,
-    "notHeld": True,
-}
 SAME_DEFAULTS = {"openClose": ""}
 """What the libraries say by themselves, and not alike."""
 USER_INFO_SINCE, SCHEDULE_SINCE = 167, 165

@@ -16,6 +16,7 @@ from ib_insync.decoder import Decoder
 from ibapi.decoder import Decoder as OfficialDecoder
 
 from infra.gateway_simulator.protocol.wire import VERSION_MAX, VERSION_MIN
+from tests.rich_orders import RICH, TRAIL
 from tests.unit.an_order_floor import APPLE, OrderFloor, Trader
 
 VERSIONS = range(VERSION_MIN, VERSION_MAX + 1)
@@ -27,51 +28,12 @@ CONDITIONS = [
     VolumeCondition(6, "a", True, 100_000_000, 265598, "SMART"),
     PercentChangeCondition(7, "a", True, 90.5, 265598, "SMART"),
 ]
-STOP_LIMIT: dict[str, Any] = {
-    "action": "BUY",
-    "totalQuantity": 300.0,
-    "orderType": "STP LMT",
-    "lmtPrice": 900.25,
-    "auxPrice": 900.0,
-    "tif": "GTD",
-    "goodTillDate": "20130315 16:00:00 US/Eastern",
-    "goodAfterTime": "20130301 10:00:00 US/Eastern",
-    "ocaGroup": "one of us",
-    "ocaType": 2,
+STOP_LIMIT: dict[str, Any] = RICH | {
     "orderRef": "intent-7",
-    "outsideRth": True,
     "hidden": True,
-    "displaySize": 100,
-    "triggerMethod": 7,
-    "allOrNone": True,
-    "minQty": 200,
-    "openClose": "O",
-    "blockOrder": True,
     "sweepToFill": True,
-    "rule80A": "I",
-    "settlingFirm": "IB",
-    "clearingAccount": "C1",
-    "clearingIntent": "Away",
-    "solicited": True,
-    "randomizeSize": True,
     "randomizePrice": True,
-    "modelCode": "M1",
-    "faGroup": "all",
-    "faMethod": "NetLiq",
-    "faPercentage": "10",
     "conditions": CONDITIONS,
-    "conditionsIgnoreRth": True,
-    "conditionsCancelOrder": False,
-}
-TRAIL: dict[str, Any] = {
-    "action": "SELL",
-    "totalQuantity": 10.0,
-    "orderType": "TRAIL LIMIT",
-    "tif": "GTC",
-    "trailStopPrice": 441.0,
-    "trailingPercent": 1.5,
-    "lmtPriceOffset": 0.25,
-    "orderRef": "trail",
 }
 
 
