@@ -1,6 +1,6 @@
 """Prices in another basis: computed as of a moment, there and back, whatever basis they came in."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import polars as pl
@@ -8,10 +8,12 @@ import pytest
 
 from infra.adjustment import AdjustmentError, Known, adjusted, in_force
 from infra.columns import frame_of
+from infra.gateway_simulator.market.bars import Span
 from infra.splits import split_in
-from schemas.corporate import ActionOrigin, Dividend, Split
+from schemas.corporate import ActionOrigin, CorporateAction, Dividend, Split
 from schemas.market import Basis
 from tests.builders import APPLE, SEEN, a_historical_bar
+from tests.unit.test_gateway_simulator_bars import NEW_YORK, candles
 
 DAY = timedelta(days=1)
 EX = datetime(2005, 2, 28, 5, tzinfo=UTC)
@@ -61,7 +63,7 @@ def bars(
     )
 
 
-def known(frame: pl.DataFrame, *actions: Split | Dividend, basis: Basis = Basis.SPLIT_ADJUSTED) -> Known:
+def known(frame: pl.DataFrame, *actions: CorporateAction, basis: Basis = Basis.SPLIT_ADJUSTED) -> Known:
     return Known(actions, int(frame["end_us"].max()), frame, basis)  # type: ignore[arg-type] # polars types max() by no column type
 
 
@@ -126,6 +128,49 @@ def test_every_basis_can_be_had_from_every_other(stored_in: Basis, wanted: Basis
     found = adjusted(stored, wanted, known(stored, *actions, basis=stored_in))
 
     assert closes(found) == pytest.approx(closes(adjusted(traded, wanted, by_hand)))
+
+
+PAID = {
+    "AAPL": {date(2012, 8, 9): 2.65, date(2012, 11, 7): 2.65, date(2013, 2, 7): 2.65},
+    "IBM": {
+        date(2012, 2, 8): 0.75,
+        date(2012, 5, 8): 0.85,
+        date(2012, 8, 8): 0.85,
+        date(2012, 11, 7): 0.85,
+        date(2013, 2, 6): 0.85,
+    },
+}
+
+
+@pytest.mark.parametrize("symbol", PAID)
+@pytest.mark.parametrize("today", [date(2012, 8, 31), date(2013, 2, 28)])
+def test_total_returns_are_what_the_gateway_calls_adjusted_last_on_any_day(symbol: str, today: date) -> None:
+    first, now = NEW_YORK.session(date(2012, 1, 3)), NEW_YORK.session(today)
+    traded, adjusted_last = (
+        candles(symbol, Span(first.open, now.close, 86_400, what, now.close)) for what in ("TRADES", "ADJUSTED_LAST")
+    )
+    stored = frame_of(
+        a_historical_bar(
+            start=datetime.fromtimestamp(bar.start, UTC),
+            event_time=datetime.fromtimestamp(NEW_YORK.session(bar.day).close, UTC),
+            bar_size=DAY,
+            **{name: getattr(bar, name) for name in ("open", "high", "low", "close")},
+            volume=float(bar.volume),
+        )
+        for bar in traded
+    )
+    paid = [
+        a_dividend(0, amount, event_time=moment, ingest_time=moment, ex_date=moment.date())
+        for moment, amount in ((datetime.combine(day, time(5), UTC), amount) for day, amount in PAID[symbol].items())
+    ]
+    actions = in_force(paid, SEEN, datetime.fromtimestamp(now.close, UTC))
+
+    total = adjusted(stored, Basis.TOTAL_RETURN, known(stored, *actions))
+
+    rounded = 2.5e-4  # the source of the real days rounds its factors; a dividend is twenty times that
+    assert closes(total) == pytest.approx([bar.close for bar in adjusted_last], rel=rounded)
+    assert total["open"].to_list() == pytest.approx([bar.open for bar in adjusted_last], rel=rounded)
+    assert adjusted_last[0].close < traded[0].close * (1 - 10 * rounded), "there is something to adjust"
 
 
 def test_a_dividend_that_cannot_be_is_refused() -> None:
