@@ -107,7 +107,7 @@ def _add_middleware(app: FastAPI, service: Service) -> None:
             allow_credentials=False,  # keys travel in headers that a page sets itself, never in cookies
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "X-API-Key", "Content-Type", "Idempotency-Key", REQUEST_ID],
-            expose_headers=[REQUEST_ID, "Location", "Retry-After", "X-Next-Start", "X-Previous-End"],
+            expose_headers=[REQUEST_ID, "Location", "Retry-After", "X-Next-Cursor", "X-Next-Start", "X-Previous-End"],
         )
     app.add_middleware(
         RequestContext,

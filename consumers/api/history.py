@@ -29,6 +29,8 @@ from schemas.market import Basis, PriceKind, Source
 from schemas.validation import Contract
 
 ROWS_MAX = 10_000
+_PAGE = 1000
+"""Bars of a page of JSON, unless said."""
 _READERS_MAX = 2
 """Long answers that are read from the database at a time: short ones find a connection beside them."""
 _CURSOR = re.compile(r"(\d{1,17})\.(\d{1,17})")
@@ -108,14 +110,18 @@ class History:
         source: Source | None = None,
         as_of: Annotated[Moment, Query(description="Only what was known at this moment.")] = None,
         format: Annotated[Format | None, Query(description="Else what `Accept` asks for, else JSON.")] = None,  # noqa: A002 - what the address calls it
-        limit: Annotated[int, Query(ge=1, le=ROWS_MAX, description="Bars of a page of JSON.")] = 1000,
+        limit: Annotated[
+            int | None,
+            Query(ge=1, le=ROWS_MAX, description=f"Bars of a page; else {_PAGE} as JSON, all of them as a file."),
+        ] = None,
         cursor: Annotated[
             str | None, Query(max_length=_TEXT_MAX, description="`next_cursor` of the page before.")
         ] = None,
     ) -> Any:
         """From `start` to `end` in the exchange's days, a day as `end` included; else all there is.
 
-        JSON comes in pages; CSV, Arrow and Parquet hold all of it and are streamed.
+        JSON comes in pages. CSV, Arrow and Parquet hold all of it and are streamed, unless `limit` asks for a page:
+        then the header `X-Next-Cursor` says where the next one begins.
         """
         contract = await known_contract(self._front, symbol)
         now = self._front.service.clock.now()
@@ -141,8 +147,11 @@ class History:
             plan = replace(plan, start=max(plan.start, begin))
         kind = format or _accepted(request.headers.get("accept", ""))
         if kind == "json":
-            return await self._page(plan, adjustment, limit)
-        return await self._file(plan, adjustment, kind)
+            return await asyncio.to_thread(_as_json, plan, adjustment, *await self._page(plan, limit or _PAGE))
+        if limit is None:
+            return await self._file(plan, adjustment, kind, self._batches(plan))
+        bars, more = await self._page(plan, limit)
+        return await self._file(plan, adjustment, kind, _only(bars), more)
 
     async def _batches(self, plan: Plan, rows_max: int | None = None) -> AsyncIterator[pl.DataFrame]:
         found = batches(plan, self._front.reading) if rows_max is None else batches(plan, self._front.reading, rows_max)
@@ -153,7 +162,8 @@ class History:
                 return
             yield frame
 
-    async def _page(self, plan: Plan, adjustment: Adjustment, limit: int) -> Response:
+    async def _page(self, plan: Plan, limit: int) -> tuple[pl.DataFrame, str | None]:
+        """The first bars, and the cursor of those that follow, if any do."""
         parts: list[pl.DataFrame] = []
         async for frame in self._batches(plan, min(_rows_for(plan, limit + 1), 10 * ROWS_MAX)):
             parts.append(frame)
@@ -161,12 +171,13 @@ class History:
                 break
         bars = pl.concat(parts) if parts else EMPTY
         more = f"{int(bars['start_us'][limit])}.{_us(plan.wanted.known_by)}" if len(bars) > limit else None
-        return await asyncio.to_thread(_as_json, plan, adjustment, bars.head(limit), more)
+        return bars.head(limit), more
 
-    async def _file(self, plan: Plan, adjustment: Adjustment, kind: str) -> Response:
+    async def _file(
+        self, plan: Plan, adjustment: Adjustment, kind: str, found: AsyncIterator[pl.DataFrame], more: str | None = None
+    ) -> Response:
         """The first batch is read before the answer begins: what goes wrong by then is told as a problem."""
         writer = WRITERS[kind](EMPTY)
-        found = self._batches(plan)
         first = await anext(found, None)
         size = bar_size_text(timedelta(seconds=plan.wanted.size_seconds))
         name = f"{plan.wanted.contract.symbol}-{size}-{adjustment}.{kind}".replace("/", "-").replace(" ", "-")
@@ -177,7 +188,13 @@ class History:
             "X-As-Of": plan.wanted.known_by.isoformat(),
             "Content-Disposition": f'attachment; filename="{name}"',
         }
+        if more is not None:
+            headers["X-Next-Cursor"] = more
         return StreamingResponse(_written(writer, first, found), media_type=writer.media_type, headers=headers)
+
+
+async def _only(bars: pl.DataFrame) -> AsyncIterator[pl.DataFrame]:
+    yield bars
 
 
 async def _written(

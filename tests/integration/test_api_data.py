@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -152,6 +152,26 @@ async def test_history_comes_in_every_format_page_and_size(stack_settings: Setti
     assert pl.read_ipc_stream(io.BytesIO(nothing.content)).is_empty()
 
 
+@pytest.mark.parametrize(
+    ("kind", "read"), [("csv", pl.read_csv), ("arrow", pl.read_ipc_stream), ("parquet", pl.read_parquet)]
+)
+async def test_a_file_keeps_to_the_limit_and_tells_where_the_next_one_begins(
+    stack_settings: Settings, kind: str, read: Callable[[io.BytesIO], pl.DataFrame]
+) -> None:
+    stored = minutes(date(2013, 2, 27), date(2013, 2, 28))
+    files, cursor = [], ""
+    async with serving("api_farmer", stack_settings) as api:
+        await shelve(api, stored)
+        while cursor is not None:
+            asked = {"bar_size": "1m", "format": kind, "limit": "400"} | ({"cursor": cursor} if cursor else {})
+            files.append(await api.ask("GET", "/data/historical/AAPL", params=asked))
+            cursor = files[-1].headers.get("X-Next-Cursor")
+
+    parts = [read(io.BytesIO(file.content)) for file in files]
+    assert [len(part) for part in parts] == [400, 380]
+    assert [close for part in parts for close in part["close"]] == stored["close"].to_list()
+
+
 async def parts_of(api: Api, *sizes: int) -> list[list[int]]:
     """How many bars there are in each batch of 500 stored minutes, by size of the bars."""
     found = []
@@ -169,6 +189,7 @@ BAD_QUESTIONS = [
     ("start=2013-02-02&end=2013-01-01", 422, "end must be after start"),
     ("cursor=first", 422, "cursor"),
     ("limit=0", 422, "limit"),
+    ("format=csv&limit=10001", 422, "limit"),
     ("format=xml", 422, "format"),
     ("adjustment=none", 422, "adjustment"),
     ("bar_size=7s", 404, "stored sizes"),
