@@ -21,13 +21,16 @@ from schemas.validation import Contract
 T = TypeVar("T")
 
 _TOGETHER_MAX = 100
+_GATHER_SECONDS = 0.05
+"""Answers of a run come many at a time; their bars are worth this wait: they need no hurry, but much less work."""
 
 
 class Shipping(Generic[T]):
     """What comes while other things are on their way is sent together: one large batch is cheaper than many."""
 
-    def __init__(self, send: Callable[[list[T]], Awaitable[object]]) -> None:
+    def __init__(self, send: Callable[[list[T]], Awaitable[object]], *, gather_seconds: float = 0.0) -> None:
         self._send = send
+        self._gather_seconds = gather_seconds
         self._waiting: list[tuple[T, asyncio.Future[None]]] = []
         self._sending: asyncio.Task[None] | None = None
 
@@ -41,6 +44,7 @@ class Shipping(Generic[T]):
 
     async def _send_all(self) -> None:
         while self._waiting:
+            await asyncio.sleep(self._gather_seconds)
             together, self._waiting = self._waiting[:_TOGETHER_MAX], self._waiting[_TOGETHER_MAX:]
             try:
                 await self._send([thing for thing, _ in together])
@@ -61,7 +65,7 @@ class Harvest:
         self._service = service
         self._shelf = shelf
         self._symbols: dict[int, str] = {}
-        self._shipping = Shipping(self._send)
+        self._shipping = Shipping(self._send, gather_seconds=_GATHER_SECONDS)
         self._turns: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._inspection = Inspection(service.clock)
 
