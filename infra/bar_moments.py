@@ -15,16 +15,14 @@ _YEAR = re.compile(r"\d{4}")
 _DAY = timedelta(days=1)
 _FIRST_YEAR, _LAST_YEAR = 1900, 2100
 EXAMPLES = "2013-02-28, 2013-02, 2013, 2013-02-28T14:30:00Z, 30d, 12w, 6mo, 3y or 48h"
-
-
-_SECONDS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
+UNIT_SECONDS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 
 
 def bar_size_text(size: timedelta) -> str:
-    """In the largest unit that divides it."""
+    """5s, 1m, 1h or 1d: in the largest unit that divides it."""
     seconds = int(size.total_seconds())
-    unit = next(unit for unit, length in _SECONDS.items() if seconds % length == 0)
-    return f"{seconds // _SECONDS[unit]}{unit}"
+    unit = next(unit for unit, length in UNIT_SECONDS.items() if seconds % length == 0)
+    return f"{seconds // UNIT_SECONDS[unit]}{unit}"
 
 
 class MomentUnreadableError(UsageError):

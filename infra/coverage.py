@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import BaseModel, computed_field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.archive.manifest import archived_spans
@@ -27,8 +28,7 @@ _OPENING_SLACK = timedelta(minutes=10)
 State = Literal["complete", "partial", "missing"]
 
 
-@dataclass
-class Tally:
+class Tally(BaseModel):
     """Sessions of some time by what there is of them, and the bars in all of them."""
 
     sessions: int = 0
@@ -38,6 +38,7 @@ class Tally:
     bars: int = 0
     expected: int = 0
 
+    @computed_field  # type: ignore[prop-decorator] # mypy knows no decorated properties
     @property
     def percent(self) -> float:
         return 100.0 if not self.expected else round(100 * min(1.0, self.bars / self.expected), 2)
@@ -76,8 +77,8 @@ class Coverage:
         """For an answer: everything, with percentages."""
         return {
             **asdict(self),
-            "total": asdict(self.total) | {"percent": self.total.percent},
-            "years": [asdict(tally) | {"year": year, "percent": tally.percent} for year, tally in self.years.items()],
+            "total": self.total.model_dump(),
+            "years": [{**tally.model_dump(), "year": year} for year, tally in self.years.items()],
         }
 
 

@@ -15,21 +15,21 @@ from starlette.responses import Response
 
 from consumers.api.access import Viewer
 from consumers.api.front import Front
-from consumers.api.models import Answer, BarSize, Limit, Moment, bar_size_text, order_of_times
+from consumers.api.models import Answer, BarSize, Limit, Moment, order_of_times
 from consumers.api.names import Names
 from consumers.api.problems import NotFoundError
 from consumers.api.rows import answer
 from consumers.api.symbols import SymbolPath
+from infra.bar_files import CSV_HEADER
+from infra.bar_moments import bar_size_text
 from infra.store import queries
 from infra.store.queries import BarRange
 from schemas.event import UtcTime
 from schemas.market import Basis, PriceKind, Source
 
-_CSV_HEADER = ("time", "open", "high", "low", "close", "volume")
 
-
-class BarOut(Answer):
-    """One bar, its newest revision."""
+class HistoryBar(Answer):
+    """One bar, its newest revision as known then."""
 
     start: UtcTime
     end: UtcTime = Field(description="When the bar closed; a daily bar's is the session's close.")
@@ -39,10 +39,15 @@ class BarOut(Answer):
     close: float
     volume: float
     source: Source
-    price_kind: PriceKind
-    basis: Basis
     revision: int
     late: bool
+
+
+class BarOut(HistoryBar):
+    """One bar as it is stored."""
+
+    price_kind: PriceKind
+    basis: Basis
 
 
 _FIELDS = tuple(BarOut.model_fields)
@@ -124,10 +129,10 @@ def _page(symbol: str, wanted: BarRange, rows: Sequence[RowMapping], limit: int)
 def _as_csv(found: Mapping[str, Any]) -> Response:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_CSV_HEADER)
+    writer.writerow(CSV_HEADER)
     for bar in found["items"]:
         moment = bar["start"].isoformat().replace("+00:00", "Z")
-        writer.writerow((moment, *(bar[name] for name in _CSV_HEADER[1:])))
+        writer.writerow((moment, *(bar[name] for name in CSV_HEADER[1:])))
     places = {"X-Next-Start": found["next_start"], "X-Previous-End": found["previous_end"]}
     headers = {name: start.isoformat() for name, start in places.items() if start is not None}
     return PlainTextResponse(text.getvalue(), media_type="text/csv", headers=headers)

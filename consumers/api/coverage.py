@@ -1,6 +1,6 @@
 """How complete the stored bars are: by symbol, year and session."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -8,10 +8,11 @@ from pydantic import Field
 
 from consumers.api.access import Viewer
 from consumers.api.front import Front
-from consumers.api.models import Answer, BarSize, Moment, Page, bar_size_text, order_of_times, page_of
+from consumers.api.models import Answer, BarSize, Moment, Page, order_of_times, page_of
 from consumers.api.problems import InvalidError
 from consumers.api.symbols import SymbolPath, known_contract
-from infra.coverage import Coverage, State, coverage_of
+from infra.bar_moments import bar_size_text
+from infra.coverage import Coverage, Lack, Tally, coverage_of
 from infra.store.covered import contracts_with_bars
 from schemas.event import UtcTime
 
@@ -19,32 +20,10 @@ _SYMBOLS_MAX = 100
 _FIRST_YEAR, _LAST_YEAR = 1960, 2050
 
 
-class TallyOut(Answer):
-    """Sessions by what there is of them."""
+class YearOut(Tally):
+    """The sessions of a year."""
 
-    sessions: int
-    complete: int
-    partial: int
-    missing: int
-    bars: int
-    expected: int
-    percent: float
-
-
-class YearOut(TallyOut):
     year: int
-
-
-class LackOut(Answer):
-    """Sessions in a row that lack bars for one reason."""
-
-    first: date
-    last: date
-    sessions: int
-    state: State
-    reason: str
-    bars: int
-    expected: int
 
 
 class CoverageOut(Answer):
@@ -57,12 +36,12 @@ class CoverageOut(Answer):
     first: UtcTime | None
     last: UtcTime | None
     note: str = Field(description="Why nothing could be judged; empty when it was.")
-    total: TallyOut
+    total: Tally
     years: list[YearOut]
 
 
 class CoverageInFull(CoverageOut):
-    lacks: list[LackOut]
+    lacks: list[Lack]
     lacks_left_out: int
 
 

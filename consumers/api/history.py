@@ -14,12 +14,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from consumers.api.access import Viewer
+from consumers.api.bars import HistoryBar
 from consumers.api.front import Front
-from consumers.api.models import Answer, BarSize, Moment, bar_size_text, order_of_times
+from consumers.api.models import Answer, BarSize, Moment, order_of_times
 from consumers.api.problems import InvalidError, NotFoundError
 from consumers.api.symbols import SymbolPath, known_contract
 from infra.bar_files import WRITERS, ParquetWriter, Writer, typed
-from infra.bar_moments import first_moment, last_moment, zone_of
+from infra.bar_moments import bar_size_text, first_moment, last_moment, zone_of
 from infra.errors import UsageError
 from infra.served_history import EMPTY, NoBarsError, Plan, WantedHistory, batches, plan_of
 from infra.store.history import moment_of
@@ -47,21 +48,6 @@ When = Annotated[
     str | None,
     Query(max_length=_TEXT_MAX, description="A day, month, year or moment, or so far back: 2013-02-28, 2013, 30d, 3y."),
 ]
-
-
-class HistoryBar(Answer):
-    """One bar, its newest revision as known then."""
-
-    start: UtcTime
-    end: UtcTime
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-    source: Source
-    revision: int
-    late: bool
 
 
 class HistoryOut(Answer):

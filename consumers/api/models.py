@@ -21,6 +21,7 @@ from pydantic import (
 
 from consumers.api.problems import InvalidError
 from consumers.api.unstorable import refuse_unstorable
+from infra.bar_moments import UNIT_SECONDS, bar_size_text
 from infra.errors import UsageError
 from infra.store.columns_of_tables import plain
 from infra.symbol_names import parse_symbol
@@ -91,7 +92,6 @@ SymbolNames = Annotated[
 ]
 
 _SIZE = re.compile(r"(\d{1,6})\s*(s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)", re.IGNORECASE)
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def _bar_size(given: Any) -> Any:
@@ -100,7 +100,7 @@ def _bar_size(given: Any) -> Any:
     if not isinstance(given, str):
         raise ValueError("write 5s, 1m, 1h or 1d")
     if match := _SIZE.fullmatch(given.strip()):
-        return timedelta(seconds=int(match.group(1)) * _SECONDS[match.group(2)[0].lower()])
+        return timedelta(seconds=int(match.group(1)) * UNIT_SECONDS[match.group(2)[0].lower()])
     return given
 
 
@@ -108,13 +108,6 @@ def _bar_size_bounds(size: timedelta) -> timedelta:
     if not timedelta(seconds=1) <= size <= timedelta(days=31) or size.microseconds:
         raise ValueError("a bar lasts whole seconds, from 1s to 31d: write 5s, 1m, 1h or 1d")
     return size
-
-
-def bar_size_text(size: timedelta) -> str:
-    """5s, 1m, 1h or 1d."""
-    seconds = int(size.total_seconds())
-    unit = next(unit for unit in ("d", "h", "m", "s") if seconds % _SECONDS[unit] == 0)
-    return f"{seconds // _SECONDS[unit]}{unit}"
 
 
 BarSize = Annotated[
