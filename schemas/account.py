@@ -28,6 +28,8 @@ class TradingState(Event):
     by: Name
     accept_positions: bool = False
     """A person takes the broker's positions for the true ones: the executor books the difference."""
+    accept_order_ids: bool = False
+    """A person has seen that the gateway's order ids fell back: the executor goes on with its own."""
 
 
 class RiskLimits(Event):

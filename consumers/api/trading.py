@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Response
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from consumers.api.access import Admin, Trader, Viewer
 from consumers.api.changes import Change
@@ -43,6 +43,21 @@ class ArmIn(Body):
     override: Flag = Field(
         False, description="Also lift the executor's own halt, though books and broker were not found equal."
     )
+    accept_positions: Flag = Field(False, description="Take the broker's positions for the true ones; of an account.")
+    accept_order_ids: Flag = Field(
+        False, description="The gateway's order ids fell back, and that has been looked at; of an account."
+    )
+
+    @model_validator(mode="after")
+    def _of_an_account(self) -> "ArmIn":
+        if self.accepts and not self.scope.startswith("account:"):
+            raise ValueError("scope: positions and order ids belong to an account: write account:ID")
+        return self
+
+    @property
+    def accepts(self) -> bool:
+        """Whether it settles what the executor has halted for."""
+        return self.accept_positions or self.accept_order_ids
 
 
 class StateOut(Answer):
@@ -82,17 +97,18 @@ class Trading:
         return StateOut.model_validate(state)
 
     async def arm(self, caller: Admin, body: ArmIn) -> StateOut:
-        """Lifts a halt of this scope; halts of other scopes stay."""
+        """Lifts a halt of this scope; halts of other scopes stay. What is accepted is compared once more."""
         async with self._front.reading() as connection:
             rows = await queries.trading_states(connection, body.scope)
         before = StateOut.model_validate(dict(rows[0])) if rows else None
         reconciling = before is not None and before.by == RECONCILER and before.mode is not TradingMode.ACTIVE
-        if before is not None and reconciling and not body.override:
+        if before is not None and reconciling and not body.override and not body.accepts:
             raise ConflictError(
                 f"the executor halted {body.scope} ({before.reason}) and lifts that itself once books and broker "
                 'agree; "override": true arms all the same'
             )
-        state = self._state(caller, body.scope, TradingMode.ACTIVE, body.reason)
+        accepted = {"accept_positions": body.accept_positions, "accept_order_ids": body.accept_order_ids}
+        state = self._state(caller, body.scope, TradingMode.ACTIVE, body.reason).model_copy(update=accepted)
         change = Change("POST /trading/arm", body.scope, before, body)
         await self._front.changes.make(caller, change, [state])
         return StateOut.model_validate(state)

@@ -63,7 +63,6 @@ class Executor:
         self._gate = Gate(self._connection, self._lease, service.clock)
         self._sender = Sender(service, store, self._ledger, self._gate, self._lease)
         self._sender.orders = self._orders
-        self._sender.client_id = self._connection.client_id
         self._reconciliation = Reconciliation(service, store, self._ledger, self._gate, self._sender)
         self._reports: deque[Said] = deque()
         self._arrived = asyncio.Event()
@@ -127,8 +126,12 @@ class Executor:
         if holds != told:
             # the newest record of a scope is what compaction keeps: say again what holds
             await self._service.publish(holds, cause=origin)
-        elif told.accept_positions and told.scope == account_scope(self._ledger.account_id):
-            await self._reconciliation.accept(self._orders, told)
+        elif told.scope == account_scope(self._ledger.account_id):
+            if told.accept_order_ids:
+                await self._sender.ids.accept()
+                self._reconciliation.ask()
+            if told.accept_positions:
+                await self._reconciliation.accept(self._orders, told)
         await self._reconciliation.tell_state()
 
     async def _halt(self, event: Event, reason: str) -> None:

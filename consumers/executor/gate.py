@@ -14,6 +14,7 @@ from schemas.account import RiskLimits, TradingMode, TradingState
 from schemas.orders import OrderIntent, RiskBasis
 
 _MINUTE = timedelta(minutes=1)
+_REASON_MAX = 500
 
 
 class Gate:
@@ -52,9 +53,13 @@ class Gate:
         state = self.state_of(account_id)
         halted_by_us = state is not None and state.mode is TradingMode.HALTED and state.by == RECONCILER
         if self.troubles:
-            if state is not None and state.mode is not TradingMode.ACTIVE:
+            mode, reason = TradingMode.HALTED, "; ".join(self.troubles)[:_REASON_MAX]
+            if (
+                state is not None
+                and state.mode is not TradingMode.ACTIVE
+                and (not halted_by_us or state.reason == reason)
+            ):
                 return None
-            mode, reason = TradingMode.HALTED, "; ".join(self.troubles)
         elif state is None or halted_by_us:
             mode, reason = TradingMode.ACTIVE, "our books agree with the broker's"
         else:
@@ -63,7 +68,7 @@ class Gate:
         return TradingState(
             scope=account_scope(account_id),
             mode=mode,
-            reason=reason[:500],
+            reason=reason,
             by=RECONCILER,
             event_time=now,
             ingest_time=now,

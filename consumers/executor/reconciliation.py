@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from consumers.executor.gate import Gate
 from consumers.executor.ledger import Ledger
+from consumers.executor.order_ids import UsedIds
 from consumers.executor.sender import Sender
 from consumers.executor.tracking import EXTERNAL, Tracked
 from engine.orders import Ended, Fact, Lost, NeverArrived
@@ -42,6 +43,7 @@ class _Snapshot:
     """The broker's books, asked for one after the other."""
 
     begun: float
+    used: UsedIds
     next_id: int
     open_orders: list[BrokerOpenOrder]
     completed: list[BrokerCompletedOrder]
@@ -68,6 +70,7 @@ class Reconciliation:
         self._ledger = ledger
         self._gate = gate
         self._sender = sender
+        self._ids = sender.ids
         self._asked = asyncio.Event()
         self._absent_since: dict[str, float] = {}
         self._settling: asyncio.TimerHandle | None = None
@@ -89,7 +92,8 @@ class Reconciliation:
                 clean = await self._once(connection, orders)
             except _GATEWAY as error:
                 # what could not be asked is unknown, and unknown means no trading
-                self._gate.shut(f"the broker's books cannot be read: {error}")
+                away = _away(connection)
+                self._gate.shut(away or f"the broker's books cannot be read: {error}")
                 await self.tell_state()
                 clean = False
             seconds = self._settings.reconcile_seconds if clean else _RETRY_SECONDS
@@ -98,15 +102,15 @@ class Reconciliation:
             self._asked.clear()
 
     async def _once(self, connection: Connection, orders: Orders) -> bool:
-        if not connection.state.usable:
-            why = connection.state.reason or connection.state.status.value
-            self._gate.shut(f"the gateway cannot be used: {why}")
+        if (away := _away(connection)) is not None:
+            self._gate.shut(away)
             await self.tell_state()
             await connection.usable(self._settings.reconcile_seconds)
         await self._know_account(orders)
         gaps = self._gate.gaps
         snapshot = await self._look(orders)
-        troubles = await self._judge_absent(snapshot)
+        troubles = [fallen] if (fallen := snapshot.used.trouble(snapshot.next_id)) else []
+        troubles += await self._judge_absent(snapshot)
         troubles += await self._compare(orders, snapshot)
         self._cancel_again(snapshot)
         account = await orders.account_state()
@@ -135,14 +139,15 @@ class Reconciliation:
     async def _look(self, orders: Orders) -> _Snapshot:
         """All of the broker's books, folded into ours."""
         begun = self._clock.monotonic()
+        used = await self._ids.used()
         next_id = await orders.next_order_id()
-        self._sender.known_id = max(self._sender.known_id, next_id)
+        self._ids.heard(used, next_id)
         open_orders = await orders.open_orders()
         completed = await orders.completed_orders()
         executions = await orders.executions()
         positions = await orders.positions()
-        await self._ledger.apply([*executions, *open_orders, *completed], self._sender.client_id, asked=True)
-        return _Snapshot(begun, next_id, open_orders, completed, executions, positions)
+        await self._ledger.apply([*executions, *open_orders, *completed], self._ids.client_id, asked=True)
+        return _Snapshot(begun, used, next_id, open_orders, completed, executions, positions)
 
     # orders that the broker does not show
 
@@ -164,7 +169,7 @@ class Reconciliation:
                 if order.status in (OrderStatus.SENDING, OrderStatus.UNKNOWN):
                     waiting.append(f"order {order.order_id} is looked for")
                 continue
-            fact = self._judgement(order, seen.next_id)
+            fact = self._judgement(order, seen)
             async with self._ledger.lock:
                 current = self._ledger.get(order.order_id) or order
                 if fact is None:
@@ -176,14 +181,14 @@ class Reconciliation:
             del self._absent_since[order_id]
         return waiting
 
-    def _judgement(self, order: Tracked, next_id: int) -> Fact | None:
+    def _judgement(self, order: Tracked, seen: _Snapshot) -> Fact | None:
         """The broker has been asked twice, some seconds apart, and does not show the order."""
         if order.facts.acknowledged:
             too_old = self._clock.now() - order.created_at > _A_DAY
             if order.time_in_force is TimeInForce.DAY and too_old:
                 return Ended(OrderStatus.EXPIRED, 0, "a day order of an earlier day")
             return None
-        if (order.broker_order_id or 0) >= next_id:
+        if seen.used.trusts(seen.next_id) and (order.broker_order_id or 0) >= seen.next_id:
             return NeverArrived(OrderStatus.EXPIRED, "it never reached the broker")
         if (doubt := self._ledger.doubtful.get(order.order_id)) is not None:
             return NeverArrived(OrderStatus.REJECTED, doubt[1], doubt[0])
@@ -277,3 +282,9 @@ class Reconciliation:
         if wanted is not None:
             self._gate.hear(wanted)
             await self._service.publish(wanted)
+
+
+def _away(connection: Connection) -> str | None:
+    """One wording for as long as it lasts: the reason of a halt is told whenever it changes."""
+    state = connection.state
+    return None if state.usable else f"the gateway cannot be used: {state.reason or state.status.value}"

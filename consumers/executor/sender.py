@@ -1,7 +1,6 @@
 """From an approval to the socket: spent in one transaction, looked at once more, sent, and never waited for."""
 
 import json
-from collections import deque
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -10,10 +9,11 @@ from prometheus_client import Counter
 
 from consumers.executor.gate import Gate
 from consumers.executor.ledger import Ledger, save
+from consumers.executor.order_ids import OrderIds
 from consumers.executor.tracking import Tracked, of_intent
 from engine.orders import CancelRequested, NeverArrived
 from engine.risk import fingerprint
-from infra.gateway import GatewayUnavailableError, Orders
+from infra.gateway import ClientSlot, GatewayUnavailableError, Orders
 from infra.publish import Origin
 from infra.service import Service
 from infra.store import orders as table
@@ -21,8 +21,6 @@ from infra.store.database import Store, Transaction
 from infra.store.leases import Lease
 from infra.store.orders import Approval, Spending
 from schemas.orders import CancelIntent, OrderIntent, OrderStatus, RiskDecision
-
-_IDS_AT_A_TIME = 100
 
 
 class Sender:
@@ -35,11 +33,8 @@ class Sender:
         self._ledger = ledger
         self._gate = gate
         self._lease = lease
+        self.ids = OrderIds(store, service.settings.ib_client_id + ClientSlot.EXECUTOR)
         self.orders: Orders | None = None
-        self.client_id = 0
-        self.known_id = 1
-        """The lowest order id that the gateway accepts, as far as we know."""
-        self._ids: deque[int] = deque()
         self._outcomes = Counter(
             "scizor_orders", "What became of approvals", ("outcome",), registry=service.metrics.registry
         )
@@ -72,33 +67,24 @@ class Sender:
 
     async def _spend(self, decision: RiskDecision, intent: OrderIntent, origin: Origin) -> Tracked | None:
         """Write it in SENDING; None, with the reason told, when the database does not know such an approval."""
-        order = of_intent(intent, decision.decision_id, self.client_id, self._clock.now())
-        order = replace(order, broker_order_id=await self._new_id())
+        order = of_intent(intent, decision.decision_id, self.ids.client_id, self._clock.now())
+        order = replace(order, broker_order_id=await self.ids.take())
         assert order.broker_order_id is not None, "it was given above"
         spending = Spending(
             decision_id=decision.decision_id,
             approved_fields=fingerprint(intent),
-            client_id=self.client_id,
+            client_id=self.ids.client_id,
             broker_order_id=order.broker_order_id,
             lease=self._lease.name,
             epoch=self._lease.epoch,
             facts=json.dumps(order.stored_facts()),
         )
         if not await table.spend(self._store, intent, spending, order.update(order.created_at), origin):
-            self._ids.appendleft(order.broker_order_id)
+            self.ids.give_back(order.broker_order_id)
             await self._refuse(decision, intent, "the approval is void", origin)
             return None
         self._ledger.send(order)
         return order
-
-    async def _new_id(self) -> int:
-        """An order id that was never sent. Ids are reserved in the database ahead of their use, many at a time."""
-        while self._ids and self._ids[0] < self.known_id:
-            self._ids.popleft()
-        if not self._ids:
-            async with self._store.transaction() as tx:
-                self._ids += await table.reserve_ids(tx.connection, self.client_id, self.known_id, _IDS_AT_A_TIME)
-        return self._ids.popleft()
 
     async def _place(self, order: Tracked, intent: OrderIntent) -> None:
         """The last look, then the socket. Between them nothing waits."""
@@ -122,7 +108,7 @@ class Sender:
     async def _refuse(self, decision: RiskDecision, intent: OrderIntent, why: str, origin: Origin) -> None:
         """Spend a real approval without sending, so that its reservation ends. A forged one changes nothing."""
         now = self._clock.now()
-        order = of_intent(intent, decision.decision_id, self.client_id, now)
+        order = of_intent(intent, decision.decision_id, self.ids.client_id, now)
         order = replace(order.with_([NeverArrived(OrderStatus.EXPIRED, why)]), sequence=1)
         async with self._store.transaction() as tx:
             known = await table.approval(tx.connection, decision.decision_id)

@@ -24,6 +24,7 @@ order_ids = Table(
     metadata,
     Column("client_id", Integer, primary_key=True, autoincrement=False),
     whole("next_id"),
+    whole("accepted_id", comment="up to here a person has accepted that the gateway's count fell back"),
     comment="The next order id of an API client: taken and committed before anything touches the socket.",
 )
 

@@ -21,9 +21,17 @@ from schemas.orders import Commission, Fill, FillBusted, FillCorrected, OrderInt
 _FINAL = ("FILLED", "CANCELED", "REJECTED", "EXPIRED")
 
 _RESERVE_IDS = sql(
-    "INSERT INTO order_ids (client_id, next_id) VALUES (:client_id, greatest(:known_id, 1) + :count)"
+    "INSERT INTO order_ids (client_id, next_id, accepted_id) VALUES (:client_id, greatest(:known_id, 1) + :count, 0)"
     " ON CONFLICT (client_id) DO UPDATE SET next_id = greatest(order_ids.next_id, :known_id) + :count"
     " RETURNING next_id"
+)
+_USED_IDS = sql(
+    "SELECT (SELECT coalesce(max(broker_order_id), 0) FROM orders WHERE client_id = :client_id AND permanent_id > 0),"
+    " coalesce((SELECT accepted_id FROM order_ids WHERE client_id = :client_id), 0)"
+)
+_ACCEPT_IDS = sql(
+    "INSERT INTO order_ids (client_id, next_id, accepted_id) VALUES (:client_id, :highest + 1, :highest)"
+    " ON CONFLICT (client_id) DO UPDATE SET accepted_id = greatest(order_ids.accepted_id, :highest)"
 )
 # one statement, one winner: the approval has to be there, unspent, alive and for these fields, and the lease ours
 _SPEND = at_once("""
@@ -94,6 +102,17 @@ async def reserve_ids(connection: AsyncConnection, client_id: int, known_id: int
     next_id = await connection.scalar(_RESERVE_IDS, values)
     assert next_id is not None, "the statement returns the id"
     return range(next_id - count, next_id)
+
+
+async def used_ids(connection: AsyncConnection, client_id: int) -> tuple[int, int]:
+    """The highest order id under which the broker had an order of the client, and up to which a reset was accepted."""
+    highest, accepted = (await connection.execute(_USED_IDS, {"client_id": client_id})).one()
+    return int(highest), int(accepted)
+
+
+async def accept_ids(connection: AsyncConnection, client_id: int, highest: int) -> None:
+    """Remember that the gateway may count less than this."""
+    await connection.execute(_ACCEPT_IDS, {"client_id": client_id, "highest": highest})
 
 
 async def spend(store: Store, intent: OrderIntent, spending: Spending, told: OrderUpdate, cause: Origin) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
+_ARMED = "armed from the command line"
 BAR_SECONDS = {"5s": 5, "1m": 60, "5m": 300, "1h": 3600, "1d": 86_400}
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -109,7 +110,10 @@ def arm(
     accept_positions: Annotated[
         bool, typer.Option("--accept-positions", help="Take the broker's positions for the true ones.")
     ] = False,
-    reason: Reason = "armed from the command line",
+    accept_order_ids: Annotated[
+        bool, typer.Option("--accept-order-ids", help="The gateway's order ids fell back, and you have looked at it.")
+    ] = False,
+    reason: Reason = _ARMED,
     as_json: AsJson = False,
 ) -> None:
     """Let orders pass again after a halt; without --scope that of the account."""
@@ -117,11 +121,16 @@ def arm(
 
     if scope and account:
         raise UsageError("name a --scope or an --account, not both")
-    if accept_positions and scope and not scope.startswith("account:"):
-        raise UsageError("positions belong to an account: --accept-positions goes with --scope account:ID")
+    accepted = [name for name, on in (("positions", accept_positions), ("order-ids", accept_order_ids)) if on]
+    if accepted and scope and not scope.startswith("account:"):
+        raise UsageError(
+            f"positions and order ids belong to an account: --accept-{accepted[0]} goes with --scope account:ID"
+        )
+    if accept_order_ids and reason == _ARMED:
+        raise UsageError("--accept-order-ids needs a --reason: what was found in the account's orders")
     mode = "REDUCING" if reducing else "ACTIVE"
     wanted = scope or (f"account:{account}" if account else "account:")
-    _show_state(set_mode(_running(), wanted, mode, reason, accept_positions=accept_positions), as_json)
+    _show_state(set_mode(_running(), wanted, mode, reason, accepted=accepted), as_json)
 
 
 @app.command()

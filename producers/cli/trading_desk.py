@@ -156,15 +156,13 @@ def overview(settings: Settings) -> dict[str, Any]:
     }
 
 
-def set_mode(
-    settings: Settings, scope: str, mode: str, reason: str, *, accept_positions: bool = False
-) -> dict[str, Any]:
-    """Publish a trading state; `account:` alone means the only account."""
-    return run_with_kafka(_set_mode(settings, scope, TradingMode(mode), reason, accept_positions), settings)
+def set_mode(settings: Settings, scope: str, mode: str, reason: str, *, accepted: Sequence[str] = ()) -> dict[str, Any]:
+    """Publish a trading state; `account:` alone means the only account. `accepted`: positions, order-ids."""
+    return run_with_kafka(_set_mode(settings, scope, TradingMode(mode), reason, accepted), settings)
 
 
 async def _set_mode(
-    settings: Settings, scope: str, mode: TradingMode, reason: str, accept_positions: bool
+    settings: Settings, scope: str, mode: TradingMode, reason: str, accepted: Sequence[str]
 ) -> dict[str, Any]:
     view = await _view(settings)
     if scope == "account:":
@@ -178,7 +176,8 @@ async def _set_mode(
                 mode=mode,
                 reason=reason,
                 by=f"cli {getpass.getuser()}",
-                accept_positions=accept_positions,
+                accept_positions="positions" in accepted,
+                accept_order_ids="order-ids" in accepted,
                 **_stamp(desk),
             )
         except ValidationError as error:

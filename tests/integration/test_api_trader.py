@@ -196,16 +196,23 @@ async def test_a_trader_halts_and_only_an_admin_arms(stack_settings: Settings) -
         arm = {"scope": scope, "reason": "looked at it"}
         too_early = await api.ask("POST", "/trading/arm", Role.ADMIN, json=arm)
         armed = await api.ask("POST", "/trading/arm", Role.ADMIN, json=arm | {"override": True})
+        accepted = await api.ask("POST", "/trading/arm", Role.ADMIN, json=arm | {"accept_order_ids": True})
+        of_nobody = arm | {"scope": "global", "accept_order_ids": True}
+        not_of_all = await api.ask("POST", "/trading/arm", Role.ADMIN, json=of_nobody)
+        audit = await api.audit()
         bad_scope = await api.ask("POST", "/trading/arm", Role.ADMIN, json=arm | {"scope": "everything"})
-        states = await api.first_told("trading.state.v1", 2)
+        states = await api.first_told("trading.state.v1", 3)
         seen = await api.get("/trading/state")
 
     assert (halted.status_code, halted.json()["mode"], halted.json()["scope"]) == (202, "HALTED", "global")
     assert (not_by_viewer.status_code, not_by_trader.status_code, bad_scope.status_code) == (403, 403, 422)
     assert (too_early.status_code, "positions differ" in too_early.json()["detail"]) == (409, True)
-    assert armed.status_code == 202
+    assert (armed.status_code, accepted.status_code, not_of_all.status_code) == (202, 202, 422)
     told = [each for each in states if isinstance(each, TradingState)]
-    assert [(each.mode, each.by) for each in told] == [("HALTED", "key test trader"), ("ACTIVE", "key test admin")]
+    by_admin = ("ACTIVE", "key test admin")
+    assert [(each.mode, each.by) for each in told] == [("HALTED", "key test trader"), by_admin, by_admin]
+    assert [each.accept_order_ids for each in told] == [False, False, True]
+    assert audit[-1].detail["after"]["accept_order_ids"] is True, "who accepted what is on record"
     assert [(each["scope"], each["by"]) for each in seen] == [(scope, "executor")]
 
 

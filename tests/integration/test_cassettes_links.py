@@ -1,7 +1,5 @@
 """Cassettes about links, restarts and missing ends, against risk, executor and portfolio: the ledger is the judge."""
 
-import asyncio
-import contextlib
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,7 +9,8 @@ from infra.settings import Settings
 from schemas.account import TradingMode
 from schemas.orders import OrderStatus, OrderType
 from tests.builders import a_cancel
-from tests.integration.a_judged_desk import a_judged_desk, impatient  # noqa: F401 # a fixture
+from tests.integration.a_judged_desk import Desk, a_judged_desk, impatient  # noqa: F401 # a fixture
+from tests.integration.an_order_path import a_state, until
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -143,24 +142,31 @@ async def test_an_executor_waits_for_its_own_client_id_and_takes_no_other(
         assert {line["client_id"] for line in desk.ledger().of("connected")} == {desk.path.settings.ib_client_id}
 
 
-async def test_no_order_id_is_used_twice_when_the_sequence_of_ids_falls_back(
+async def test_trading_halts_when_the_sequence_of_ids_falls_back_until_a_person_has_accepted_it(
     stack_settings: Settings, tmp_path: Path
 ) -> None:
     async with a_judged_desk(stack_settings, tmp_path, "next-id-falls-back") as desk:
-        await desk.one_order_ends(OrderStatus.FILLED)
-        await desk.goes_on()
-        received = [(line["client_id"], line["order_id"]) for line in desk.ledger().of("order_received")]
-        assert len(received) == len(set(received))
-
-
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a sequence that fell back is survived, not told: to halt for it needs a way for a person to accept it",
-)
-async def test_trading_halts_when_the_sequence_of_ids_falls_back(stack_settings: Settings, tmp_path: Path) -> None:
-    async with a_judged_desk(stack_settings, tmp_path, "next-id-falls-back") as desk:
-        await desk.one_order_ends(OrderStatus.FILLED)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(desk.trades("next"), 6)
+        await desk.in_mode(TradingMode.ACTIVE)
+        await desk.buy("first")
+        await desk.in_status("first", OrderStatus.FILLED)
+        await desk.played.fired()
+        await until(lambda: desk.path.scalar("SELECT reason LIKE '%fell back%' FROM trading_state"), seconds=30)
+        await desk.buy("blind")
+        await desk.is_over("blind")
+        await desk.path.tell(a_state(TradingMode.ACTIVE))  # armed without a look: it falls back to HALTED
+        await until(lambda: _halts_again(desk), seconds=30)
         assert set(desk.ledger().orders_of_intents()) == {"first"}
+
+        await desk.path.tell(a_state(TradingMode.ACTIVE, accept_order_ids=True))
+        await desk.trades("next")
+        await desk.agrees()
+        assert "blind" not in desk.ledger().orders_of_intents()
+        received = [(line["client_id"], line["order_id"]) for line in desk.ledger().of("order_received")]
+        assert len(received) == len(set(received)), "no id is used twice"
+        assert received == sorted(received), "ids never go backwards"
+
+
+async def _halts_again(desk: Desk) -> bool:
+    told = [(state.mode, state.by) for state in await desk.path.events("trading.state.v1")]
+    armed = told.index((TradingMode.ACTIVE, "ann"))
+    return (TradingMode.HALTED, "executor") in told[armed:]

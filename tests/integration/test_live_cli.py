@@ -126,7 +126,8 @@ NONSENSE: list[tuple[list[str], str]] = [
     (["limits", "quantity=7"], "no limit 'quantity': there are"),
     (["limits", "quantity_max=many"], "quantity_max"),
     (["halt", "--scope", "everything"], "no scope 'everything'"),
-    (["arm", "--scope", "global", "--accept-positions"], "positions belong to an account"),
+    (["arm", "--scope", "global", "--accept-positions"], "positions and order ids belong to an account"),
+    (["arm", "--accept-order-ids"], "needs a --reason"),
 ]
 
 
