@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine.backtest import BacktestError, BacktestOptions, BacktestResult, run
-from engine.columns import BarColumns, Integers
+from engine.columns import BarColumns, Floats, Integers
 from engine.facts import to_datetime, to_microseconds
 from engine.ledger import Curve
 from engine.registry import strategy_class
@@ -88,9 +88,11 @@ def finished(request: BacktestRequested, result: BacktestResult, *, code_hash: s
         data_digest=result.data_digest,
         result_hash=result.result_hash,
         metrics=result.metrics.model_dump(),
+        confidence=result.confidence,
         fills=tuple(_fills(result)),
         round_trips=tuple(_round_trips(result)),
-        equity=_points(result.curve),
+        equity=_points(result.curve, result.curve.equity),
+        benchmark=tuple(value for _, value in _points(result.curve, result.benchmark)),
         sources=result.columns.sources,
         warnings=tuple(_warnings(result)),
     )
@@ -178,16 +180,14 @@ def _round_trips(result: BacktestResult) -> list[dict[str, Any]]:
     ]
 
 
-def _points(curve: Curve) -> tuple[tuple[str, float], ...]:
+def _points(curve: Curve, values: Floats) -> tuple[tuple[str, float], ...]:
+    """`values` at the ends of sessions, or at each bar when there are few sessions."""
     places = session_ends(curve.times_us)
     if len(places) < _SESSIONS_FEW:
         places = np.arange(len(curve.times_us))
-    return tuple(
-        (_time(time_us), equity)
-        for time_us, equity in zip(
-            curve.times_us[_thinned(places)].tolist(), curve.equity[_thinned(places)].tolist(), strict=True
-        )
-    )
+    kept = _thinned(places)
+    times = map(_time, curve.times_us[kept].tolist())
+    return tuple(zip(times, values[kept].tolist(), strict=True))
 
 
 def _thinned(places: Integers) -> Integers:

@@ -21,7 +21,8 @@ from engine.exchange import Exchange, Execution, Order, commission_model, slippa
 from engine.facts import Bar, Fill
 from engine.ledger import Curve, RoundTrip, curve, round_trips
 from engine.sizing import order_quantity
-from engine.statistics import StrategyMetrics, metrics
+from engine.statistics import StrategyMetrics, intervals, metrics, session_returns
+from engine.statistics.benchmark import buy_and_hold
 from engine.strategy import BaseStrategy, Slot, StrategyConfig, StrategySignal, Value
 
 CHUNK = 4096
@@ -91,7 +92,17 @@ class BacktestResult:
     @cached_property
     def metrics(self) -> StrategyMetrics:
         """The figures."""
-        return metrics(self.curve, self.round_trips, self.executions)
+        return metrics(self.curve, self.round_trips, self.executions, self.columns, self.benchmark)
+
+    @cached_property
+    def benchmark(self) -> Floats:
+        """What the starting cash would be worth at each of the curve's times, spread evenly over the contracts."""
+        return buy_and_hold(self.columns, self.curve.times_us, self.curve.cash)
+
+    @cached_property
+    def confidence(self) -> dict[str, tuple[float, float]]:
+        """95 % intervals of the main figures: see `engine.statistics.intervals`."""
+        return intervals(session_returns(self.curve), self.metrics.periods_per_year)
 
     @cached_property
     def data_digest(self) -> str:

@@ -61,6 +61,10 @@ class BacktestFinished(Event):
     result_hash: str = ""
     """SHA-256 over fills and equity: the same request on the same bars gives the same hash."""
     metrics: dict[str, float | None] = Field(default_factory=dict)
+    confidence: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    """95 % intervals of the main figures, by name; empty for a short run."""
+    benchmark: tuple[float, ...] = ()
+    """What the benchmark was worth at each point of `equity`."""
     fills: tuple[dict[str, Any], ...] = ()
     round_trips: tuple[dict[str, Any], ...] = ()
     equity: tuple[tuple[str, float], ...] = ()

@@ -9,8 +9,10 @@ import pytest
 
 from engine.exchange import Execution
 from engine.ledger import Curve, RoundTrip
-from engine.statistics import StrategyMetrics, metrics, periods_per_year, session_ends
-from tests.bars import APPLE, DAY, FIRST, bars_of
+from engine.statistics import StrategyMetrics, intervals, metrics, periods_per_year, session_ends
+from engine.statistics.benchmark import buy_and_hold
+from engine.statistics.excursions import excursions
+from tests.bars import APPLE, DAY, FIRST, IBM, bars_of, columns_of
 
 DAY_US = 86_400_000_000
 
@@ -126,4 +128,84 @@ def test_a_year_has_as_many_sessions_as_their_distances_say(distances: list[int]
 def test_figures_are_rounded_so_that_every_machine_tells_the_same() -> None:
     assert _of([100.0 / 3, 100.0]).final_equity == 100.0
     assert _of([100.0, 100.0 / 3]).final_equity == 33.3333333333
-    assert len(StrategyMetrics.model_fields) >= 30
+    assert len(StrategyMetrics.model_fields) >= 45
+
+
+def test_drawdowns_are_told_apart() -> None:
+    found = _of([110.0, 99.0, 110.0, 111.0, 88.8, 99.9])
+
+    assert found.average_drawdown == pytest.approx((-0.1 - 0.2) / 2)
+    assert found.average_drawdown_days == pytest.approx(2)
+    assert found.max_drawdown_days == pytest.approx(2)
+    assert found.time_under_water == pytest.approx(3 / 6)
+    assert found.recovery_factor == pytest.approx(-0.001 / 0.2)
+
+
+def test_excursions_are_those_of_the_bars_held() -> None:
+    bars = bars_of([20.0, 22.0, 19.0, 21.0, 30.0], opens=[20.0, 20.0, 22.0, 19.0, 21.0])
+    long = RoundTrip(APPLE, 10.0, bars[1].start_us, bars[3].start_us, 20.0, 19.0, 2, 0.0, 0.0, -10.0, False)
+    short = RoundTrip(APPLE, -10.0, bars[1].start_us, bars[2].end_us, 20.0, 19.0, 1, 0.0, 0.0, 10.0, False)
+
+    adverse, favourable = excursions(columns_of(bars), [long, short])
+
+    assert adverse.tolist() == pytest.approx([-0.05, -0.1])
+    assert favourable.tolist() == pytest.approx([0.1, 0.05])
+    assert metrics(_curve([1.0]), [long, short], [], columns_of(bars)).average_mae == pytest.approx(-0.075)
+
+
+def test_a_trade_entered_and_left_at_one_moment_saw_its_own_prices_alone() -> None:
+    bars = bars_of([20.0, 25.0])
+    trip = RoundTrip(APPLE, 10.0, bars[0].end_us, bars[0].end_us, 20.0, 21.0, 0, 0.0, 0.0, 10.0, False)
+
+    adverse, favourable = excursions(columns_of(bars), [trip])
+
+    assert (adverse.tolist(), favourable.tolist()) == ([0.0], [pytest.approx(0.05)])
+
+
+def test_ratios_of_trades() -> None:
+    trips = [_trip(30), _trip(-10), _trip(-20), _trip(40)]
+
+    found = metrics(_curve([100.0, 140.0]), trips, [])
+
+    assert found.payoff_ratio == pytest.approx(35 / 15)
+    assert found.kelly == pytest.approx(0.5 - 0.5 * 15 / 35)
+    assert found.sqn == pytest.approx(2 * 10 / statistics.stdev([30, -10, -20, 40]))
+    assert (found.longest_winning_streak, found.longest_losing_streak) == (1, 2)
+
+
+def test_buy_and_hold_spreads_the_cash_and_waits_for_who_comes_later() -> None:
+    apple = bars_of([10.0, 11.0, 12.0, 13.0])
+    late = bars_of([50.0, 25.0], contract_id=IBM, first=FIRST + 2 * DAY)
+    columns = columns_of(apple, late)
+    times = np.unique(columns.end_us)
+
+    value = buy_and_hold(columns, times, 100.0)
+
+    assert value.tolist() == pytest.approx([100.0, 105.0, 110.0, 90.0])
+
+
+def test_a_run_that_is_its_own_benchmark_has_no_excess() -> None:
+    equity = [101.0, 99.0, 104.0, 103.0]
+
+    found = metrics(_curve(equity), [], [], None, np.array(equity))
+
+    assert (found.beta, found.correlation, found.up_capture, found.down_capture) == pytest.approx((1, 1, 1, 1))
+    assert (found.alpha, found.tracking_error, found.information_ratio) == pytest.approx((0, 0, None))
+    assert found.excess_return == 0
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
+    true, held = 0.05 / 0.2, 0  # a year's mean over its deviation
+    for seed in range(60):
+        returns = np.random.default_rng(seed).normal(0.05 / 252, 0.2 / math.sqrt(252), 1500)
+        low, high = intervals(returns, 252.0)["sharpe"]
+        held += low <= true <= high
+    assert 50 <= held <= 60
+
+
+def test_intervals_are_the_same_each_time_and_none_for_a_short_run() -> None:
+    returns = np.random.default_rng(3).normal(0.0, 0.01, 400)
+
+    assert intervals(returns, 252.0) == intervals(returns, 252.0)
+    assert set(intervals(returns, 252.0)) <= set(StrategyMetrics.model_fields)
+    assert intervals(returns[:29], 252.0) == {}
