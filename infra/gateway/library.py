@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from infra.errors import UsageError
 
@@ -24,6 +27,27 @@ UNSET_DOUBLE = 1.7976931348623157e308
 
 Message = tuple[str, tuple[Any, ...]]
 """A decoded message: the callback's name in IB's API, and its arguments."""
+
+
+_PAST_FIRST, _PAST_FIELDS = 5, 8
+"""Where the bars of an answer about the past begin, and how many fields each has: the sixth is its volume."""
+
+
+class PastRows(NamedTuple):
+    """All bars of an answer about the past, by column."""
+
+    dates: list[str]
+    open: NDArray[np.float64]
+    high: NDArray[np.float64]
+    low: NDArray[np.float64]
+    close: NDArray[np.float64]
+    volume: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, fields: list[str]) -> "PastRows":
+        """Of the fields of the bars alone."""
+        values = (fields[place::_PAST_FIELDS] for place in range(1, 6))
+        return cls(fields[::_PAST_FIELDS], *(np.fromiter(map(float, texts), np.float64) for texts in values))
 
 
 class LibraryMissingError(UsageError):
@@ -156,6 +180,15 @@ def _decoder(base: Any) -> type[Any]:
                 getattr(self.wrapper, method_name)(*arguments)
 
             return handler
+
+        def historicalData(self, fields: list[str]) -> None:  # noqa: N802 # overrides the library's method
+            """One message with all rows: the library makes an object and a call of each."""
+            number, count = int(fields[1]), int(fields[4])
+            end = _PAST_FIRST + _PAST_FIELDS * count
+            if count < 0 or end > len(fields):
+                raise MalformedMessageError(f"{count} bars need {end} fields, there are {len(fields)}")
+            self.wrapper.historicalData(number, PastRows.of(fields[_PAST_FIRST:end]))
+            self.wrapper.historicalDataEnd(number, fields[2], fields[3])
 
         def decode(self, fields: list[str]) -> list[Message]:
             handler = self.handlers.get(int(fields[0]))

@@ -12,6 +12,7 @@ import polars as pl
 from infra.gateway import translate
 from infra.gateway.connection import Connection
 from infra.gateway.errors import GatewayAnswerError, GatewayRequestError, GatewayTimeoutError
+from infra.gateway.library import PastRows
 from infra.gateway.pacing import HistoryRequest
 from infra.gateway.past import DAY, PastBar, Series, Span, duration_of, spans_of
 from infra.gateway.quality import broken_rule, quarantined
@@ -26,6 +27,8 @@ _PACING_ATTEMPTS = 7
 _TIMEOUT_ATTEMPTS = 3
 _SECOND = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
 PAST_SCHEMA = pl.Schema(
     {"start_us": pl.Int64(), "end_us": pl.Int64(), **dict.fromkeys(PastBar._fields[2:], pl.Float64())}
@@ -192,7 +195,7 @@ class Market:
         if self._asked.get(identity) is asked:
             del self._asked[identity]
 
-    async def _patiently(self, asked: "_Asked", priority: Priority) -> list[Any]:
+    async def _patiently(self, asked: "_Asked", priority: Priority) -> PastRows:
         """Ask again what was refused for its pace or while the farm was away; once or twice what was not answered."""
         refusals = timeouts = 0
         while True:
@@ -200,7 +203,7 @@ class Market:
                 return await self._ask(asked, priority)
             except GatewayRequestError as error:
                 if error.no_data:
-                    return []
+                    return PastRows.of([])
                 refusals += 1
                 if not (error.pacing or error.farm_away) or refusals == _PACING_ATTEMPTS:
                     raise
@@ -209,7 +212,7 @@ class Market:
                 if timeouts == _TIMEOUT_ATTEMPTS:
                     raise
 
-    async def _ask(self, asked: "_Asked", priority: Priority) -> list[Any]:
+    async def _ask(self, asked: "_Asked", priority: Priority) -> PastRows:
         query = asked.query
         wanted = translate.contract_to_ib(self._connection.library, query.contract)
         size, what = query.series.size, query.series.what_to_show
@@ -223,7 +226,7 @@ class Market:
             self.requests += 1
             asked.requests += 1
             try:
-                rows = await self._connection.ask_admitted(
+                ((rows,),) = await self._connection.ask_admitted(
                     send, rows="historicalData", end="historicalDataEnd", seconds=self._history_seconds
                 )
             except GatewayTimeoutError:
@@ -233,7 +236,8 @@ class Market:
                 if error.pacing or error.farm_away:
                     self._connection.governor.complained()
                 raise
-        return [bar for (bar,) in rows]
+        assert isinstance(rows, PastRows)
+        return rows
 
 
 @dataclass(frozen=True)
@@ -262,11 +266,11 @@ class _Asked:
     """An answer that is awaited, and by how many."""
 
     query: _Query
-    answer: "asyncio.Task[list[Any]]" = field(init=False)
+    answer: "asyncio.Task[PastRows]" = field(init=False)
     requests: int = 0
     wanted_by: int = 0
 
-    async def rows(self) -> list[Any]:
+    async def rows(self) -> PastRows:
         """The answer; when nobody waits for it any more, it is not asked for any more."""
         self.wanted_by += 1
         try:
@@ -281,36 +285,36 @@ def source_of(contract: Contract, bar_size: timedelta) -> Source:
     return contract.daily_source if bar_size >= DAY else contract.intraday_source
 
 
-def _frame_of(contract: Contract, series: Series, rows: Sequence[Any]) -> pl.DataFrame:
+def _frame_of(contract: Contract, series: Series, rows: PastRows) -> pl.DataFrame:
     """The rows of an answer as they came, oldest first."""
     try:
-        starts, ends = _times(contract, series, [row.date for row in rows])
+        starts, ends = _times(contract, series, rows.dates)
     except (ValueError, OverflowError) as error:
         raise GatewayAnswerError(f"bars of {contract.symbol}", error) from error
     has_volume = series.price_kind is PriceKind.TRADES  # of quotes IB says -1
     columns = {
         "start_us": starts,
         "end_us": ends,
-        "open": [row.open for row in rows],
-        "high": [row.high for row in rows],
-        "low": [row.low for row in rows],
-        "close": [row.close for row in rows],
-        "volume": [float(row.volume) for row in rows] if has_volume else [0.0] * len(rows),
+        "open": rows.open,
+        "high": rows.high,
+        "low": rows.low,
+        "close": rows.close,
+        "volume": rows.volume if has_volume else np.zeros(len(rows.dates)),
     }
-    frame = pl.DataFrame(columns, schema=PAST_SCHEMA)
+    frame = pl.DataFrame([pl.Series(name, values) for name, values in columns.items()])
     return frame if frame["end_us"].is_sorted() else frame.sort("end_us", maintain_order=True)
 
 
-def _times(contract: Contract, series: Series, dates: Sequence[str]) -> tuple[list[int], list[int]]:
+def _times(contract: Contract, series: Series, dates: Sequence[str]) -> tuple[Numbers, Numbers]:
     """Starts and ends; seconds since the epoch, as intraday bars have them, need no calendar."""
-    if all(date.isdigit() and len(date) != 8 for date in dates):
-        size = int(series.bar_size.total_seconds())
-        seconds = [int(date) for date in dates]
-        for each in seconds[:1] + seconds[-1:]:
-            datetime.fromtimestamp(each, UTC)  # what is no moment in time is nonsense
-        return [each * _SECOND for each in seconds], [(each + size) * _SECOND for each in seconds]
+    if dates and "".join(dates).isdigit() and not {0, 8} & set(map(len, dates)):
+        seconds = np.fromiter(map(int, dates), np.int64)
+        for each in (seconds.min(), seconds.max()):
+            datetime.fromtimestamp(int(each), UTC)  # what is no moment in time is nonsense
+        return seconds * _SECOND, (seconds + int(series.bar_size.total_seconds())) * _SECOND
     spans = [translate.bar_interval(contract, series.bar_size, date) for date in dates]
-    return [microseconds(start) for start, _ in spans], [microseconds(end) for _, end in spans]
+    starts, ends = (np.fromiter((microseconds(span[side]) for span in spans), np.int64) for side in (0, 1))
+    return starts, ends
 
 
 def _possible(frame: pl.DataFrame) -> "np.ndarray[Any, np.dtype[np.bool_]]":

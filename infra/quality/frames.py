@@ -1,7 +1,8 @@
 """Bars judged by column, a whole answer at once: the arrays find the suspects, `measures` has the say."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -31,6 +32,14 @@ Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 _COLUMNS = Prices._fields
+_LOW_MIDDLE = (WINDOW - 1) // 2
+_COUNTS = np.arange(1, WINDOW)[:, None]
+_ABSENT = np.arange(WINDOW) < WINDOW - _COUNTS
+"""Of windows that begin before the first value: what of them is not there ..."""
+_BEYOND = np.where(np.arange(WINDOW) < _LOW_MIDDLE - (_COUNTS - 1) // 2, -np.inf, np.inf)
+"""... and what stands there, so many below and the rest above all values that the low median is in the same place."""
+_Columns = Mapping[str, NDArray[Any]]
+"""The arrays of a frame: of an answer's few hundred bars they are seen through much sooner than a frame is built."""
 
 
 @dataclass(frozen=True)
@@ -54,37 +63,35 @@ def judge(
     """
     earlier = frame.head(0) if before is None else before.tail(2 * WINDOW)
     known = len(earlier)
-    both = pl.concat([earlier.select(_COLUMNS), frame.select(_COLUMNS)])
+    both = {name: np.concatenate([part[name].to_numpy() for part in (earlier, frame)]) for name in _COLUMNS}
     found: dict[int, list[Found]] = {}
     possible = _possible(both, series, now_us, found)
     ordered = _in_order(both, possible, found)
     if len(ordered):
-        _against_the_past(_Arrays(both[ordered], ordered), series, found)
+        _against_the_past(_Arrays(both, ordered), series, found)
     told = tuple((row - known, each) for row in sorted(found) if row >= known for each in found[row])
     held = {row for row, each in told if not each.passes}
     passing = frame.filter(~pl.Series(np.isin(np.arange(len(frame)), list(held)))) if held else frame
     return Judged(passing, told)
 
 
-def _prices(frame: pl.DataFrame, rows: Iterator[int] | list[int]) -> Iterator[tuple[int, Prices]]:
-    for row in rows:
-        yield row, Prices(*frame.row(row))
+def _bar(columns: _Columns, row: int) -> Prices:
+    return Prices(*(columns[name][row].item() for name in _COLUMNS))
 
 
-def _possible(both: pl.DataFrame, series: Series, now_us: int | None, found: dict[int, list[Found]]) -> Numbers:
+def _possible(values: _Columns, series: Series, now_us: int | None, found: dict[int, list[Found]]) -> Numbers:
     """The rows that can be true by themselves."""
-    values = {name: both[name].to_numpy() for name in _COLUMNS}
     broken = ~np.isfinite([values[name] for name in _COLUMNS[2:]]).all(axis=0) | (values["volume"] < 0)
     broken |= values["low"] > np.minimum(values["open"], values["close"])
     broken |= values["high"] < np.maximum(values["open"], values["close"])
-    for row, bar in _prices(both, np.flatnonzero(broken).tolist()):
-        rule = broken_rule(bar._asdict())
+    for row in np.flatnonzero(broken).tolist():
+        rule = broken_rule(_bar(values, row)._asdict())
         assert rule is not None, "the arrays and the rule ask the same"
         found[row] = [Found(*rule)]
     if now_us is not None:
         ahead = ~broken & (values["end_us"] - now_us > FUTURE_SECONDS * SECOND_US)
-        for row, bar in _prices(both, np.flatnonzero(ahead).tolist()):
-            found[row] = [each for each in [measures.future(bar, now_us)] if each]
+        for row in np.flatnonzero(ahead).tolist():
+            found[row] = [each for each in [measures.future(_bar(values, row), now_us)] if each]
         broken |= ahead
     if series.hours is not None:
         outside = ~broken & series.hours.outside(values["start_us"], values["end_us"])
@@ -93,15 +100,15 @@ def _possible(both: pl.DataFrame, series: Series, now_us: int | None, found: dic
     return np.flatnonzero(~broken)
 
 
-def _in_order(both: pl.DataFrame, rows: Numbers, found: dict[int, list[Found]]) -> Numbers:
+def _in_order(both: _Columns, rows: Numbers, found: dict[int, list[Found]]) -> Numbers:
     """Of the possible rows those that start later than all before them."""
-    starts = both["start_us"].to_numpy()[rows]
+    starts = both["start_us"][rows]
     highest = np.maximum.accumulate(starts)
     later = np.ones(len(rows), dtype=bool)
     later[1:] = starts[1:] > highest[:-1]
     last = np.maximum.accumulate(np.where(later, np.arange(len(rows)), 0))
     for place in np.flatnonzero(~later).tolist():
-        bar, previous = Prices(*both.row(int(rows[place]))), Prices(*both.row(int(rows[last[place]])))
+        bar, previous = _bar(both, rows[place]), _bar(both, rows[last[place]])
         rule = measures.order(bar, previous)
         assert rule is not None, "it does not start later"
         found[int(rows[place])] = [rule]
@@ -111,18 +118,17 @@ def _in_order(both: pl.DataFrame, rows: Numbers, found: dict[int, list[Found]]) 
 class _Arrays:
     """The bars that are compared with those before them; `rows` are their rows in the frame."""
 
-    def __init__(self, bars: pl.DataFrame, rows: Numbers) -> None:
-        self.bars = bars
+    def __init__(self, both: _Columns, rows: Numbers) -> None:
+        self.columns = {name: values[rows] for name, values in both.items()}
         self.rows = rows.tolist()
-        self.start, self.end = bars["start_us"].to_numpy(), bars["end_us"].to_numpy()
-        self.open, self.high, self.low, self.close, self.volume = (bars[name].to_numpy() for name in _COLUMNS[2:])
+        self.start, self.end, self.open, self.high, self.low, self.close, self.volume = self.columns.values()
         self.last_close = _shifted(self.close)
         self.median_close = _shifted(_low_medians(self.close, 1))
         nearer = np.abs(self.open - self.last_close) <= np.abs(self.open - self.median_close)
         self.before = np.where(nearer, self.last_close, self.median_close)
 
     def bar(self, place: int) -> Prices:
-        return Prices(*self.bars.row(place))
+        return _bar(self.columns, place)
 
 
 def _shifted(values: Floats) -> Floats:
@@ -131,8 +137,12 @@ def _shifted(values: Floats) -> Floats:
 
 def _low_medians(values: Floats, least: int) -> Floats:
     """Of each value and those before it, WINDOW at most; NaN where there are fewer than `least`."""
-    series = pl.Series(values)
-    return series.rolling_quantile(0.5, interpolation="lower", window_size=WINDOW, min_samples=least).to_numpy()
+    windows = np.lib.stride_tricks.sliding_window_view(np.concatenate([np.zeros(WINDOW - 1), values]), WINDOW)
+    short = min(WINDOW - 1, len(values))
+    filled = np.concatenate([np.where(_ABSENT[:short], _BEYOND[:short], windows[:short]), windows[short:]])
+    medians: Floats = np.partition(filled, _LOW_MIDDLE, axis=1)[:, _LOW_MIDDLE]
+    medians[: least - 1] = np.nan
+    return medians
 
 
 def _against_the_past(some: _Arrays, series: Series, found: dict[int, list[Found]]) -> None:

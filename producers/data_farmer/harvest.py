@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 import polars as pl
@@ -111,12 +112,15 @@ class Harvest:
             "late": False,
         }
         count = len(part.bars)
-        same: dict[str, pl.Series | list[object]] = {
-            name: pl.Series([value], dtype=BAR_SCHEMA[name]).new_from_index(0, count) if count else []
-            for name, value in constants.items()
-        }
-        columns = {name: same[name] if name in same else part.bars[name] for name in BAR_SCHEMA}
-        return pl.DataFrame(columns, schema=BAR_SCHEMA)
+        if not count:
+            return BAR_SCHEMA.to_frame()
+        same = {name: _one(name, value).new_from_index(0, count) for name, value in constants.items()}
+        return pl.DataFrame([same[name] if name in same else part.bars[name] for name in BAR_SCHEMA])
+
+
+@lru_cache(maxsize=4096)  # as many as there are contracts, and a few more: all but `ingest_us` come again and again
+def _one(name: str, value: object) -> pl.Series:
+    return pl.Series(name, [value], dtype=BAR_SCHEMA[name])
 
 
 def _sorted_out(

@@ -40,8 +40,8 @@ class Inspection:
             return bars, []
         rules = stream.Series(int(series.bar_size.total_seconds()), self._hours_of(contract), series.price_kind)
         judged = judge(bars, rules, before=self._before(contract, series, bars))
-        tail = pl.concat([self._tails.get((contract.contract_id, series), bars.head(0)), bars]).tail(2 * WINDOW)
-        self._tails[contract.contract_id, series] = tail
+        known = self._tails.get((contract.contract_id, series))
+        self._tails[contract.contract_id, series] = (bars if known is None else known.vstack(bars)).tail(2 * WINDOW)
         self._tails.move_to_end((contract.contract_id, series))
         if len(self._tails) > _TAILS_MAX:
             self._tails.popitem(last=False)
