@@ -138,5 +138,5 @@ def test_zscore_of_a_flat_window_is_zero() -> None:
 
 
 def test_a_window_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 1 bar, not 0"):
+    with pytest.raises(ValueError, match="sma: size must be at least 1, not 0"):
         sma(np.ones(3), 0)

@@ -1,0 +1,175 @@
+"""What an indicator is: inputs, parameters, a function of columns, and a twin that takes bar after bar."""
+
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from engine.columns import Floats
+
+SIZE_MAX = 100_000
+
+
+class IndicatorError(ValueError):
+    """An indicator cannot be computed so: one line that says why."""
+
+
+class Live(Protocol):
+    """The twin of a column function."""
+
+    def update(self, *values: float) -> float:
+        """The value after one more bar with these inputs; NaN until there is one."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter with its default, from `least` to `most`; `whole` ones count bars."""
+
+    name: str
+    default: float
+    least: float
+    most: float = SIZE_MAX
+    whole: bool = True
+
+    def checked(self, indicator: str, given: Any) -> float:
+        """The value, or an IndicatorError that names it."""
+        try:
+            value = operator.index(given) if self.whole and not isinstance(given, bool) else float(given)
+        except (TypeError, ValueError):
+            kind = "a whole number" if self.whole else "a number"
+            raise IndicatorError(f"{indicator}: {self.name} must be {kind}, not {given!r}") from None
+        if not self.least <= value <= self.most:
+            wanted = f"at least {self.least:g}" if not value >= self.least else f"at most {self.most:g}"
+            raise IndicatorError(f"{indicator}: {self.name} must be {wanted}, not {given}")
+        return value
+
+
+def size(default: int, least: int = 1, name: str = "size") -> Parameter:
+    """A window in bars."""
+    return Parameter(name, default, least)
+
+
+def amount(name: str, default: float, least: float, most: float) -> Parameter:
+    """A parameter that is no count."""
+    return Parameter(name, default, least, most, whole=False)
+
+
+Count = Callable[..., int]
+
+
+@dataclass(frozen=True)
+class Indicator:
+    """An indicator: `declare` it with its inputs and then its parameters, or call it with columns.
+
+    `indicator(*columns, *parameters)` gives an array of shape `(bars,)`, NaN before the first value and never after;
+    `live(*parameters)` makes its twin, which gives the same bits. Parameters left out have their defaults. Raises
+    IndicatorError for a wrong parameter, columns of different length, and a missing value amid an input.
+    """
+
+    name: str
+    takes: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    says: str
+    columns_of: Callable[..., Floats]
+    twin_of: Callable[..., Live]
+    ready_at: Count
+    settled_at: Count
+    anchored: bool = False
+    """It counts from the first bar, for ever: only its changes mean something, a longer history moves its level."""
+
+    @property
+    def inputs(self) -> int:
+        """How many input columns it takes."""
+        return len(self.takes)
+
+    def __call__(self, *arguments: Any) -> Floats:
+        """The column: `sma(close, 20)`."""
+        if len(arguments) < self.inputs:
+            raise IndicatorError(f"{self.name} takes {', '.join(self.takes)}, then its parameters")
+        parameters = self._checked(arguments[self.inputs :])
+        inputs = self._inputs(arguments[: self.inputs])
+        first = _first_known(self, inputs)
+        length = len(inputs[0])
+        if length - first < self.ready_at(*parameters):
+            return np.full(length, np.nan)
+        if not first:
+            return self.columns_of(*inputs, *parameters)
+        column = np.full(length, np.nan)
+        column[first:] = self.columns_of(*(each[first:] for each in inputs), *parameters)
+        return column
+
+    def live(self, *parameters: Any) -> Live:
+        """The twin, before its first bar."""
+        return _Known(self, self.twin_of(*self._checked(parameters)))
+
+    def ready(self, *parameters: Any) -> int:
+        """The number of bars until the first value."""
+        return self.ready_at(*self._checked(parameters))
+
+    def settled(self, *parameters: Any) -> int:
+        """The number of bars until a value differs from that of endless history by less than 1e-9 of its usual size.
+
+        Bars on which nothing moves do not count: a ratio of averages that both vanish remembers its beginning. An
+        `anchored` one never settles: it gives `ready`.
+        """
+        return self.settled_at(*self._checked(parameters))
+
+    def _checked(self, given: tuple[Any, ...]) -> list[float]:
+        if len(given) > len(self.parameters):
+            takes = ", ".join(each.name for each in self.parameters) or "none"
+            raise IndicatorError(f"{self.name} takes {len(self.parameters)} parameters ({takes}), not {len(given)}")
+        defaults = (each.default for each in self.parameters[len(given) :])
+        return [
+            each.checked(self.name, value) for each, value in zip(self.parameters, (*given, *defaults), strict=True)
+        ]
+
+    def _inputs(self, given: tuple[Any, ...]) -> list[Floats]:
+        arrays = [np.asarray(each, dtype=np.float64) for each in given]
+        shapes = {each.shape for each in arrays if each.ndim}
+        if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+            raise IndicatorError(
+                f"{self.name}: its inputs must be columns of one length, not of shapes {shapes or '()'}"
+            )
+        return [np.ascontiguousarray(np.broadcast_to(each, next(iter(shapes)))) for each in arrays]
+
+
+def _first_known(indicator: Indicator, inputs: list[Floats]) -> int:
+    """The first row with all inputs. An input that is an indicator itself has none for a while, then always one."""
+    known = np.isfinite(inputs[0])
+    for each in inputs[1:]:
+        known &= np.isfinite(each)
+    if known.all():
+        return 0
+    first = int(np.argmax(known)) if known.any() else len(known)
+    if not known[first:].all():
+        raise _missing(indicator.name, first + int(np.argmin(known[first:])))
+    return first
+
+
+def _missing(name: str, row: int) -> IndicatorError:
+    return IndicatorError(f"{name}: an input has no finite value at row {row}, after values before: fill or drop it")
+
+
+class _Known:
+    """Hands a twin on what is known: nothing before the first finite inputs, an error where one is missing later."""
+
+    __slots__ = ("_indicator", "_rows", "_start", "_twin")
+
+    def __init__(self, indicator: Indicator, twin: Live) -> None:
+        self._indicator = indicator
+        self._twin = twin
+        self._rows = 0
+        self._start = False
+
+    def update(self, *values: float) -> float:
+        self._rows += 1
+        for value in values:
+            if not math.isfinite(value):
+                if self._start:
+                    raise _missing(self._indicator.name, self._rows - 1)
+                return math.nan
+        self._start = True
+        return self._twin.update(*values)
