@@ -6,6 +6,9 @@ _NO_DATA = "returned no data"
 _PACING = "pacing violation"
 _QUERY_LOST = 366
 _FARM_AWAY = "HMDS connection attempt failed"
+_NO_PERMISSION = "no market data permission"
+_NOT_PERMITTED = frozenset({354, 10089, 10090, 10168, 10186, 10187, 10189, 10190})
+"""Not subscribed: for the API, in part, not even delayed, for past ticks, tick by tick."""
 
 
 class GatewayUnavailableError(EnvironmentUnhealthyError):
@@ -58,6 +61,11 @@ class GatewayRequestError(ScizorError):
     def farm_away(self) -> bool:
         """The farm that has the past cannot be reached: that says nothing of the past."""
         return self.code == 162 and _FARM_AWAY in self.text
+
+    @property
+    def not_permitted(self) -> bool:
+        """The account has no permission for these data: asking for more of them brings the same answer."""
+        return self.code in _NOT_PERMITTED or (self.code == 162 and _NO_PERMISSION in self.text.lower())
 
     @property
     def unknown_contract(self) -> bool:

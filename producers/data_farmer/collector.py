@@ -7,13 +7,14 @@ from infra.archive.manifest import archived_spans
 from infra.calendars.calendar import CALENDARS
 from infra.delivery import is_transient
 from infra.errors import ScizorError
-from infra.gateway import GatewayUnavailableError, Market, Span
+from infra.gateway import GatewayRequestError, GatewayUnavailableError, Market, Span
 from infra.quality.findings import empty_answer
 from infra.service import Service
 from infra.symbol_meanings import name_of
 from infra.symbol_names import parse_symbol
 from producers.data_farmer.coverage import Coverage
 from producers.data_farmer.fields import Field, failure
+from producers.data_farmer.flights import Flight, Flights
 from producers.data_farmer.gaps import Wanted, sessions_of
 from producers.data_farmer.harvest import Harvest, Shipping
 from producers.data_farmer.patience import Patience, together
@@ -42,6 +43,7 @@ class Collector:
         self._harvest = Harvest(service, shelf)
         self._telling: Shipping[ChunkCollected] = Shipping(service.publish_many)
         self.coverage = Coverage(registry.removed)
+        self._flights = Flights()
         self._patience = patience
 
     async def perform(self, run: Run) -> RunState:
@@ -94,6 +96,8 @@ class Collector:
             with self._registry.collecting(parse_symbol(symbol), run.run_id):
                 work = await self._planned(run, symbol)
                 await self._all_chunks(work, work.chunks_missing(self.coverage, refresh=run.refresh), lanes)
+                if work.brought_by_others:
+                    work.stored = await self._shelf.counted(work.contract.contract_id, work.series, work.sessions)
                 if work.lacks_sessions:
                     home, about = self._service.settings.home, (work.contract.contract_id, work.series.bar_size)
                     work.archived = await asyncio.to_thread(archived_spans, home, *about)
@@ -140,23 +144,46 @@ class Collector:
         async with together() as group:
             for number, chunk in enumerate(chunks):
                 await lanes.acquire()
+                if work.refused:
+                    lanes.release()
+                    return
                 if work.run.gave_up or (len(work.failed) >= _FAILURES_MAX and not work.chunks):
                     lanes.release()
                     rest = Span(chunk.start, chunks[-1].end)
                     work.failed.append((rest, f"{len(chunks) - number} more requests not made after those"))
                     return
-                group.create_task(self._chunk(work, chunk)).add_done_callback(lambda _: lanes.release())
+                task = group.create_task(self._chunk(work, chunk))
+                work.under_way.add(task)
+                task.add_done_callback(work.under_way.discard)
+                task.add_done_callback(lambda _: lanes.release())
 
     async def _chunk(self, work: Field, span: Span) -> None:
+        """Asks for what others have not brought by now."""
+        run, about, priority = work.run, (work.contract.contract_id, work.series), priority_of(work.run.request)
+        for brought in await self._flights.landed(about, span, priority):
+            self.coverage.heard(run.run_id, about, brought)
+        left = self.coverage.missing(*about, span, run_id=run.run_id, refresh=run.refresh)
+        if not left:
+            work.brought_by_others = True
+            run.saved()
+            return
+        with self._flights.flying(about, Flight(Span(left[0].start, left[-1].end), priority)) as flight:
+            flight.brought = await self._brought(work, flight.span)
+
+    async def _brought(self, work: Field, span: Span) -> bool:
+        """Whether the gateway has answered."""
         run, priority = work.run, priority_of(work.run.request)
         try:
             part = await self._patience.have(run, lambda: self._market.bars(work.contract, work.series, span, priority))
         except ScizorError as error:
             if is_transient(error) or isinstance(error, GatewayUnavailableError):
                 raise
-            work.failed.append((span, str(error)))
             self._service.log.warning("chunk not collected", symbol=work.symbol, span=list(span), error=str(error))
-            return
+            if isinstance(error, GatewayRequestError) and error.not_permitted:
+                work.refuse(str(error))
+            else:
+                work.failed.append((span, str(error)))
+            return False
         is_new = work.knows_nothing_of(span)
         part, published = await self._harvest.put(work.contract, work.series, part, nothing_known=is_new)
         if part.bars.is_empty() and not part.quarantined:
@@ -170,6 +197,7 @@ class Collector:
         run.gateway_requests += part.requests
         run.retries += max(0, part.requests - 1)
         await self._progress(run)
+        return True
 
     async def _progress(self, run: Run) -> None:
         if run.wants_telling:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from infra.gateway import Series, Span
 from infra.removals import Removals
+from producers.data_farmer.flights import About
 from schemas.collection import ChunkCollected
 
 
@@ -46,7 +47,7 @@ class Coverage:
     def __init__(self, removed: Removals) -> None:
         self._removed = removed
         self._known: dict[int, dict[Series, Stretches]] = defaultdict(lambda: defaultdict(Stretches))
-        self._of_runs: dict[str, dict[tuple[int, Series], Stretches]] = defaultdict(lambda: defaultdict(Stretches))
+        self._of_runs: dict[str, dict[About, Stretches]] = defaultdict(lambda: defaultdict(Stretches))
         self._removed_at: dict[int, datetime] = {}
 
     def add(self, chunk: ChunkCollected) -> None:
@@ -56,7 +57,11 @@ class Coverage:
         series = Series(chunk.bar_size, chunk.price_kind, chunk.basis)
         self._forget_removed(chunk.contract_id)
         self._known[chunk.contract_id][series].add(chunk.start, chunk.known_until)
-        self._of_runs[chunk.run_id][chunk.contract_id, series].add(chunk.start, chunk.end)
+        self.heard(chunk.run_id, (chunk.contract_id, series), Span(chunk.start, chunk.end))
+
+    def heard(self, run_id: str, about: About, span: Span) -> None:
+        """For this run the gateway has answered, whoever asked."""
+        self._of_runs[run_id][about].add(*span)
 
     def finished(self, run_id: str) -> None:
         """Nothing more will be asked for this run."""

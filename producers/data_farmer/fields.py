@@ -1,5 +1,6 @@
 """A symbol's part of a run: what is wanted of its past, what was brought, and what is missing in the end."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -37,6 +38,11 @@ class Field:
     failed: list[tuple[Span, str]] = field(default_factory=list)
     archived: Sequence[tuple[datetime, datetime]] = ()
     """Times of which bars are in archives."""
+    brought_by_others: bool = False
+    """Bars came that other runs have asked for."""
+    refused: str = ""
+    """Why the gateway gives no such data at all."""
+    under_way: set[asyncio.Task[None]] = field(default_factory=set)
     _set_aside: set[date] = field(default_factory=set)
 
     def go_on_after(self, chunks: Iterable[ChunkCollected]) -> None:
@@ -53,6 +59,16 @@ class Field:
             return coverage.missing(contract_id, self.series, span, run_id=run_id, refresh=refresh)
 
         return chunks_of(lacks(self.sessions, self.series, {} if refresh else self.stored, missing), self.series)
+
+    def refuse(self, why: str) -> None:
+        """What would be answered alike is not asked any more."""
+        if self.refused:
+            return
+        self.refused = why
+        self.failed.append((Span(self.sessions[0].open, self.sessions[-1].close), why))
+        for each in self.under_way:
+            if each is not asyncio.current_task():
+                each.cancel()
 
     def knows_nothing_of(self, span: Span) -> bool:
         """Not one bar of these sessions has been seen: whatever comes is new."""

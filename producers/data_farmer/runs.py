@@ -100,6 +100,11 @@ class Run:
         self.bars_published += chunk.bars_published
         self.quarantined += chunk.quarantined
 
+    def saved(self) -> None:
+        """A chunk that somebody else has asked for meanwhile."""
+        self.chunks_done += 1
+        self.requests_saved += 1
+
     def count_symbol(self, told: SymbolCollected) -> None:
         self.symbols_done += 1
         self.sessions += told.sessions
