@@ -1,18 +1,32 @@
 """What a strategy is: parameters, declared indicators, and a decision that sees only the past."""
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from engine.facts import Bar, Fill, Tick
+from engine.facts import Bar, CorporateAction, DataGap, Fill, Session, Tick
 from engine.indicators import Indicator
+from engine.order_entry import OrderEntry
+from engine.order_requests import OrderNews, OrderRequest
+from engine.slots import HISTORY_MAX, Slot, Value, frame_us
 
-HISTORY_MAX = 512
-"""How many values back a strategy may look in an indicator."""
-
+__all__ = [
+    "HISTORY_MAX",
+    "BaseStrategy",
+    "Decision",
+    "ParameterError",
+    "Position",
+    "Positions",
+    "Slot",
+    "StrategyConfig",
+    "StrategySignal",
+    "Value",
+    "nearest",
+]
 
 class ParameterError(ValueError):
     """A strategy's parameter is unknown or wrong: one line that says which and why."""
@@ -22,6 +36,15 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """` (did you mean X?)` for the known word most like `word`, or nothing when none is."""
     match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f" (did you mean {match[0]}?)" if match else ""
+
+
+def searched(default: Any, search: str, **bounds: Any) -> Any:
+    """A parameter with the values worth searching: `fast: int = searched(10, "5:50:5", ge=1, le=5000)`.
+
+    `search` is `low:high:step`, `low:high` or values by commas, as `scizor optimize --param` takes them; `bounds` are
+    pydantic's.
+    """
+    return Field(default, json_schema_extra={"search": search}, **bounds)
 
 
 class StrategyConfig(BaseModel):
@@ -49,6 +72,16 @@ class StrategyConfig(BaseModel):
             return cls.model_validate(dict(parameters))
         except ValidationError as failure:
             raise ParameterError("; ".join(_in_words(error) for error in failure.errors())) from None
+
+    @classmethod
+    def ranges(cls) -> dict[str, str]:
+        """What is worth searching, by parameter: `{"fast": "5:50:5"}`."""
+        extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
+        return {
+            name: str(extra["search"])
+            for name, extra in extras.items()
+            if isinstance(extra, dict) and "search" in extra
+        }
 
 
 def _in_words(error: Any) -> str:
@@ -137,56 +170,12 @@ class Positions(dict[int, Position]):
         return self.setdefault(contract_id, Position())
 
 
-def _nothing_yet(back: int) -> float:
-    raise IndexError(f"no value {back} bars back: no bar has come yet")
+Decision = StrategySignal | OrderRequest | Sequence[StrategySignal | OrderRequest] | None
+"""What a handler may answer: a target, an order, several of them, or nothing."""
 
 
-class Value:
-    """A number that whoever drives the strategy sets before each bar."""
-
-    __slots__ = ("now",)
-
-    def __init__(self) -> None:
-        self.now = float("nan")
-
-
-class Slot(Value):
-    """A declared indicator: `.now` is its value at the bar in hand, of that bar's contract.
-
-    `[-1]` is the same, `[-2]` the one before, at most HISTORY_MAX back; IndexError where there is none.
-    """
-
-    __slots__ = ("_past", "arguments", "indicator", "ready", "settled", "shown")
-
-    def __init__(self, indicator: Indicator, arguments: tuple[Any, ...], *, shown: bool) -> None:
-        super().__init__()
-        self.indicator = indicator
-        self.arguments = arguments
-        self.shown = shown
-        self.ready: int
-        self.settled: int
-        inputs = [each for each in arguments[: indicator.inputs] if isinstance(each, Slot)]
-        parameters = arguments[indicator.inputs :]
-        self.ready = indicator.ready(*parameters) + max((each.ready - 1 for each in inputs), default=0)
-        self.settled = indicator.settled(*parameters) + max((each.settled - 1 for each in inputs), default=0)
-        self._past: Callable[[int], float] = _nothing_yet
-
-    def __getitem__(self, back: int) -> float:
-        if not -HISTORY_MAX <= back <= -1:
-            raise IndexError(f"look back from -1 (now) to -{HISTORY_MAX}, not {back}")
-        return self.now if back == -1 else self._past(back)
-
-    def remember(self, past: Callable[[int], float]) -> None:
-        """For whoever drives the strategy: where values further back than now come from."""
-        self._past = past
-
-    def forget(self) -> None:
-        """For whoever drove the strategy: there is no past any more."""
-        self._past = _nothing_yet
-
-
-class BaseStrategy:
-    """A strategy: subclass it, declare indicators, decide in `on_bar`.
+class BaseStrategy(OrderEntry):
+    """A strategy: subclass it, declare indicators, decide in `on_bar` by a target, or by orders (`OrderEntry`).
 
     It cannot know whether it runs live or in a backtest. One instance serves all its contracts: in `on_bar`, slots and
     `position` are those of the bar's contract, `positions[contract_id]` those of any; what else it keeps between bars
@@ -206,36 +195,47 @@ class BaseStrategy:
         self.slots: list[Slot] = []  # in an order in which each comes after its inputs
         self.indicators()
 
-    def declare(self, indicator: Indicator, *arguments: Any) -> Slot:
+    def declare(self, indicator: Indicator, *arguments: Any, frame: str | timedelta | None = None) -> Slot:
         """Have `indicator` computed on every bar; returns the slot that shows its value.
 
         Its inputs come first: the name of a column, a number, a slot, or a tuple `(indicator, *arguments)` for a value
-        that nobody else looks at. Then its parameters. Raises ValueError for a column that does not exist.
+        that nobody else looks at. Then its parameters. With a `frame` ("1 hour", "5m", a timedelta) it is computed on
+        larger bars, on multiples of that size since 1970 UTC, each seen once it has closed; an indicator of the bars
+        themselves may take it as an input. Raises ValueError for a column or a frame that does not exist.
         """
-        return self._declare(indicator, arguments, shown=True)
+        return self._declare(indicator, arguments, frame_us(frame), shown=True)
 
-    def _declare(self, indicator: Indicator, arguments: tuple[Any, ...], *, shown: bool) -> Slot:
-        inputs = [self._input(each) for each in arguments[: indicator.inputs]]
-        slot = Slot(indicator, (*inputs, *arguments[indicator.inputs :]), shown=shown)
+    def _declare(self, indicator: Indicator, arguments: tuple[Any, ...], frame: int, *, shown: bool) -> Slot:
+        inputs = [self._input(each, frame) for each in arguments[: indicator.inputs]]
+        slot = Slot(indicator, (*inputs, *arguments[indicator.inputs :]), shown=shown, frame=frame)
         self.slots.append(slot)
         return slot
 
-    def _input(self, given: Any) -> Any:
+    def _input(self, given: Any, frame: int) -> Any:
         if isinstance(given, tuple):
-            return self._declare(given[0], given[1:], shown=False)
+            return self._declare(given[0], given[1:], frame, shown=False)
         if isinstance(given, str) and given not in self.columns:
             raise ValueError(f"no column {given}{nearest(given, self.columns)}")
         return given
 
     @property
     def warmup(self) -> int:
-        """Bars of a contract until `on_bar` is first called: the most that any indicator needs for a value."""
-        return max((slot.ready for slot in self.slots), default=1)
+        """Bars of a contract until `on_bar` is first called, larger frames aside: the most that an indicator needs."""
+        return max((slot.ready for slot in self.slots if not slot.frame), default=1)
 
     @property
     def settled(self) -> int:
         """Bars of a contract to replay before trading live, so that recursive indicators forgot where they began."""
-        return max((slot.settled for slot in self.slots), default=1)
+        return max((slot.settled for slot in self.slots if not slot.frame), default=1)
+
+    @property
+    def frames(self) -> dict[int, int]:
+        """By size of a larger frame (microseconds), how many of its bars must have closed before `on_bar` is called."""
+        ready: dict[int, int] = {}
+        for slot in self.slots:
+            if slot.frame:
+                ready[slot.frame] = max(slot.ready, ready.get(slot.frame, 0))
+        return ready
 
     def indicators(self) -> None:
         """Declare what `on_bar` looks at."""
@@ -243,13 +243,34 @@ class BaseStrategy:
     def on_start(self) -> None:
         """Called once, before the first bar."""
 
-    def on_bar(self, bar: Bar) -> StrategySignal | None:
+    def on_bar(self, bar: Bar) -> Decision:
         """Decide on a closed bar. None: no change."""
         return None
 
-    def on_tick(self, tick: Tick) -> StrategySignal | None:
+    def on_tick(self, tick: Tick) -> Decision:
         """Decide on a trade print, live, where the deployment asks for ticks. None: no change."""
         return None
 
     def on_fill(self, fill: Fill) -> None:
-        """Hear of an execution of one's own, `positions` already changed."""
+        """Hear of an execution of one's own, `positions` already changed. Orders given here work from the next bar."""
+
+    def on_order(self, news: OrderNews) -> None:
+        """Hear what became of an order of one's own: filled, in part or whole, canceled, expired or denied."""
+
+    def on_timer(self, name: str, time: datetime) -> Decision:
+        """A moment asked for with `timer` has come: all bars that end by then are done."""
+        return None
+
+    def on_session_open(self, session: Session) -> Decision:
+        """A session begins; orders given here take part in its first open."""
+        return None
+
+    def on_session_close(self, session: Session) -> Decision:
+        """A session's last bar is done."""
+        return None
+
+    def on_corporate_action(self, action: CorporateAction) -> None:
+        """A split or a dividend of a contract, positions and working orders already changed."""
+
+    def on_data_gap(self, gap: DataGap) -> None:
+        """Bars of a contract are missing within a session; called before the first bar after them."""
