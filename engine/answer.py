@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from engine.backtest import BacktestError, BacktestOptions, BacktestResult, run
-from engine.columns import BarColumns, Floats, Integers
+from engine.columns import BarColumns, Floats
+from engine.extracts import by_symbol, prices, thinned, time_text
 from engine.facts import to_datetime, to_microseconds
 from engine.ledger import Curve
 from engine.registry import strategy_class
@@ -35,8 +36,12 @@ _NAMED_MAX = 5
 
 
 def check(request: BacktestRequested) -> None:
-    """Raise ValueError, in one line, when strategy, parameters, money or time of the request cannot be."""
-    strategy_class(request.strategy).Config.parse(request.parameters)
+    """Raise ValueError, in one line, when strategy, parameters, money or time of the request cannot be.
+
+    Parameters of a strategy that somebody uploaded are looked at where its code runs.
+    """
+    if not request.code_sha256:
+        strategy_class(request.strategy).Config.parse(request.parameters)
     _options(request)
     if request.start and request.end and request.end <= request.start:
         raise BacktestError(f"the end {request.end:%Y-%m-%d} is not after the start {request.start:%Y-%m-%d}")
@@ -49,8 +54,14 @@ def answer(
 
     Raises ValueError, in one line, for whatever is wrong with the request or the bars.
     """
-    check(request)
+    wanted, options = prepared(request, columns)
     strategy = strategy_class(request.strategy)
+    return run(wanted, strategy, strategy.Config.parse(request.parameters), options, on_progress)
+
+
+def prepared(request: BacktestRequested, columns: BarColumns) -> tuple[BarColumns, BacktestOptions]:
+    """The bars that a run is about and the rules it keeps to. Raises ValueError as `answer` does."""
+    check(request)
     start_us = to_microseconds(request.start) if request.start else None
     end_us = to_microseconds(request.end) if request.end else None
     wanted = columns.select(start_us=start_us, end_us=end_us)
@@ -58,7 +69,7 @@ def answer(
     if missing:
         names = ", ".join(missing[:_NAMED_MAX]) + (" and others" if len(missing) > _NAMED_MAX else "")
         raise BacktestError(f"{NO_BARS} {names}{_between(request)}: collect them first, or widen the dates")
-    return run(wanted, strategy, strategy.Config.parse(request.parameters), _options(request), on_progress)
+    return wanted, _options(request)
 
 
 def _options(request: BacktestRequested) -> BacktestOptions:
@@ -93,6 +104,8 @@ def finished(request: BacktestRequested, result: BacktestResult, *, code_hash: s
         round_trips=tuple(_round_trips(result)),
         equity=_points(result.curve, result.curve.equity),
         benchmark=tuple(value for _, value in _points(result.curve, result.benchmark)),
+        prices=prices(result),
+        by_symbol=by_symbol(result),
         sources=result.columns.sources,
         warnings=tuple(_warnings(result)),
     )
@@ -140,14 +153,10 @@ def _text(value: float) -> str:
     return format(to_decimal(value).normalize(), "f")
 
 
-def _time(microseconds: int) -> str:
-    return to_datetime(microseconds).isoformat().replace("+00:00", "Z")
-
-
 def _fills(result: BacktestResult) -> list[dict[str, Any]]:
     return [
         {
-            "time": _time(each.time_us),
+            "time": time_text(each.time_us),
             "symbol": result.columns.symbol(each.contract_id),
             "side": "BUY" if each.quantity > 0 else "SELL",
             "quantity": _text(abs(each.quantity)),
@@ -166,9 +175,9 @@ def _round_trips(result: BacktestResult) -> list[dict[str, Any]]:
             "symbol": result.columns.symbol(each.contract_id),
             "direction": "long" if each.quantity > 0 else "short",
             "quantity": _text(abs(each.quantity)),
-            "entry_time": _time(each.entry_us),
+            "entry_time": time_text(each.entry_us),
             "entry_price": _text(each.entry_price),
-            "exit_time": _time(each.exit_us),
+            "exit_time": time_text(each.exit_us),
             "exit_price": _text(each.exit_price),
             "bars": each.bars,
             "commission": _text(each.commission),
@@ -185,15 +194,9 @@ def _points(curve: Curve, values: Floats) -> tuple[tuple[str, float], ...]:
     places = session_ends(curve.times_us)
     if len(places) < _SESSIONS_FEW:
         places = np.arange(len(curve.times_us))
-    kept = _thinned(places)
-    times = map(_time, curve.times_us[kept].tolist())
+    kept = thinned(places, POINTS_MAX)
+    times = map(time_text, curve.times_us[kept].tolist())
     return tuple(zip(times, values[kept].tolist(), strict=True))
-
-
-def _thinned(places: Integers) -> Integers:
-    if len(places) <= POINTS_MAX:
-        return places
-    return places[np.linspace(0, len(places) - 1, POINTS_MAX).round().astype(np.int64)]
 
 
 def _warnings(result: BacktestResult) -> list[str]:

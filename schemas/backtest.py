@@ -26,6 +26,8 @@ class BacktestRequested(Event):
     commission_bps: Annotated[float, Field(ge=0, le=1000)] = 10.0
     slippage_bps: Annotated[float, Field(ge=0, le=1000)] = 0.0
     requested_by: Name
+    code_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    """Of the text of an uploaded strategy; empty for one that SCIZOR ships."""
 
 
 class BacktestCanceled(Event):
@@ -70,6 +72,10 @@ class BacktestFinished(Event):
     equity: tuple[tuple[str, float], ...] = ()
     """(RFC 3339 time, equity) at the end of each session, or of each bar when there are few sessions, thinned to at
     most 5,000 points."""
+    prices: tuple[dict[str, Any], ...] = ()
+    """For the first symbols: `symbol`, `time`, `close` and `indicators` by name, thinned to at most 1,000 points."""
+    by_symbol: tuple[dict[str, Any], ...] = ()
+    """What each symbol brought: `symbol`, `bars`, `trades`, `win_rate`, `traded`, `commission`, `slippage`, `pnl`."""
     sources: tuple[str, ...] = ()
     """Where the prices come from: values of `schemas.market.Source`."""
     warnings: tuple[str, ...] = ()
@@ -89,6 +95,25 @@ class Trial(Event):
     sharpe: float | None
     total_return: float | None
     observations: int
+    purpose: Literal["backtest", "search", "train", "test", "holdout"] = "backtest"
+    """What it was run for: by itself, in a search, to train or to test a fold, or to read what was held out."""
+    study_id: str = ""
+    """The optimisation it belongs to."""
+    start: UtcTime | None = None
+    """Where the first bar begins."""
+    end: UtcTime | None = None
+    """Where the last bar ends."""
+    trades: int = 0
+    periods_per_year: float | None = None
+    skew: float | None = None
+    kurtosis: float | None = None
+    """Of session returns, as `skew`; 3 for a normal law."""
+    returns_days: int = 0
+    """How many days, counted from 1970, each of `returns_ppm` adds up; 0 where there are none."""
+    returns_first: int = 0
+    """The number of the first such stretch of days since 1970."""
+    returns_ppm: tuple[int, ...] = ()
+    """Session returns added up by stretch, in millionths: enough to see which trials move together."""
 
 
 BacktestRequest = Annotated[BacktestRequested | BacktestCanceled, Field(discriminator="type")]

