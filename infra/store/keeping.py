@@ -23,6 +23,7 @@ Put = Callable[[AsyncConnection, Sequence[Any]], Awaitable[None]]
 _EVENTS_OF: dict[str, Put] = {
     "reference.removals.v1": removals.put_removals,
     "market.quarantine.v1": quarantine.put_findings,
+    "reference.validations.v1": symbols.put_hours,
     "reference.corporate_actions.v1": corporate.put_actions,
     "reference.symbols.v1": symbols.put_symbols,
     "collection.runs.v1": collection.put_runs,

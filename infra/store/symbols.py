@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.store.newest import Row, put_newest
 from infra.store.tables import sessions, symbols
-from schemas.validation import Contract, Symbol, SymbolState
+from schemas.validation import Contract, Symbol, SymbolState, SymbolValidated, Validation
 
 _CLOSED = "CLOSED"
 
@@ -18,7 +18,16 @@ _CLOSED = "CLOSED"
 async def put_symbols(connection: AsyncConnection, events: Sequence[Symbol]) -> None:
     """The registry's newest state of each symbol, and the sessions that its contract's hours tell."""
     await put_newest(connection, symbols, [_symbol_row(event) for event in events])
-    told = sorted((row for event in events for row in _session_rows(event.contract)), key=itemgetter("ingest_time"))
+    await _put_sessions(connection, [event.contract for event in events])
+
+
+async def put_hours(connection: AsyncConnection, events: Sequence[Validation]) -> None:
+    """The sessions that the gateway told with its answers."""
+    await _put_sessions(connection, [event.contract for event in events if isinstance(event, SymbolValidated)])
+
+
+async def _put_sessions(connection: AsyncConnection, contracts: Sequence[Contract | None]) -> None:
+    told = sorted((row for each in contracts for row in _session_rows(each)), key=itemgetter("ingest_time"))
     await put_newest(connection, sessions, list({(row["exchange"], row["day"]): row for row in told}.values()))
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import asyncpg
+from aiokafka import AIOKafkaProducer
 
 from infra import topic_admin
 from infra.columns import frame_of
@@ -12,8 +13,10 @@ from infra.quality.findings import findings_of
 from infra.quality.frames import judge
 from infra.quality.stream import Series
 from infra.rebuild import rebuild
+from infra.replay import read_to_end
 from infra.settings import Settings
 from infra.store.tables import REBUILT_FROM_TOPICS
+from infra.topics import load_catalogue
 from schemas.corporate import ActionOrigin, Dividend, Split
 from schemas.event import Event
 from schemas.market import Bar, Basis, PriceKind, Quarantined, Rejected, Released, Source
@@ -111,3 +114,41 @@ async def test_the_market_tables_are_the_same_after_they_were_emptied(stack_sett
     assert {"market.history.v1", "market.quarantine.v1", "reference.corporate_actions.v1"} <= set(told)
     assert {row["resolution"] for row in before["quarantine"]} == {None, "released", "rejected"}
     assert sum(row["contract_id"] == MICROSOFT for row in before["bars"]) == 1, "what was removed stays removed"
+
+
+async def test_what_compaction_leaves_of_the_registry_makes_the_same_tables(stack_settings: Settings) -> None:
+    await topic_admin.apply(stack_settings)
+    async with running(stack_settings):
+        for number, today in enumerate(("2013-01-10T12:00:00-05:00", "2013-02-28T12:00:00-05:00")):
+            async with simulator(now=today) as gateway, farming(stack_settings, gateway.port) as asker:
+                await asker.run(a_validation(f"run-{number}", "AAPL", force=True))
+        await until_done(stack_settings)
+        before = await rows(stack_settings)
+    compacted = stack_settings.model_copy(update={"topic_prefix": stack_settings.topic_prefix + "compacted."})
+    left = await copy_compacted(stack_settings, compacted)
+
+    await rebuild(compacted)
+
+    after = await rows(stack_settings)
+    assert left["reference.symbols.v1"] == 1
+    days = {row["day"] for row in before["sessions"]}
+    assert {"2013-01-10", "2013-02-28"} <= days, "both answers told hours"
+    assert after["symbols"] == before["symbols"]
+    assert after["sessions"] == before["sessions"]
+
+
+async def copy_compacted(settings: Settings, to: Settings) -> dict[str, int]:
+    """The topics of the persister again, of compacted ones the newest record of each key; how many, by topic."""
+    catalogue = load_catalogue()
+    await topic_admin.apply(to)
+    left: dict[str, int] = {}
+    async with AIOKafkaProducer(bootstrap_servers=to.kafka) as producer:
+        for name in catalogue.services["persister"].reads:
+            records = [each async for some in read_to_end(settings, [name]) for each in some]
+            if catalogue.topic(name).kind == "compacted":
+                records = list({record.key: record for record in records}.values())
+            for record in records:
+                place = to.topic_prefix + name, record.value, record.key
+                await producer.send_and_wait(*place, partition=record.partition, headers=list(record.headers))
+            left[name] = len(records)
+    return left
