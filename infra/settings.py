@@ -66,6 +66,20 @@ class Settings(BaseSettings):
     ib_live: bool = Field(
         False, description="Permit a live (real money) account; without it only paper accounts trade."
     )
+    clock_skew_seconds: float = Field(
+        5.0,
+        ge=0,
+        le=3600,
+        description="Seconds that the clock of a gateway named by SCIZOR_IB_HOST may be off ours; beyond, nothing is "
+        "traded. 0 compares nothing: for a simulator there, which lives at another date.",
+    )
+    gateway_away_minutes: float = Field(
+        10.0,
+        gt=0,
+        le=1440,
+        description="Minutes for which the gateway may be away, beyond IB's nightly reset, until that is told as an "
+        "error.",
+    )
     reconcile_seconds: float = Field(
         30.0, gt=0, le=60, description="Wall seconds between two comparisons of orders and positions with the broker's."
     )

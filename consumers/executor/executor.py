@@ -19,6 +19,7 @@ from infra.gateway import (
     ErrorMeaning,
     Orders,
 )
+from infra.gateway.gauges import measure
 from infra.publish import Origin
 from infra.replay import fold
 from infra.service import Service
@@ -64,6 +65,8 @@ class Executor:
         self._sender = Sender(service, store, self._ledger, self._gate, self._lease)
         self._sender.orders = self._orders
         self._reconciliation = Reconciliation(service, store, self._ledger, self._gate, self._sender)
+        self._connection.skew.on_change(self._reconciliation.ask)
+        measure(self._connection, service.metrics.registry)
         self._reports: deque[Said] = deque()
         self._arrived = asyncio.Event()
 

@@ -48,12 +48,18 @@ class Gate:
         modes = {scope: state.mode for scope, state in self._states.items()}
         return mode_of(modes, intent.account_id, intent.strategy_id, intent.symbol)
 
+    @property
+    def _troubles(self) -> tuple[str, ...]:
+        """What keeps it shut while the gateway can be used."""
+        skew = self._connection.skew.trouble
+        return (skew, *self.troubles) if skew else self.troubles
+
     def wanted_state(self, account_id: str) -> TradingState | None:
         """The state to publish so that the account's says what the comparison found; None when it says so."""
         state = self.state_of(account_id)
         halted_by_us = state is not None and state.mode is TradingMode.HALTED and state.by == RECONCILER
-        if self.troubles:
-            mode, reason = TradingMode.HALTED, "; ".join(self.troubles)[:_REASON_MAX]
+        if self._troubles:
+            mode, reason = TradingMode.HALTED, "; ".join(self._troubles)[:_REASON_MAX]
             if (
                 state is not None
                 and state.mode is not TradingMode.ACTIVE
@@ -97,7 +103,7 @@ class Gate:
             return "the lease of the executor is not confirmed"
         if not self._connection.state.usable:
             return f"the gateway cannot be used: {self._connection.state.reason or self._connection.state.status}"
-        return "; ".join(self.troubles) or None
+        return "; ".join(self._troubles) or None
 
     async def until_open(self, seconds: float) -> str | None:
         """Wait at most so long for the gate; what still keeps it shut then."""

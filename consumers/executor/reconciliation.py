@@ -287,4 +287,7 @@ class Reconciliation:
 def _away(connection: Connection) -> str | None:
     """One wording for as long as it lasts: the reason of a halt is told whenever it changes."""
     state = connection.state
-    return None if state.usable else f"the gateway cannot be used: {state.reason or state.status.value}"
+    if state.usable:
+        return None
+    overdue = connection.absence.overdue()
+    return f"the gateway cannot be used: {state.reason or state.status.value}" + (f"; {overdue}" if overdue else "")

@@ -10,7 +10,7 @@ The order path uses it like this:
     await connection.stop()
 """
 
-from infra.gateway.connection import ClientSlot, Connection
+from infra.gateway.connection import Connection
 from infra.gateway.errors import (
     AccountUnknownError,
     ClientIdInUseError,
@@ -37,6 +37,7 @@ from infra.gateway.reports import (
     GatewayState,
     GatewayStatus,
 )
+from infra.gateway.slots import ClientSlot
 from infra.gateway.windows import Priority
 
 __all__ = [

@@ -5,82 +5,29 @@ listeners are told to resynchronise, and until then everything is unknown.
 """
 
 import asyncio
-import itertools
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from enum import IntEnum
 from typing import Any
 
 import structlog
 
 from infra.clock import Clock, Entropy, SystemClock, SystemEntropy
-from infra.gateway.errors import (
-    AccountUnknownError,
-    GatewayRequestError,
-    GatewayUnavailableError,
-    LiveAccountRefusedError,
-)
+from infra.gateway.absence import Absence
+from infra.gateway.errors import GatewayUnavailableError
 from infra.gateway.library import Library, MalformedMessageError, Message, load
+from infra.gateway.notices import after_notice, failure_of
 from infra.gateway.pacing import Governor
 from infra.gateway.questions import Question, Questions
 from infra.gateway.reports import GatewayState, GatewayStatus
 from infra.gateway.session import Session
+from infra.gateway.skew import ClockSkew
+from infra.gateway.slots import MESSAGES_A_SECOND, ClientSlot, Timing
 from infra.gateway.windows import Limits, Pacing, Priority
 from infra.settings import Settings
-
-REQUEST_ID_FIRST = 1_500_000_000
-"""Request ids start here: far above any order id, with which they share one number space at the gateway."""
-_REQUEST_ID_LAST = 2_147_000_000
-
-
-_TOO_FAST = 100
-_LOST, _RESTORED_EMPTY, _RESTORED, _SERVER_BROKEN = 1100, 1101, 1102, 2110
-_FARM_BROKEN = frozenset({2103, 2105, 2157})
-_FARM_WELL = frozenset({2104, 2106, 2107, 2108, 2158})
-_ADVISORY = frozenset({165, 202, 399, 404, 492, 10090, 10089, 10167})
 
 MessageHandler = Callable[..., None]
 StateListener = Callable[[GatewayState, bool], None]
 ErrorHandler = Callable[[int, int, str], None]
-
-
-class ClientSlot(IntEnum):
-    """Which of our client ids a process uses, counted from SCIZOR_IB_CLIENT_ID."""
-
-    EXECUTOR = 0
-    MARKET_DATA = 1
-    DATA_FARMER = 2
-    KILL_SWITCH = 3
-
-
-MESSAGES_A_SECOND = {
-    ClientSlot.EXECUTOR: 12,
-    ClientSlot.MARKET_DATA: 15,
-    ClientSlot.DATA_FARMER: 20,
-    ClientSlot.KILL_SWITCH: 3,
-}
-"""What each of our connections may say: together no more than the gateway hears, 50 a second.
-
-Orders and cancels are sent at once and counted afterwards: the executor's questions make room for them.
-"""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """How long the connection is patient, in seconds of wall time."""
-
-    hello: float = 5.0
-    """From the first byte to the logon."""
-    heartbeat: float = 5.0
-    """Between two questions for the time."""
-    silence: float = 10.0
-    """Without a byte from the gateway: the socket is dead, closed or not."""
-    request: float = 15.0
-    """For the end of an answer, where the request has no time of its own."""
-    delay_first: float = 0.25
-    delay_max: float = 5.0
-    """Between two attempts to connect; the delay doubles."""
 
 
 class Connection:
@@ -108,6 +55,9 @@ class Connection:
         )
         self._timing = timing or Timing()
         self.state = GatewayState(GatewayStatus.DISCONNECTED, "no connection yet")
+        # a simulator of our own lives at another date: only a gateway that somebody named is held against our clock
+        self.skew = ClockSkew(self.clock, settings.clock_skew_seconds if settings.ib_host else 0.0)
+        self.absence = Absence(self.clock, settings.gateway_away_minutes)
         self._log = structlog.get_logger("gateway").bind(client_id=self.client_id)
         self._library: Library | None = None
         self._session: Session | None = None
@@ -115,12 +65,12 @@ class Connection:
         self.session_number = 0
         """Grows with each connection: what was asked in an earlier one is forgotten by the gateway."""
         self._running: asyncio.Task[None] | None = None
-        self._request_ids = itertools.count(REQUEST_ID_FIRST)
         self._questions = Questions()
         self._handlers: dict[str, list[MessageHandler]] = {}
         self._error_handlers: list[ErrorHandler] = []
         self._state_listeners: list[StateListener] = []
         self._changed = asyncio.Event()
+        self.on_message("currentTime", self.skew.heard)
 
     # life
 
@@ -155,7 +105,10 @@ class Connection:
 
     def why_not_ready(self) -> str | None:
         """For `Service.ready_when`."""
-        return None if self.state.usable else f"{self.state.status}: {self.state.reason}"
+        if self.state.usable:
+            return self.skew.trouble
+        overdue = self.absence.overdue()
+        return f"{self.state.status}: {self.state.reason}" + (f"; {overdue}" if overdue else "")
 
     # who listens
 
@@ -193,22 +146,10 @@ class Connection:
     @property
     def account_id(self) -> str:
         """The one account we trade; refuses a live account unless the settings permit it."""
-        accounts = self._session.accounts if self._session is not None else ()
-        wanted = self._settings.ib_account
-        if not accounts:
-            raise GatewayUnavailableError(self.state.reason or self.state.status.value)
-        if (wanted and wanted not in accounts) or (not wanted and len(accounts) > 1):
-            raise AccountUnknownError(wanted, accounts)
-        account = wanted or accounts[0]
-        if not account.startswith("D") and not self._settings.ib_live:
-            raise LiveAccountRefusedError(account)
-        return account
+        return self._present().account_id(self._settings)
 
     def new_request_id(self) -> int:
-        request_id = next(self._request_ids)
-        if request_id >= _REQUEST_ID_LAST:
-            self._request_ids = itertools.count(REQUEST_ID_FIRST)
-        return request_id
+        return self._questions.new_number()
 
     async def ask(
         self,
@@ -250,6 +191,13 @@ class Connection:
                 send(session.encoder)
                 return await question.answered(seconds or self._timing.request)
 
+    def ask_time(self) -> None:
+        """The answer comes as the message `currentTime`, and says how far its clock is from ours."""
+        self.governor.note_message()
+        with suppress(GatewayUnavailableError):
+            self._present().encoder.reqCurrentTime()
+            self.skew.asked()
+
     def hold(self) -> None:
         """Stop reading: whoever listens cannot keep up. TCP makes the gateway wait."""
         if self._session is not None:
@@ -286,30 +234,19 @@ class Connection:
         if request_id == -1:
             self._on_notice(code, text)
         if (question := self._questions.of(request_id)) is not None:
-            if code not in _ADVISORY and not 2100 <= code < 2200:
-                question.fail(_failure(code, text))
+            if (why := failure_of(code, text)) is not None:
+                question.fail(why)
             return
         for handler in self._error_handlers:
             handler(request_id, code, text)
 
     def _on_notice(self, code: int, text: str) -> None:
         """Connectivity of the gateway itself, as codes with the id -1."""
-        farm = text.rsplit(":", 1)[-1]
-        degraded = self.state.status is GatewayStatus.DEGRADED
-        if code in (_LOST, _SERVER_BROKEN):
-            self._change(replace(self.state, status=GatewayStatus.DEGRADED, reason=f"{code} {text}"))
-        elif code in (_RESTORED, _RESTORED_EMPTY):
-            self._change(replace(self.state, status=GatewayStatus.CONNECTED, reason=""), resync=True)
-        elif code in _FARM_BROKEN:
-            self._change(replace(self.state, broken_farms=self.state.broken_farms | {farm}))
-        elif code in _FARM_WELL and (
-            farm in self.state.broken_farms or (degraded and str(_SERVER_BROKEN) in self.state.reason)
-        ):
-            # a farm that was away for seconds has silently ended subscriptions: ask for everything again
-            well = GatewayState(GatewayStatus.CONNECTED, "", self.state.broken_farms - {farm})
-            self._change(well, resync=True)
-        else:
+        after = after_notice(self.state, code, text)
+        if after is None:
             self._log.info("gateway notice", code=code, text=text)
+        else:
+            self._change(after[0], resync=after[1])
 
     def missed(self, what: str, reason: str) -> None:
         """A message could not be understood: listeners have to look for themselves what changed."""
@@ -329,6 +266,8 @@ class Connection:
                 delay = self._timing.delay_first
                 self._session = session
                 self.session_number += 1
+                self.skew.forget()
+                self.ask_time()
                 self._change(GatewayState(GatewayStatus.CONNECTED), resync=True)
                 reason = await self._until_lost(session)
             except GatewayUnavailableError as error:
@@ -339,6 +278,7 @@ class Connection:
             finally:
                 session.close()
             self._dropped(reason)
+            self.absence.overdue()
             await asyncio.sleep(self._entropy.jitter(delay))
             delay = min(delay * 2, self._timing.delay_max)
 
@@ -354,9 +294,8 @@ class Connection:
                 return f"the stream of messages is out of step: {error}"
             if silence > self._timing.silence and not session.held:
                 return f"the gateway has been silent for {silence:.0f} s"
-            self.governor.note_message()
-            with suppress(GatewayUnavailableError):
-                session.encoder.reqCurrentTime()
+            self.absence.overdue()  # the socket may be open and IBKR's servers away
+            self.ask_time()
 
     def _dropped(self, reason: str, *, tell: bool = True) -> None:
         self._session = None
@@ -369,6 +308,10 @@ class Connection:
         if changed and (state.status is not self.state.status or state.reason != self.state.reason):
             self._log.info("gateway", status=state.status.value, reason=state.reason, resync=resync)
         self.state = state
+        if state.usable:
+            self.absence.came()
+        else:
+            self.absence.went()
         if changed or resync:
             self._changed.set()
             self._tell(resync=resync)
@@ -376,8 +319,3 @@ class Connection:
     def _tell(self, *, resync: bool) -> None:
         for listener in self._state_listeners:
             listener(self.state, resync)
-
-
-def _failure(code: int, text: str) -> Exception:
-    """What an error says about the question it answers; that we said too much says nothing about any."""
-    return GatewayUnavailableError(f"{code} {text}") if code == _TOO_FAST else GatewayRequestError(code, text)

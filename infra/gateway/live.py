@@ -79,7 +79,6 @@ class Live:
         self._ending: deque[tuple[int, Channel]] = deque()
         self._bar_requests = Window(_BAR_REQUESTS_MAX, _BAR_REQUESTS_SECONDS, settles=False)
         self._session_number = 0
-        self._time_asked_in = 0
         self._wanted = asyncio.Event()
         connection.on_error(self._on_error)
         connection.on_state(self._on_state)
@@ -147,8 +146,6 @@ class Live:
                         work()
 
     def _next(self) -> Callable[[], None] | None:
-        if self.market_clock.now() is None and self._time_asked_in != self._connection.session_number:
-            return self._ask_time
         if self._ending:
             return self._end
         waits = self._bars_wait()
@@ -158,11 +155,6 @@ class Live:
         if waits and any(line.wants_asking for line in self._lines.values()):
             asyncio.get_running_loop().call_later(waits, self._wanted.set)
         return None
-
-    def _ask_time(self) -> None:
-        """Before all else: quotes of market data bear no time of their own."""
-        self._time_asked_in = self._connection.session_number
-        self._connection.encoder.reqCurrentTime()
 
     def _bars_wait(self) -> float:
         """Seconds until live bars may be asked for again."""

@@ -9,8 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 from infra.gateway import translate
-from infra.gateway.connection import REQUEST_ID_FIRST, Connection
+from infra.gateway.connection import Connection
 from infra.gateway.errors import GatewayUnavailableError
+from infra.gateway.questions import REQUEST_ID_FIRST
 from infra.gateway.reports import (
     BrokerCompletedOrder,
     BrokerConnection,

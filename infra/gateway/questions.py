@@ -1,6 +1,7 @@
 """Questions to the gateway whose answers are being collected: messages of one name until one of another."""
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,6 +40,11 @@ class Question:
             raise GatewayTimeoutError(self.end, seconds) from None
 
 
+REQUEST_ID_FIRST = 1_500_000_000
+"""Request ids start here: far above any order id, with which they share one number space at the gateway."""
+_REQUEST_ID_LAST = 2_147_000_000
+
+
 class Questions:
     """All that is being asked on one connection, with a number or, for requests that have none, without."""
 
@@ -46,6 +52,13 @@ class Questions:
         self._numbered: dict[int, Question] = {}
         self._unnumbered: list[Question] = []
         self._turns: dict[str, asyncio.Lock] = {}
+        self._numbers = itertools.count(REQUEST_ID_FIRST)
+
+    def new_number(self) -> int:
+        number = next(self._numbers)
+        if number >= _REQUEST_ID_LAST:
+            self._numbers = itertools.count(REQUEST_ID_FIRST)
+        return number
 
     def turn(self, end: str) -> asyncio.Lock:
         """Answers without a number are told apart by their end: one of a kind is asked for at a time."""

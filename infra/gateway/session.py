@@ -4,7 +4,12 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from infra.gateway.errors import ClientIdInUseError, GatewayUnavailableError
+from infra.gateway.errors import (
+    AccountUnknownError,
+    ClientIdInUseError,
+    GatewayUnavailableError,
+    LiveAccountRefusedError,
+)
 from infra.gateway.library import (
     SERVER_VERSION_MAX,
     SERVER_VERSION_MIN,
@@ -13,6 +18,7 @@ from infra.gateway.library import (
     Message,
     frame,
 )
+from infra.settings import Settings
 
 _FRAME_BYTES_MAX = 64 * 1024 * 1024
 _CLIENT_ID_IN_USE = 326
@@ -63,6 +69,16 @@ class Session(asyncio.Protocol):
             if self.lost.done() and (failure := self.lost.exception()) is not None:
                 raise GatewayUnavailableError(f"{host}:{port}: {failure}") from failure
             raise
+
+    def account_id(self, settings: Settings) -> str:
+        """The one account we trade; refuses a live account unless the settings permit it."""
+        wanted = settings.ib_account
+        if (wanted and wanted not in self.accounts) or (not wanted and len(self.accounts) > 1):
+            raise AccountUnknownError(wanted, self.accounts)
+        account = wanted or self.accounts[0]
+        if not account.startswith("D") and not settings.ib_live:
+            raise LiveAccountRefusedError(account)
+        return account
 
     def close(self) -> None:
         """Drop the socket at once; a half-open one would never finish a polite goodbye."""

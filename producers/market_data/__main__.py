@@ -3,7 +3,7 @@
 import asyncio
 
 from infra.gateway import ClientSlot, Connection
-from infra.gateway.connection import Timing
+from infra.gateway.slots import Timing
 from infra.service import Service
 from infra.settings import Settings
 from producers.market_data.lanes import PATIENCE_SECONDS

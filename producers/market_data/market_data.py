@@ -9,6 +9,7 @@ from functools import partial
 from prometheus_client import Gauge
 
 from infra.gateway import Connection, Feed, Interrupted, Live, MarketEvent
+from infra.gateway.gauges import measure
 from infra.gateway.lines import Key
 from infra.service import Service
 from producers.market_data.findings import missing_events
@@ -82,8 +83,7 @@ class MarketData:
 
     def _measure(self) -> None:
         registry = self._service.metrics.registry
-        gateway = Gauge("scizor_gateway_connected", "1 when the gateway can be asked, else 0", registry=registry)
-        gateway.set_function(lambda: float(self._connection.state.usable))
+        measure(self._connection, registry)
         lines = Gauge("scizor_market_data_lines", "Market data lines that are held", registry=registry)
         lines.set_function(lambda: float(self._live.used))
         feeds = Gauge("scizor_live_feeds", "Contracts of which bars are wanted", ("state",), registry=registry)

@@ -18,8 +18,8 @@ from typing import Any
 from infra import migrate, topic_admin
 from infra.clock import SystemEntropy
 from infra.gateway import ClientSlot, Connection, Market
-from infra.gateway.connection import MESSAGES_A_SECOND
 from infra.gateway.pacing import Governor
+from infra.gateway.slots import MESSAGES_A_SECOND
 from infra.gateway.windows import Limits, Pacing
 from infra.gateway_simulator.gateway import Gateway, Options
 from infra.gateway_simulator.protocol.pacing import Pacing as GatewayPacing

@@ -58,6 +58,8 @@ def test_only_documented_settings_are_used_and_their_defaults_are_those_of_the_s
         field = variable.removeprefix("SCIZOR_").lower()
         assert variable.startswith("SCIZOR_")
         assert field in Settings.model_fields
+        if variable == "SCIZOR_CLOCK_SKEW_SECONDS":
+            continue  # its default follows from the gateway's
         for of, kind, default in _VARIABLE.findall(str(value)):
             if kind == "-" and of != "SCIZOR_IB_HOST":
                 assert of == variable
@@ -71,6 +73,9 @@ def test_the_gateway_is_the_simulator_unless_a_setting_names_a_real_one() -> Non
     simulator = CONTAINERS["gateway_simulator"]
 
     assert CONTAINERS["executor"]["environment"]["SCIZOR_IB_HOST"] == "${SCIZOR_IB_HOST:-gateway_simulator}"
+    skew = CONTAINERS["executor"]["environment"]["SCIZOR_CLOCK_SKEW_SECONDS"]
+    assert skew == "${SCIZOR_CLOCK_SKEW_SECONDS:-0${SCIZOR_IB_HOST:+5}}", "only a real gateway lives at our date"
+    assert Settings.model_validate({"clock_skew_seconds": "05"}).clock_skew_seconds == 5.0
     assert simulator["profiles"] == ["simulator"]
     assert simulator["command"][:3] == ["python", "-m", "infra.gateway_simulator"]
     options = simulator_parser(Settings()).parse_args(simulator["command"][3:])

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from infra.clock import SystemClock, SystemEntropy
 from infra.gateway import ClientSlot, Connection
-from infra.gateway.connection import Timing
 from infra.gateway.pacing import Governor
+from infra.gateway.slots import Timing
 from infra.gateway_simulator.gateway import Gateway, Options
 from infra.gateway_simulator.server import Address, SimulatorServer
 from infra.settings import Settings

@@ -15,7 +15,7 @@ import pytest
 from consumers import portfolio, risk
 from consumers.executor import executor
 from infra.gateway import connection
-from infra.gateway.connection import Timing
+from infra.gateway.slots import Timing
 from infra.gateway_simulator.faults import cassette
 from infra.gateway_simulator.faults.cassette import Cassette
 from infra.settings import Settings
@@ -209,7 +209,10 @@ async def _order_differences(path: OrderPath, ledger: Ledger) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def a_judged_desk(settings: Settings, folder: Path, name: str, **options: Any) -> AsyncIterator[Desk]:
-    """Limits are set, the services run, and the cassette is armed since before the first of them connected."""
+    """Limits are set, the services run, and the cassette is armed since before the first of them connected.
+
+    `options` are those of the gateway.
+    """
     told = cassette.load(name)
     async with a_simulator(folder, **options) as simulator, an_order_path(settings) as path:
         simulator.server.gateway.director.load(hurried(told))

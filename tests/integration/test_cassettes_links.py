@@ -1,10 +1,12 @@
 """Cassettes about links, restarts and missing ends, against risk, executor and portfolio: the ledger is the judge."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from infra.gateway_simulator.launch import market_time
 from infra.settings import Settings
 from schemas.account import TradingMode
 from schemas.orders import OrderStatus, OrderType
@@ -97,11 +99,13 @@ async def test_a_cancel_that_was_said_into_a_broken_link_is_done_when_it_is_back
 async def test_an_outage_without_an_end_stops_trading_until_the_link_is_back(
     stack_settings: Settings, tmp_path: Path
 ) -> None:
-    async with a_judged_desk(stack_settings, tmp_path, "reset-without-end") as desk:
+    impatient_for_it = stack_settings.model_copy(update={"gateway_away_minutes": 0.02})
+    async with a_judged_desk(impatient_for_it, tmp_path, "reset-without-end") as desk:
         await desk.in_mode(TradingMode.ACTIVE)
         await desk.buy("first")
         await desk.played.fired()
         await desk.in_mode(TradingMode.HALTED)
+        await until(lambda: desk.path.scalar("SELECT reason LIKE '%longer than a reset%' FROM trading_state"))
         await desk.buy("blind")
         await desk.path.settled("risk")
         await desk.path.settled("executor")
@@ -110,6 +114,19 @@ async def test_an_outage_without_an_end_stops_trading_until_the_link_is_back(
         await desk.agrees()
         await desk.trades("next")
         assert "blind" not in desk.ledger().orders_of_intents()
+
+
+async def test_clocks_that_differ_stop_trading_until_they_agree(stack_settings: Settings, tmp_path: Path) -> None:
+    compared = stack_settings.model_copy(update={"ib_host": "127.0.0.1", "allow_open_kafka": True})
+    now = datetime.now(UTC).isoformat()  # a gateway that lives at our date
+    async with a_judged_desk(compared, tmp_path, "clock-skewed", start=market_time(now)) as desk:
+        await until(lambda: desk.path.scalar("SELECT reason LIKE '%ahead of ours%' FROM trading_state"), seconds=30)
+        await desk.in_mode(TradingMode.HALTED)
+        await desk.buy("blind")
+        await desk.is_over("blind")
+        desk.do(clock_skew={"seconds": 0})
+        await desk.in_mode(TradingMode.ACTIVE)
+        assert not list(desk.ledger().of("order_received"))
 
 
 async def test_a_night_of_reset_and_restart_is_over_before_the_next_session(

@@ -32,8 +32,8 @@ from infra.gateway import (
     Series,
     Span,
 )
-from infra.gateway.connection import MESSAGES_A_SECOND
 from infra.gateway.pacing import Governor
+from infra.gateway.slots import MESSAGES_A_SECOND
 from infra.gateway.windows import Limits
 from infra.settings import Settings
 from schemas.market import Bar, HistoricalBar, Quarantined

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from infra.gateway.connection import MESSAGES_A_SECOND, ClientSlot
 from infra.gateway.pacing import Governor, HistoryRequest, TurnMissedError
+from infra.gateway.slots import MESSAGES_A_SECOND, ClientSlot
 from infra.gateway.windows import Limits, Pacing, Priority
 from tests.time_machine import LoopClock, in_no_time
 
