@@ -43,6 +43,7 @@ from infra.store.risk_tables import (
     risk_limits,
     trading_state,
 )
+from infra.store.upload_tables import uploaded_versions, uploads
 
 EVERY_SERVICE = "*"
 """Rows of such a table carry their owner: each service writes its own."""
@@ -76,7 +77,7 @@ _TABLES_OF = {
     ),
     "executor": (account_states, broker_events, commissions, fills, order_events, order_ids, orders),
     "portfolio": (positions, trades),
-    "api": (api_keys, audit_log),
+    "api": (api_keys, audit_log, uploaded_versions, uploads),
     EVERY_SERVICE: (inbox, leases, outbox),
 }
 
@@ -129,4 +130,6 @@ __all__ = [
     "trades",
     "trading_state",
     "trials",
+    "uploaded_versions",
+    "uploads",
 ]
