@@ -8,6 +8,7 @@ from infra.service import Service
 from infra.settings import Settings
 from infra.store.database import Store
 from producers.data_farmer.farmer import DataFarmer
+from producers.data_farmer.known_runs import KnownRuns
 from producers.data_farmer.registry import Registry
 from producers.data_farmer.removal import Removal
 from producers.data_farmer.symbol_desk import SymbolDesk
@@ -31,7 +32,10 @@ def attach(
     registry = Registry(service, connection, market)
     service.before(registry.recover)
     removal = Removal(service, registry, store)
-    SymbolDesk(service, connection, registry, removal, gateway_patience_seconds=gateway_patience_seconds).attach()
+    known = KnownRuns(service, store)
+    SymbolDesk(
+        service, connection, registry, removal, known, gateway_patience_seconds=gateway_patience_seconds
+    ).attach()
     DataFarmer(service, connection, market, store, registry, gateway_patience_seconds=gateway_patience_seconds).attach()
     return service
 

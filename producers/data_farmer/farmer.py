@@ -11,6 +11,7 @@ from infra.replay import fold
 from infra.service import Service
 from infra.store.database import Store
 from producers.data_farmer.collector import CHUNKS_AT_ONCE, Collector
+from producers.data_farmer.known_runs import KnownRuns
 from producers.data_farmer.patience import Patience, together
 from producers.data_farmer.registry import Registry
 from producers.data_farmer.runs import Request, Run, priority_of
@@ -49,8 +50,7 @@ class DataFarmer:
         patience = Patience(service, connection, gateway_patience_seconds)
         self._collector = Collector(service, market, registry, self._shelf, patience)
         self._scheduler = Scheduler(service, connection, market, registry)
-        self._known: set[str] = set()
-        """Ids of runs that are finished or pending: asked again, they change nothing."""
+        self._known = KnownRuns(service, store)
         self._unfinished: dict[str, list[ChunkCollected]] = {}
         """What former processes did of runs that go on."""
         self._pending: dict[Priority, asyncio.Queue[Request]] = {
@@ -74,18 +74,18 @@ class DataFarmer:
     async def recover(self) -> None:
         """Fold the runs and what was answered; what was asked and not finished is pending again."""
         await self._shelf.recover()
-        finished: set[str] = set()
+        finished: dict[str, None] = {}
         asked: dict[str, Request] = {}
         settings, catalogue = self._service.settings, self._service.catalogue
         async for event, _ in fold(settings, [_RUNS], catalogue=catalogue):
             if isinstance(event, CollectionRun) and event.state in _FINISHED:
-                finished.add(event.run_id)
+                finished[event.run_id] = None
         for topic in _REQUESTS:
             async for event, _ in fold(settings, [topic], catalogue=catalogue):
                 if isinstance(event, CollectHistory | CollectDaily):
                     asked.setdefault(event.run_id, event)
-        await self._recall_chunks(set(asked) - finished)
-        self._known = set(asked) | finished
+        await self._recall_chunks(asked.keys() - finished.keys())
+        self._known.add((*finished, *asked))
         self._scheduler.recall(event for event in asked.values() if isinstance(event, CollectDaily))
         for run_id, request in asked.items():
             if run_id not in finished:
@@ -116,8 +116,8 @@ class DataFarmer:
 
     async def on_request(self, request: Request, origin: Origin) -> None:
         """Only take note: a run may take hours, a record must not."""
-        if request.run_id not in self._known:
-            self._known.add(request.run_id)
+        if not await self._known.have(request.run_id):
+            self._known.add([request.run_id])
             await self._accept(request)
 
     async def _accept(self, request: Request) -> None:

@@ -11,6 +11,7 @@ from infra.publish import Origin
 from infra.replay import fold
 from infra.service import Service
 from infra.symbol_names import UNKNOWN_SYMBOL, SymbolName, parse_symbol
+from producers.data_farmer.known_runs import KnownRuns
 from producers.data_farmer.lifecycle import changed
 from producers.data_farmer.registry import ONLY_IF_NEEDED, Asking, Registry, SymbolUnusableError
 from producers.data_farmer.removal import Removal
@@ -48,6 +49,7 @@ class SymbolDesk:
         connection: Connection,
         registry: Registry,
         removal: Removal,
+        known: KnownRuns,
         *,
         gateway_patience_seconds: float = 60.0,
     ) -> None:
@@ -55,8 +57,7 @@ class SymbolDesk:
         self._connection = connection
         self._registry = registry
         self._patience = gateway_patience_seconds
-        self._known: set[str] = set()
-        """Ids of runs that are finished or pending: asked again, they change nothing."""
+        self._known = known
         self._pending: asyncio.Queue[SymbolRequest] = asyncio.Queue(_PENDING_MAX)
         self._work_of: dict[type[SymbolRequest], Callable[[SymbolRun, Any], Awaitable[RunState]]] = {
             ValidateSymbols: self._validate,
@@ -76,17 +77,17 @@ class SymbolDesk:
     async def recover(self) -> None:
         """Fold the runs; what was asked, or follows from it, and is not finished is pending again."""
         settings, catalogue = self._service.settings, self._service.catalogue
-        finished: set[str] = set()
+        finished: dict[str, None] = {}
         async for event, _ in fold(settings, [_RUNS], catalogue=catalogue):
             if isinstance(event, CollectionRun) and event.state in _FINISHED:
-                finished.add(event.run_id)
+                finished[event.run_id] = None
         asked: dict[str, SymbolRequest] = {}
         async for event, _ in fold(settings, _REQUESTS, catalogue=catalogue):
             if isinstance(event, SymbolRequest):
                 asked.setdefault(event.run_id, event)
             if isinstance(event, PopulateSymbols) and event.force and event.run_id in finished:
                 asked.setdefault(follow_up(event).run_id, follow_up(event))
-        self._known = set(asked) | finished
+        self._known.add((*finished, *asked))
         for run_id, request in asked.items():
             if run_id not in finished:
                 await self._accept(request)
@@ -96,11 +97,11 @@ class SymbolDesk:
         await self._take(request)
 
     async def _take(self, request: SymbolRequest) -> None:
-        if request.run_id not in self._known:
+        if not await self._known.have(request.run_id):
             await self._accept(request)
 
     async def _accept(self, request: SymbolRequest) -> None:
-        self._known.add(request.run_id)
+        self._known.add([request.run_id])
         run = SymbolRun(request)
         try:
             self._pending.put_nowait(request)
