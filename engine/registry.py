@@ -7,8 +7,12 @@ from typing import Any
 from engine.strategy import BaseStrategy, nearest
 
 _SHIPPED = {
+    "bollinger_reversion": "engine.strategies.bollinger_reversion:BollingerReversion",
     "buy_and_hold": "engine.strategies.buy_and_hold:BuyAndHold",
+    "cross_sectional_momentum": "engine.strategies.cross_sectional_momentum:CrossSectionalMomentum",
+    "donchian_breakout": "engine.strategies.donchian_breakout:DonchianBreakout",
     "moving_average_crossover": "engine.strategies.moving_average_crossover:MovingAverageCrossover",
+    "pairs_trading": "engine.strategies.pairs_trading:PairsTrading",
     "rsi_mean_reversion": "engine.strategies.rsi_mean_reversion:RsiMeanReversion",
     "tick_momentum": "engine.strategies.tick_momentum:TickMomentum",
 }

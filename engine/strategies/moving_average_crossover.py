@@ -2,11 +2,11 @@
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from engine.facts import Bar
 from engine.indicators import crossing, sma
-from engine.strategy import BaseStrategy, StrategyConfig, StrategySignal
+from engine.strategy import BaseStrategy, StrategyConfig, StrategySignal, searched
 
 
 class MovingAverageCrossover(BaseStrategy):
@@ -15,8 +15,8 @@ class MovingAverageCrossover(BaseStrategy):
     class Config(StrategyConfig):
         """Windows in bars; `short` sells below instead of going flat."""
 
-        fast: int = Field(10, ge=1, le=5000)
-        slow: int = Field(30, ge=2, le=5000)
+        fast: int = searched(10, "5:50:5", ge=1, le=5000)
+        slow: int = searched(30, "20:200:10", ge=2, le=5000)
         short: bool = False
 
         @model_validator(mode="after")

@@ -2,11 +2,11 @@
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from engine.facts import Bar
 from engine.indicators import crossing, rsi, side
-from engine.strategy import BaseStrategy, StrategyConfig, StrategySignal
+from engine.strategy import BaseStrategy, StrategyConfig, StrategySignal, searched
 
 
 class RsiMeanReversion(BaseStrategy):
@@ -15,10 +15,10 @@ class RsiMeanReversion(BaseStrategy):
     class Config(StrategyConfig):
         """Window in bars, levels of the RSI from 0 to 100."""
 
-        window: int = Field(14, ge=2, le=5000)
-        oversold: float = Field(30.0, ge=0, le=100)
-        exit_level: float = Field(50.0, ge=0, le=100)
-        overbought: float = Field(70.0, ge=0, le=100)
+        window: int = searched(14, "5:30:1", ge=2, le=5000)
+        oversold: float = searched(30.0, "15:40:5", ge=0, le=100)
+        exit_level: float = searched(50.0, "45:65:5", ge=0, le=100)
+        overbought: float = searched(70.0, "70:85:5", ge=0, le=100)
         short: bool = False
 
         @model_validator(mode="after")
