@@ -68,7 +68,14 @@ class Lost:
     reason: str
 
 
-Fact = Acknowledged | Reported | Executed | CancelRequested | Ended | NeverArrived | Lost
+@dataclass(frozen=True, slots=True)
+class FilledAfterEnd:
+    """An execution came though the broker had told the order's end: it counts, and a person should know."""
+
+    told: OrderStatus
+
+
+Fact = Acknowledged | Reported | Executed | CancelRequested | Ended | NeverArrived | Lost | FilledAfterEnd
 
 _ENDS = (OrderStatus.EXPIRED, OrderStatus.CANCELED, OrderStatus.REJECTED)
 """From weak to strong: a rejection explains the cancellation that comes with it."""
@@ -118,6 +125,8 @@ class OrderFacts:
     end: _End = field(default_factory=_End)
     never_arrived: _End = field(default_factory=_End)
     lost: str = ""
+    surprise: str = ""
+    """What a person should know of it, whatever its status."""
     executions: tuple[tuple[str, _Told], ...] = ()
 
     def with_(self, fact: Fact) -> "OrderFacts":  # noqa: PLR0911 # one return a kind of fact reads best
@@ -140,6 +149,8 @@ class OrderFacts:
                 return replace(self, never_arrived=strongest)
             case Lost(reason):
                 return replace(self, lost=max(self.lost, reason))
+            case FilledAfterEnd(told):
+                return replace(self, surprise=max(self.surprise, f"it was filled after it had been told as {told}"))
 
     def _executions_with(self, fact: Executed) -> tuple[tuple[str, _Told], ...]:
         known = dict(self.executions)
@@ -205,6 +216,8 @@ class OrderFacts:
         """Code and text for the status, where there are any."""
         if self.status is OrderStatus.UNKNOWN:
             return 0, self.lost
+        if self.surprise:
+            return self.end.code, self.surprise
         end = self.end if self.acknowledged else self.never_arrived
         return (end.code, end.reason) if self.status.final and self.status is not OrderStatus.FILLED else (0, "")
 
@@ -219,6 +232,7 @@ class OrderFacts:
             "end": list(self.end.place),
             "never_arrived": list(self.never_arrived.place),
             "lost": self.lost,
+            "surprise": self.surprise,
             "executions": {
                 root: [
                     told.revision,
@@ -246,5 +260,6 @@ class OrderFacts:
             end=_End(*stored["end"]),
             never_arrived=_End(*stored["never_arrived"]),
             lost=stored["lost"],
+            surprise=stored.get("surprise", ""),  # orders of before had none
             executions=tuple(sorted(executions.items())),
         )

@@ -3,6 +3,8 @@
 import asyncio
 from collections import deque
 
+from prometheus_client import Counter
+
 from consumers.executor.gate import Gate
 from consumers.executor.ledger import Ledger, Said
 from consumers.executor.reconciliation import Reconciliation
@@ -60,7 +62,12 @@ class Executor:
             service.settings, ClientSlot.EXECUTOR, clock=service.clock, entropy=service.entropy
         )
         self._orders = Orders(self._connection, self._tell)
-        self._ledger = Ledger(store, service.clock, lambda: self._lease.epoch)
+        late_fills = Counter(
+            "scizor_fills_after_end",
+            "Executions of orders that the broker had told to have ended",
+            registry=service.metrics.registry,
+        )
+        self._ledger = Ledger(store, service.clock, lambda: self._lease.epoch, late_fills)
         self._gate = Gate(self._connection, self._lease, service.clock)
         self._sender = Sender(service, store, self._ledger, self._gate, self._lease)
         self._sender.orders = self._orders

@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Any
 
 import structlog
+from prometheus_client import Counter
 from pydantic_core import to_jsonable_python
 
 from consumers.executor import meaning
 from consumers.executor.tracking import EXTERNAL, Tracked, external_id, of_row, of_stranger
-from engine.orders import Fact
+from engine.orders import Fact, FilledAfterEnd
 from infra.clock import Clock
 from infra.gateway import (
     BrokerCommission,
@@ -25,7 +26,7 @@ from infra.gateway import (
 )
 from infra.store import orders as table
 from infra.store.database import Store, Transaction
-from schemas.orders import Commission, Fill
+from schemas.orders import Commission, Fill, OrderStatus
 
 Said = BrokerOpenOrder | BrokerCompletedOrder | BrokerOrderStatus | BrokerExecution | BrokerCommission | BrokerError
 
@@ -35,10 +36,11 @@ _REMEMBERED_MAX = 20_000
 class Ledger:
     """The executor's orders: working ones in memory, all of them in the database."""
 
-    def __init__(self, store: Store, clock: Clock, epoch: Callable[[], int]) -> None:
+    def __init__(self, store: Store, clock: Clock, epoch: Callable[[], int], late_fills: Counter) -> None:
         self._store = store
         self._clock = clock
         self._epoch = epoch
+        self._late_fills = late_fills
         self._orders: dict[str, Tracked] = {}
         self._by_broker: dict[tuple[int, int], str] = {}
         self._done: OrderedDict[str, None] = OrderedDict()
@@ -140,6 +142,11 @@ class Ledger:
     def by_broker(self, client_id: int, broker_order_id: int) -> Tracked | None:
         return self._orders.get(self._by_broker.get((client_id, broker_order_id), ""))
 
+    def note_late_fill(self, order_id: str, said: BrokerExecution) -> None:
+        """An alarm: what was free again was not."""
+        self._late_fills.inc()
+        self._log.error("filled after its end", order_id=order_id, execution_id=said.root, quantity=str(said.quantity))
+
     @property
     def epoch(self) -> int:
         return self._epoch()
@@ -154,6 +161,12 @@ async def save(tx: Transaction, before: Tracked, after: Tracked, now: datetime, 
         told = after.update(now)
         await table.save_update(tx.connection, told, decision_id)
         await tx.publish(told)
+
+
+def _comes_after_the_end(order: Tracked, facts: Sequence[Fact]) -> bool:
+    """What the end told as filled already is no news; more than that is."""
+    ended = order.status.final and order.status is not OrderStatus.FILLED
+    return ended and order.with_(facts).facts.cumulative > order.facts.cumulative
 
 
 def _event_of(said: Said) -> tuple[str, int | None, dict[str, Any]]:
@@ -171,6 +184,7 @@ class _Page:
         self._before: dict[str, Tracked] = {}
         self._after: dict[str, Tracked] = {}
         self._doubts: dict[str, tuple[int, str]] = {}
+        self._late: list[tuple[str, BrokerExecution]] = []
         self._executed: dict[tuple[str, int], datetime] = {}
 
     async def take(self, said: Said) -> bool:
@@ -244,7 +258,11 @@ class _Page:
         if new:
             await self._tx.publish(fill)
         known_at = said.executed_at if isinstance(fill, Fill) else None
-        return self._learn(order, meaning.facts_of_execution(said), known_at) or new
+        facts = meaning.facts_of_execution(said)
+        if order is not None and new and _comes_after_the_end(order, facts):
+            facts.append(FilledAfterEnd(order.status))
+            self._late.append((order.order_id, said))
+        return self._learn(order, facts, known_at) or new
 
     async def _on_commission(self, said: BrokerCommission) -> bool:
         executed_at = self._executed.get((said.root, said.revision))
@@ -271,6 +289,8 @@ class _Page:
 
     def turn(self) -> None:
         """Committed: remember it."""
+        for order_id, said in self._late:
+            self._ledger.note_late_fill(order_id, said)
         for order in self._after.values():
             self._ledger.follow(order)
         for (root, revision), moment in self._executed.items():

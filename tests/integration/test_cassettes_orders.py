@@ -95,6 +95,9 @@ async def test_a_fill_after_the_cancel_was_confirmed_counts(stack_settings: Sett
         await desk.in_status("first", OrderStatus.FILLED)
         await desk.agrees()
         assert desk.ledger().filled("first") == 100
+        told = [update for update in await desk.path.events("trading.orders.v1") if update.order_id == "first"]
+        assert [update.status for update in told[-2:]] == [OrderStatus.CANCELED, OrderStatus.FILLED]
+        assert "filled after it had been told as CANCELED" in told[-1].reason
 
 
 @pytest.mark.parametrize("name", ["execution-busted", "execution-quantity-corrected"])

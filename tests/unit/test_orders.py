@@ -12,6 +12,7 @@ from engine.orders import (
     Ended,
     Executed,
     Fact,
+    FilledAfterEnd,
     Lost,
     NeverArrived,
     OrderFacts,
@@ -96,6 +97,12 @@ def test_the_strongest_end_explains() -> None:
     order = known(Ended(OrderStatus.CANCELED), Ended(OrderStatus.CANCELED, 202, "Order Canceled"))
     assert order.explanation == (202, "Order Canceled")
     assert known(Lost("where is it")).explanation == (0, "where is it")
+    late = known(Ended(OrderStatus.CANCELED, 202, "Order Canceled"), fill(1, 100), FilledAfterEnd(OrderStatus.CANCELED))
+    assert (late.status, late.explanation) == (
+        OrderStatus.FILLED,
+        (202, "it was filled after it had been told as CANCELED"),
+    )
+    assert OrderFacts.from_json(late.to_json()) == late
     assert known(NeverArrived(OrderStatus.REJECTED, "duplicate", 103)).explanation == (103, "duplicate")
 
 
@@ -109,6 +116,7 @@ facts_of_one_order = st.lists(
         st.builds(Ended, st.sampled_from([OrderStatus.CANCELED, OrderStatus.REJECTED]), st.sampled_from([0, 201])),
         st.builds(NeverArrived, st.just(OrderStatus.EXPIRED), st.sampled_from(["a", "b"])),
         st.builds(Lost, st.sampled_from(["a", "b"])),
+        st.builds(FilledAfterEnd, st.sampled_from([OrderStatus.CANCELED, OrderStatus.EXPIRED])),
     ),
     max_size=12,
 )
