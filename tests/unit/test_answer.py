@@ -129,8 +129,8 @@ def test_a_long_run_is_thinned_to_what_a_record_can_hold(monkeypatch: pytest.Mon
 
 
 def test_few_sessions_show_every_bar() -> None:
-    minutes = np.arange(1, 401) * 60_000_000
-    points = answer._points(Curve(minutes, np.linspace(100, 101, 400), np.zeros(400), 100.0))
+    curve = Curve(np.arange(1, 401) * 60_000_000, np.linspace(100, 101, 400), np.zeros(400), 100.0)
+    points = answer._points(curve, curve.equity)
 
     assert len(points) == 400
 

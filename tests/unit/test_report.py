@@ -4,11 +4,12 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from engine import answer
-from engine.charts import Line, chart, thinned
-from engine.report import page
+from engine.report import comparison, page
+from engine.report.charts import Frame, Line, chart, histogram, thinned
 from tests.bars import bars_of, columns_of, random_bars, real_daily
 from tests.builders import SEEN
 from tests.unit.test_answer import a_request, a_result
@@ -128,9 +129,9 @@ def test_thinning_keeps_the_ends_and_every_extreme() -> None:
 
 @pytest.mark.parametrize("values", [[5.0], [5.0, 5.0], [0.0, 0.0], [-3.0, 1e6], [1e-7, 2e-7], [-2.0, -1.0]])
 def test_a_chart_stays_inside_its_frame(values: list[float]) -> None:
-    line = Line([(number * 10**6, value) for number, value in enumerate(values)], "any", "equity", str)
+    line = Line([(number * 10**6, value) for number, value in enumerate(values)], "equity")
 
-    points = re.search(r'<polyline class="equity" points="([^"]*)"', chart(line))
+    points = re.search(r'<polyline class="equity" points="([^"]*)"', chart(Frame("any", str), [line]))
 
     assert points is not None
     for pair in points.group(1).split():
@@ -141,3 +142,58 @@ def test_a_chart_stays_inside_its_frame(values: list[float]) -> None:
 
 def test_real_prices_say_nothing_of_being_invented() -> None:
     assert not any("invented" in sentence for sentence in a_result(columns=real_daily("AAPL")).warnings)
+
+
+def test_the_page_shows_the_benchmark_the_price_with_its_trades_and_how_sure_it_is() -> None:
+    done = a_result()
+
+    text = page(done)
+
+    assert "bought and held" in text
+    assert '<polyline class="benchmark"' in text
+    assert '<polyline class="rolling"' in text
+    assert {"sma(close, 10)", "sma(close, 30)"} <= set(re.findall(r"</i>([^<]+)</span>", text))
+    assert text.count('<polygon class="buy"') + text.count('<polygon class="sell"') == len(done.fills)
+    low, high = done.confidence["sharpe"]
+    assert f"<small>{low:.2f} to {high:.2f}</small>".replace("-", "−") in text
+    assert text.count("<rect class=") > 50
+    assert "By symbol" not in text
+
+
+def test_several_symbols_are_told_one_by_one_and_add_up() -> None:
+    columns = columns_of(random_bars(1, 400), random_bars(2, 400, contract_id=8314))
+    done = a_result(a_request(symbols=("AAPL", "IBM")), columns)
+
+    assert "By symbol" in page(done)
+    assert [row["symbol"] for row in done.by_symbol] == ["AAPL", "IBM"]
+    assert sum(row["commission"] for row in done.by_symbol) == pytest.approx(done.metrics["commission_paid"])
+    assert sum(row["pnl"] for row in done.by_symbol) == pytest.approx(done.equity[-1][1] - done.request.cash)
+    assert sum(row["trades"] for row in done.by_symbol) == done.metrics["trades"]
+
+
+def test_runs_are_compared_on_one_page_and_what_cannot_be_compared_is_refused() -> None:
+    slow = a_request(backtest_id="slow", parameters={"fast": 20, "slow": 50})
+    runs = [a_result(), a_result(slow)]
+
+    text = comparison(runs)
+
+    assert Tags(text).open == []
+    assert all(f'<polyline class="run-{number}"' in text for number in (0, 1))
+    assert "fast=20 slow=50" in text
+    for done in runs:
+        assert f"{done.metrics['final_equity']:,.2f}" in text
+    with pytest.raises(ValueError, match="takes 2 to 8"):
+        comparison(runs[:1])
+    with pytest.raises(ValueError, match="no bars"):
+        comparison([runs[0], answer.failed(a_request(), "no bars", now=SEEN)])
+
+
+def test_a_histogram_counts_everything_once() -> None:
+    values = [number / 100 for number in range(-300, 700)] + [1e6]
+
+    text = histogram(Frame("any", str, 170), values)
+
+    heights = [float(each) for each in re.findall(r'height="([\d.]+)"', text)]
+    counts, _ = np.histogram(np.clip(values, values[5], sorted(values)[-6]), 41)
+    assert heights == pytest.approx(counts / counts.max() * max(heights), abs=0.05 + 2 * max(heights) / counts.max())
+    assert histogram(Frame("any", str), [2.0, 2.0]).count("<rect") == 41

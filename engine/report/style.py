@@ -22,10 +22,28 @@ h2 small{font-weight:400;color:var(--dim)}code{background:var(--line);border-rad
 .card{padding:12px 16px}.card span{display:block;color:var(--dim);font-size:13px}
 .card b{font-size:23px;line-height:1.3;font-weight:650}.card b span{font-size:23px}
 .good{color:var(--good)}.bad{color:var(--bad)}.dim{color:var(--dim)}
-svg{display:block;width:100%;height:auto}svg+h2{margin-top:14px}.grid{stroke:var(--line)}
+svg{display:block;width:100%;height:auto}:is(svg,.legend)+h2{margin-top:14px}.grid{stroke:var(--line)}
 .tick{fill:var(--dim);font-size:12px}.equity{fill:none;stroke:var(--accent);stroke-width:1.8;stroke-linejoin:round}
 .equity-area{fill:var(--accent);opacity:.1}.drawdown{fill:none;stroke:var(--bad);stroke-width:1.4}
-.drawdown-area{fill:var(--bad);opacity:.16}.cursor{stroke:var(--dim);stroke-dasharray:3 3}
+.drawdown-area{fill:var(--bad);opacity:.16}
+:is(.benchmark,.price,.rolling,.indicator-0,.indicator-1,.indicator-2,.indicator-3,.run-0,.run-1,.run-2,.run-3,.run-4,
+.run-5,.run-6,.run-7){fill:none;stroke-width:1.4;stroke-linejoin:round}
+.benchmark{stroke:var(--dim);stroke-dasharray:5 3}
+.price{stroke:var(--dim)}.rolling,.run-0{stroke:var(--accent)}.indicator-0,.run-1{stroke:#d98e04}
+.indicator-1,.run-2{stroke:#8e5bd0}.indicator-2,.run-3{stroke:#0f9aa8}.indicator-3,.run-4{stroke:#c2417c}
+.run-5{stroke:#5f8f1f}.run-6{stroke:#9a6b4f}.run-7{stroke:var(--dim)}
+.buy{fill:var(--good)}.sell{fill:var(--bad)}.bar-gain{fill:var(--good);opacity:.75}.bar-loss{fill:var(--bad);opacity:.75}
+.legend{display:flex;flex-wrap:wrap;gap:4px 18px;margin:4px 0 0 66px;color:var(--dim);font-size:13px}
+.legend i{display:inline-block;width:18px;height:3px;margin:0 6px 3px 0;border-radius:2px;background:var(--dim)}
+:is(.key-equity,.key-run-0){background:var(--accent)!important}:is(.key-indicator-0,.key-run-1){background:#d98e04!important}
+:is(.key-indicator-1,.key-run-2){background:#8e5bd0!important}:is(.key-indicator-2,.key-run-3){background:#0f9aa8!important}
+:is(.key-indicator-3,.key-run-4){background:#c2417c!important}.key-run-5{background:#5f8f1f!important}
+.key-run-6{background:#9a6b4f!important}
+.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(320px,1fr));gap:24px}.pair .tick{font-size:23px}
+small{display:block;color:var(--dim);font-size:12px;font-weight:400}h2 small{display:inline;font-size:13px}
+.rows th,.rows td{padding:5px 8px;text-align:right;font-size:13px;border-bottom:1px solid var(--line)}
+.rows th{color:var(--dim);font-weight:500;vertical-align:bottom}.rows :is(th,td):first-child{text-align:left}
+.cursor{stroke:var(--dim);stroke-dasharray:3 3}
 output{position:absolute;top:14px;right:20px;color:var(--dim);font-size:13px}
 table{border-collapse:collapse;width:100%}.wide{overflow-x:auto}.scroll{max-height:560px;overflow-y:auto}
 .groups{display:grid;grid-template-columns:repeat(auto-fit,minmax(225px,1fr));gap:22px 32px}
