@@ -202,17 +202,25 @@ class Gateway:
         self._history.on_bar(instrument, session, bar)
         self._accounts.on_time()
 
-    def on_open(self, session: TradingDay) -> None:
+    def on_day_begin(self, session: TradingDay) -> None:
         self.timetable.play_market(session.open)
         for instrument, ratio in self.shared.splits(session):
             self._orders.on_split(instrument, ratio)
         self._accounts.on_open()
-        self._live.on_session(session, is_open=True)
+        self._live.on_session(session)
+
+    def on_open(self, session: TradingDay) -> None:
+        self.timetable.play_market(session.open)
+        self._accounts.on_open()
+        self._live.on_session(session)
         self._orders.on_open(session)
 
     def on_close(self, session: TradingDay) -> None:
         self._orders.on_close(session)
-        self._live.on_session(session, is_open=False)
+        self._live.on_session(session)
+
+    def on_day_end(self, session: TradingDay) -> None:
+        self._live.on_session(session)
 
     async def settled(self) -> None:
         """Let clients be served, and wait for those that read slowly."""

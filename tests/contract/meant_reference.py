@@ -73,6 +73,8 @@ def contract_details(scene: Scene) -> Case:
         told = {"reqId": number, **described(scene, of)}
         where = message.index(of.venue.zone_name) + 1
         told |= dict.fromkeys(("details.tradingHours", "details.liquidHours"), hours or message[where])
+        if hours and of.trades_outside:
+            told["details.tradingHours"] = hours.replace("0930", "0400").replace("1600", "2000")
         yield message, [("contractDetails", told)]
 
 

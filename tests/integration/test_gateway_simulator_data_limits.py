@@ -7,7 +7,7 @@ from infra.gateway_simulator.protocol.wire import Value
 from tests.integration.a_data_client import APPLE, DIRECT, IBM, DataClient, a_data_client
 from tests.integration.a_gateway_simulator import a_gateway, until
 
-EVENING = "2013-02-28T18:00:00-05:00"
+EVENING, NIGHT = "2013-02-28T18:00:00-05:00", "2013-02-28T21:00:00-05:00"
 LATER = "2013-02-28T10:30:00-05:00"
 
 
@@ -351,16 +351,18 @@ async def test_delayed_data_are_those_of_fifteen_minutes_before() -> None:
     assert seen == [(names[int(each[3])], each[4], each[5]) for each in live.told(1, 1)]
 
 
-async def test_after_the_close_prices_are_frozen_for_those_who_ask() -> None:
-    async with a_gateway(now=EVENING) as server, a_data_client(server) as client:
+async def test_after_the_last_trade_prices_are_frozen_for_those_who_ask() -> None:
+    async with a_gateway(now=NIGHT) as server, a_data_client(server) as client:
         client.ask(1, 11, 1, *APPLE, False, "", False, False, "")
         live = await ticks(client, 1)
         client.ask(59, 1, 2)
         client.ask(1, 11, 2, *APPLE, False, "", False, False, "")
         frozen = await ticks(client, 2)
 
-    assert (live[1], live[2], live[4]) == (-1, -1, 441.4)
-    assert (frozen[1], frozen[2], frozen[4]) == (441.39, 441.41, 441.4)
+    last = live[4]
+    assert (live[1], live[2]) == (-1, -1)
+    assert (frozen[1], frozen[2], frozen[4]) == pytest.approx((last - 0.01, last + 0.01, last))
+    assert last not in (-1, 441.4), "the evening has gone on from the close"
     assert [client.told(58, number)[0][3] for number in (1, 2)] == ["1", "2"]
 
 

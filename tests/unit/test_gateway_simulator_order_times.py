@@ -71,6 +71,59 @@ async def test_only_limit_orders_that_ask_for_it_trade_outside_of_regular_hours(
     assert bool(trader.fills(number)) == (status == "Submitted")
 
 
+async def test_trades_before_the_opening_fill_orders_that_may_be_there_and_no_others() -> None:
+    floor = OrderFloor("2013-02-28T08:00:00-05:00")
+    trader = floor.trader()
+    last = float(floor.quote().last) / 100_000
+    near = round(last + 1, 2)
+    early = await trader.place("BUY", 100, limit=near, outsideRth=True)
+    rests = await trader.place("BUY", 100, limit=round(last - 0.5, 2), outsideRth=True, tif="GTC")
+    waits = await trader.place("BUY", 100, limit=near)
+    at_market = await trader.place("BUY", 100, "MKT")
+    assert trader.statuses(early)[-1] == "Filled"
+    assert trader.codes(at_market) == trader.codes(waits) == [399]
+    for _ in range(3):
+        floor.print(round(last - 1, 2), 500)
+        await floor.pass_time(60)
+    held = [trader.statuses(each) for each in (rests, waits, at_market)]
+    await floor.pass_time(87 * 60 + 60)
+
+    assert held == [["Submitted", "Filled"], ["PreSubmitted"], ["PreSubmitted"]]
+    assert [trader.statuses(each)[-1] for each in (waits, at_market)] == ["Filled", "Filled"]
+
+
+@pytest.mark.parametrize(("outside", "status"), [(True, "Filled"), (False, "PreSubmitted")])
+async def test_a_stop_is_triggered_in_the_evening_only_where_it_is_to_be(outside: bool, status: str) -> None:
+    floor = OrderFloor("2013-02-28T17:00:00-05:00")
+    trader = floor.trader()
+    number = await trader.place("SELL", 100, "STP LMT", stop=440.0, limit=430.0, outsideRth=outside, tif="GTC")
+    floor.print(439.0)
+    await floor.pass_time(60)
+
+    assert trader.statuses(number)[-1] == status
+
+
+async def test_an_order_for_the_opening_auction_does_not_meet_the_first_trade_of_the_morning() -> None:
+    floor = OrderFloor("2013-02-28T03:59:00-05:00")
+    trader = floor.trader()
+    number = await trader.place("BUY", 100, limit=500.0, tif="OPG", outsideRth=True)
+    await floor.pass_time(5.5 * 3600)
+    assert trader.statuses(number) == ["PreSubmitted"]
+    await floor.pass_time(62)
+
+    assert trader.fills(number) == [(100, 444.05)]
+
+
+async def test_the_evening_of_a_half_day_ends_orders_at_five() -> None:
+    floor = OrderFloor("2012-11-23T16:59:00-05:00")
+    trader = floor.trader()
+    number = await trader.place("BUY", 100, limit=400.0, outsideRth=True)
+    assert trader.statuses(number) == ["Submitted"]
+    await floor.pass_time(61)
+
+    assert trader.statuses(number)[-1] == "Cancelled"
+
+
 async def test_an_order_for_extended_hours_begins_with_them() -> None:
     floor = OrderFloor("2013-02-28T03:59:50-05:00")
     trader = floor.trader()

@@ -140,7 +140,7 @@ def test_ticks_end_with_whole_seconds() -> None:
 
 
 def test_ticks_reach_over_the_night_in_both_directions() -> None:
-    past, calendar = PastTicks(world()), stock().calendar
+    past, calendar = PastTicks(world(), regular=True), stock().calendar
     opened = calendar.session(THURSDAY).open
     before = whole_seconds(past.before(stock(), opened + 1), 5)
     after = whole_seconds(past.after(stock(), opened - 3600, opened + 100), 5)
@@ -199,12 +199,12 @@ def test_volatility_is_that_of_thirty_daily_returns() -> None:
 
 
 def test_figures_of_the_day_are_those_of_its_ticks() -> None:
-    session = stock().calendar.session(THURSDAY)
-    now = session.open + 600.1
+    now = stock().calendar.session(THURSDAY).open + 600.1
     found = figures_of(world(), stock(), now)
-    ticks = [each for each in ticks_of_the_day() if each.moment <= now]
+    ticks = list(PastTicks(world()).between(stock(), stock().hours.session(THURSDAY).open, now))
 
     assert found.trades == len(ticks)
+    assert found.volume == sum(each.last_size for each in ticks)
     assert found.money == sum(each.last * each.last_size for each in ticks)
     low_13, high_13, low_26, high_26, low_52, high_52 = found.extremes
     assert low_52 <= low_26 <= low_13 < high_13 <= high_26 <= high_52 == 70507000

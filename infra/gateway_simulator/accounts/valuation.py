@@ -48,7 +48,7 @@ class Valuation:
         return Decimal(before.close) / UNITS / series.split_factor(before.day, day)
 
     def day(self, instrument: Instrument) -> date:
-        return instrument.calendar.latest(self._now()).day
+        return instrument.hours.latest(self._now()).day
 
     def split(self, instrument: Instrument, since: date, until: date) -> int:
         return self._world.series(instrument).split_factor(since, until)

@@ -23,6 +23,7 @@ class Chart:
     size: int
     what: str
     dates: Dates
+    regular: bool = True  # hours alone
 
     def tell(self, candle: Candle) -> None:
         """Message 90, whose fields have an order of their own."""
@@ -48,7 +49,7 @@ class Charts:
         self._feed.add(chart)
         now = self._shared.now()
         if int(now // BAR_SECONDS) > int(told_at // BAR_SECONDS):
-            span = Span(told_until, now, chart.size, chart.what, now)
+            span = Span(told_until, now, chart.size, chart.what, now, chart.regular)
             for portion in self._shared.world.history.candles(chart.instrument, span):
                 for each in portion:
                     chart.tell(each)
@@ -69,7 +70,15 @@ class Charts:
 
     def on_bar(self, instrument: Instrument, session: TradingDay, bar: int) -> None:
         charts = self._feed.of(instrument, Chart)
-        path = self._shared.world.path(instrument, session) if charts else None
+        if session.is_extended:
+            self._tell([each for each in charts if not each.regular], session, bar)
+            charts = [each for each in charts if each.regular] if session.is_regular(bar) else []
+            bar, session = bar - session.before, instrument.calendar.session(session.day)
+        self._tell(charts, session, bar)
+
+    def _tell(self, charts: list[Chart], session: TradingDay, bar: int) -> None:
+        """All of one instrument, and of the same hours."""
+        path = self._shared.world.path(charts[0].instrument, session) if charts else None
         if path is None:
             return
         made: dict[tuple[int, str], Candle] = {}
@@ -83,7 +92,7 @@ class Charts:
         """The chart's bar as it is after `complete` five-second bars of the session."""
         if chart.size > DAY:
             moment = float(session.open + complete * BAR_SECONDS)
-            span = Span(session.open - 2 * chart.size, moment, chart.size, chart.what, moment)
+            span = Span(session.open - 2 * chart.size, moment, chart.size, chart.what, moment, chart.regular)
             return [each for portion in self._shared.world.history.candles(chart.instrument, span) for each in portion][
                 -1
             ]

@@ -99,15 +99,17 @@ class HistoryDesk:
         self._told(session, request, found, span, rows)
         session.send(*values, event="historical bars", symbol=found.symbol)
         if request.stays and self._openings.stay(session, request.request_id):
-            chart = Chart(session, request.request_id, found, span.size, span.what, _dates(request, found, span))
-            self._charts.add(chart, last.start, span.now)
+            dates, number = _dates(request, found, span), request.request_id
+            self._charts.add(
+                Chart(session, number, found, span.size, span.what, dates, span.regular), last.start, span.now
+            )
 
     def _end(self, request: Request, found: Instrument) -> float:
         """Until when bars are wanted, now at the latest."""
         now = self._shared.now()
         end = min(moment_of(request.end, now), now)
         kept = timedelta(days=FUTURES_DAYS) if found.future is not None else timedelta(0)
-        is_gone = found.expiry is not None and found.expiry + kept < found.calendar.latest(now).day
+        is_gone = found.expiry is not None and found.expiry + kept < found.hours.latest(now).day
         if is_gone or end <= found.calendar.session(found.calendar.days[0]).open:
             raise no_data(request.asked, request.what)
         return end
@@ -116,15 +118,16 @@ class HistoryDesk:
         now, end = self._shared.now(), self._end(request, found)
         size, duration = request.checked()
         what = shown(found, request.asked, request.what)
-        begin = duration.begin(found.calendar, end, size)
+        hours = found.calendar if request.regular_hours else found.hours
+        begin = duration.begin(hours, end, size)
         if size <= PACED_BAR_SECONDS:
             begin = max(begin, now - SMALL_BARS_DAYS * DAY)
             if begin >= end:
                 raise no_data(request.asked, request.what)
         days = (end - begin) / DAY + 1
-        if days * 5 / 7 * found.calendar.regular_seconds / size > BARS_MAX * 1.02:
+        if days * 5 / 7 * hours.regular_seconds / size > BARS_MAX * 1.02:
             raise RequestError(162, f"{SERVICE}Time length exceed max.")
-        return Span(begin, end, size, what, now)
+        return Span(begin, end, size, what, now, request.regular_hours)
 
     async def _paced(self, request: Request, found: Instrument, size: int) -> None:
         wanted = "/".join((request.end, request.bar_size, request.duration, str(request.regular_hours)))
@@ -171,7 +174,8 @@ class HistoryDesk:
 
     def _schedule(self, session: Session, request: Request, found: Instrument) -> None:
         """Message 106: the sessions of a span."""
-        venue, calendar, end = found.venue, found.calendar, self._end(request, found)
+        venue, end = found.venue, self._end(request, found)
+        calendar = found.calendar if request.regular_hours else found.hours
         begin = duration_of(request.duration).begin(calendar, end, DAY)
         days = calendar.between(calendar.latest(begin).day, calendar.latest(end).day)
         times = _dashed(venue, begin), _dashed(venue, end)

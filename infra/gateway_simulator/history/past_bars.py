@@ -40,7 +40,8 @@ def candles(world: World, instrument: Instrument, span: Span) -> Iterator[list[C
     if span.size > 1:
         yield from world.history.candles(instrument, span)
         return
-    session = instrument.calendar.latest(span.begin)
+    calendar = span.hours(instrument)
+    session = calendar.latest(span.begin)
     while session.open < min(span.end, span.now):
         path = world.path(instrument, session)
         if path is not None:
@@ -52,7 +53,7 @@ def candles(world: World, instrument: Instrument, span: Span) -> Iterator[list[C
             )
             begin, end = max(span.begin, session.open), min(span.end, span.now, session.close)
             yield one_second(path, session, view, (int(begin), int(end)))
-        session = instrument.calendar.following(session.day)
+        session = calendar.following(session.day)
 
 
 def one_second(path: DayPath, session: Session, view: View, ends: tuple[int, int]) -> list[Candle]:

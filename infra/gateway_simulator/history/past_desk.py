@@ -29,6 +29,7 @@ from infra.gateway_simulator.history.past_ticks import (
     message,
     whole_seconds,
 )
+from infra.gateway_simulator.instruments.calendar import Calendar
 from infra.gateway_simulator.instruments.contracts import Asked
 from infra.gateway_simulator.instruments.instrument import Instrument, Kind
 from infra.gateway_simulator.market.bars import DAY, Duration
@@ -50,23 +51,25 @@ class PastDesk:
         self._shared = shared
         self._openings = openings
         self._pacing = pacing
-        self._ticks = PastTicks(shared.world)
+        self._ticks = {each: PastTicks(shared.world, regular=each) for each in (True, False)}
 
     async def head_timestamp(self, session: Session, fields: Fields) -> None:
         request_id, asked = fields.whole(), Asked.taken_from(fields)
-        fields.skip(2)  # expired contracts, regular hours
-        what, date_format = fields.text().upper(), fields.whole()
-        self._openings.start(
-            session, request_id, partial(self._head, session, request_id, asked, what, date_format == EPOCH_FORMAT)
-        )
+        fields.skip(1)  # expired contracts
+        regular, what, date_format = fields.flag(), fields.text().upper(), fields.whole()
+        shown = regular, date_format == EPOCH_FORMAT
+        self._openings.start(session, request_id, partial(self._head, session, request_id, asked, what, shown))
 
-    async def _head(self, session: Session, request_id: int, asked: Asked, what: str, epoch: bool) -> None:
+    async def _head(self, session: Session, request_id: int, asked: Asked, what: str, shown: tuple[bool, bool]) -> None:
+        """`shown`: whether of regular hours alone, and whether in epoch seconds."""
+        regular, epoch = shown
         found = self._found(asked)
         if what not in KINDS:
             raise invalid_request(f"What to show {what[:40]!r} has no head time stamp")
         if self._shared.pacing is Pacing.STRICT:
             self._paced(PastRequest(f"{found.contract_id}@{asked.exchange or 'SMART'}", what, "head", 1))
-        opened = found.calendar.session(self._shared.world.series(found).first_day).open
+        hours = found.calendar if regular else found.hours
+        opened = hours.session(self._shared.world.series(found).first_day).open
         if opened > self._shared.now() or (what in TRADED and not found.has_trades):
             raise RequestError(162, NO_HEAD)
         session.send(88, request_id, str(opened) if epoch else utc_dashed(opened))
@@ -75,16 +78,13 @@ class PastDesk:
         request_id, asked = fields.whole(), Asked.taken_from(fields)
         fields.skip(1)  # expired contracts
         begin, end, count, what = fields.text(), fields.text(), fields.whole(), fields.text().upper()
-        fields.skip(1)  # regular hours
-        new_prices_only = fields.flag()
-        self._openings.start(
-            session,
-            request_id,
-            partial(self._past_ticks, session, request_id, asked, (begin, end, count, what, new_prices_only)),
-        )
+        regular, new_prices_only = fields.flag(), fields.flag()
+        wanted = (begin, end, count, what, new_prices_only)
+        past = self._ticks[regular]
+        self._openings.start(session, request_id, partial(self._past_ticks, session, request_id, asked, wanted, past))
 
     async def _past_ticks(
-        self, session: Session, request_id: int, asked: Asked, wanted: tuple[str, str, int, str, bool]
+        self, session: Session, request_id: int, asked: Asked, wanted: tuple[str, str, int, str, bool], past: PastTicks
     ) -> None:
         begin, end, count, what, new_prices_only = wanted
         found, now = self._found(asked), self._shared.now()
@@ -104,33 +104,34 @@ class PastDesk:
             "ticks_request", now, client_id=session.client_id, contract=asked.name, start=begin, end=end, what=what
         )
         if begin:
-            quotes = self._ticks.after(found, moment_of(begin, now), now)
+            quotes = past.after(found, moment_of(begin, now), now)
         else:
-            quotes = self._ticks.before(found, min(moment_of(end, now), now))
+            quotes = past.before(found, min(moment_of(end, now), now))
         only = new_prices_only and what == BID_ASK
         taken = whole_seconds(quotes, count, new_prices_only=only)
         session.send(*message(request_id, found, what, taken if begin else taken[::-1]), symbol=found.symbol)
 
     async def histogram(self, session: Session, fields: Fields) -> None:
         request_id, asked = fields.whole(), Asked.taken_from(fields)
-        fields.skip(2)  # expired contracts, regular hours
-        period = fields.text().strip().lower()
-        self._openings.start(session, request_id, partial(self._histogram, session, request_id, asked, period))
+        fields.skip(1)  # expired contracts
+        regular, period = fields.flag(), fields.text().strip().lower()
+        self._openings.start(session, request_id, partial(self._histogram, session, request_id, asked, regular, period))
 
-    async def _histogram(self, session: Session, request_id: int, asked: Asked, period: str) -> None:
+    async def _histogram(self, session: Session, request_id: int, asked: Asked, regular: bool, period: str) -> None:
         found, now = self._found(asked), self._shared.now()
-        begin = self._begin(found, period, now)
+        hours = found.calendar if regular else found.hours
+        begin = self._begin(hours, period, now)
         async with self._openings.turn:
-            sizes = await self._sizes(found, begin, now)
+            sizes = await self._sizes(found, hours, begin, now)
         values: list[Value] = [89, request_id, len(sizes)]
         for price in sorted(sizes):
             values += [price / UNITS, sizes[price]]
         session.send(*values, symbol=found.symbol)
 
-    async def _sizes(self, found: Instrument, begin: float, now: float) -> Counter[int]:
+    async def _sizes(self, found: Instrument, hours: Calendar, begin: float, now: float) -> Counter[int]:
         """How much was traded at each price."""
         sizes: Counter[int] = Counter()
-        day = found.calendar.latest(begin)
+        day = hours.latest(begin)
         while day.open < now:
             path = self._shared.world.path(found, day)
             if path is not None:
@@ -139,11 +140,11 @@ class PastDesk:
                 totals = np.zeros(len(prices), dtype=np.int64)
                 np.add.at(totals, places, prints.size)
                 sizes.update(dict(zip(prices.tolist(), totals.tolist(), strict=True)))
-            day = found.calendar.following(day.day)
+            day = hours.following(day.day)
             await asyncio.sleep(0)
         return sizes
 
-    def _begin(self, found: Instrument, period: str, now: float) -> float:
+    def _begin(self, hours: Calendar, period: str, now: float) -> float:
         matched = _PERIOD.fullmatch(period)
         if matched is None or int(matched[1]) == 0:
             raise invalid_request(f"Invalid time period: {period[:40]!r}")
@@ -151,7 +152,7 @@ class PastDesk:
         if unit in _SECONDS:
             begin = now - count * _SECONDS[unit]
         else:
-            begin = Duration(f"{count} {_UNITS[unit]}").begin(found.calendar, now, DAY)
+            begin = Duration(f"{count} {_UNITS[unit]}").begin(hours, now, DAY)
         if now - begin > HISTOGRAM_DAYS_MAX * DAY:
             raise invalid_request(f"Invalid time period: {period[:40]!r} is longer than a year")
         return begin

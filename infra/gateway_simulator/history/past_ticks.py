@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 
-from infra.gateway_simulator.instruments.calendar import Session
+from infra.gateway_simulator.instruments.calendar import Calendar, Session
 from infra.gateway_simulator.instruments.instrument import Instrument
 from infra.gateway_simulator.market.market import Quote, World, quote_after
 from infra.gateway_simulator.market.prices import UNITS
@@ -16,33 +16,41 @@ _SESSIONS_MAX = 60  # looked through for one request
 
 
 class PastTicks:
-    def __init__(self, world: World) -> None:
+    """Of all hours, or of the `regular` ones alone."""
+
+    def __init__(self, world: World, *, regular: bool = False) -> None:
         self._world = world
+        self._regular = regular
 
     def after(self, instrument: Instrument, begin: float, now: float) -> Iterator[Quote]:
         """From `begin` on, oldest first, as far as they have happened."""
-        session = instrument.calendar.latest(begin)
+        calendar = self._calendar(instrument)
+        session = calendar.latest(begin)
         for _ in range(_SESSIONS_MAX):
             if session.open > now:
                 return
             yield from self.between(instrument, max(begin, session.open), min(now, session.close))
-            session = instrument.calendar.following(session.day)
+            session = calendar.following(session.day)
 
     def before(self, instrument: Instrument, end: float) -> Iterator[Quote]:
         """Those before `end`, newest first."""
-        session = instrument.calendar.latest(end)
+        calendar = self._calendar(instrument)
+        session = calendar.latest(end)
         for _ in range(_SESSIONS_MAX):
             prints = self._prints(instrument, session, session.open, end)
             yield from _quotes(instrument, session, prints, range(len(prints) - 1, -1, -1))
-            if session.day == instrument.calendar.days[0]:
+            if session.day == calendar.days[0]:
                 return
-            session = instrument.calendar.session(instrument.calendar.back(session.day, 1))
+            session = calendar.session(calendar.back(session.day, 1))
 
     def between(self, instrument: Instrument, begin: float, end: float) -> Iterator[Quote]:
         """Those of one session, both ends included."""
-        session = instrument.calendar.latest(begin)
+        session = self._calendar(instrument).latest(begin)
         prints = self._prints(instrument, session, begin, math.nextafter(end, math.inf))
         return _quotes(instrument, session, prints, range(len(prints)))
+
+    def _calendar(self, instrument: Instrument) -> Calendar:
+        return instrument.calendar if self._regular else instrument.hours
 
     def _prints(self, instrument: Instrument, session: Session, begin: float, end: float) -> Prints:
         path = self._world.path(instrument, session)

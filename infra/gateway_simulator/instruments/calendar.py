@@ -2,7 +2,7 @@
 
 import bisect
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from functools import cache
 from zoneinfo import ZoneInfo
 
@@ -17,23 +17,38 @@ FIRST_DAY = date(2000, 3, 1)
 LAST_DAY = date(2037, 12, 31)
 
 BAR_SECONDS = 5
+# When trading begins before the regular hours, on the market's own clock, and how long it goes on after them: US stocks
+# trade from 04:00 to 20:00 in New York, until 17:00 where the day ends at 13:00.
+OUTSIDE_HOURS = {"XNYS": (time(4), 4 * 3600)}
 _NEVER = -1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One trading day of one market; `open_second` is the opening on the wall clock, in seconds after midnight."""
+    """One trading day of one market; `open_second` is the opening on the wall clock, in seconds after midnight.
+
+    `before` and `after` are how many of its five-second bars lie outside of the regular hours.
+    """
 
     market: str
     day: date
     open: int
     close: int
     open_second: int
+    before: int = 0
+    after: int = 0
 
     @property
     def bars(self) -> int:
         """How many five-second bars it has."""
         return (self.close - self.open) // BAR_SECONDS
+
+    @property
+    def is_extended(self) -> bool:
+        return bool(self.before or self.after)
+
+    def is_regular(self, bar: int) -> bool:
+        return self.before <= bar < self.bars - self.after
 
 
 def local(moment: float, zone: ZoneInfo = NEW_YORK) -> datetime:
@@ -120,7 +135,38 @@ class Calendar:
         return session.open <= moment < session.close
 
 
+class ExtendedCalendar(Calendar):
+    """The same trading days, each from the first trade before the regular hours to the last one after them."""
+
+    def __init__(self, market: str) -> None:
+        super().__init__(market)
+        self._regular = market_calendar(market)
+        self._begins, self._goes_on = OUTSIDE_HOURS[market]
+        ahead = self._exchange.regular.open * 60 - self._begins.hour * 3600 - self._begins.minute * 60
+        self.regular_seconds += ahead + self._goes_on
+        self._whole: dict[date, Session] = {}
+
+    def session(self, day: date) -> Session:
+        found = self._whole.get(day)
+        if found is None:
+            regular, opened = self._regular.session(day), self.opening(day)
+            before, after = (regular.open - opened) // BAR_SECONDS, self._goes_on // BAR_SECONDS
+            second = self._begins.hour * 3600 + self._begins.minute * 60
+            times = opened, regular.close + self._goes_on
+            found = self._whole[day] = Session(self.market, day, *times, second, before, after)
+        return found
+
+    def opening(self, day: date) -> int:
+        return int(datetime.combine(day, self._begins, self.zone).timestamp())
+
+
 @cache
 def market_calendar(market: str) -> Calendar:
-    """The calendar of that name, one and the same for all who ask."""
+    """The calendar of regular hours of that name, one and the same for all who ask."""
     return Calendar(market)
+
+
+@cache
+def market_hours(market: str) -> Calendar:
+    """The calendar of all hours in which anything trades there; that of the regular hours where there are no others."""
+    return ExtendedCalendar(market) if market in OUTSIDE_HOURS else market_calendar(market)

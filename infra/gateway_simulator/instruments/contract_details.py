@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 
+from infra.gateway_simulator.instruments.calendar import Calendar
 from infra.gateway_simulator.instruments.catalogue import Catalogue
 from infra.gateway_simulator.instruments.contracts import Asked, expiry_text, has_expired, is_listed, multiplier_text
 from infra.gateway_simulator.instruments.instrument import Instrument, Kind, Source
@@ -39,7 +40,7 @@ class Directory:
         underlying = self._catalogue.chains.underlying(symbol)
         if underlying is None:
             return
-        series, today = self._world.series(underlying), underlying.calendar.latest(now).day
+        series, today = self._world.series(underlying), underlying.hours.latest(now).day
         close = series.before(today)
         if close is None:
             return
@@ -61,7 +62,8 @@ def _is_told(instrument: Instrument, now: float, *, with_expired: bool) -> bool:
 def details_fields(instrument: Instrument, world: World, *, version: int, now: float) -> tuple[Value, ...]:
     """What follows the request id in contractDetails."""
     venue, option = instrument.venue, instrument.option
-    hours, tags = _hours(instrument, now), _tags(instrument, world, now)
+    hours, liquid = (_hours(instrument, each, now) for each in (instrument.hours, instrument.calendar))
+    tags = _tags(instrument, world, now)
     ends = instrument.future or option
     under = ends.underlying if ends is not None else None
     routes, rule = venue.routes, str(instrument.rule.number)
@@ -75,7 +77,7 @@ def details_fields(instrument: Instrument, world: World, *, version: int, now: f
         *((100 if in_lots else 1,) if version < 164 else ()),
         *(multiplier_text(instrument), order_types(instrument), ",".join(routes), 1),
         *(under.contract_id if under is not None else 0, instrument.long_name, _primary(instrument)),
-        *(_month(instrument.expiry), "", "", "", venue.zone_name, hours, hours, "", 0),
+        *(_month(instrument.expiry), "", "", "", venue.zone_name, hours, liquid, "", 0),
         len(tags),
         *(part for tag in tags for part in tag),
         *(1, under.symbol if under is not None else "", under.kind.value if under is not None else ""),
@@ -90,7 +92,7 @@ def _tags(instrument: Instrument, world: World, now: float) -> list[tuple[str, s
     if instrument.source is Source.SYNTHETIC:
         return [("SCIZOR_SOURCE", "synthetic")]
     until = world.series(instrument).last_sourced
-    source = "synthetic" if instrument.calendar.latest(now).day > until else "real"
+    source = "synthetic" if instrument.hours.latest(now).day > until else "real"
     return [("SCIZOR_SOURCE", source), ("SCIZOR_REAL_UNTIL", f"{until:%Y%m%d}")]
 
 
@@ -102,9 +104,9 @@ def _month(expiry: date | None) -> str:
     return f"{expiry:%Y%m}" if expiry is not None else ""
 
 
-def _hours(instrument: Instrument, now: float) -> str:
-    """Trading hours from today on: 20130228:0930-20130228:1600;20130302:CLOSED."""
-    venue, calendar = instrument.venue, instrument.calendar
+def _hours(instrument: Instrument, calendar: Calendar, now: float) -> str:
+    """The hours of a calendar from today on: 20130228:0930-20130228:1600;20130302:CLOSED."""
+    venue = instrument.venue
     today = venue.local(now).date()
     told = []
     for ahead in range(HOURS_DAYS):

@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
-from infra.gateway_simulator.instruments.calendar import Calendar
+from infra.gateway_simulator.instruments.calendar import Calendar, market_hours
 from infra.gateway_simulator.instruments.venues import SMART, Venue
 from infra.gateway_simulator.market.prices import PriceRule
 
@@ -87,7 +87,18 @@ class Instrument:
 
     @property
     def calendar(self) -> Calendar:
+        """Its regular hours."""
         return self.venue.calendar
+
+    @property
+    def hours(self) -> Calendar:
+        """All hours in which it trades: stocks do before and after the regular ones, where the market has that."""
+        return market_hours(self.venue.market) if self.kind is Kind.STOCK else self.venue.calendar
+
+    @property
+    def trades_outside(self) -> bool:
+        """Whether it trades outside of regular hours at all."""
+        return self.hours is not self.calendar
 
     @property
     def key(self) -> str:

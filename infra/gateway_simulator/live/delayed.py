@@ -26,18 +26,18 @@ class Delayed:
         instrument = data.instrument
         day = self._shared.world.counted(instrument, begin)
         for quote in self._past.after(instrument, begin + AN_INSTANT, now):
-            if instrument.calendar.latest(quote.moment).day != day.day:
+            if instrument.hours.latest(quote.moment).day != day.day:
                 day = self._shared.world.counted(instrument, quote.moment - AN_INSTANT)
             day.take(quote.last, quote.last_size)
             data.waiting.append(News(quote, replace(day)))
-        if not instrument.calendar.is_open_at(now):
+        if not instrument.hours.is_open_at(now):
             self.go_on(data)
 
     def release(self, data: MarketData, now: float) -> None:
         """Tell what is fifteen minutes old."""
         while data.waiting and data.waiting[0].quote.moment <= now - DELAY_SECONDS:
             news = data.waiting.popleft()
-            data.take(news.quote)
+            data.take(news)
             data.tell(news)
 
     def go_on(self, data: MarketData) -> None:

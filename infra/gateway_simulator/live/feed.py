@@ -36,6 +36,7 @@ class LiveBars:
     request_id: int
     instrument: Instrument
     what: str
+    regular: bool = True  # hours alone
 
     def tell(self, candle: Candle) -> None:
         self.session.send(

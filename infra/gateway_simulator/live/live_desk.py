@@ -42,7 +42,7 @@ class LiveDesk:
         found = self._shared.find(session, request_id, Asked.taken_from(fields))
         if found is None:
             return
-        size, what = fields.whole(BAR_SECONDS), fields.text().upper()
+        size, what, regular = fields.whole(BAR_SECONDS), fields.text().upper(), fields.flag()
         if size != BAR_SECONDS or what not in BAR_KINDS:
             invalid(session, request_id, "real-time bars are of 5 seconds, and TRADES, MIDPOINT, BID or ASK")
             return
@@ -56,7 +56,7 @@ class LiveDesk:
         elif not self._bar_pacing.permits():
             session.error(request_id, 420, "Invalid Real-time Query:Historical data request pacing violation")
         else:
-            self._subscribe(LiveBars(session, request_id, found, what))
+            self._subscribe(LiveBars(session, request_id, found, what, regular))
 
     async def market_data(self, session: Session, fields: Fields) -> None:
         fields.skip(1)
@@ -89,7 +89,7 @@ class LiveDesk:
 
     def _begin(self, data: MarketData, *, is_snapshot: bool) -> None:
         session, found, now = data.session, data.instrument, self._shared.now()
-        is_open = found.calendar.is_open_at(now)
+        is_open = found.hours.is_open_at(now)
         wanted = self._data_types.get(session, LIVE)
         verdict = self._shared.permissions.verdict(found, wanted, is_open)
         if verdict.code:
@@ -103,7 +103,7 @@ class LiveDesk:
         seen = now - DELAY_SECONDS if data.is_delayed else now
         if data.generic:
             data.figures = figures_of(self._shared.world, found, seen)
-            data.figures.is_lent = self._shared.is_lent(found, found.calendar.latest(now).day)
+            data.figures.is_lent = self._shared.is_lent(found, found.hours.latest(now).day)
         previous_close = self._shared.world.counted(found, seen).previous_close
         data.begin(self._news(found, seen), previous_close, is_open=is_open)
         if is_snapshot:
@@ -231,16 +231,18 @@ class LiveDesk:
             if subscription.is_delayed:
                 subscription.waiting.append(news)
             else:
-                subscription.take(quote)
+                subscription.take(news)
                 subscription.tell(news)
         for each in by_tick:
             each.tell(quote)
 
-    def on_session(self, session: TradingDay, *, is_open: bool) -> None:
-        """A market opens or closes: data may freeze or thaw, and quotes end with the close."""
+    def on_session(self, session: TradingDay) -> None:
+        """Hours of a market begin or end: data may freeze or thaw, and quotes end with the last of its hours."""
+        now = self._shared.now()
         for each in self._shared.feed.every(MarketData):
             if each.instrument.calendar.market != session.market:
                 continue
+            is_open = each.instrument.hours.is_open_at(now)
             wanted = self._data_types.get(each.session, LIVE)
             found = self._shared.permissions.verdict(each.instrument, wanted, is_open).data_type
             if found not in (0, each.data_type):
@@ -254,7 +256,8 @@ class LiveDesk:
         now = session.open + (bar + 1) * BAR_SECONDS
         for subscription in self._shared.feed.of(instrument, MarketData):
             self._delayed.release(subscription, now)
-        wanted = self._shared.feed.of(instrument, LiveBars)
+        is_regular = session.is_regular(bar)
+        wanted = [each for each in self._shared.feed.of(instrument, LiveBars) if is_regular or not each.regular]
         path = self._shared.world.path(instrument, session) if wanted else None
         if path is None:
             return

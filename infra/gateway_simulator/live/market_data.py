@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import date
 
 from infra.gateway_simulator.instruments.instrument import Instrument, Kind
 from infra.gateway_simulator.instruments.options import Greeks
@@ -21,9 +22,14 @@ _BBO_EXCHANGE, _SNAPSHOTS = "9c0001", 3
 
 @dataclass(slots=True)
 class Figures:
-    """What generic ticks tell, as it is at a moment; prices and money in units. None: there is nothing to tell."""
+    """What generic ticks tell, as it is at a moment; prices and money in units. None: there is nothing to tell.
 
+    Money, volume and number of trades are those of the day, the hours before and after included.
+    """
+
+    day: date = date.min
     money: int = 0
+    volume: int = 0
     trades: int = 0
     extremes: tuple[int, ...] = ()  # low and high of 13, 26 and 52 weeks
     average_volume: int = 0
@@ -96,10 +102,14 @@ class MarketData:
         self._tell_generic(quote, day)
         self._tell_greeks(news.greeks)
 
-    def take(self, quote: Quote) -> None:
-        """A trade has happened: count it."""
-        self.figures.money += quote.last * quote.last_size
-        self.figures.trades += 1
+    def take(self, news: News) -> None:
+        """A trade has happened: count it; a new day is counted from nothing."""
+        quote, figures = news.quote, self.figures
+        if figures.day != news.day.day:
+            figures.day, figures.money, figures.volume, figures.trades = news.day.day, 0, 0, 0
+        figures.money += quote.last * quote.last_size
+        figures.volume += quote.last_size
+        figures.trades += 1
 
     def end_snapshot(self) -> None:
         self.session.send(57, 1, self.request_id)
@@ -128,11 +138,11 @@ class MarketData:
         """The generic ticks that a trade changes."""
         if {221, 232} & self.generic:
             self._price(ticks.MARK_PRICE, quote.last, 0)
-        if 318 in self.generic:
+        if 318 in self.generic and self.instrument.calendar.is_open_at(quote.moment):
             self._price(ticks.LAST_REGULAR, quote.last, 0)
-        if {233, 375} & self.generic and day.volume:
-            average = self.figures.money / day.volume / UNITS
-            facts = (quote.last / UNITS, quote.last_size, int(quote.moment * 1000), day.volume, f"{average:.6f}")
+        if {233, 375} & self.generic and (volume := self.figures.volume):
+            average = self.figures.money / volume / UNITS
+            facts = (quote.last / UNITS, quote.last_size, int(quote.moment * 1000), volume, f"{average:.6f}")
             self._send(46, ticks.TRADES_AND_VOLUME, ";".join(str(each) for each in (*facts, "true")))
         if 293 in self.generic:
             self._send(45, ticks.TRADE_COUNT, self.figures.trades)

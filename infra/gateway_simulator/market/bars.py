@@ -73,6 +73,11 @@ class Span:
     size: int
     what: str
     now: float
+    regular: bool = True  # hours alone
+
+    def hours(self, instrument: Instrument) -> Calendar:
+        """The sessions of which the bars are."""
+        return instrument.calendar if self.regular else instrument.hours
 
 
 class View:
@@ -140,7 +145,8 @@ class BarHistory:
         if bar is None or complete == 0:
             return []
         view = View(series, (session.day, self.as_of(instrument, span.now)), span.what, instrument.rule)
-        return _added_up(self._days.path(instrument, bar), complete, span.size, view, session)
+        path = self._days.path(instrument, bar, is_whole=session.is_extended)
+        return _added_up(path, complete, span.size, view, session)
 
     def _daily_candles(self, instrument: Instrument, span: Span) -> Iterator[list[Candle]]:
         sessions = self._sessions_of(instrument, span)
@@ -156,11 +162,14 @@ class BarHistory:
         view = View(series, (day, self.as_of(instrument, span.now)), span.what, instrument.rule)
         seen = min(span.end, span.now)
         if seen >= session.close:
+            if session.is_extended:
+                bar = self._days.whole_bar(instrument, bar)
             return view.candle(session.open, day, (bar.open, bar.high, bar.low, bar.close), _estimated(bar, session))
         complete = self._complete(session, seen)
         if complete == 0:
             return None
-        return _added_up(self._days.path(instrument, bar), complete, DAY, view, session)[0]
+        path = self._days.path(instrument, bar, is_whole=session.is_extended)
+        return _added_up(path, complete, DAY, view, session)[0]
 
     def _long_candles(self, instrument: Instrument, span: Span) -> list[Candle]:
         """Weeks or months, each under its last day."""
@@ -172,14 +181,14 @@ class BarHistory:
         return merged
 
     def _sessions_of(self, instrument: Instrument, span: Span) -> list[Session]:
-        calendar = instrument.calendar
+        calendar = span.hours(instrument)
         first, last = calendar.latest(span.begin), calendar.latest(min(span.end, span.now) - 0.001)
         sessions = map(calendar.session, calendar.between(first.day, last.day))
         return [each for each in sessions if each.close > span.begin and each.open < span.end]
 
     def as_of(self, instrument: Instrument, now: float) -> date:
-        """The day whose shares count: a split holds from the session before which it happens."""
-        return instrument.calendar.latest(now).day
+        """The day whose shares count: a split holds from the first trade of its day."""
+        return instrument.hours.latest(now).day
 
     @staticmethod
     def _complete(session: Session, moment: float) -> int:

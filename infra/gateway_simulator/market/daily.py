@@ -63,6 +63,11 @@ class DailySeries:
         at = int(np.searchsorted(self.rows.days, day.toordinal())) - 1
         return self._bar(at) if at >= 0 else None
 
+    def after(self, day: date) -> DailyBar | None:
+        """The first bar of a later day."""
+        at = int(np.searchsorted(self.rows.days, day.toordinal(), side="right"))
+        return self._bar(at) if at < len(self.rows.days) else None
+
     def split_factor(self, day: date, as_of: date) -> int:
         """Shares of `as_of` for one share of `day`."""
         factor = 1

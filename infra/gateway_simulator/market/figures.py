@@ -18,12 +18,12 @@ _DAYS_A_YEAR = 252
 
 def figures_of(world: World, instrument: Instrument, now: float) -> Figures:
     """All figures at a moment."""
-    series, session = world.series(instrument), instrument.calendar.latest(now)
-    found = Figures()
+    series, session = world.series(instrument), instrument.hours.latest(now)
+    found = Figures(session.day)
     path = world.path(instrument, session)
     if path is not None:
         done = Prints.of(path).between(0.0, max(0.0, math.nextafter(now - session.open, math.inf)))
-        found.money, found.trades = int((done.price * done.size).sum()), len(done)
+        found.money, found.volume, found.trades = int((done.price * done.size).sum()), int(done.size.sum()), len(done)
     days = list(_days_before(series, session.day, max(WEEKS)))
     if days:
         found.extremes = tuple(

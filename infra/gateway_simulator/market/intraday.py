@@ -19,8 +19,10 @@ from infra.gateway_simulator.market.daily import DailyBar, DailyBook
 from infra.gateway_simulator.market.derivatives import OPTION_PRINTS
 from infra.gateway_simulator.market.noise import Floats, Integers, Noise
 from infra.gateway_simulator.market.prices import PriceRule
+from infra.gateway_simulator.market.wings import BUSY_PART, wings
 
 PRINTS_A_BAR = 4
+COLUMNS = ("open", "high", "low", "close", "volume", "money", "count")
 PRINT_OFFSETS = (0.5, 1.75, 3.0, 4.25)  # seconds after the bar's start
 
 _STEP = 0.35  # a step's size, as a share of the day's range over the square root of the number of steps
@@ -89,17 +91,21 @@ def _distinct(opened: int, high: int, low: int, close: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a day's path has to fit into: the instrument's name for the noise, its increments, its number of bars."""
+    """What a day's path has to fit into: the instrument's name for the noise, its increments, its number of bars.
+
+    At most `busy` of the bars have trades, where that is said.
+    """
 
     name: str
     rule: PriceRule
     bars: int
+    busy: int | None = None
 
 
 def derive(seed: int, frame: Frame, day: DailyBar) -> DayPath:
     """The day's path: the same for the same seed, frame and daily bar."""
     noise = Noise(seed, "intraday", frame.name, day.day.toordinal())
-    active = min(frame.bars, max(day.volume // PRINTS_A_BAR, 1))
+    active = min(frame.bars if frame.busy is None else frame.busy, max(day.volume // PRINTS_A_BAR, 1))
     bounds, highs, lows = _walk(noise, frame.rule, day, active)
     volumes = _volumes(noise, day.volume, active)
     if active < frame.bars:
@@ -195,27 +201,46 @@ class Days:
         self._daily = daily
         self._seed = seed
         self._kept = kept
-        self._paths: OrderedDict[tuple[int, int], DayPath] = OrderedDict()
+        self._paths: OrderedDict[tuple[int, int, bool], DayPath] = OrderedDict()
 
     def keep(self, kept: int) -> None:
         """How many from now on."""
         self._kept = kept
 
-    def known(self, instrument: Instrument, day: date) -> DayPath | None:
+    def known(self, instrument: Instrument, day: date, *, is_whole: bool = False) -> DayPath | None:
         """The day if it has been derived lately."""
-        key = (instrument.contract_id, day.toordinal())
+        key = (instrument.contract_id, day.toordinal(), is_whole)
         found = self._paths.get(key)
         if found is not None:
             self._paths.move_to_end(key)
         return found
 
-    def path(self, instrument: Instrument, day: DailyBar) -> DayPath:
-        found = self.known(instrument, day.day)
+    def path(self, instrument: Instrument, day: DailyBar, *, is_whole: bool = False) -> DayPath:
+        """The regular hours, or with `is_whole` those before and after as well."""
+        found = self.known(instrument, day.day, is_whole=is_whole)
         if found is None:
-            found = self._paths[(instrument.contract_id, day.day.toordinal())] = self._derived(instrument, day)
+            found = self._whole(instrument, day) if is_whole else self._derived(instrument, day)
+            self._paths[(instrument.contract_id, day.day.toordinal(), is_whole)] = found
             while len(self._paths) > self._kept:
                 self._paths.popitem(last=False)
         return found
+
+    def whole_bar(self, instrument: Instrument, day: DailyBar) -> DailyBar:
+        """The day with the hours before and after as one bar, without deriving what happens within it."""
+        return wings(self._seed, instrument, self._daily.series(instrument), day).around(day)
+
+    def _whole(self, instrument: Instrument, day: DailyBar) -> DayPath:
+        session, regular = instrument.hours.session(day.day), self.known(instrument, day.day)
+        found = wings(self._seed, instrument, self._daily.series(instrument), day)
+        parts = [
+            self._wing(instrument, found.before, session.before, "before"),
+            regular or self._derived(instrument, day),
+            self._wing(instrument, found.after, session.after, "after"),
+        ]
+        return DayPath(*(np.concatenate([getattr(each, column) for each in parts]) for column in COLUMNS))
+
+    def _wing(self, instrument: Instrument, day: DailyBar, bars: int, name: str) -> DayPath:
+        return derive(self._seed, Frame(f"{instrument.key}/{name}", instrument.rule, bars, bars // BUSY_PART), day)
 
     def _derived(self, instrument: Instrument, day: DailyBar) -> DayPath:
         if instrument.option is not None:

@@ -16,7 +16,7 @@ from infra.gateway_simulator.market.prices import UNITS
 
 ROUND_LOT = 100
 _DAYS_KEPT = 48  # derived ones, besides those of what is followed or held
-_HELD_MAX = 512  # instruments whose days are kept for those who hold them: some 130 MB
+_HELD_MAX = 512  # instruments whose days are kept for those who hold them: some 130 MB, outside of hours 330 MB
 _DRAWN_UNITS = 10_000  # prices enter the draw in these parts of a dollar
 
 
@@ -111,12 +111,12 @@ class World:
         return self._daily.series(instrument)
 
     def path(self, instrument: Instrument, session: Session) -> DayPath | None:
-        """The derived day; None when the instrument did not trade on it."""
-        known = self._days.known(instrument, session.day)
+        """The derived day, of as many hours as the session has; None when the instrument did not trade on it."""
+        known = self._days.known(instrument, session.day, is_whole=session.is_extended)
         if known is not None:
             return known
         bar = self.series(instrument).on(session.day)
-        return None if bar is None else self._days.path(instrument, bar)
+        return None if bar is None else self._days.path(instrument, bar, is_whole=session.is_extended)
 
     def view(self, instrument: Instrument, day: date, what: str) -> View:
         """How bars of that kind look on their own day."""
@@ -153,13 +153,13 @@ class World:
         under = self.quote(option.underlying, now) if option is not None else None
         if option is None or under is None:
             return None
-        return greeks(self._seed, option, under.last / UNITS, instrument.calendar.latest(now).day)
+        return greeks(self._seed, option, under.last / UNITS, instrument.hours.latest(now).day)
 
     def follow(self, instrument: Instrument, now: float) -> None:
         """From now on every trade is told by `traded`, so that what is remembered is what is true."""
         if instrument.contract_id not in self._followed:
             self.quote(instrument, now)
-            self._so_far[instrument.contract_id] = self._counted(instrument, instrument.calendar.latest(now), now)
+            self._so_far[instrument.contract_id] = self.counted(instrument, now)
             self._followed.add(instrument.contract_id)
             self._keep_days()
             self.markets[instrument.calendar.market] += 1
@@ -177,7 +177,9 @@ class World:
 
     def traded(self, instrument: Instrument, moment: float, price: int, size: int) -> Quote:
         """A trade has happened: the quote after it."""
-        self.so_far(instrument, moment).take(price, size)
+        day = self.so_far(instrument, moment)
+        if instrument.calendar.is_open_at(moment):
+            day.take(price, size)
         quote = quote_after(instrument, moment, price, size)
         self._quotes[instrument.contract_id] = quote
         return quote
@@ -189,16 +191,16 @@ class World:
         return quote
 
     def so_far(self, instrument: Instrument, now: float) -> DaySoFar:
-        """The day's open, high, low and volume by `now`."""
-        session = instrument.calendar.latest(now)
+        """The open, high, low and volume of the day's regular hours by `now`."""
         known = self._so_far.get(instrument.contract_id)
-        if known is None or known.day != session.day or instrument.contract_id not in self._followed:
-            known = self._so_far[instrument.contract_id] = self._counted(instrument, session, now)
+        day = instrument.hours.latest(now).day
+        if known is None or known.day != day or instrument.contract_id not in self._followed:
+            known = self._so_far[instrument.contract_id] = self.counted(instrument, now)
         return known
 
     def counted(self, instrument: Instrument, moment: float) -> DaySoFar:
         """The day as it was at a moment of the past, counted anew."""
-        return self._counted(instrument, instrument.calendar.latest(moment), moment)
+        return self._counted(instrument, instrument.calendar.session(instrument.hours.latest(moment).day), moment)
 
     def _counted(self, instrument: Instrument, session: Session, now: float) -> DaySoFar:
         """All trades of the session before `now`."""
@@ -223,13 +225,28 @@ class World:
         return before.close // self.series(instrument).split_factor(before.day, day)
 
     def _recovered(self, instrument: Instrument, now: float) -> Quote | None:
-        session = instrument.calendar.latest(now)
-        path = self.path(instrument, session)
-        found = path.last_before(now - session.open) if path is not None else None
+        session = instrument.hours.latest(now)
+        regular = instrument.calendar.session(session.day)
+        if regular.open <= now < regular.close and (found := self._last_of(instrument, regular, now)) is not None:
+            return found  # for which the hours before and after need not be derived
+        found = self._last_of(instrument, session, now)
         if found is not None:
-            return quote_after(instrument, session.open + found.offset, found.price, found.size)
+            return found
         before = self.series(instrument).before(session.day)
         if before is None:
             return None
+        evening = instrument.hours.session(before.day)
+        last = self._last_of(instrument, evening, evening.close) if evening.is_extended else None
+        if last is not None:
+            price = last.last // self.series(instrument).split_factor(before.day, session.day)
+            return quote_after(instrument, last.moment, price, last.last_size)
         price = self._carried(instrument, before, session.day)
         return quote_after(instrument, instrument.calendar.session(before.day).close, price, instrument.lot)
+
+    def _last_of(self, instrument: Instrument, session: Session, now: float) -> Quote | None:
+        """The quote after the last trade of a session by `now`."""
+        path = self.path(instrument, session)
+        found = path.last_before(now - session.open) if path is not None else None
+        if found is None:
+            return None
+        return quote_after(instrument, session.open + found.offset, found.price, found.size)

@@ -78,7 +78,7 @@ def bid_ask_candles(world: World, instrument: Instrument, span: Span) -> Iterato
 
 def _averaged(world: World, instrument: Instrument, span: Span, candles: list[Candle]) -> Iterator[Candle]:
     for day, group in groupby(candles, key=lambda each: each.day):
-        session, of_day = instrument.calendar.session(day), list(group)
+        session, of_day = span.hours(instrument).session(day), list(group)
         path = world.path(instrument, session)
         assert path is not None, "there are bars of the day"
         weighed, factor = Weighed.of(path, instrument.rule), _factor(world, instrument, session, span.now)
@@ -111,7 +111,7 @@ def _long(world: World, instrument: Instrument, span: Span) -> list[Candle]:
     groups = [list(group) for _, group in groupby(daily, key=lambda each: _period(each, span.size))]
     for candle, days in zip(found, groups, strict=True):
         seen = min(span.end, span.now)
-        sessions = [instrument.calendar.session(each.day) for each in days]
+        sessions = [span.hours(instrument).session(each.day) for each in days]
         time = [min(each.close, seen) - each.open for each in sessions]
         opened = sum(each.open * part for each, part in zip(days, time, strict=True)) / sum(time)
         closed = sum(each.close * part for each, part in zip(days, time, strict=True)) / sum(time)

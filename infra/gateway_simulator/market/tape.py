@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Collection
 from typing import Protocol
 
-from infra.gateway_simulator.instruments.calendar import BAR_SECONDS, Calendar, Session
+from infra.gateway_simulator.instruments.calendar import BAR_SECONDS, Calendar, Session, market_calendar, market_hours
 from infra.gateway_simulator.instruments.instrument import Instrument
 from infra.gateway_simulator.market.intraday import PRINT_OFFSETS
 from infra.gateway_simulator.market.market import MarketClock, World
@@ -21,13 +21,19 @@ IDLE_SECONDS = 60.0  # the longest wait; whoever changes something wakes the tap
 
 
 class Floor(Protocol):
-    """Those for whom the tape plays."""
+    """Those for whom the tape plays.
+
+    A day begins and ends with the first and the last trade; its regular hours open and close within it. Bars are told
+    with the session of the instrument's own hours, and counted within that.
+    """
 
     def followed(self) -> Collection[Instrument]: ...
     def on_print(self, instrument: Instrument, moment: float, price: int, size: int) -> None: ...
     def on_bar(self, instrument: Instrument, session: Session, bar: int) -> None: ...
+    def on_day_begin(self, session: Session) -> None: ...
     def on_open(self, session: Session) -> None: ...
     def on_close(self, session: Session) -> None: ...
+    def on_day_end(self, session: Session) -> None: ...
     async def settled(self) -> None: ...
 
 
@@ -49,10 +55,6 @@ class Reel:
         """Take the next event as passed."""
         self.session, self.reached = self.following
         self._find_next()
-
-    @property
-    def is_at_close(self) -> bool:
-        return self.reached == self._last
 
     @property
     def _last(self) -> int:
@@ -97,7 +99,7 @@ class Tape:
         """Play this instrument from now on; call before anybody counts on its events."""
         calendar, now = instrument.calendar, self.now()
         if calendar.market not in self._world.markets:
-            self._reels[calendar.market] = Reel(calendar, now)
+            self._reels[calendar.market] = Reel(market_hours(calendar.market), now)
         self._world.follow(instrument, now)
         self._changed.set()
 
@@ -140,21 +142,42 @@ class Tape:
         reel.step()
         session, reached = reel.session, reel.reached
         if reached == 0:
-            self._floor.on_open(session)
+            self._floor.on_day_begin(session)
+            if not session.before:
+                self._floor.on_open(session)
             return False
         bar, within = divmod(reached - 1, _BAR)
-        here = [each for each in self._floor.followed() if each.calendar is reel.calendar]
-        for instrument in here:
+        for instrument, own, at in self._playing_now(session, bar):
             if within + 1 == _BAR:
-                self._floor.on_bar(instrument, session, bar)
+                self._floor.on_bar(instrument, own, at)
             else:
-                self._print(instrument, session, bar, reached / _QUARTERS)
-        if reel.is_at_close:
-            self._floor.on_close(session)
+                self._print(instrument, own, at, within + 1)
+        if within + 1 == _BAR:
+            self._end_bar(session, bar + 1)
         return within + 1 == _BAR
 
-    def _print(self, instrument: Instrument, session: Session, bar: int, offset: float) -> None:
+    def _playing_now(self, session: Session, bar: int) -> list[tuple[Instrument, Session, int]]:
+        """What trades at that bar of the market's day, each with its own session and the bar's place in it."""
+        here = [each for each in self._floor.followed() if each.calendar.market == session.market]
+        regular = market_calendar(session.market).session(session.day) if session.is_extended else session
+        own = ((each, session if each.trades_outside else regular) for each in here)
+        found = ((each, of, bar - session.before if of is regular else bar) for each, of in own)
+        if session.is_extended and not session.is_regular(bar):
+            return [each for each in found if each[1] is session]
+        return list(found)
+
+    def _end_bar(self, session: Session, ended: int) -> None:
+        regular = market_calendar(session.market).session(session.day)
+        if session.before and ended == session.before:
+            self._floor.on_open(regular)
+        if ended == session.bars - session.after:
+            self._floor.on_close(regular)
+        if ended == session.bars:
+            self._floor.on_day_end(session)
+
+    def _print(self, instrument: Instrument, session: Session, bar: int, within: int) -> None:
         path = self._world.path(instrument, session)
+        offset = bar * BAR_SECONDS + within / _QUARTERS
         for trade in path.prints(bar) if path is not None else ():
             if trade.offset == offset:
                 self._floor.on_print(instrument, session.open + offset, trade.price, trade.size)

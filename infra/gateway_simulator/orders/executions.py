@@ -148,7 +148,7 @@ class Executions:
             for each in self._shared.book.executions
             if each.order.terms.instrument == instrument
             and each.order.terms.account == order.terms.account
-            and instrument.calendar.latest(each.moment).day == day
+            and instrument.hours.latest(each.moment).day == day
         ]
 
     def _check_day(self, execution: Execution) -> None:

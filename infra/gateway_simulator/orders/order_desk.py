@@ -22,7 +22,7 @@ from infra.gateway_simulator.orders.order_messages import open_order
 from infra.gateway_simulator.orders.order_news import OrderNews, facts_of
 from infra.gateway_simulator.orders.order_rules import Refusal
 from infra.gateway_simulator.orders.placement import Placement, read_placement
-from infra.gateway_simulator.orders.time_in_force import goes_outside, may_trade, misses_close, trading_day
+from infra.gateway_simulator.orders.time_in_force import goes_outside, hours_of, may_trade, misses_close, trading_day
 from infra.gateway_simulator.orders.trading import Trading
 from infra.gateway_simulator.protocol.session import Session
 from infra.gateway_simulator.protocol.wire import Fields
@@ -215,7 +215,7 @@ class OrderDesk:
 
     def _warn_of_waiting(self, order: Order) -> None:
         terms, now = order.terms, self._shared.now()
-        calendar = terms.instrument.calendar
+        calendar = hours_of(terms)
         today = calendar.session(order.day)
         opens = today.open if today.open > now else calendar.following(order.day).open
         what = f"{terms.action} {order.remaining:f} {terms.instrument.symbol}"
