@@ -84,6 +84,10 @@ class SummaryOut(Answer):
     data_digest: str | None = None
     result_hash: str | None = Field(None, description="The same request on the same bars gives the same hash.")
     metrics: dict[str, float | None] | None = None
+    confidence: dict[str, tuple[float, float]] | None = Field(None, description="95 % intervals of the main figures.")
+    by_symbol: list[dict[str, Any]] | None = None
+    sources: list[str] | None = None
+    warnings: list[str] | None = Field(None, description="What a reader must know before believing the figures.")
 
 
 class BacktestOut(SummaryOut):
@@ -93,6 +97,8 @@ class BacktestOut(SummaryOut):
     fills: list[dict[str, Any]] | None = None
     round_trips: list[dict[str, Any]] | None = None
     equity: list[tuple[UtcTime, float]] | None = None
+    benchmark: list[float] | None = Field(None, description="Of the same times as `equity`.")
+    prices: list[dict[str, Any]] | None = None
 
 
 class ComparisonOut(Answer):

@@ -10,8 +10,7 @@ from infra.store.strategies import put_code
 from infra.store.tables import backtest_jobs, trials
 from schemas.backtest import BacktestCanceled, BacktestFinished, BacktestRequested, Trial
 
-_RESULT = {"error", "code_hash", "bars", "data_digest", "result_hash", "metrics", "fills", "round_trips", "equity"}
-_RESULT = {"error", "code_hash", "bars", "data_digest", "result_hash", "metrics", "fills", "round_trips", "equity"}
+_SUBJECT = {"type", "event_time", "ingest_time", "backtest_id", "request", "succeeded"}
 JobEvent = BacktestRequested | BacktestCanceled | BacktestFinished
 
 
@@ -30,7 +29,7 @@ def _known(event: JobEvent) -> Row:
     if isinstance(event, BacktestCanceled):
         return {"backtest_id": event.backtest_id, "canceled_by": event.by, "canceled_at": event.event_time}
     if isinstance(event, BacktestFinished):
-        result = event.model_dump(mode="json", include=_RESULT)
+        result = event.model_dump(mode="json", exclude=_SUBJECT)
         return {**_known(event.request), **result, "succeeded": event.succeeded, "finished_at": event.event_time}
     return {
         "backtest_id": event.backtest_id,

@@ -253,6 +253,12 @@ backtest_jobs = Table(
     json("fills", nullable=True),
     json("round_trips", nullable=True),
     json("equity", nullable=True),
+    json("confidence", nullable=True),
+    json("benchmark", nullable=True),
+    json("prices", nullable=True),
+    json("by_symbol", nullable=True),
+    json("sources", nullable=True),
+    json("warnings", nullable=True),
     Column(
         "state",
         Text,

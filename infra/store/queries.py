@@ -135,7 +135,7 @@ async def collection_run(connection: AsyncConnection, run_id: str) -> RowMapping
 # backtests
 
 _JOB_SUMMARY = [
-    column for column in backtest_jobs.c if column.name not in {"fills", "round_trips", "equity", "request"}
+    column for column in backtest_jobs.c if column.name not in {"fills", "round_trips", "equity", "benchmark", "prices", "request"}
 ]
 
 
