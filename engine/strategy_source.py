@@ -13,7 +13,7 @@ from engine.strategy import BaseStrategy
 SOURCE_BYTES_MAX = 256 * 1024
 """Of one strategy's file."""
 
-_IMPORTABLE = (
+IMPORTABLE = (
     "__future__ abc annotated_types array bisect collections contextlib copy dataclasses datetime decimal engine enum "
     "fractions functools heapq itertools json math msgspec numbers numpy operator pydantic random re schemas "
     "statistics string talib types typing typing_extensions"
@@ -67,8 +67,8 @@ def _compiled(source: str, file: str) -> types.CodeType:
     try:
         tree = ast.parse(source, file)
         for line, name in _imports(tree):
-            if name.partition(".")[0] not in _IMPORTABLE.split():
-                raise StrategySourceError(f"{file}, line {line}: a strategy cannot import {name}: it has {_IMPORTABLE}")
+            if name.partition(".")[0] not in IMPORTABLE.split():
+                raise StrategySourceError(f"{file}, line {line}: a strategy cannot import {name}: it has {IMPORTABLE}")
         return compile(tree, file, "exec", dont_inherit=True)
     except SyntaxError as error:
         raise StrategySourceError(f"{file}, line {error.lineno}: {error.msg}") from error
