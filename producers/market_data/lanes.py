@@ -18,12 +18,18 @@ from infra.quality.rules import RULES, Effect, Found
 from infra.quality.stream import BarJudge, Series
 from infra.quality.values import quarantined
 from producers.market_data.findings import missing_bars
+from producers.market_data.larger import session_at
 from producers.market_data.missing import Stretch
 from schemas.market import LIVE_BAR, Bar, Quarantined, QuarantineRule, Severity
 from schemas.validation import Contract
 
 PATIENCE_SECONDS = 30.0
 """How long live bars wait for the missing ones before them."""
+_HOLE_PATIENCE_SECONDS = 10.0
+"""The same where only a bar or two are missing."""
+_HOLE_MAX = 2 * LIVE_BAR
+_HOLES_APART_SECONDS = 60.0
+"""A feed that drops bar after bar is not asked after each of them: the past has its pacing."""
 _GIVEN_UP_SECONDS = 900.0
 """So long what came too late to be told in order may still correct larger bars."""
 _GAP_MAX = timedelta(days=1)
@@ -56,6 +62,10 @@ class _Lane:
     """End of the last published bar."""
     seen: datetime | None = None
     """Wall time when that was received."""
+    reached: datetime | None = None
+    """End of the last bar that came, published or set aside."""
+    hole_asked_at: float = float("-inf")
+    """When a hole was asked for last."""
     gap: bool = True
     """Bars may be missing before the next one."""
     joined: bool = False
@@ -112,6 +122,11 @@ class BarLanes:
                 self._begin(self._fill_lane(lane))
                 return
             lane.joined = lane.last is not None
+        elif _is_hole(lane, bar):
+            lane.filling = True
+            lane.waiting.append((bar, False))
+            self._begin(self._fill_lane(lane))
+            return
         await self._put(lane, bar)
 
     def _lane(self, contract: Contract) -> _Lane:
@@ -126,7 +141,7 @@ class BarLanes:
         """A simulator that was started again lives through the same time again: so do we."""
         if lane.last is not None and bar.event_time < lane.last - _CLOCK_TOLERANCE:
             self._log.warning("market time went back", symbol=bar.symbol, to=bar.start, before=lane.last)
-            lane.last, lane.joined, lane.judge = None, False, _judge(lane.contract)
+            lane.last, lane.reached, lane.joined, lane.judge = None, None, False, _judge(lane.contract)
 
     # filling gaps
 
@@ -156,22 +171,36 @@ class BarLanes:
             if lane.last is None or bar.event_time > lane.last:
                 if gap and lane.last is not None and bar.start > lane.last:
                     lane.joined = await self._fill(lane, bar)
+                elif not gap and _is_hole(lane, bar):
+                    lane.joined = await self._close_hole(lane, bar)
                 gap = False
             await self._put(lane, bar)
         lane.filling = False
         lane.gap = lane.gap or gap
+
+    async def _close_hole(self, lane: _Lane, bar: Bar) -> bool:
+        """The feed went on without a word and without these bars."""
+        assert lane.reached is not None, "a hole has a beginning"
+        now = self._clock.monotonic()
+        if now - lane.hole_asked_at < _HOLES_APART_SECONDS:
+            why = f"the feed went on without them, for the second time within {_HOLES_APART_SECONDS:.0f} s"
+            await self._outlet.find(missing_bars(lane.contract, lane.reached, bar.start, self._clock.now(), why))
+            return False
+        lane.hole_asked_at = now
+        return await self._fill(lane, bar)
 
     async def _fill(self, lane: _Lane, bar: Bar) -> bool:
         """Tell the bars between the last one and `bar`. False when they cannot be had in time: a finding says so."""
         assert lane.last is not None, "a gap has a beginning"
         start = max(lane.last, bar.start - _GAP_MAX)
         stretch = Stretch(lane.contract.contract_id, start, bar.start, lane.seen or self._clock.now())
+        patience = min(self._patience, _HOLE_PATIENCE_SECONDS) if bar.start - start <= _HOLE_MAX else self._patience
         fetching = asyncio.ensure_future(self._fetch(stretch))
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(patience):
                 bars = await asyncio.shield(fetching)
         except (ScizorError, TimeoutError) as error:
-            why = str(error) or f"they did not come within {self._patience:.0f} s"
+            why = str(error) or f"they did not come within {patience:.0f} s"
             if not fetching.done():
                 self._begin(self._correct_later(lane.contract, stretch, fetching))
             self._log.error("gap not filled", symbol=bar.symbol, begin=start, end=bar.start, error=why)
@@ -200,6 +229,7 @@ class BarLanes:
     # handing on
 
     async def _put(self, lane: _Lane, bar: Bar) -> None:
+        lane.reached = max(lane.reached or bar.event_time, bar.event_time)
         if lane.last is None or bar.start >= lane.last:
             passes = await self._passes(lane, bar)
             joined, lane.joined = lane.joined, passes
@@ -220,6 +250,14 @@ class BarLanes:
         for each in found:
             await self._outlet.find(_finding(bar, each))
         return all(RULES[each.rule].effect is Effect.PASSES for each in found)
+
+
+def _is_hole(lane: _Lane, bar: Bar) -> bool:
+    """Bars come every five seconds of a session, trades or not: those between did not come."""
+    if lane.reached is None or bar.start <= lane.reached:
+        return False
+    session = session_at(lane.contract, lane.reached)
+    return session is not None and session == session_at(lane.contract, bar.start)
 
 
 def _judge(contract: Contract) -> BarJudge:

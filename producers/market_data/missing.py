@@ -25,6 +25,8 @@ _FINISHED = frozenset({RunState.DONE, RunState.FAILED})
 _CLOCKS_DIFFER = timedelta(minutes=1)
 _ATTEMPTS = 3
 _RETRY_SECONDS = 2.0
+LOOKS_MAX = 500
+"""Who comes when so many wait already is refused at once: its gap is told, and live goes on."""
 
 
 class BarsMissingError(ScizorError):
@@ -65,7 +67,7 @@ class MissingBars:
         self._service = service
         self._name_of = name_of
         self._runs: dict[str, asyncio.Future[CollectionRun]] = {}
-        self._looks: asyncio.Queue[_Look] = asyncio.Queue()  # no more than there are contracts with a gap
+        self._looks: asyncio.Queue[_Look] = asyncio.Queue(LOOKS_MAX)
 
     def attach(self) -> None:
         self._service.on(CollectionRun, self.on_run)
@@ -99,9 +101,7 @@ class MissingBars:
         symbol = self._name_of(stretch.contract_id)
         if run.state is RunState.FAILED:
             raise BarsMissingError("; ".join(f"{what}: {why}" for what, why in sorted(run.failures.items())))
-        look = _Look(stretch)
-        self._looks.put_nowait(look)
-        frame = await look.found
+        frame = await self.look_up(stretch)
         if frame.is_empty() and not run.bars_published:  # somebody had collected them before
             settings, catalogue = self._service.settings, self._service.catalogue
             frame = await read_bars(settings, [_HISTORY], stretch.filter(), catalogue=catalogue)
@@ -130,6 +130,15 @@ class MissingBars:
             del self._runs[run_id]
 
     # reading back
+
+    async def look_up(self, stretch: Stretch) -> pl.DataFrame:
+        """What history has of a stretch by now; BarsMissingError at once when too many ask."""
+        look = _Look(stretch)
+        try:
+            self._looks.put_nowait(look)
+        except asyncio.QueueFull:
+            raise BarsMissingError(f"{LOOKS_MAX} others wait already to read back from history") from None
+        return await look.found
 
     async def _read(self) -> None:
         """Look for all who wait at once: one pass over the end of the topic."""

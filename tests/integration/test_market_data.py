@@ -95,6 +95,25 @@ async def test_bars_missed_in_an_outage_come_late_before_the_next_live_one(stack
     assert bars[0].start == OPEN
 
 
+async def test_a_bar_that_was_left_out_without_a_word_is_brought_from_history(stack_settings: Settings) -> None:
+    await ready(stack_settings)
+    async with (
+        scripted_gateway() as gateway,
+        collecting(stack_settings, past_bars),
+        publishing(stack_settings, gateway.port),
+    ):
+        await want(stack_settings, a_want())
+        await heard(gateway, 50, 1)
+        tell_bars(gateway, 0, 3)
+        await bars_when(stack_settings, 3)
+        tell_bars(gateway, 4, 6)
+        bars = await bars_when(stack_settings, 6)
+        assert await everything(stack_settings, "market.quarantine.v1") == []
+
+    assert unbroken(bars)
+    assert [bar.late for bar in bars] == [False] * 3 + [True] + [False] * 2
+
+
 async def test_a_restart_fills_the_gap_and_repeats_nothing(stack_settings: Settings) -> None:
     await ready(stack_settings)
     async with scripted_gateway() as gateway, collecting(stack_settings, past_bars):
@@ -239,7 +258,7 @@ async def test_a_repeated_bar_is_dropped_and_one_out_of_order_or_impossible_is_q
     stack_settings: Settings,
 ) -> None:
     await ready(stack_settings)
-    async with scripted_gateway() as gateway, publishing(stack_settings, gateway.port):
+    async with scripted_gateway() as gateway, publishing(stack_settings, gateway.port, gap_seconds=0.2):
         await want(stack_settings, a_want())
         await heard(gateway, 50, 1)
         tell_bars(gateway, 0, 3)
@@ -255,7 +274,8 @@ async def test_a_repeated_bar_is_dropped_and_one_out_of_order_or_impossible_is_q
         "out_of_order",
         "ohlc_range",
         "not_finite",
-    ]
+        "gap",
+    ], "what stood in their place is asked for, and nobody was there to bring it"
 
 
 async def test_a_flood_is_taken_in_order_and_a_lone_tick_leaves_at_once(stack_settings: Settings) -> None:

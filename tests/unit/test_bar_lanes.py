@@ -21,7 +21,8 @@ class Desk:
         self.corrected: list[int] = []
         self.asked: list[Stretch] = []
         self.answers: asyncio.Queue[list[Bar] | ScizorError] = asyncio.Queue()
-        self.lanes = BarLanes(self.fetch, self, ManualClock(SEEN), patience=patience)
+        self.clock = ManualClock(SEEN)
+        self.lanes = BarLanes(self.fetch, self, self.clock, patience=patience)
 
     async def fetch(self, stretch: Stretch) -> list[Bar]:
         self.asked.append(stretch)
@@ -150,3 +151,51 @@ async def test_no_more_than_a_day_is_asked_for() -> None:
     assert (desk.asked[0].end - desk.asked[0].start) == timedelta(days=1)
     assert desk.told[-1][2] is False
     await desk.lanes.stop()
+
+
+async def test_a_bar_that_a_feed_left_out_without_a_word_is_brought_late_before_the_next() -> None:
+    desk = Desk(patience=60)
+    await desk.bars(0, 1, 3, 4)
+    assert [number for number, *_ in desk.told] == [0, 1]
+    desk.answers.put_nowait(late_bars(2))
+    await desk.settle()
+    assert desk.told[2:] == [(2, True, True), (3, False, True), (4, False, True)]
+    assert [(each.start, each.end) for each in desk.asked] == [(NOON + 2 * LIVE_BAR, NOON + 3 * LIVE_BAR)]
+    assert desk.findings == []
+    await desk.lanes.stop()
+
+
+async def test_a_feed_that_leaves_out_bar_after_bar_is_asked_after_once_a_minute_and_each_hole_is_told() -> None:
+    desk = Desk(patience=60)
+    desk.answers.put_nowait(late_bars(1))
+    await desk.bars(0, 2, 4)
+    assert [number for number, *_ in desk.told] == [0, 1, 2, 4]
+    assert desk.told[-1] == (4, False, False), "whoever makes larger bars knows that one is missing"
+    (finding,) = desk.findings
+    assert finding.reason.startswith("no live bars from 2013-02-28 17:00:15 to 2013-02-28 17:00:20: the feed went on")
+    desk.clock.advance(60)
+    desk.answers.put_nowait(late_bars(5))
+    await desk.bars(6)
+    assert [number for number, *_ in desk.told] == [0, 1, 2, 4, 5, 6]
+    await desk.lanes.stop()
+
+
+async def test_a_hole_among_bars_that_wait_is_one_too() -> None:
+    desk = Desk(patience=60)
+    await desk.bars(0)
+    desk.lanes.interrupted(APPLE)
+    await desk.bars(2, 4)
+    desk.answers.put_nowait(late_bars(1))
+    desk.answers.put_nowait(late_bars(3))
+    await desk.settle()
+    assert [number for number, *_ in desk.told] == [0, 1, 2, 3, 4]
+    await desk.lanes.stop()
+
+
+async def test_between_two_sessions_nothing_is_missing() -> None:
+    desk = Desk(patience=60)
+    close = NOON.replace(hour=21)
+    await desk.lanes.on_bar(a_bar(start=close - LIVE_BAR), a_contract())
+    await desk.lanes.on_bar(a_bar(start=close + timedelta(hours=17, minutes=30)), a_contract())
+    await desk.settle()
+    assert (len(desk.told), desk.asked, desk.findings) == (2, [], [])
