@@ -78,6 +78,50 @@ class Fill(msgspec.Struct, frozen=True, gc=False):
         return to_datetime(self.time_us)
 
 
+class Session(msgspec.Struct, frozen=True, gc=False):
+    """Trading hours without a break, from `open_us` to `close_us`."""
+
+    open_us: int
+    close_us: int
+
+    @property
+    def open(self) -> datetime:
+        """When it begins, in UTC."""
+        return to_datetime(self.open_us)
+
+    @property
+    def close(self) -> datetime:
+        """When it ends, in UTC."""
+        return to_datetime(self.close_us)
+
+
+class Split(msgspec.Struct, frozen=True, gc=False):
+    """From `time_us` on, one share of before is `ratio` shares: 2.0 for two for one, 0.1 for one for ten."""
+
+    contract_id: int
+    time_us: int
+    ratio: float
+
+
+class Dividend(msgspec.Struct, frozen=True, gc=False):
+    """Who holds the contract when `time_us` (the ex-date) comes gets `amount` a share, in the contract's currency."""
+
+    contract_id: int
+    time_us: int
+    amount: float
+
+
+CorporateAction = Split | Dividend
+
+
+class DataGap(msgspec.Struct, frozen=True, gc=False):
+    """No bars of a contract between two moments of one session."""
+
+    contract_id: int
+    start_us: int
+    end_us: int
+
+
 def bar_of(event: BarEvent | HistoricalBar) -> Bar:
     """The bar that a market event tells of."""
     return Bar(

@@ -1,13 +1,15 @@
 """What executions did to the money: equity and round trips, computed from columns after the run."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 
 from engine.columns import BarColumns, Floats, Integers
 from engine.exchange import Execution
+from engine.exchange.account import CashFlow
+from engine.market import Market
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +26,28 @@ class Curve:
     """What the account began with."""
 
 
-def curve(columns: BarColumns, executions: Sequence[Execution], cash: float) -> Curve:
+class SplitDone(msgspec.Struct, frozen=True, gc=False):
+    """A split that came before the open of `row`: what is held since, and the part of a share sold at that `price`."""
+
+    row: int
+    contract_id: int
+    ratio: float
+    held: float
+    fraction: float
+    price: float
+
+
+@dataclass(frozen=True, eq=False)
+class Turns:
+    """What changed cash and positions beside executions: flows of money and splits in their order; and the market whose
+    rates price contracts of other currencies."""
+
+    flows: tuple[CashFlow, ...] = ()
+    splits: tuple[SplitDone, ...] = ()
+    market: Market = field(default_factory=Market)
+
+
+def curve(columns: BarColumns, executions: Sequence[Execution], cash: float, turns: Turns | None = None) -> Curve:
     """The equity curve. Cash changes fill by fill, the book is summed contract after contract: the same bits always."""
     single = len(columns.contracts) == 1
     times = columns.end_us if single else np.unique(columns.end_us)
@@ -33,26 +56,63 @@ def curve(columns: BarColumns, executions: Sequence[Execution], cash: float) -> 
     quantities = np.array([each.quantity for each in executions])
     prices = np.array([each.price for each in executions])
     paid = quantities * prices + np.array([each.commission for each in executions])
+    turns = turns or Turns()
+    if turns.market.currencies:
+        paid = paid * np.array([each.rate for each in executions])
+    at = np.searchsorted(times, columns.end_us[rows])
+    if turns.flows:
+        paid, at = _with_flows(paid, at, turns.flows, times)
     balances = np.subtract.accumulate(np.concatenate(([cash], paid)))
-    equity = _carried(balances, np.searchsorted(times, columns.end_us[rows]), len(times))
+    equity = _carried(balances, at, len(times))
     gross: Floats | None = None
     ids = np.array([each.contract_id for each in executions], dtype=np.int64)
     for contract_id, own in columns.rows.items():
         mine = ids == contract_id
         if not mine.any():
             continue
-        held = np.concatenate(([0.0], np.cumsum(quantities[mine])))
-        quantity = _carried(held, np.searchsorted(own, rows[mine]), len(own))
-        if single:
-            value = np.multiply(quantity, columns.close, out=quantity)
-        else:
-            value = quantity * columns.close[own]
+        steps = [each for each in turns.splits if each.contract_id == contract_id]
+        held, places = _levels(quantities[mine], np.searchsorted(own, rows[mine]), own, steps)
+        quantity = _carried(held, places, len(own))
+        worth = turns.market.worth_column(contract_id, columns.end_us[own])
+        close = columns.close if single else columns.close[own]
+        value = np.multiply(quantity, close if worth is None else close * worth, out=quantity)
+        if not single:
             at = np.searchsorted(times, columns.end_us[own])
             value = _carried(np.concatenate(([0.0], value)), at, len(times))
         equity += value
         size = np.abs(value, out=value)
         gross = size if gross is None else np.add(gross, size, out=gross)
     return Curve(times, equity, np.zeros(len(times)) if gross is None else gross, cash)
+
+
+def _with_flows(paid: Floats, at: Integers, flows: Sequence[CashFlow], times: Integers) -> tuple[Floats, Integers]:
+    """Payments with the flows among them, each before what is paid at the same time or later."""
+    flow_at = np.searchsorted(times, np.array([each.time_us for each in flows]), side="right")
+    flow_at = np.minimum(flow_at, len(times) - 1)
+    whole = np.concatenate((-np.array([each.amount for each in flows]), paid))
+    places = np.concatenate((flow_at, at))
+    order = np.argsort(places, kind="stable")
+    return whole[order], places[order]
+
+
+def _levels(quantities: Floats, at: Integers, own: Integers, splits: Sequence[SplitDone]) -> tuple[Floats, Integers]:
+    """What is held before and after each change, and at which of the contract's bars it changes."""
+    if not splits:
+        return np.concatenate(([0.0], np.cumsum(quantities))), at
+    done = [(int(np.searchsorted(own, each.row)), each.held) for each in splits]
+    held, levels, places = 0.0, [0.0], []
+    for place, change in zip(at.tolist(), quantities.tolist(), strict=True):
+        while done and done[0][0] <= place:
+            places.append(done[0][0])
+            held = done.pop(0)[1]
+            levels.append(held)
+        held += change
+        places.append(place)
+        levels.append(held)
+    for place, after in done:
+        places.append(place)
+        levels.append(after)
+    return np.array(levels), np.array(places, dtype=np.int64)
 
 
 def _carried(levels: Floats, at: Integers, length: int) -> Floats:
@@ -89,7 +149,7 @@ class RoundTrip(msgspec.Struct, frozen=True, gc=False):
 class _Trip:
     """A round trip that is under way."""
 
-    __slots__ = ("closed", "commission", "entered", "entry_us", "left", "opened", "row", "slippage")
+    __slots__ = ("closed", "commission", "earned", "entered", "entry_us", "left", "opened", "row", "slippage")
 
     def __init__(self, execution: Execution) -> None:
         self.row = execution.row
@@ -97,11 +157,13 @@ class _Trip:
         self.opened = self.closed = 0.0  # signed quantities
         self.entered = self.left = 0.0  # signed money
         self.commission = self.slippage = 0.0
+        self.earned = 0.0  # in the account's currency; of a contract in that currency `left - entered` says it
 
     def take(self, execution: Execution, quantity: float) -> None:
         share = quantity / execution.quantity
         self.commission += execution.commission * share
         self.slippage += execution.slippage * abs(quantity)
+        self.earned -= (quantity * execution.price + execution.commission * share) * execution.rate
         if self.opened * quantity >= 0:
             self.opened += quantity
             self.entered += quantity * execution.price
@@ -109,7 +171,16 @@ class _Trip:
             self.closed += quantity
             self.left -= quantity * execution.price
 
-    def end(self, contract_id: int, exit_us: int, bars: int, *, still_open: bool = False) -> RoundTrip:
+    def split(self, done: SplitDone) -> None:
+        self.opened *= done.ratio
+        self.closed *= done.ratio
+        self.closed -= done.fraction
+        self.left += done.fraction * done.price
+        self.earned += done.fraction * done.price
+
+    def end(
+        self, contract_id: int, exit_us: int, bars: int, *, still_open: bool = False, foreign: bool = False
+    ) -> RoundTrip:
         return RoundTrip(
             contract_id,
             self.opened,
@@ -120,17 +191,22 @@ class _Trip:
             bars,
             self.commission,
             self.slippage,
-            self.left - self.entered - self.commission,
+            self.earned if foreign else self.left - self.entered - self.commission,
             still_open,
         )
 
 
-def round_trips(columns: BarColumns, executions: Iterable[Execution]) -> tuple[RoundTrip, ...]:
-    """All round trips in the order of their end, those still open last."""
+def round_trips(
+    columns: BarColumns, executions: Iterable[Execution], turns: Turns | None = None
+) -> tuple[RoundTrip, ...]:
+    """All round trips in the order of their end, those still open last; profits in the account's currency."""
+    turns = turns or Turns()
+    foreign, splits = turns.market.currencies, list(turns.splits)
     places = columns.places
     under_way: dict[int, _Trip] = {}
     ended: list[RoundTrip] = []
     for execution in executions:
+        _split_until(under_way, splits, execution.row)
         contract_id, rest = execution.contract_id, execution.quantity
         trip = under_way.get(contract_id)
         if trip is not None:
@@ -140,15 +216,27 @@ def round_trips(columns: BarColumns, executions: Iterable[Execution]) -> tuple[R
             rest -= closing
             if held + closing == 0:
                 bars = int(places[execution.row] - places[trip.row])
-                ended.append(trip.end(contract_id, execution.time_us, bars))
+                ended.append(trip.end(contract_id, execution.time_us, bars, foreign=contract_id in foreign))
                 del under_way[contract_id]
         if rest != 0:
             fresh = under_way[contract_id] = _Trip(execution)
             fresh.take(execution, rest)
-    return (*ended, *(_valued(columns, places, contract_id, trip) for contract_id, trip in sorted(under_way.items())))
+    _split_until(under_way, splits, len(columns))
+    return (*ended, *(_valued(columns, contract_id, trip, turns) for contract_id, trip in sorted(under_way.items())))
 
 
-def _valued(columns: BarColumns, places: Integers, contract_id: int, trip: _Trip) -> RoundTrip:
+def _split_until(under_way: Mapping[int, _Trip], splits: list[SplitDone], row: int) -> None:
+    while splits and splits[0].row <= row:
+        done = splits.pop(0)
+        if done.contract_id in under_way:
+            under_way[done.contract_id].split(done)
+
+
+def _valued(columns: BarColumns, contract_id: int, trip: _Trip, turns: Turns) -> RoundTrip:
     row = int(np.flatnonzero(columns.contract_id == contract_id)[-1])
-    trip.left += (trip.opened + trip.closed) * float(columns.close[row])
-    return trip.end(contract_id, int(columns.end_us[row]), int(places[row] - places[trip.row]) + 1, still_open=True)
+    value = (trip.opened + trip.closed) * float(columns.close[row])
+    trip.left += value
+    trip.earned += value * turns.market.worth(contract_id, int(columns.end_us[row]))
+    bars = int(columns.places[row] - columns.places[trip.row]) + 1
+    foreign = contract_id in turns.market.currencies
+    return trip.end(contract_id, int(columns.end_us[row]), bars, still_open=True, foreign=foreign)

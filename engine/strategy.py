@@ -28,6 +28,7 @@ __all__ = [
     "nearest",
 ]
 
+
 class ParameterError(ValueError):
     """A strategy's parameter is unknown or wrong: one line that says which and why."""
 

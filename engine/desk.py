@@ -1,0 +1,130 @@
+"""Where a strategy's orders go in a backtest, and what it reads of its account."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from engine.exchange import Order, order_of
+from engine.facts import to_datetime
+from engine.order_requests import BracketIds, OrderNews, OrderRequest, OrderRequestError
+
+if TYPE_CHECKING:
+    from engine.replay import Replay
+
+_TIMER_LEAST_US = 1_000_000
+
+
+class BacktestDesk:
+    """The strategy's side of a replay."""
+
+    def __init__(self, replay: "Replay") -> None:
+        self._replay = replay
+        self._last_id = 0
+
+    @property
+    def cash(self) -> float:
+        """Money, in the account's currency."""
+        return self._replay.account.cash
+
+    @property
+    def equity(self) -> float:
+        """Cash and positions at their last closes."""
+        return self._replay.account.equity
+
+    def next_id(self) -> int:
+        """The id of the next order."""
+        self._last_id += 1
+        return self._last_id
+
+    def contract_in_hand(self) -> int:
+        """The contract of the bar in hand; between bars, the run's only one."""
+        replay = self._replay
+        if len(replay.columns.contracts) > 1 and replay.between:
+            raise OrderRequestError("which contract? between bars, with several of them, name contract_id")
+        return int(replay.columns.contract_id[max(replay.row, 0)])
+
+    def place(self, request: OrderRequest) -> int:
+        """Let an order work; its id. Raises OrderRequestError for an unknown contract or parent."""
+        return self._place(request).order_id
+
+    def place_bracket(self, entry: OrderRequest, stop: OrderRequest, target: OrderRequest) -> BracketIds:
+        """Three orders of which the last two wait for the first and reduce each other."""
+        first = self._place(entry)
+        children = []
+        for child in (stop, target):
+            placed = self._place(msgspec.structs.replace(child, parent=first.order_id), first, f"#{first.order_id}")
+            children.append(placed.order_id)
+        return BracketIds(first.order_id, *children)
+
+    def _place(self, request: OrderRequest, parent: Order | None = None, group: str = "") -> Order:
+        replay = self._replay
+        if request.contract_id not in replay.columns.rows:
+            raise OrderRequestError(f"an order for contract {request.contract_id}, which is not in this run")
+        if request.parent and parent is None:
+            parent = replay.exchange.find(request.parent)
+            if parent is None or parent.contract_id != request.contract_id:
+                raise OrderRequestError(f"no order {request.parent} of this contract works: it cannot be a parent")
+        order = order_of(request, self.next_id(), 0, parent)
+        if group:
+            order.oca, order.reduces = group, True
+        if parent is not None and parent.state.final and not parent.filled:
+            replay.deny(order, f"its parent {parent.order_id} was denied")
+        else:
+            replay.let_work(order)
+        return order
+
+    def cancel(self, order_id: int) -> bool:
+        """End an order, after the latency; False when it does not work any more."""
+        replay = self._replay
+        order = replay.exchange.find(order_id)
+        if order is None:
+            return False
+        if replay.options.latency_us:
+            order.cancel_us = replay.now_us + replay.options.latency_us
+        else:
+            replay.exchange.cancel(order, "canceled by the strategy")
+        return True
+
+    def modify(self, order_id: int, quantity: float | None, limit: float | None, stop: float | None) -> bool:
+        """Change an order, after the latency; False when it does not work any more."""
+        replay = self._replay
+        order = replay.exchange.find(order_id)
+        if order is None:
+            return False
+        side = 1.0 if order.buys else -1.0
+        wanted = abs(order.quantity) if quantity is None else abs(quantity)
+        if wanted <= order.filled:
+            raise OrderRequestError(f"order {order_id} has filled {order.filled:g} already: cancel it instead")
+        for name, value, old in (("limit", limit, order.limit), ("stop", stop, order.stop)):
+            if value is not None and not old:
+                raise OrderRequestError(f"a {order.kind} order has no {name}")
+        terms = (side * wanted, order.limit if limit is None else limit, order.stop if stop is None else stop)
+        if replay.options.latency_us:
+            order.change = (replay.now_us + replay.options.latency_us, *terms)
+        else:
+            replay.exchange.change(order, *terms)
+        return True
+
+    def working(self) -> tuple[OrderNews, ...]:
+        """The strategy's orders that work, in the order of their placing."""
+        replay = self._replay
+        placed = sorted((each for each in replay.exchange.placed() if each.order_id), key=lambda each: each.order_id)
+        return tuple(replay.news(each) for each in placed)
+
+    def timer(self, name: str, at_us: int, every_us: int) -> None:
+        """Call `on_timer` at a moment, or again and again: once for all the moments that no bar ended between."""
+        if every_us and every_us < _TIMER_LEAST_US:
+            raise ValueError("a timer repeats after a second at least")
+        replay = self._replay
+        row = replay.first_after(at_us)
+
+        def ring() -> None:
+            last_us = at_us
+            if every_us:
+                until_us = replay.end_of(row)
+                last_us += max((until_us - 1 - at_us) // every_us, 0) * every_us
+                self.timer(name, last_us + every_us, every_us)
+            replay.at(last_us, lambda: replay.strategy.on_timer(name, to_datetime(last_us)))
+
+        if row < len(replay.columns):
+            replay.happen(row, ring)

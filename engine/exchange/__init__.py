@@ -1,0 +1,19 @@
+"""The exchange of a backtest: working orders meet bars and become executions."""
+
+from engine.exchange.book import Broker, Exchange
+from engine.exchange.costs import CostModelError, commission_model, slippage_model
+from engine.exchange.orders import Execution, Order, order_of
+from engine.exchange.rules import RuleError, Rules
+
+__all__ = [
+    "Broker",
+    "CostModelError",
+    "Exchange",
+    "Execution",
+    "Order",
+    "RuleError",
+    "Rules",
+    "commission_model",
+    "order_of",
+    "slippage_model",
+]

@@ -1,0 +1,331 @@
+"""The exchange of a backtest: orders work, meet the bars of their contract, and become executions.
+
+A bar is met in three steps: its open, its range, its close. Within a step orders go in the order of their placing,
+except that in the range those come first that `Rules.both_reached` puts first. What each order meets is told in
+`engine.exchange.matching`, what it pays in `engine.exchange.costs`.
+
+Order of arithmetic, which other matchers repeat to reach the same bits: price = offer + side * slippage, then
+commission on quantity and price, then cash -= quantity * price + commission.
+"""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from engine.exchange.costs import ByOrder, Commission, Slippage
+from engine.exchange.matching import Offer, at_close, at_price, in_range, range_for
+from engine.exchange.orders import Execution, Order
+from engine.exchange.rules import Rules
+from engine.facts import Bar
+from engine.order_requests import OrderKind, OrderState, TimeInForce
+
+_AT_CLOSE = (OrderKind.MARKET_ON_CLOSE, OrderKind.LIMIT_ON_CLOSE)
+_AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK)
+
+
+class Broker(Protocol):
+    """Whoever keeps the account and the calendar."""
+
+    def filled(self, execution: Execution) -> None:
+        """Take note of an execution."""
+
+    def told(self, order: Order, reason: str) -> None:
+        """Take note of an order's state."""
+
+    def refuses(self, quantity: float, execution: Execution) -> str:
+        """Why the account cannot carry this execution; empty when it can."""
+
+    def edges(self, row: int) -> tuple[bool, bool]:
+        """Whether the row is the first, and the last, of its contract in its session."""
+
+    def worth(self, contract_id: int, time_us: int) -> float:
+        """What a unit of the contract's currency is worth in the account's."""
+
+
+class Exchange:
+    """Working orders by contract, in the order of their placing, and what was executed."""
+
+    def __init__(self, commission: Commission | ByOrder, slippage: Slippage, rules: Rules, broker: Broker) -> None:
+        self.rules = rules
+        self.working: dict[int, list[Order]] = {}
+        self.executions: list[Execution] = []
+        self._commission = commission
+        self._slippage = slippage
+        self._broker = broker
+        self._touch = rules.limit_fill == "touch"
+        self._by_id: dict[int, Order] = {}
+        self._room: dict[int, tuple[int, float]] = {}  # by contract: a row, and how much may still trade in it
+        self._markets_wait = rules.fill in ("same_close", "worst_of_bar")
+        self.plain = rules.plain and callable(commission)
+        """Whether a lone target's order fills whole at the next open, whatever it costs: what most runs do."""
+
+    # orders come and go
+
+    def place(self, order: Order) -> None:
+        """Let `order` work; a target's takes the place of the contract's earlier target."""
+        orders = self.working.get(order.contract_id)
+        if orders is None:
+            self.working[order.contract_id] = [order]
+        elif order.order_id:
+            orders.append(order)
+        else:
+            orders[:] = [*(each for each in orders if each.order_id), order]
+        if order.order_id:
+            self._by_id[order.order_id] = order
+
+    def drop_target(self, contract_id: int) -> None:
+        """Let no target's order work."""
+        orders = self.working.get(contract_id)
+        if orders:
+            orders[:] = [each for each in orders if each.order_id]
+            self._tidy(contract_id)
+
+    def find(self, order_id: int) -> Order | None:
+        """The order of this id, while it works."""
+        return self._by_id.get(order_id)
+
+    def cancel(self, order: Order, reason: str = "") -> None:
+        """End `order` now."""
+        self._end(order, OrderState.CANCELED, reason)
+        self._tidy(order.contract_id)
+
+    def placed(self) -> list[Order]:
+        """All orders that work, targets' included."""
+        return [each for orders in self.working.values() for each in orders]
+
+    # a bar
+
+    def match(self, bar: Bar, row: int) -> None:
+        """All three steps of a bar."""
+        self.match_open(bar, row)
+        if bar.contract_id in self.working:
+            self.match_rest(bar, row)
+
+    def match_open(self, bar: Bar, row: int) -> None:
+        """The open: who may begin begins, who must end ends, and all that trade at the open's price do."""
+        orders = self.working[bar.contract_id]
+        if self.plain and len(orders) == 1 and not orders[0].order_id:
+            self._fill_target(orders[0], bar, row)
+            return
+        for order in tuple(orders):
+            if order.state.final or not self._works(order, bar, row):
+                continue
+            if self._markets_wait and order.kind is OrderKind.MARKET and order.tif is not TimeInForce.OPG:
+                order.begun = True
+                continue
+            self._meet(order, at_price(order, bar.open, touch=self._touch), bar, row, bar.start_us)
+            order.begun = True
+            if order.tif is TimeInForce.OPG:
+                self._end(order, OrderState.EXPIRED, "the opening is over")
+        self._tidy(bar.contract_id)
+
+    def _fill_target(self, order: Order, bar: Bar, row: int) -> None:
+        """What `_trade` does, without what does not occur."""
+        if bar.start_us < order.after_us:
+            return
+        del self.working[bar.contract_id]
+        quantity = order.quantity
+        size = abs(quantity)
+        worse = self._slippage(bar.open, bar.volume, size)
+        price = bar.open + worse if quantity > 0 else bar.open - worse
+        commission = self._commission(size, price)  # type: ignore[operator] # `plain` says that it is a function
+        execution = Execution(bar.contract_id, row, bar.start_us, quantity, price, worse, commission, order.reason)
+        self.executions.append(execution)
+        self._broker.filled(execution)
+
+    def match_rest(self, bar: Bar, row: int) -> None:
+        """The range, then the close."""
+        orders = self.working.get(bar.contract_id, [])
+        for order in self._sequence(bar, [each for each in orders if each.begun]):
+            if order.state.final:
+                continue
+            if order.kind is OrderKind.MARKET:
+                if self.rules.fill == "worst_of_bar":
+                    self._trade(order, Offer(bar.high if order.buys else bar.low, slips=True), bar, row, bar.end_us)
+                continue
+            seen = range_for(order, bar.high, bar.low, bar.close)
+            offer = self._behind_queue(order, bar) or in_range(order, seen, touch=self._touch)
+            if offer is not None:
+                self._trade(order, offer, bar, row, bar.end_us)
+        self._meet_late(bar, row)
+        self._match_close(bar, row)
+        self._tidy(bar.contract_id)
+
+    def match_now(self, bar: Bar, row: int) -> None:
+        """What may trade at the close of a bar that has just ended: market orders decided on there."""
+        for order in tuple(self.working.get(bar.contract_id, ())):
+            if order.kind is OrderKind.MARKET and not order.wait and bar.end_us >= order.after_us:
+                self._trade(order, Offer(bar.close, slips=True), bar, row, bar.end_us)
+        self._tidy(bar.contract_id)
+
+    def _works(self, order: Order, bar: Bar, row: int) -> bool:
+        start_us = bar.start_us
+        if start_us < order.after_us:
+            return False
+        if order.cancel_us and start_us >= order.cancel_us:
+            self._end(order, OrderState.CANCELED, "canceled by the strategy")
+        elif order.good_till_us and start_us >= order.good_till_us:
+            self._end(order, OrderState.EXPIRED, "its time is over")
+        if order.state.final or order.waits_for_parent:
+            return False
+        if order.wait:
+            order.wait -= 1
+            return False
+        if order.change is not None and start_us >= order.change[0]:
+            self.change(order, *order.change[1:])
+        return order.tif is not TimeInForce.OPG or self._broker.edges(row)[0]
+
+    @staticmethod
+    def change(order: Order, quantity: float, limit: float, stop: float) -> None:
+        """Let a modification hold."""
+        order.quantity, order.limit, order.stop, order.change = quantity, limit, stop, None
+
+    def _meet(self, order: Order, offer: Offer | None, bar: Bar, row: int, time_us: int) -> None:
+        if offer is not None:
+            self._trade(order, offer, bar, row, time_us)
+        if order.tif in _AT_ONCE:
+            self._end(order, OrderState.CANCELED, f"{order.tif}: no more at once")
+
+    def _sequence(self, bar: Bar, orders: list[Order]) -> Iterable[Order]:
+        if len(orders) < 2:
+            return orders
+        if self.rules.both_reached == "nearest_first":
+            high_first = bar.high - bar.open <= bar.open - bar.low
+            return sorted(orders, key=lambda each: (each.buys == each.is_stop) != high_first)
+        stops_last = self.rules.both_reached == "target_first"
+        return sorted(orders, key=lambda each: each.is_stop == stops_last)
+
+    def _behind_queue(self, order: Order, bar: Bar) -> Offer | None:
+        """The limit itself was reached, and more volume than stood before the order: then it trades there."""
+        if self.rules.limit_fill != "queue" or not (order.kind is OrderKind.LIMIT or order.triggered):
+            return None
+        if order.limit != (bar.low if order.buys else bar.high) or order.late_price is not None:
+            return None
+        order.queue -= bar.volume
+        return Offer(order.limit, slips=False) if order.queue < 0 else None
+
+    def _meet_late(self, bar: Bar, row: int) -> None:
+        """Orders whose parent filled inside this bar: its price is their open, and the bar proves less of them."""
+        orders = self.working.get(bar.contract_id, [])
+        while late := [each for each in orders if each.late_price is not None and not each.begun]:
+            for order in self._sequence(bar, late):
+                order_price = order.late_price
+                if order.state.final or order_price is None:
+                    order.begun = True
+                    continue
+                self._meet(order, at_price(order, order_price, touch=self._touch), bar, row, bar.end_us)
+                order.begun = True
+                if order.state is OrderState.NEW:
+                    offer = in_range(order, range_for(order, bar.high, bar.low, bar.close), touch=self._touch)
+                    if offer is not None:
+                        self._trade(order, offer, bar, row, bar.end_us)
+        for order in orders:
+            order.late_price = None
+
+    def _match_close(self, bar: Bar, row: int) -> None:
+        orders = [each for each in self.working.get(bar.contract_id, ()) if not each.state.final]
+        if self.rules.fill == "same_close":
+            for order in orders:
+                if order.kind is OrderKind.MARKET and not order.wait and bar.end_us >= order.after_us:
+                    self._trade(order, Offer(bar.close, slips=True), bar, row, bar.end_us)
+        ending = [each for each in orders if each.begun and (each.tif is TimeInForce.DAY or each.kind in _AT_CLOSE)]
+        if not ending or not self._broker.edges(row)[1]:
+            return
+        for order in ending:
+            if order.kind in _AT_CLOSE and not order.state.final:
+                offer = at_close(order, bar.close, touch=self._touch)
+                if offer is not None:
+                    self._trade(order, offer, bar, row, bar.end_us)
+            if order.tif is TimeInForce.DAY:
+                self._end(order, OrderState.EXPIRED, "the session is over")
+
+    # a trade
+
+    def _trade(self, order: Order, offer: Offer, bar: Bar, row: int, time_us: int) -> None:
+        """Fill as much of `order` as the bar has room and the account means for."""
+        room = self._left_in(bar, row)
+        size = min(order.left, room)
+        if size <= 0 or (order.tif is TimeInForce.FOK and size < order.left):
+            return
+        worse = self._slippage(offer.price, bar.volume, size) if offer.slips else 0.0
+        price = offer.price + worse if order.buys else offer.price - worse
+        if offer.limit is not None:
+            price = min(price, offer.limit) if order.buys else max(price, offer.limit)
+            worse = abs(price - offer.price)
+        quantity = size if order.buys else -size
+        execution = Execution(
+            order.contract_id,
+            row,
+            time_us,
+            quantity,
+            price,
+            worse,
+            self._charge(order, quantity, price, time_us),
+            order.reason,
+            order.order_id,
+            self._broker.worth(order.contract_id, time_us),
+        )
+        if refusal := self._broker.refuses(quantity, execution):
+            self._end(order, OrderState.DENIED, refusal)
+            return
+        self._room[order.contract_id] = (row, room - size)
+        self._book(order, execution, inside=time_us != bar.start_us)
+
+    def _left_in(self, bar: Bar, row: int) -> float:
+        known = self._room.get(bar.contract_id)
+        return known[1] if known is not None and known[0] == row else self.rules.capacity(bar.volume)
+
+    def _charge(self, order: Order, quantity: float, price: float, time_us: int) -> float:
+        if callable(self._commission):
+            return self._commission(abs(quantity), price)
+        return self._commission.of_order(order.filled, order.value, quantity, price, time_us)
+
+    def _book(self, order: Order, execution: Execution, *, inside: bool) -> None:
+        size = abs(execution.quantity)
+        order.filled += size
+        order.value += size * abs(execution.price)
+        whole = order.filled >= abs(order.quantity)
+        order.state = OrderState.FILLED if whole else OrderState.PARTIALLY_FILLED
+        if order.kind is OrderKind.MARKET_TO_LIMIT and not order.triggered:
+            order.triggered, order.limit = True, execution.price
+        self.executions.append(execution)
+        if inside and order.order_id:
+            for child in self.working[order.contract_id]:
+                if child.parent is order and not child.begun:
+                    child.late_price = execution.price
+        if order.oca:
+            self._tell_group(order, size)
+        self._broker.filled(execution)
+        self._broker.told(order, "")
+
+    def _tell_group(self, order: Order, size: float) -> None:
+        for other in self.placed():
+            if other.oca != order.oca or other is order or other.state.final:
+                continue
+            if order.reduces and abs(other.quantity) > size:
+                other.quantity += -size if other.buys else size
+            else:
+                self._end(other, OrderState.CANCELED, f"order {order.order_id} of its group filled")
+
+    def _end(self, order: Order, state: OrderState, reason: str) -> None:
+        if order.state.final:
+            return
+        order.state = state
+        self._broker.told(order, reason)
+        if order.order_id and not order.filled:
+            for child in tuple(self.working.get(order.contract_id, ())):
+                if child.parent is order:
+                    self._end(child, OrderState.CANCELED, f"its parent {order.order_id} ended without a fill")
+
+    def _tidy(self, contract_id: int) -> None:
+        """Forget what has ended."""
+        orders = self.working.get(contract_id)
+        if orders is None:
+            return
+        for order in orders:
+            if order.parent is not None and order.parent.state.final and not order.state.final and order.left <= 0:
+                self._end(order, OrderState.FILLED if order.filled else OrderState.CANCELED, "nothing is left for it")
+            if order.state.final:
+                self._by_id.pop(order.order_id, None)
+        orders[:] = [each for each in orders if not each.state.final]
+        if not orders:
+            del self.working[contract_id]

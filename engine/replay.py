@@ -1,0 +1,407 @@
+"""One pass of a strategy over columns: bars in chunks, and between them whatever else can happen at a moment.
+
+The inner loop knows bars and working orders alone. Timers, sessions, corporate actions and gaps end a chunk early, so
+what a run does not use costs it nothing.
+"""
+
+import heapq
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count, repeat
+from operator import length_hint
+from typing import Any
+
+import numpy as np
+
+from engine.columns import BarColumns, Floats
+from engine.desk import BacktestDesk
+from engine.exchange import Exchange, Execution, Order
+from engine.exchange.account import Account, CashFlow
+from engine.facts import Bar, Fill
+from engine.full_position import FullPosition
+from engine.happenings import happenings
+from engine.ledger import SplitDone
+from engine.market import Market
+from engine.options import BacktestError, BacktestOptions, StrategyFailedError
+from engine.order_requests import OrderNews, OrderRequest, OrderState
+from engine.revealing import Revealed
+from engine.sizing import order_quantity
+from engine.strategy import BaseStrategy, Decision, StrategySignal, Value
+
+CHUNK = 4096
+"""Bars turned from columns to lists at a time: few enough to stay in the processor's cache."""
+
+_PROGRESS_BARS = 16 * CHUNK
+
+
+def told(failure: Exception) -> str:
+    """An exception in one line."""
+    return f"{type(failure).__name__}: {' '.join(str(failure).split())}"
+
+
+class Replay:
+    """One run. It is the exchange's broker; the strategy's orders come by way of its desk."""
+
+    def __init__(self, columns: BarColumns, strategy: BaseStrategy, options: BacktestOptions, market: Market) -> None:
+        self.columns = columns
+        self.strategy = strategy
+        self.options = options
+        self.market = market
+        self.exchange = Exchange(*options.costs(), options, self)
+        self.exchange.plain = self.exchange.plain and not market.currencies
+        self.account = Account(options.cash, options, strategy.positions, self.mark)
+        self.flows: list[CashFlow] = []
+        self.splits: list[SplitDone] = []
+        self.denied: list[OrderNews] = []
+        self.full = FullPosition(options.sizing, options.sizing_percent, options.quantity, columns, market)
+        self._fixed = options.sizing == "fixed"
+        self._plain = self.exchange.plain and self._fixed
+        self._counts_odds = options.sizing == "kelly_fraction"
+        self._listens = type(strategy).on_fill is not BaseStrategy.on_fill
+        self._hears = type(strategy).on_order is not BaseStrategy.on_order
+        self._single = len(columns.contracts) == 1
+        self._due: dict[int, tuple[int, int]] = {}  # by contract: when the next bar of its orders opens, and its row
+        self._opened: dict[int, int] = {}  # by contract: the row whose open its orders have met, and not yet the rest
+        self._stop = 0
+        self._ready: list[bool] = []
+        self._rows: Iterator[bool] = iter(())
+        self._moment: int | None = None
+        self._numbers: Any = None
+        self._happenings: list[tuple[int, int, Callable[[], None]]] = []
+        self._order = count()
+        for contract_id in columns.contracts:
+            strategy.positions[contract_id] = strategy.positions[contract_id]
+        strategy.position = strategy.positions[columns.contracts[0]]
+        self.revealed = Revealed(columns, strategy)
+        self.revealed.let_look_back(lambda: self.row)
+        self._shown: list[tuple[Value, Floats | None]] = [*self.revealed.shown]
+        self._shown += [(Value(), None)] * (2 - len(self._shown))
+        strategy.attach(BacktestDesk(self))
+
+    # time
+
+    @property
+    def row(self) -> int:
+        """Which row is in hand: counted by how many the chunk's iterator has left, at no cost to the loop."""
+        return self._stop - length_hint(self._rows) - 1
+
+    @property
+    def now_us(self) -> int:
+        """The end of the bar in hand, or the moment of what happens between two bars."""
+        return int(self.columns.end_us[max(self.row, 0)]) if self._moment is None else self._moment
+
+    def happen(self, row: int, what: Callable[[], None]) -> None:
+        """Have `what` called before `row` is taken in hand, and no earlier than after the row that is now."""
+        row = max(row, self.row + 1)
+        heapq.heappush(self._happenings, (row, next(self._order), what))
+        if row < self._stop:
+            del self._ready[row - self._stop :]
+            self._stop = row
+
+    def at(self, moment: int, handler: Callable[[], Decision] | Callable[[], None]) -> None:
+        """Call a handler of the strategy as of `moment`, between two bars."""
+        self._moment = moment
+        self._decided(handler())
+        self._moment = None
+
+    def play(self, on_progress: Callable[[int, int], None]) -> None:
+        """All rows, in order. Raises StrategyFailedError, with the bar, when the strategy raises."""
+        total, row, shown = len(self.columns), 0, 0
+        for first, what in happenings(self):
+            self.happen(first, what)
+        while row < total:
+            try:
+                self._let_happen(row)
+                due = self._happenings[0][0] if self._happenings else total
+                self._chunk(row, min(row + CHUNK, total, due))
+            except Exception as failure:
+                raise self._failed(failure, row) from failure
+            row = self._stop
+            if row - shown >= _PROGRESS_BARS or row == total:
+                shown = row
+                on_progress(row, total)
+        try:
+            self._let_happen(total)
+        except Exception as failure:
+            raise self._failed(failure, total - 1) from failure
+
+    def _failed(self, failure: Exception, first: int) -> StrategyFailedError:
+        row = min(max(self.row, first), len(self.columns) - 1)
+        bar = next(iter(self.columns.bars(row, row + 1)))
+        where = f"{self.columns.symbol(bar.contract_id)}, {bar.end:%Y-%m-%d %H:%M:%S}"
+        return StrategyFailedError(f"{type(self.strategy).__name__} failed at {where}: {told(failure)}")
+
+    def _let_happen(self, row: int) -> None:
+        while self._happenings and self._happenings[0][0] <= row:
+            heapq.heappop(self._happenings)[2]()
+
+    def _chunk(self, first: int, stop: int) -> None:
+        """The loop that everything else stays out of: two slots are set by the `for` itself, further ones in C."""
+        working, match = self.exchange.working, self._match_own if self._single else self._match_due
+        on_bar = self.strategy.on_bar if self.options.account != "margin" else self._on_bar_with_margin
+        (one, ones), (two, twos) = ((slot, self._cut(values, first, stop)) for slot, values in self._shown[:2])
+        self._ready = self.revealed.ready[first:stop].tolist()
+        self._stop, self._rows = stop, iter(self._ready)
+        rest = self._setters(first, stop)
+        for one.now, two.now, is_ready, bar, _ in zip(
+            ones, twos, self._rows, self.columns.bars(first, stop), rest, strict=False
+        ):
+            if working:
+                match(bar)
+            if is_ready:
+                decision = on_bar(bar)
+                if decision is not None:
+                    self._take(decision, bar)
+
+    @staticmethod
+    def _cut(values: Floats | None, first: int, stop: int) -> Any:
+        return repeat(math.nan) if values is None else values[first:stop].tolist()
+
+    def _setters(self, first: int, stop: int) -> Any:
+        """An iterator that sets the slots beyond two and, with several contracts, the position in hand."""
+        set_now = vars(Value)["now"].__set__
+        setters: list[Any] = [
+            map(set_now, repeat(slot), self._cut(each, first, stop)) for slot, each in self._shown[2:]
+        ]
+        if not self._single:
+            positions = map(self.strategy.positions.__getitem__, self.columns.contract_id[first:stop].tolist())
+            setters.append(map(partial(setattr, self.strategy, "position"), positions))
+        return zip(*setters, strict=False) if setters else repeat(None)
+
+    # matching
+
+    def _match_own(self, bar: Bar) -> None:
+        """With one contract, its bar alone is met."""
+        self.exchange.match(bar, self._stop - length_hint(self._rows) - 1)
+
+    def _match_due(self, bar: Bar) -> None:
+        """With several, every bar that opened before the one in hand closed meets its open, even if it ends later."""
+        due = [(opens_us, contract_id) for contract_id, (opens_us, _) in self._due.items() if opens_us < bar.end_us]
+        for _, contract_id in sorted(due):
+            _, row = self._due.pop(contract_id)
+            if contract_id in self.exchange.working:
+                self.exchange.match_open(self.bar(row), row)
+            if contract_id in self.exchange.working:
+                self._opened[contract_id] = row
+        contract_id = bar.contract_id
+        row = self._opened.get(contract_id, -1)
+        if row >= 0 and row == self.row:
+            del self._opened[contract_id]
+            if contract_id in self.exchange.working:
+                self.exchange.match_rest(bar, row)
+            if contract_id in self.exchange.working:
+                self.expect_open(contract_id, bar.end_us)
+
+    def expect_open(self, contract_id: int, after_us: int) -> None:
+        """Note when, and in which row, the contract opens next; without such a bar its orders wait for ever."""
+        if self._single or contract_id in self._opened:
+            return
+        own = self.columns.rows[contract_id]
+        place = int(np.searchsorted(self.columns.start_us[own], after_us))
+        if place < len(own):
+            opens = (int(self.columns.start_us[own[place]]), int(own[place]))
+            self._due[contract_id] = min(opens, self._due.get(contract_id, opens))
+
+    def bar(self, row: int) -> Bar:
+        """One row as a struct."""
+        return next(iter(self.columns.bars(row, row + 1)))
+
+    # decisions
+
+    def _decided(self, decision: Decision) -> None:
+        if decision is not None:
+            self._take(decision, None)
+
+    def _take(self, decision: Decision, bar: Bar | None) -> None:
+        if type(decision) is StrategySignal:
+            self._aim(decision, self.now_us if bar is None else bar.end_us)
+        elif isinstance(decision, OrderRequest):
+            self.strategy._desk.place(decision)  # its own desk, which it may have asked itself
+        elif decision is not None:
+            for each in decision:  # type: ignore[union-attr] # the other kinds are above
+                self._take(each, bar)
+
+    def _aim(self, signal: StrategySignal, now_us: int) -> None:
+        contract_id = signal.contract_id
+        position = self.strategy.positions.get(contract_id)
+        if position is None:
+            raise LookupError(f"a signal for contract {contract_id}, which is not in this run")
+        full = self.options.quantity if self._fixed else self._full(contract_id, signal.value)
+        quantity = order_quantity(signal.value, position.quantity, full, self.options.lot)
+        if quantity == 0:
+            self.exchange.drop_target(contract_id)
+            return
+        order = Order(quantity, now_us, signal.reason, contract_id)
+        if self._plain:
+            self.exchange.place(order)
+            if not self._single:
+                self.expect_open(contract_id, now_us)
+        else:
+            self.let_work(order)
+
+    def _full(self, contract_id: int, target: float) -> float:
+        row = self.last_row(contract_id)
+        if row is None:
+            return 0.0
+        shares = self.full.shares(contract_id, target, row, lambda: self.account.equity)
+        return shares if math.isfinite(shares) else 0.0
+
+    def let_work(self, order: Order) -> None:
+        """Hand an order to the exchange, unless the account cannot carry it; it may trade at once at a close."""
+        order.after_us = self.now_us + self.options.latency_us
+        if order.parent is None:
+            order.wait = self.options.latency_bars
+        row = self.last_row(order.contract_id)
+        if order.parent is None and row is not None and (why := self._cannot_carry(order, row)):
+            self.deny(order, why)
+            return
+        if row is not None and self.options.limit_fill == "queue":
+            order.queue = float(self.columns.volume[row]) * self.options.queue_share
+        self.exchange.place(order)
+        if self.options.fill == "same_close" and row is not None and order.after_us == self.columns.end_us[row]:
+            self.exchange.match_now(self.bar(row), row)
+        if order.contract_id in self.exchange.working:
+            self.expect_open(order.contract_id, order.after_us)
+
+    def deny(self, order: Order, why: str) -> None:
+        """An order that never works; its strategy hears of it when it has done what it is doing."""
+        order.state = OrderState.DENIED
+        news = self.news(order, why)
+        self.denied.append(news)
+        if self._hears and order.order_id:
+            self.happen(self.row + 1, lambda: self.strategy.on_order(news))
+
+    def _cannot_carry(self, order: Order, row: int) -> str:
+        if self.options.account == "unlimited":
+            return ""
+        price = order.limit or order.stop or float(self.columns.close[row])
+        return self.account.refusal(order.contract_id, order.quantity, price * self._worth_now(order.contract_id), 0.0)
+
+    def _worth_now(self, contract_id: int) -> float:
+        return self.market.worth(contract_id, self.now_us)
+
+    def last_row(self, contract_id: int) -> int | None:
+        """The contract's newest row; None before its first."""
+        row = self.row
+        if row < 0:
+            return None
+        if self._single:
+            return row
+        own = self.columns.rows[contract_id]
+        place = int(np.searchsorted(own, row, side="right")) - 1
+        return int(own[place]) if place >= 0 else None
+
+    def mark(self, contract_id: int) -> float:
+        """The contract's last close, in the account's currency."""
+        row = self.last_row(contract_id)
+        if row is None:
+            return 0.0
+        price = float(self.columns.close[row])
+        for split in self.splits:
+            if split.contract_id == contract_id and row < split.row:
+                price /= split.ratio
+        return price * self._worth_now(contract_id)
+
+    def _on_bar_with_margin(self, bar: Bar) -> Decision:
+        """Before the strategy decides: an account below its maintenance margin is closed at the next open."""
+        if self.account.called:
+            for order in self.exchange.placed():
+                self.exchange.cancel(order, "margin call")
+            for contract_id, position in sorted(self.strategy.positions.items()):
+                if position.quantity:
+                    order = Order(-position.quantity, 0, "margin call", contract_id, self.next_id())
+                    self.let_work(order)
+        return self.strategy.on_bar(bar)
+
+    def next_id(self) -> int:
+        """The id of the next order."""
+        desk: Any = self.strategy._desk  # the desk that this run attached
+        return int(desk.next_id())
+
+    # the exchange's broker
+
+    def filled(self, execution: Execution) -> None:
+        """Positions, cash, and whoever listens."""
+        position = self.strategy.positions[execution.contract_id]
+        if self._counts_odds and position.quantity * execution.quantity < 0:
+            closed = min(abs(position.quantity), abs(execution.quantity))
+            side = 1.0 if position.quantity > 0 else -1.0
+            self.full.odds.note(closed * side * (execution.price - position.average_price) * execution.rate)
+        position.add(execution.quantity, execution.price)
+        paid = execution.quantity * execution.price + execution.commission
+        self.account.cash -= paid if execution.rate == 1.0 else paid * execution.rate
+        if self._listens:
+            self.strategy.on_fill(
+                Fill(
+                    execution.contract_id, execution.time_us, execution.quantity, execution.price, execution.commission
+                )
+            )
+
+    def told(self, order: Order, reason: str) -> None:
+        """What became of an order."""
+        if not order.order_id and order.state is not OrderState.DENIED:
+            return
+        news = self.news(order, reason)
+        if order.state is OrderState.DENIED:
+            self.denied.append(news)
+        if self._hears and order.order_id:
+            self.strategy.on_order(news)
+
+    def news(self, order: Order, reason: str = "") -> OrderNews:
+        """An order as its strategy hears of it."""
+        return OrderNews(
+            order.order_id, order.contract_id, order.state, abs(order.quantity), order.filled, self.now_us, reason
+        )
+
+    def refuses(self, quantity: float, execution: Execution) -> str:
+        """Why the account cannot carry an execution."""
+        if self.options.account == "unlimited":
+            return ""
+        rate = execution.rate
+        return self.account.refusal(
+            execution.contract_id, quantity, execution.price * rate, execution.commission * rate
+        )
+
+    def edges(self, row: int) -> tuple[bool, bool]:
+        """Whether the row is its contract's first, and last, of its session."""
+        if self._numbers is None:
+            self._numbers = self.market.session_numbers(self.columns)
+        own, place = self.columns.rows[int(self.columns.contract_id[row])], int(self.columns.places[row])
+        number = self._numbers[row]
+        first = place == 0 or self._numbers[own[place - 1]] != number
+        return bool(first), bool(place == len(own) - 1 or self._numbers[own[place + 1]] != number)
+
+    def worth(self, contract_id: int, time_us: int) -> float:
+        """What a unit of the contract's currency is worth in the account's."""
+        return self.market.worth(contract_id, time_us)
+
+    # what happens between bars
+
+    def pay(self, flow: CashFlow) -> None:
+        """Money that comes or goes beside executions."""
+        self.account.cash += flow.amount
+        self.flows.append(flow)
+
+    def first_after(self, moment_us: int) -> int:
+        """The first row that ends after a moment."""
+        return int(np.searchsorted(self.columns.end_us, moment_us, side="right"))
+
+    def end_of(self, row: int) -> int:
+        """When a row ends."""
+        return int(self.columns.end_us[row])
+
+    @property
+    def between(self) -> bool:
+        """Whether something happens between two bars, so that none is in hand."""
+        return self._moment is not None
+
+    def let_go(self) -> None:
+        """Break the cycle of strategy and replay, so that the columns' memory is free at once."""
+        for slot in self.strategy.slots:
+            slot.forget()
+        self._shown = []
+        vars(self.strategy).pop("_desk", None)
+
+
+__all__ = ["CHUNK", "BacktestError", "Replay", "told"]

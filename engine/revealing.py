@@ -1,0 +1,134 @@
+"""Declared indicators as columns, on the bars themselves or on larger frames, and what of them is known at each row."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.columns import BarColumns, Floats, Integers
+from engine.slots import Slot
+from engine.strategy import BaseStrategy
+
+
+@dataclass(frozen=True, eq=False)
+class FrameBars:
+    """The larger bars of one contract by column, and how many have closed at each of its rows."""
+
+    columns: Mapping[str, Floats]
+    closed: Integers
+
+    @classmethod
+    def of(cls, columns: BarColumns, own: Integers, size_us: int) -> "FrameBars":
+        """By the rules of `engine.aggregation`: a bar ends on a multiple of its size, and closes with the bar that
+        reaches its end, or else with the next one."""
+        start, end = columns.start_us[own], columns.end_us[own]
+        ends = np.where(end - start >= size_us, end, -(-end // size_us) * size_us)
+        firsts = np.concatenate(([0], np.flatnonzero(np.diff(ends)) + 1)) if len(own) else np.zeros(0, dtype=np.int64)
+        lasts = np.append(firsts[1:] - 1, len(own) - 1) if len(own) else firsts
+        seen = np.where(end[lasts] >= ends[lasts], lasts, lasts + 1)
+        values = {name: getattr(columns, name)[own] for name in ("open", "high", "low", "close", "volume")}
+        made = {
+            "open": values["open"][firsts],
+            "high": np.maximum.reduceat(values["high"], firsts),
+            "low": np.minimum.reduceat(values["low"], firsts),
+            "close": values["close"][lasts],
+            "volume": _summed(values["volume"], firsts, lasts),
+        }
+        return cls(made, np.searchsorted(seen, np.arange(len(own)), side="right"))
+
+
+def _summed(values: Floats, firsts: Integers, lasts: Integers) -> Floats:
+    """One after the other, as they come live."""
+    if (values == np.floor(values)).all():
+        return np.add.reduceat(values, firsts)  # whole numbers have one sum
+    return np.array([float(np.add.accumulate(values[a : b + 1])[-1]) for a, b in zip(firsts, lasts, strict=True)])
+
+
+class Revealed:
+    """The values of a strategy's slots over `columns`; `ready` says at which rows all of them have one."""
+
+    def __init__(self, columns: BarColumns, strategy: BaseStrategy) -> None:
+        self._columns = columns
+        self._strategy = strategy
+        self._frames: dict[tuple[int, int], FrameBars] = {}
+        self._framed: dict[tuple[int, int], Floats] = {}  # by slot and contract: values of the larger bars
+        self._values: dict[int, Floats] = {}
+        for slot in strategy.slots:
+            self._values[id(slot)] = self._column(slot)
+        self.shown = [(slot, self._values[id(slot)]) for slot in strategy.slots if slot.shown]
+        self.ready = self._ready()
+
+    def named(self) -> dict[str, Floats]:
+        """The shown slots by the strategy's names for them; one without a name by what it is."""
+        names = {id(slot): name for name, slot in vars(self._strategy).items() if isinstance(slot, Slot)}
+        return {names.get(id(slot)) or str(slot): column for slot, column in self.shown}
+
+    def let_look_back(self, row: Any) -> None:
+        """Give the shown slots their past; `row()` tells the row in hand."""
+        for slot, column in self.shown:
+            slot.remember(partial(self._past, slot, column, row))
+
+    def _past(self, slot: Slot, column: Floats, row_in_hand: Any, back: int) -> float:
+        row, places = row_in_hand(), self._columns.places
+        contract_id = int(self._columns.contract_id[row])
+        if slot.frame:
+            count = int(self._frames[slot.frame, contract_id].closed[places[row]])
+            if count + back < 0:
+                raise IndexError(f"no value {back}: the contract has {count} bars so far")
+            return float(self._framed[id(slot), contract_id][count + back])
+        place = int(places[row]) + back + 1
+        if place < 0:
+            raise IndexError(f"no value {back}: the contract has {places[row] + 1} bars so far")
+        return float(column[self._columns.rows[contract_id][place]])
+
+    def _column(self, slot: Slot) -> Floats:
+        """The slot's indicator, contract by contract, in the order of the rows."""
+        columns = self._columns
+        if not slot.frame and len(columns.contracts) == 1:
+            return slot.indicator(*(self._argument(each) for each in slot.arguments))
+        column = np.empty(len(columns))
+        for contract_id, own in columns.rows.items():
+            if slot.frame:
+                column[own] = self._on_frame(slot, contract_id, own)
+            else:
+                given = (self._argument(each) for each in slot.arguments)
+                column[own] = slot.indicator(*(each[own] if isinstance(each, np.ndarray) else each for each in given))
+        return column
+
+    def _argument(self, given: Any) -> Any:
+        if isinstance(given, Slot):
+            return self._values[id(given)]
+        return getattr(self._columns, given) if isinstance(given, str) else given
+
+    def _on_frame(self, slot: Slot, contract_id: int, own: Integers) -> Floats:
+        key = (slot.frame, contract_id)
+        if key not in self._frames:
+            self._frames[key] = FrameBars.of(self._columns, own, slot.frame)
+        bars = self._frames[key]
+        given: list[Any] = []
+        for each in slot.arguments:
+            if isinstance(each, Slot):
+                given.append(self._framed[id(each), contract_id])
+            else:
+                given.append(bars.columns[each] if isinstance(each, str) else each)
+        values = slot.indicator(*given)
+        self._framed[id(slot), contract_id] = values
+        return np.concatenate(([np.nan], values))[bars.closed]
+
+    def _ready(self) -> NDArray[np.bool_]:
+        ready = np.ones(len(self._columns), dtype=bool)
+        for contract_id, own in self._columns.rows.items():
+            first: dict[int, int] = {}
+            for slot in self._strategy.slots:
+                first[id(slot)] = self._first(slot, contract_id, first)
+            ready[own[: max(first.values(), default=0)]] = False
+        return ready
+
+    def _first(self, slot: Slot, contract_id: int, first: Mapping[int, int]) -> int:
+        """At which of the contract's bars the slot has its first value."""
+        if slot.frame:
+            return int(np.searchsorted(self._frames[slot.frame, contract_id].closed, slot.ready))
+        return slot.own_ready - 1 + max((first[id(each)] for each in slot.inputs if isinstance(each, Slot)), default=0)

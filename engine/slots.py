@@ -1,0 +1,103 @@
+"""What a strategy sees of its declared indicators: a number now, and those before it."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from engine.indicators import Indicator
+
+HISTORY_MAX = 512
+"""How many values back a strategy may look in an indicator."""
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_FRAME = re.compile(r"\s*(\d+)\s*(s|sec|second|m|min|minute|h|hour|d|day)s?\s*", re.IGNORECASE)
+
+
+class FrameError(ValueError):
+    """A larger frame that cannot be: one line that says why."""
+
+
+def frame_us(frame: str | timedelta | None) -> int:
+    """A frame's size in microseconds, 0 for none: `1 hour`, `5m`, a timedelta. Raises FrameError for anything else."""
+    if frame is None:
+        return 0
+    if isinstance(frame, timedelta):
+        size = frame // timedelta(microseconds=1)
+    else:
+        match = _FRAME.fullmatch(frame)
+        size = int(match[1]) * _UNITS[match[2][0].lower()] * 1_000_000 if match else 0
+    if size <= 0:
+        raise FrameError(f"no frame {frame!r}: write for instance 5m, 1 hour or 1d")
+    return size
+
+
+def _nothing_yet(back: int) -> float:
+    raise IndexError(f"no value {back} bars back: no bar has come yet")
+
+
+class Value:
+    """A number that whoever drives the strategy sets before each bar."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = float("nan")
+
+
+class Slot(Value):
+    """A declared indicator: `.now` is its value at the bar in hand, of that bar's contract.
+
+    `[-1]` is the same, `[-2]` the one before, at most HISTORY_MAX back; IndexError where there is none. With a larger
+    `frame` (microseconds, 0 for the bars themselves), value and history are those of the frame's bars that have closed.
+    """
+
+    __slots__ = ("_past", "arguments", "frame", "indicator", "own_ready", "ready", "settled", "shown")
+
+    def __init__(self, indicator: Indicator, arguments: tuple[Any, ...], *, shown: bool, frame: int = 0) -> None:
+        super().__init__()
+        self.indicator = indicator
+        self.arguments = arguments
+        self.shown = shown
+        self.frame = frame
+        self.own_ready: int
+        self.ready: int
+        self.settled: int
+        inputs = [each for each in self.inputs if isinstance(each, Slot)]
+        if any(each.frame and each.frame != frame for each in inputs if frame):
+            raise FrameError(f"{indicator.name}: an input from another frame than its own")
+        if frame and any(not each.frame for each in inputs):
+            raise FrameError(f"{indicator.name} on a larger frame cannot take an indicator of the smaller bars")
+        parameters = arguments[indicator.inputs :]
+        same = [each for each in inputs if each.frame == frame]
+        self.own_ready = indicator.ready(*parameters)
+        self.ready = self.own_ready + max((each.ready - 1 for each in same), default=0)
+        self.settled = indicator.settled(*parameters) + max((each.settled - 1 for each in same), default=0)
+        self._past: Callable[[int], float] = _nothing_yet
+
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """Columns by name, numbers, and slots."""
+        return self.arguments[: self.indicator.inputs]
+
+    @property
+    def name(self) -> str:
+        """What it is: `sma(close, 10)`."""
+        told = (each.name if isinstance(each, Slot) else str(each) for each in self.arguments)
+        return f"{self.indicator.name}({', '.join(told)})"
+
+    def __str__(self) -> str:
+        return f"{self.indicator.name}({', '.join(map(str, self.arguments))})"
+
+    def __getitem__(self, back: int) -> float:
+        if not -HISTORY_MAX <= back <= -1:
+            raise IndexError(f"look back from -1 (now) to -{HISTORY_MAX}, not {back}")
+        return self.now if back == -1 else self._past(back)
+
+    def remember(self, past: Callable[[int], float]) -> None:
+        """For whoever drives the strategy: where values further back than now come from."""
+        self._past = past
+
+    def forget(self) -> None:
+        """For whoever drove the strategy: there is no past any more."""
+        self._past = _nothing_yet
