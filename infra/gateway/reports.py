@@ -118,7 +118,7 @@ class ErrorMeaning(StrEnum):
     """The order may well be live: look it up, never take it for done."""
 
 
-_REJECTED = frozenset({110, 200, 201, 203, *range(387, 399), 434})
+_REJECTED = frozenset({110, 154, 200, 201, 203, *range(387, 399), 434})
 _WARNINGS = frozenset({165, 399, 404, 492, 10167, 10349})
 _CANCELED = 202
 

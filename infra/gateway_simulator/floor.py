@@ -54,6 +54,7 @@ class Shared:
     charts: Feed = field(default_factory=Feed)  # historical bars that are kept up to date
     depths: Feed = field(default_factory=Feed)
     valued: set[Instrument] = field(default_factory=set)  # what somebody's profit depends on
+    halted: dict[Instrument, int] = field(default_factory=dict)  # with the reason as tick 49 tells it
     _tape: Tape | None = None
     _timetable: Timetable | None = None
     _followed: dict[int, Instrument] = field(default_factory=dict)
@@ -93,7 +94,7 @@ class Shared:
     def refollow(self) -> None:
         """Somebody has stopped to depend on an instrument."""
         feeds = (self.feed, self.charts, self.depths)
-        wanted = self.book.instruments().union(*(each.instruments() for each in feeds)) | self.valued
+        wanted = self.book.instruments().union(*(each.instruments() for each in feeds)) | self.valued | self.halted.keys()
         for instrument in [each for each in self._followed.values() if each not in wanted]:
             del self._followed[instrument.contract_id]
             self.world.unfollow(instrument)

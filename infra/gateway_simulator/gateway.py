@@ -192,14 +192,17 @@ class Gateway:
 
     def on_print(self, instrument: Instrument, moment: float, price: int, size: int) -> None:
         self.timetable.play_market(moment)
+        if instrument in self.shared.halted:
+            return
         quote = self.shared.world.traded(instrument, moment, price, size)
         self._live.on_quote(instrument, quote)
         self._depth.on_quote(instrument, quote)
         self._orders.on_print(instrument)
 
     def on_bar(self, instrument: Instrument, session: TradingDay, bar: int) -> None:
-        self._live.on_bar(instrument, session, bar)
-        self._history.on_bar(instrument, session, bar)
+        if instrument not in self.shared.halted:
+            self._live.on_bar(instrument, session, bar)
+            self._history.on_bar(instrument, session, bar)
         self._accounts.on_time()
 
     def on_day_begin(self, session: TradingDay) -> None:
@@ -249,6 +252,19 @@ class Gateway:
     def bust_bars(self, instrument: Instrument) -> None:
         self._live.bust(instrument)
 
+    def halt(self, instrument: Instrument, reason: int) -> None:
+        """Nothing of it trades until it is resumed; what was told last stays."""
+        self.shared.halted[instrument] = reason
+        self.shared.follow(instrument)
+        self._live.tell_halted(instrument)
+
+    def resume(self, instrument: Instrument) -> None:
+        """It trades again, beginning with the orders that have waited."""
+        if self.shared.halted.pop(instrument, None) is not None:
+            self._live.tell_halted(instrument)
+            self._orders.on_resume(instrument)
+            self.shared.refollow()
+
     def place_by_hand(self, wanted: ManualOrder) -> Order:
         return self._orders.place_by_hand(wanted)
 
@@ -274,6 +290,8 @@ class Gateway:
         units = price * UNITS
         if instrument is None or units <= 0 or units != units.to_integral_value() or size <= 0:
             raise UsageError(f"cannot print {symbol} at {price}: a known symbol, at most four decimals, a size")
+        if instrument in self.shared.halted:
+            raise UsageError(f"{symbol} is halted: resume it first")
         quote = self.shared.world.forced(instrument, self.tape.now(), int(units), size)
         sent = round(self.clock.monotonic() * 1e9)
         self._live.on_quote(instrument, quote)

@@ -27,6 +27,7 @@ D = Decimal
         "fill-dropped",
         "fills-doubled",
         "fills-reordered",
+        "halted-after-acknowledgement",
         "order-of-a-person",
         "permanent-id-comes-late",
         "status-dropped",

@@ -369,3 +369,40 @@ async def test_a_wall_time_comes_whether_the_market_moves_or_not_and_can_be_take
 
         assert client.codes()[-1] == 2110
         assert not hand.gateway.shared.weather.link_down
+
+
+async def test_a_halt_is_told_and_nothing_of_the_symbol_trades_until_it_is_over() -> None:
+    async with by_hand() as hand:
+        client = await hand.client()
+        await follow_apple(client)
+        await client.say(50, 3, 8, *APPLE, 5, "TRADES", 1, "")
+        await client.order(1, kind="LMT", limit=400)
+        await hand.do(halt={"symbol": "AAPL", "reason": "volatility"})
+        assert [each[3:] for each in client.of(45)] == [["49", "0"], ["49", "2"]]
+        assert await ticks_after(hand, client) == len(client.of(BAR)) == 0
+        await client.order(2)
+        assert client.codes() == [154]
+        await client.order(1, kind="LMT", limit=500)
+
+        assert [each[2] for each in client.of(3)][-1] == "Submitted"
+        assert hand.gateway.shared.book.executions == []
+        await hand.do(resume={"symbol": "AAPL"})
+        await hand.at_once()
+        assert [each.quantity for each in hand.gateway.shared.book.executions] == [100]
+        assert [each[3:] for each in client.of(45)] == [["49", "0"]]
+        assert await ticks_after(hand, client) > 0
+        assert client.of(BAR) != []
+
+
+async def test_a_halt_ends_by_itself_after_its_time_and_holds_no_other_symbol() -> None:
+    async with by_hand() as hand:
+        client = await hand.client()
+        await follow_apple(client)
+        await hand.do(halt={"symbol": "IBM", "seconds": 5})
+        assert await ticks_after(hand, client) > 0
+        await hand.do(halt={"symbol": "AAPL", "seconds": 5})
+        assert await ticks_after(hand, client) == 0
+        await hand.wall(5)
+
+        assert hand.gateway.shared.halted == {}
+        assert await ticks_after(hand, client) > 0

@@ -198,6 +198,22 @@ class Print(Part):
     size: Count = 100
 
 
+class Halt(Lasting):
+    """Trading in a contract is halted: no trades, quotes, bars and fills, and new orders are refused (154).
+
+    Without a symbol that of the event. It is told as tick 49: 1 for a general halt, 2 for one of volatility.
+    """
+
+    symbol: str = Field("", max_length=40)
+    reason: Literal["general", "volatility"] = "general"
+
+
+class Resumption(Part):
+    """A halted contract trades again, first what has waited."""
+
+    symbol: str = Field(min_length=1, max_length=40)
+
+
 class Action(Part):
     """What happens. `overtake` lets later messages pass a delayed one; `cut` is how many bytes leave before the end."""
 
@@ -242,6 +258,8 @@ class Action(Part):
     bar_bust: BarBust | None = None
     manual_order: ManualOrder | None = None
     print: Print | None = None
+    halt: Halt | None = None
+    resume: Resumption | None = None
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:

@@ -11,9 +11,11 @@ from infra.gateway_simulator.faults.actions import (
     Bust,
     Correction,
     ExtraFill,
+    Halt,
     ManualOrder,
     Objection,
     Print,
+    Resumption,
     RollBack,
     ThrowOut,
 )
@@ -28,6 +30,7 @@ from infra.gateway_simulator.protocol.codes import REJECTED, text_for
 from infra.gateway_simulator.protocol.session import Session
 
 CENT = Decimal("0.01")
+HALTS = {"general": 1, "volatility": 2}  # as tick 49 tells them
 
 
 class Market(Protocol):
@@ -36,6 +39,8 @@ class Market(Protocol):
     def force_quote(self, symbol: str, price: Decimal, size: int) -> int: ...
     def bust_bars(self, instrument: Instrument) -> None: ...
     def place_by_hand(self, wanted: manual.ManualOrder) -> Order: ...
+    def halt(self, instrument: Instrument, reason: int) -> None: ...
+    def resume(self, instrument: Instrument) -> None: ...
 
 
 class OrderFaults:
@@ -159,6 +164,15 @@ class OrderFaults:
     def print(self, what: Print, cause: Event | None = None) -> None:
         price = self._beside(self._named(what.symbol), what.percent)
         self._later(0.0, partial(self._market.force_quote, what.symbol, price, what.size))
+
+    def halt(self, what: Halt, cause: Event | None = None) -> None:
+        instrument = self._named(what.symbol or (cause.symbol if cause is not None else ""))
+        self._market.halt(instrument, HALTS[what.reason])
+        if what.seconds is not None:
+            self._later(what.seconds, partial(self._market.resume, instrument))
+
+    def resume(self, what: Resumption, cause: Event | None = None) -> None:
+        self._later(0.0, partial(self._market.resume, self._named(what.symbol)))
 
     def bar_bust(self, what: BarBust, cause: Event | None = None) -> None:
         self._market.bust_bars(self._named(what.symbol))

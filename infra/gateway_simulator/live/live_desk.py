@@ -104,6 +104,7 @@ class LiveDesk:
         if data.generic:
             data.figures = figures_of(self._shared.world, found, seen)
             data.figures.is_lent = self._shared.is_lent(found, found.hours.latest(now).day)
+        data.halted = self._shared.halted.get(found, 0)
         previous_close = self._shared.world.counted(found, seen).previous_close
         data.begin(self._news(found, seen), previous_close, is_open=is_open)
         if is_snapshot:
@@ -235,6 +236,11 @@ class LiveDesk:
                 subscription.tell(news)
         for each in by_tick:
             each.tell(quote)
+
+    def tell_halted(self, instrument: Instrument) -> None:
+        """Trading in it has been halted or goes on."""
+        for each in self._shared.feed.of(instrument, MarketData):
+            each.tell_halted(self._shared.halted.get(instrument, 0))
 
     def on_session(self, session: TradingDay) -> None:
         """Hours of a market begin or end: data may freeze or thaw, and quotes end with the last of its hours."""

@@ -56,6 +56,7 @@ class MarketData:
     data_type: int
     generic: frozenset[int] = frozenset()
     with_quotes: bool = True
+    halted: int = 0  # 1: in general, 2: because of volatility
     figures: Figures = field(default_factory=Figures)
     waiting: deque[News] = field(default_factory=deque)  # what a delayed subscription is told later
     _told: dict[int, tuple[float, float]] = field(default_factory=dict)
@@ -75,8 +76,12 @@ class MarketData:
             self.close()
         if previous_close and self.with_quotes:
             self._price(ticks.CLOSE, previous_close, 0)
-        self._send(45, ticks.HALTED, 0)
+        self.tell_halted(self.halted)
         self._tell_figures()
+
+    def tell_halted(self, reason: int) -> None:
+        self.halted = reason
+        self._send(45, ticks.HALTED, reason)
 
     def tell_type(self, data_type: int) -> None:
         self.data_type = data_type

@@ -13,6 +13,7 @@ NOT_TO_BORROW, EASY_TO_BORROW = 1, 3  # the latter: at least a thousand shares
 SIZED = {BID: BID_SIZE, ASK: ASK_SIZE, LAST: LAST_SIZE}
 DELAYED = {BID: 66, ASK: 67, LAST: 68, BID_SIZE: 69, ASK_SIZE: 70, LAST_SIZE: 71, HIGH: 72, LOW: 73, VOLUME: 74}
 DELAYED |= {CLOSE: 75, OPEN: 76, LAST_TIME: 88, BID_OPTION: 80, ASK_OPTION: 81, LAST_OPTION: 82, MODEL_OPTION: 83}
+DELAYED |= {HALTED: 90}
 
 # Generic ticks that the gateway knows. Those without an answer here are taken and bring nothing, as at IB for an
 # instrument that has none.

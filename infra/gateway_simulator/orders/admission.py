@@ -21,6 +21,7 @@ NO_MATCH = (105, codes.TEXTS[105])
 FILLED_ALREADY = (104, codes.TEXTS[104])
 CONDITION_INCOMPLETE = (147, "The conditional contract info is incomplete.")
 DUPLICATE = (103, codes.TEXTS[103])
+HALTED = (154, "Orders cannot be transmitted for a halted security.")
 NOT_TRADED = (460, "No trading permissions.")  # an index is only looked at
 
 
@@ -43,6 +44,8 @@ class Admission:
             return Refusal(*placement.asked.refusal(catalogue))
         if not instrument.is_tradable:
             return Refusal(*NOT_TRADED)
+        if instrument in self._shared.halted and not placement.what_if:
+            return Refusal(*HALTED)
         found = self._terms(client_id, placement, instrument)
         return self._permitted(client_id, found, None)
 

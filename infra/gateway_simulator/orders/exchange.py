@@ -96,6 +96,12 @@ class Exchange:
         self._trading.trade(instrument)
         self._settle()
 
+    def on_resume(self, instrument: Instrument) -> None:
+        """A halt is over: what has waited meets the quote that it left."""
+        self._trading.trade(instrument)
+        self._settle()
+        self._shared.remember()
+
     def on_open(self, session: TradingDay) -> None:
         """Orders that waited for the session go to the market."""
         self.on_time()

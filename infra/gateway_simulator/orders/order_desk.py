@@ -99,6 +99,9 @@ class OrderDesk:
     def on_print(self, instrument: Instrument) -> None:
         self.exchange.on_print(instrument)
 
+    def on_resume(self, instrument: Instrument) -> None:
+        self.exchange.on_resume(instrument)
+
     def on_open(self, session: TradingDay) -> None:
         self.exchange.on_open(session)
 

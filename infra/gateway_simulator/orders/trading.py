@@ -91,7 +91,8 @@ class Trading:
 
     def auction(self, order: Order, quote: Quote | None) -> None:
         """All of it at the auction's price, or nothing."""
-        if quote is None or not _allows(order, money(quote.last)):
+        is_halted = order.terms.instrument in self._shared.halted
+        if quote is None or is_halted or not _allows(order, money(quote.last)):
             self._lives.end(order, Status.CANCELLED, ENDED_BY_AUCTION)
         else:
             self._fill(order, Match(order.remaining, money(quote.last), adds_liquidity=False))
@@ -129,6 +130,8 @@ class Trading:
 
     def _in_turn(self, instrument: Instrument) -> list[Order]:
         """Working orders that may trade now, best price first, then by their turn."""
+        if instrument in self._shared.halted:
+            return []
         now = self._shared.now()
         found = [each for each in self._shared.book.of(instrument) if each.is_working and may_trade(each.terms, now)]
         return sorted(found, key=lambda each: (each.limit is not None, -each.sign * (each.limit or 0), each.turn))
