@@ -13,11 +13,13 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from consumers.api.access import Caller, Guard, Viewer
+from consumers.api.backlog import Backlog
 from consumers.api.front import Front
-from consumers.api.live_tape import TOPICS, Kind, LiveTape, Offsets, place_of
+from consumers.api.live_tape import TOPICS, LiveTape
 from consumers.api.models import Answer, BarSize, Body
 from consumers.api.names import Names
 from consumers.api.problems import ApiError, InvalidError, NotFoundError
+from consumers.api.reels import Kind, Offsets, place_of
 from consumers.api.streams import EventStream, Streams, Wish, speak
 from consumers.api.subscriptions import QuoteOut
 from consumers.api.symbols import SymbolPath
@@ -89,7 +91,7 @@ class RealTime:
         self._subscriptions = subscriptions
         service = front.service
         self.tape = LiveTape(service.catalogue, service.settings.topic_prefix)
-        self._streams = Streams(self.tape)
+        self._streams = Streams(self.tape, Backlog(service.settings), service.metrics.registry)
         self._names = names
         service.on_batch(list(TOPICS), self.tape.on_records)
         service.after(self.tape.close)
@@ -125,7 +127,7 @@ class RealTime:
     ) -> RealTimeOut | Response:
         """The newest bar, quote and trade. `Accept: text/event-stream`: events `bar`, `tick`, `quote` as they come.
 
-        `missed` tells of events that are kept no longer, or came faster than the client took them.
+        `gap` tells of events that will not come: kept no longer, or they came faster than the client took them.
         """
         contract = await self._names.contract(symbol)
         if "text/event-stream" in request.headers.get("accept", ""):

@@ -4,17 +4,22 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+from prometheus_client import CollectorRegistry
+from prometheus_client import Counter as Count
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from consumers.api.access import Caller
-from consumers.api.live_tape import Follower, Kind, LiveTape, Missed, Offsets, Told
+from consumers.api.backlog import Backlog, TooMuchError
+from consumers.api.live_tape import LiveTape
 from consumers.api.problems import TooManyError, UnavailableError
+from consumers.api.reels import Follower, Gap, Kind, Offsets, Told
 from infra.delivery import MalformedRecordError
 
 CLIENTS_MAX = 200
@@ -22,7 +27,17 @@ CLIENTS_OF_A_KEY_MAX = 20
 _HEARTBEAT_SECONDS = 15.0
 _SLOW_SECONDS = 10.0
 """A client that does not take what it is sent for so long is let go."""
+_LAGS_MAX = 10
+"""So many times in a row more came than a client took: it is told so, and let go."""
+_LAGGING = f"{_LAGS_MAX} times in a row more came than was taken: come back, and read faster or ask for fewer kinds"
 _TOO_SLOW = f"nothing was taken for {_SLOW_SECONDS:.0f} s: come back, and read faster or ask for fewer kinds"
+
+
+_STOPPING = "the service stops: come back in a moment"
+
+
+class _LaggingError(Exception):
+    """The client is behind, again and again."""
 
 
 @dataclass(frozen=True)
@@ -37,26 +52,50 @@ class Wish:
 class Streams:
     """All clients that follow; one more than there is room for is refused."""
 
-    def __init__(self, tape: LiveTape) -> None:
+    def __init__(self, tape: LiveTape, backlog: Backlog, registry: CollectorRegistry) -> None:
         self._tape = tape
+        self._backlog = backlog
         self._of_keys: Counter[str] = Counter()
+        self._log = structlog.get_logger("api.streams")
+        self._cut = Count(
+            "scizor_streams_cut_off", "Streams of live data that were ended for being slow", registry=registry
+        )
 
     @property
     def clients(self) -> int:
         return self._of_keys.total()
 
-    @contextmanager
-    def following(self, caller: Caller, wish: Wish) -> Iterator[Follower]:
+    def cut_off(self, caller: Caller, reason: str) -> None:
+        """Count and log a client that is let go for being slow."""
+        self._cut.inc()
+        self._log.warning("stream cut off", key=caller.label, reason=reason)
+
+    @asynccontextmanager
+    async def following(self, caller: Caller, wish: Wish) -> AsyncIterator[Follower]:
         self.refuse_too_many(caller)
         self._of_keys[caller.key_id] += 1
         follower = self._tape.follow(wish.contract_id, wish.kinds, wish.after)
         try:
+            await self._recall(follower)
             yield follower
         finally:
             self._tape.leave(wish.contract_id, follower)
             self._of_keys[caller.key_id] -= 1
             if not self._of_keys[caller.key_id]:
                 del self._of_keys[caller.key_id]
+
+    async def _recall(self, follower: Follower) -> None:
+        """For a client that comes back: what memory has no longer is read from the topics, or told as a gap."""
+        spans = follower.unseen()
+        if not spans:
+            return
+        try:
+            records, reaches = await self._backlog.read(spans, follower.key)
+        except TooMuchError as error:
+            follower.cannot_recall(str(error))
+            return
+        upto = {self._tape.kind_of(place.topic): offset for place, offset in reaches.items()}
+        follower.recall(self._tape.recalled(records), upto)
 
     def refuse_too_many(self, caller: Caller) -> None:
         if self.clients >= CLIENTS_MAX:
@@ -65,11 +104,11 @@ class Streams:
             raise TooManyError(f"this key has {CLIENTS_OF_A_KEY_MAX} streams open already: close one")
 
 
-def _spoken(news: list[Told | Missed]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _spoken(news: list[Told | Gap]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Name, id and data of each; what cannot be understood was set aside already."""
     for each in news:
-        if isinstance(each, Missed):
-            yield "missed", "", {"count": each.count}
+        if isinstance(each, Gap):
+            yield "gap", "", {"count": each.count, "reason": each.reason}
         else:
             with suppress(MalformedRecordError):
                 yield each.entry.kind.value, each.place, each.entry.event.model_dump(mode="json", exclude={"type"})
@@ -88,17 +127,27 @@ class EventStream(Response):
         self._wish = wish
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._streams.following(self._caller, self._wish) as follower:
+        async with self._streams.following(self._caller, self._wish) as follower:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async with _until_gone(receive):
                 await self._send_all(follower, send)
 
     async def _send_all(self, follower: Follower, send: Send) -> None:
+        reason = _STOPPING
         while (news := await follower.next(_HEARTBEAT_SECONDS)) is not None:
             text = "".join(map(_as_text, _spoken(news))) or ": nothing new\n\n"
-            async with asyncio.timeout(_SLOW_SECONDS):
-                await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
-        await send({"type": "http.response.body", "body": b"event: end\ndata: {}\n\n", "more_body": False})
+            try:
+                async with asyncio.timeout(_SLOW_SECONDS):
+                    await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+            except TimeoutError:
+                self._streams.cut_off(self._caller, _TOO_SLOW)
+                raise
+            if follower.lags >= _LAGS_MAX:
+                self._streams.cut_off(self._caller, _LAGGING)
+                reason = _LAGGING
+                break
+        end = _as_text(("end", "", {"reason": reason}))
+        await send({"type": "http.response.body", "body": end.encode(), "more_body": False})
 
 
 def _as_text(said: tuple[str, str, dict[str, Any]]) -> str:
@@ -127,17 +176,21 @@ async def _until_gone(receive: Receive) -> AsyncIterator[None]:
 
 async def speak(socket: WebSocket, streams: Streams, caller: Caller, wish: Wish) -> None:
     """Send events over an accepted WebSocket until either side ends it."""
-    with streams.following(caller, wish) as follower:
+    async with streams.following(caller, wish) as follower:
         listening = asyncio.create_task(_listen(socket))
         listening.add_done_callback(lambda _: follower.close())
         try:
             await _speak_all(socket, follower)
         except TimeoutError:
+            streams.cut_off(caller, _TOO_SLOW)
             await _close(socket, 1008, _TOO_SLOW)
+        except _LaggingError:
+            streams.cut_off(caller, _LAGGING)
+            await _close(socket, 1008, _LAGGING)
         except WebSocketDisconnect:
             pass
         else:
-            await _close(socket, 1001, "the service stops: come back in a moment")
+            await _close(socket, 1001, _STOPPING)
         finally:
             listening.cancel()
 
@@ -147,6 +200,8 @@ async def _speak_all(socket: WebSocket, follower: Follower) -> None:
         for name, place, data in _spoken(news):
             async with asyncio.timeout(_SLOW_SECONDS):
                 await socket.send_json({"event": name, "id": place, "data": data})
+        if follower.lags >= _LAGS_MAX:
+            raise _LaggingError
 
 
 async def _listen(socket: WebSocket) -> None:

@@ -10,10 +10,11 @@ from pydantic import AfterValidator, Field
 from consumers.api.access import Trader, Viewer
 from consumers.api.changes import Change
 from consumers.api.front import Front
-from consumers.api.live_tape import Kind, LiveTape
+from consumers.api.live_tape import LiveTape
 from consumers.api.models import Answer, BarSize, Body, Flag
 from consumers.api.names import Names
 from consumers.api.problems import InvalidError, NotFoundError
+from consumers.api.reels import Kind
 from consumers.api.rows import answer, picked
 from consumers.api.symbols import SymbolPath, known_contract, tradable
 from consumers.api.views import Latest

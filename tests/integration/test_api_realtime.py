@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from consumers.api.live_tape import EVENTS_KEPT
+from consumers.api.reels import EVENTS_KEPT
 from infra.api_keys import Role
 from infra.clock import SystemClock
 from infra.embedded.ports import free_port
@@ -169,13 +169,34 @@ async def test_many_clients_share_one_memory_and_one_that_lags_gets_the_newest(s
     assert newest.entry.event.volume == count
 
 
-async def test_events_that_are_kept_no_longer_are_told_to_be_missed(stack_settings: Settings) -> None:
+async def test_events_that_memory_keeps_no_longer_are_read_back_from_their_topics(stack_settings: Settings) -> None:
+    async with on_a_wire(stack_settings) as wire:
+        count = EVENTS_KEPT + 20
+        others = [now_bar(number, contract_id=4391, symbol="AMD") for number in range(5)]
+        await wire.tell(*(now_bar(number) for number in range(5)), *others, a_tick(price=441.0))
+        await wire.seen("tick", price=441.0)
+        async with wire.events() as events:
+            place = [event async for event in _some(events, 2)][-1]["id"]
+        await wire.tell(*(now_bar(number) for number in range(5, count)))
+        await wire.seen("bar", volume=float(count - 1))
+        async with wire.events(**{"Last-Event-ID": place}) as events:
+            told = [event async for event in _some(events, count - 5)]
+    assert [event["event"] for event in told] == ["bar"] * (count - 5)
+    assert [event["data"]["volume"] for event in told] == [float(number) for number in range(5, count)]
+    assert len({event["id"] for event in told}) == len(told)
+
+
+async def test_more_than_is_read_back_is_told_as_a_gap(
+    stack_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.api.backlog.RECORDS_MAX", 2)
     async with on_a_wire(stack_settings) as wire:
         await wire.tell(*(now_bar(number) for number in range(EVENTS_KEPT + 5)))
         await wire.seen("bar", volume=float(EVENTS_KEPT + 4))
-        async with wire.events(**{"Last-Event-ID": "b1"}) as events:
-            missed, oldest = [event async for event in _some(events, 2)]
-    assert (missed["event"], missed["data"]) == ("missed", {"count": None})
+        async with wire.events("?kinds=bar", **{"Last-Event-ID": "b1"}) as events:
+            gap, oldest = [event async for event in _some(events, 2)]
+    assert (gap["event"], gap["data"]["count"]) == ("gap", None)
+    assert gap["data"]["reason"] == "more than 2 events of all contracts have come since"
     assert oldest["data"]["volume"] == 5.0
 
 
