@@ -5,7 +5,7 @@ Each entry point is handed a line to the process outside, and first receives wha
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -13,11 +13,12 @@ import numpy as np
 from engine.backtest import BacktestOptions, run
 from engine.columns import COLUMNS, BarColumns
 from engine.facts import Bar, Tick
-from engine.host import StrategyHost
 from engine.result_messages import told_result
 from engine.strategy import StrategySignal
 from engine.strategy_source import at_line, strategy_from, told
-from schemas.orders import Fill
+
+if TYPE_CHECKING:
+    from engine.host import StrategyHost
 
 
 class Line(Protocol):
@@ -31,7 +32,7 @@ class Line(Protocol):
         """The next message."""
 
     def send(self, message: Any, /) -> None:
-        """A message (a dict), or raw bytes."""
+        """A message (a dict, or its JSON), or raw bytes."""
 
 
 def describe(line: Line) -> None:
@@ -63,7 +64,7 @@ def backtest(line: Line) -> None:
     options = msgspec.convert(task["options"], BacktestOptions)
     config = strategy.Config.parse(task["parameters"])
     try:
-        result = run(columns, strategy, config, options, lambda done, total: line.send({"done": done}))
+        result = run(columns, strategy, config, options, lambda done, total: line.send({"bars_done": done}))
     except Exception as error:
         where = at_line(error.__cause__ or error, f"{task['name']}.py")
         raise ValueError(f"{error}{where}") from error
@@ -73,6 +74,8 @@ def backtest(line: Line) -> None:
 
 def live(line: Line) -> None:
     """Take bars, ticks and fills one by one, and answer each with the signals that follow."""
+    from engine.host import StrategyHost  # a backtest starts sooner without it
+
     task = line.receive()
     strategy = strategy_from(task["source"], task["name"])
     host = StrategyHost(strategy, strategy.Config.parse(task["parameters"]), _by_contract(task["symbols"]))
@@ -82,12 +85,14 @@ def live(line: Line) -> None:
         line.send({"signals": [msgspec.to_builtins(each) for each in signals], "state": host.snapshot()})
 
 
-def _answer(host: StrategyHost, asked: Mapping[str, Any]) -> list[StrategySignal]:
+def _answer(host: "StrategyHost", asked: Mapping[str, Any]) -> list[StrategySignal]:
     if "bar" in asked:
         return host.on_bar(Bar(*asked["bar"]))
     if "tick" in asked:
         return host.on_tick(Tick(*asked["tick"]))
     if "fill" in asked:
+        from schemas.orders import Fill
+
         host.on_fill(Fill.model_validate(asked["fill"]))
     elif "hold" in asked:
         contract_id, quantity, average_price = asked["hold"]

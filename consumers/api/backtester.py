@@ -10,6 +10,7 @@ from consumers.api.catalog import StrategyCatalog
 from consumers.api.front import Front
 from consumers.api.views import Latest
 from infra.garbage import spare_the_collector
+from infra.sandbox.canary import SandboxGate
 from infra.settings import Settings
 from schemas.backtest import BacktestProgress
 
@@ -24,7 +25,11 @@ def build(front: Front) -> FastAPI:
     """Wire views and routes."""
     progress = Latest[BacktestProgress](lambda told: told.backtest_id, keys_max=1000)
     front.remember(BacktestProgress, progress, fold=False)
-    return front.app(ABOUT, [StrategyCatalog().router(), Backtests(front, progress).router()])
+    gate = SandboxGate(front.service.clock, front.service.settings.home)
+    front.service.before(gate.prove)
+    catalog = StrategyCatalog(front, gate)
+    routers = [catalog.router(), Backtests(front, progress, catalog.pinned).router()]
+    return front.app(ABOUT, routers, gate.facts)
 
 
 def main() -> None:

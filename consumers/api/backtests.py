@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -38,6 +39,8 @@ _PAGE_POLICY = (
 )
 
 BacktestId = Annotated[str, Path(min_length=1, max_length=128)]
+Pinned = Callable[[str, Mapping[str, Any]], Awaitable[str]]
+"""Which text a strategy's name means from now on; empty for what comes with SCIZOR."""
 State = Literal["requested", "running", "done", "failed", "canceled"]
 
 
@@ -111,8 +114,9 @@ class ComparisonOut(Answer):
 class Backtests:
     """Routes about backtests."""
 
-    def __init__(self, front: Front, progress: Latest[BacktestProgress]) -> None:
+    def __init__(self, front: Front, progress: Latest[BacktestProgress], pinned: Pinned) -> None:
         self._front = front
+        self._pinned = pinned
         self._progress = progress
         self._requested: OrderedDict[str, BacktestRequested] = OrderedDict()
 
@@ -142,6 +146,7 @@ class Backtests:
             ingest_time=now,
             backtest_id=self._front.service.entropy.new_id(),
             requested_by=caller.label,
+            code_sha256=await self._pinned(body.strategy, body.parameters),
             **body.model_dump(exclude={"bar_size"}),
             bar_size=body.bar_size,
         )

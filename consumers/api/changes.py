@@ -1,11 +1,12 @@
 """Changes that callers ask for: audited and published in one transaction, or refused."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consumers.api.access import Caller
 from consumers.api.broker_watch import BrokerWatch
@@ -17,6 +18,8 @@ from infra.store import audit
 from infra.store.audit import AuditRow
 from infra.store.database import Store
 from schemas.event import Event
+
+T = TypeVar("T")
 
 _PATIENCE_SECONDS = 5.0
 _URGENT_PATIENCE_SECONDS = 1.0
@@ -50,6 +53,14 @@ class Changes:
             raise UnavailableError(f"{why[:200]}: nothing was changed, try again")
         async with asyncio.timeout(_PATIENCE_SECONDS):
             await self._commit(caller, change, events)
+
+    async def keep(self, caller: Caller, write: Callable[[AsyncConnection], Awaitable[tuple[T, Change | None]]]) -> T:
+        """Commit what `write` does to tables of ours together with the audit row of the change that it tells of."""
+        async with asyncio.timeout(_PATIENCE_SECONDS), self._store.transaction() as tx:
+            kept, change = await write(tx.connection)
+            if change is not None:
+                await audit.note(tx.connection, self._row(caller, change, "done"))
+        return kept
 
     async def make_at_once(self, caller: Caller, change: Change, events: Sequence[Event]) -> None:
         """The same for what must not wait for the database: without it, publish now and write the audit row later."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Literal
 
 from prometheus_client import Counter
@@ -12,10 +13,14 @@ from prometheus_client import Counter
 from consumers.backtester.cancellations import Cancellations
 from consumers.backtester.code import code_hash
 from consumers.backtester.data import columns_for
+from consumers.backtester.uploaded import OnProgress, answer_inside, code_hash_of, text_of
 from engine import answer
+from engine.backtest import BacktestResult
 from engine.columns import BarColumns
 from infra.errors import EnvironmentUnhealthyError, UsageError
 from infra.publish import Origin
+from infra.sandbox.canary import SandboxGate
+from infra.sandbox.errors import SandboxedError
 from infra.service import Service
 from schemas.backtest import BacktestCanceled, BacktestFinished, BacktestProgress, BacktestRequested, Trial
 
@@ -23,6 +28,8 @@ REQUESTS = "backtest.requests.v1"
 _SECONDS_MAX = 240.0  # below the five minutes after which the group takes a silent member's work away
 _TELL_SECONDS = 0.25
 
+Now = Callable[[], datetime]
+Runner = Callable[[BacktestRequested, BarColumns, OnProgress], BacktestResult]
 Phase = Literal["reading", "running", "reporting"]
 
 
@@ -56,6 +63,7 @@ class Backtester:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._code_hash = code_hash()
+        self._gate = SandboxGate(service.clock, service.settings.home)
         self._cancellations = Cancellations(service.settings, service.catalogue.topic(REQUESTS))
         self._counted = Counter(
             "scizor_backtests", "Backtests by how they ended", ("outcome",), registry=service.metrics.registry
@@ -66,6 +74,12 @@ class Backtester:
         self._service.on(BacktestRequested, self.on_request)
         self._service.on(BacktestCanceled, self.on_cancel)
         self._service.task("cancellations", self._cancellations.follow)
+        self._service.before(self._prove)
+
+    async def _prove(self) -> None:
+        await self._gate.prove()
+        if self._gate.why_closed:
+            self._service.log.warning("uploaded strategies do not run here", reason=self._gate.why_closed)
 
     async def on_cancel(self, canceled: BacktestCanceled, origin: Origin) -> None:
         """Heard of already, beside the queue: see Cancellations."""
@@ -100,13 +114,25 @@ class Backtester:
             if state.stop:
                 raise GivenUpError(state.stop)
             answer.check(request)
+            run = await self._runner(request)
             columns = await columns_for(self._service.settings, request, state.reading)
-            finished, trial = await asyncio.to_thread(_compute, request, columns, self._code_hash, now, state)
-        except (UsageError, EnvironmentUnhealthyError, ValueError, GivenUpError) as error:
+            code = code_hash_of(request, self._code_hash)
+            finished, trial = await asyncio.to_thread(
+                _compute, request, partial(run, request, columns), code, now, state
+            )
+        except (UsageError, EnvironmentUnhealthyError, SandboxedError, ValueError, GivenUpError) as error:
             return answer.failed(request, str(error), now=now()), None
         except MemoryError:
             return answer.failed(request, "out of memory: fewer symbols, or larger bars", now=now()), None
         return finished, trial
+
+    async def _runner(self, request: BacktestRequested) -> Runner:
+        """What runs the request: the engine here, or the sandbox for a text that somebody uploaded."""
+        if not request.code_sha256:
+            return answer.answer
+        sandbox = self._gate.sandbox()
+        text = await text_of(self._service.settings, request)
+        return partial(answer_inside, sandbox, text)
 
     async def _tell(self, request: BacktestRequested, state: _State, origin: Origin) -> None:
         """Publish progress while it changes; stop the run when nobody wants it or it takes too long."""
@@ -135,10 +161,10 @@ class Backtester:
 
 
 def _compute(
-    request: BacktestRequested, columns: BarColumns, code: str, now: Callable[[], datetime], state: _State
+    request: BacktestRequested, run: Callable[[OnProgress], BacktestResult], code: str, now: Now, state: _State
 ) -> tuple[BacktestFinished, Trial]:
     """What runs in the thread: the interpreter switches between it and the loop, so heartbeats go on."""
-    result = answer.answer(request, columns, state.running)
+    result = run(state.running)
     state.phase = "reporting"
     finished = answer.finished(request, result, code_hash=code, now=now())
     return finished, answer.trial(finished, result)

@@ -7,9 +7,10 @@ import polars as pl
 
 from engine.columns import COLUMNS, BarColumns
 from engine.facts import to_microseconds
-from infra.bar_replay import BarFilter, read_bars
+from infra.bar_replay import BarFilter
 from infra.errors import UsageError
 from infra.replay import fold
+from infra.series_replay import read_series
 from infra.settings import Settings
 from infra.store import bars as stored_bars
 from infra.store.database import Store
@@ -40,7 +41,8 @@ async def columns_for(
         end_us=to_microseconds(request.end) if request.end else None,
     )
     if request.source == "topic":
-        return columns_of(await read_bars(settings, wanted=wanted, on_progress=on_read), symbols)
+        arrays, sources = await read_series(settings, wanted, on_progress=on_read)
+        return BarColumns(**arrays, symbols=symbols, sources=sources)
     store = Store(settings, "backtester")
     try:
         async with store.reading() as connection:

@@ -1,5 +1,6 @@
 """Proves, before a stranger's code runs, that the sandbox holds: a canary tries what must fail, once at every start."""
 
+import asyncio
 import socket
 from pathlib import Path
 
@@ -29,3 +30,31 @@ def proven_sandbox(clock: Clock, home: Path) -> Sandbox:
     if managed := answer["managed"]:
         raise SandboxUnavailableError(f"the sandbox leaks: from inside one can {', '.join(map(str, managed))}")
     return sandbox
+
+
+class SandboxGate:
+    """The sandbox of a service, once it was proven; without proof nothing that was uploaded runs."""
+
+    def __init__(self, clock: Clock, home: Path) -> None:
+        self._clock = clock
+        self._home = home
+        self._sandbox: Sandbox | None = None
+        self.why_closed = "the sandbox was not proven yet"
+
+    async def prove(self) -> None:
+        """Awaited when the service starts."""
+        try:
+            self._sandbox = await asyncio.to_thread(proven_sandbox, self._clock, self._home)
+            self.why_closed = ""
+        except SandboxUnavailableError as error:
+            self.why_closed = str(error)
+
+    def sandbox(self) -> Sandbox:
+        """The proven one. Raises SandboxUnavailableError with the reason when there is none."""
+        if self._sandbox is None:
+            raise SandboxUnavailableError(f"uploaded strategies do not run here: {self.why_closed}")
+        return self._sandbox
+
+    def facts(self) -> dict[str, str]:
+        """What /health tells."""
+        return {"uploaded_strategies": f"stored, not run: {self.why_closed}" if self.why_closed else "run"}

@@ -51,9 +51,10 @@ class Line:
         return json.loads(self._read(length))
 
     def send(self, message: Any) -> None:
-        """A message, or raw bytes in as many pieces as it takes."""
-        if isinstance(message, dict):
-            self._write(_JSON, json.dumps(message, separators=(",", ":")).encode())
+        """A message, as a dict or as JSON already, or raw bytes in as many pieces as it takes."""
+        if isinstance(message, dict | str):
+            text = message if isinstance(message, str) else json.dumps(message, separators=(",", ":"))
+            self._write(_JSON, text.encode())
             return
         raw = memoryview(message).cast("B")
         for first in range(0, len(raw), _PIECE):
@@ -112,16 +113,18 @@ def _prepare(task: dict[str, Any], line: Line) -> Callable[[Line], None]:
     """Everything that takes rights which nobody has afterwards."""
     _limit(task["limits"])
     _settle_randomness()
-    if task["columns"]:
-        line.columns = memoryview(mmap.mmap(task["columns_fd"], task["columns"], prot=mmap.PROT_READ))
-    os.closerange(3, max(task["columns_fd"], _DESCRIPTORS) + 1)  # a mapping stays when its descriptors go
     sys.path.insert(0, _SITE)
     vars(sys)["modules"] |= {"pandas": None, "polars": None}  # which TA-Lib asks for; it takes no for an answer at once
     module, _, name = task["entry"].partition(":")
     entry: Callable[[Line], None] = getattr(importlib.import_module(module), name)
+    given = line.receive()
+    if given["columns"]:
+        line.columns = memoryview(mmap.mmap(given["columns_fd"], given["columns"], prot=mmap.PROT_READ))
+    os.closerange(3, max(given["columns_fd"], _DESCRIPTORS) + 1)  # a mapping stays when its descriptors go
     random.seed()  # whatever was drawn until here
     os.environ.clear()  # noqa: TID251 # there was little in it
     sys.stdin = sys.stdout = sys.stderr = _Nowhere()
+    gc.freeze()
     _stop_clocks()
     _lock(base64.b64decode(task["filter"]))
     return entry

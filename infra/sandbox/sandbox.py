@@ -67,21 +67,8 @@ class Sandbox:
         `columns` are buffers, which it sees read-only as one. Raises SandboxUnavailableError.
         """
         size = sum(memoryview(each).nbytes for each in columns)
-        with _Memory([self._first_filter]) as first, _Memory(columns) as held:
-            process = subprocess.Popen(
-                [self._command[0], "--seccomp", str(first.descriptor), *self._command[1:]],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                pass_fds=[first.descriptor, held.descriptor],
-                env={},
-            )
-        child = Child(process, limits, self._clock)
         task = {
             "entry": entry,
-            "columns": size,
-            "columns_fd": held.descriptor,
             "filter": base64.b64encode(self._second_filter).decode(),
             "limits": {
                 "cpu_seconds": limits.cpu_seconds,
@@ -89,12 +76,29 @@ class Sandbox:
                 "file_bytes": limits.file_bytes,
             },
         }
-        try:
-            child.begin(task)
-        except BaseException:
-            child.close()
-            raise
+        with _Memory() as first, _Memory() as held:
+            first.fill([self._first_filter])
+            child = Child(self._process(first.descriptor, held.descriptor), limits, self._clock)
+            try:
+                child.prepare(task)
+                held.fill(columns)  # while it loads what it needs
+                child.begin({"columns": size, "columns_fd": held.descriptor})
+            except BaseException as error:
+                child.close()
+                if isinstance(error, SandboxedError):
+                    raise SandboxUnavailableError(f"the sandbox does not start: {error}") from error
+                raise
         return child
+
+    def _process(self, filter_fd: int, columns_fd: int) -> "subprocess.Popen[bytes]":
+        command = [self._command[0], "--seccomp", str(filter_fd), *self._command[1:]]
+        pipe = subprocess.PIPE
+        try:
+            return subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, pass_fds=[filter_fd, columns_fd], env={}
+            )
+        except OSError as error:
+            raise SandboxUnavailableError(f"the sandbox does not start: {error}") from error
 
 
 class Child:
@@ -111,6 +115,8 @@ class Child:
             each.fileno() for each in (process.stdin, process.stdout, process.stderr)
         )
         self._selector = selectors.DefaultSelector()
+        with suppress(OSError):  # whoever has many pipes gets no larger ones; it is for speed alone
+            fcntl.fcntl(self._output, fcntl.F_SETPIPE_SZ, _READ_BYTES)
         for each in (self._output, self._errors):
             os.set_blocking(each, False)
             self._selector.register(each, selectors.EVENT_READ)
@@ -119,7 +125,8 @@ class Child:
         self._incoming = bytearray()
         self._told = bytearray()
         self._turn_bytes = 0
-        self._deadline = clock.monotonic() + _START_SECONDS
+        self._seconds = _START_SECONDS
+        self._deadline = clock.monotonic() + self._seconds
         self._ended = False
 
     def __enter__(self) -> Self:
@@ -128,22 +135,26 @@ class Child:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def begin(self, task: dict[str, Any]) -> None:
-        """Hand over what it needs to take its place; it answers before a stranger's code runs."""
-        try:
-            self.send(task)
-            self._deadline = self._clock.monotonic() + _START_SECONDS
-            answer = self.receive()
-        except SandboxedError as error:
-            raise SandboxUnavailableError(f"the sandbox does not start: {error}") from error
+    def prepare(self, task: dict[str, Any]) -> None:
+        """Tell it what to load and what to give up."""
+        self._send(task, _START_SECONDS)
+
+    def begin(self, columns: dict[str, int]) -> None:
+        """Tell it where its columns lie; it answers before a stranger's code runs."""
+        self._send(columns, _START_SECONDS)
+        answer = self.receive()
         if not isinstance(answer, dict) or not answer.get("started"):
             raise SandboxUnavailableError(f"the sandbox does not start: {str(answer)[:_TOLD_MAX]}")
 
     def send(self, message: dict[str, Any], on_wait: OnWait = lambda: None) -> None:
         """Begin a turn with a message. Raises SandboxedError."""
+        self._send(message, self._limits.turn_seconds, on_wait)
+
+    def _send(self, message: dict[str, Any], seconds: float, on_wait: OnWait = lambda: None) -> None:
         payload = orjson.dumps(message)
         self._turn_bytes = 0
-        self._deadline = self._clock.monotonic() + self._limits.turn_seconds
+        self._seconds = seconds
+        self._deadline = self._clock.monotonic() + seconds
         self._outgoing += HEAD.pack(0, len(payload)) + payload
         self._selector.register(self._input, selectors.EVENT_WRITE)
         try:
@@ -196,7 +207,7 @@ class Child:
         """Until something moves or a moment has passed."""
         left = self._deadline - self._clock.monotonic()
         if left <= 0:
-            raise SandboxedError(f"it took longer than {self._limits.turn_seconds:g} s")
+            raise SandboxedError(f"it took longer than {self._seconds:g} s")
         ready = self._selector.select(min(left, _TICK_SECONDS))
         for key, _ in ready:
             if key.fd == self._input:
@@ -245,10 +256,13 @@ class Child:
 
 
 class _Memory:
-    """A file that lies in memory alone and that nobody can change any more."""
+    """A file that lies in memory alone."""
 
-    def __init__(self, parts: Iterable[Any]) -> None:
+    def __init__(self) -> None:
         self.descriptor = os.memfd_create("scizor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+
+    def fill(self, parts: Iterable[Any]) -> None:
+        """Write it; nobody can change it any more."""
         for part in parts:
             left = memoryview(part).cast("B")
             while left:

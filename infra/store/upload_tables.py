@@ -31,7 +31,7 @@ uploaded_versions = Table(
     text("unread", server_default=sql("''")),
     PrimaryKeyConstraint("name", "version"),
     ForeignKeyConstraint(["name"], ["uploads.name"]),
-    Index(None, "name", "code_sha256", unique=True),
+    Index(None, "name", "code_sha256"),
     CheckConstraint("code_sha256 = encode(sha256(source), 'hex')", name="code_sha256"),
     comment="Never changed; `unread` says why a text could not be looked at in the sandbox.",
 )

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, and_, desc, func, insert, select, update
+from sqlalchemy import RowMapping, Select, and_, desc, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.store.tables import uploaded_versions, uploads
@@ -69,7 +70,7 @@ async def version(connection: AsyncConnection, name: str, number: int) -> RowMap
 
 async def source_of(connection: AsyncConnection, name: str, code_sha256: str) -> bytes | None:
     """The text of a name that has this hash, deleted or not."""
-    statement = select(_v.source).where(and_(_v.name == name, _v.code_sha256 == code_sha256))
+    statement = select(_v.source).where(and_(_v.name == name, _v.code_sha256 == code_sha256)).limit(1)
     found: bytes | None = (await connection.execute(statement)).scalar_one_or_none()
     return found
 
@@ -80,8 +81,12 @@ async def count_of(connection: AsyncConnection, owner: str) -> int:
     return int((await connection.execute(statement)).scalar_one())
 
 
-async def add_name(connection: AsyncConnection, name: str, owner: str, now: datetime) -> None:
-    await connection.execute(insert(uploads).values(name=name, owner=owner, created_at=now))
+async def hold(connection: AsyncConnection, name: str, owner: str, now: datetime) -> str:
+    """Hold a name until the transaction ends, a new one for `owner`; returns whose it is."""
+    new = insert(uploads).values(name=name, owner=owner, created_at=now).on_conflict_do_nothing()
+    await connection.execute(new)
+    found = await connection.execute(select(_u.owner).where(_u.name == name).with_for_update())
+    return str(found.scalar_one())
 
 
 async def set_deleted(connection: AsyncConnection, name: str, when: datetime | None) -> None:
@@ -90,8 +95,7 @@ async def set_deleted(connection: AsyncConnection, name: str, when: datetime | N
 
 
 async def add_version(connection: AsyncConnection, new: NewVersion) -> int:
-    """Keep a text and return its number. Holds the name until the transaction ends: numbers have no gaps."""
-    await connection.execute(select(_u.name).where(_u.name == new.name).with_for_update())
+    """Keep a text under a name that is held, and return its number."""
     last = select(func.coalesce(func.max(_v.version), 0)).where(_v.name == new.name)
     number = int((await connection.execute(last)).scalar_one()) + 1
     await connection.execute(insert(uploaded_versions).values(vars(new) | {"version": number}))

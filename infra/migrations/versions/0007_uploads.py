@@ -40,9 +40,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", "version", name=op.f("pk_uploaded_versions")),
         comment="Never changed; `unread` says why a text could not be looked at in the sandbox.",
     )
-    op.create_index(
-        op.f("ix_uploaded_versions_name_code_sha256"), "uploaded_versions", ["name", "code_sha256"], unique=True
-    )
+    op.create_index(op.f("ix_uploaded_versions_name_code_sha256"), "uploaded_versions", ["name", "code_sha256"])
 
 
 def downgrade() -> None:

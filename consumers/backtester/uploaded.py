@@ -1,0 +1,129 @@
+"""Backtests of strategies that somebody uploaded: the whole loop runs in the sandbox, only results come out of it."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from engine.answer import prepared
+from engine.backtest import BacktestOptions, BacktestResult
+from engine.columns import BarColumns
+from engine.result_messages import Heard
+from engine.sandboxed import columns_out
+from infra.errors import UsageError
+from infra.sandbox.errors import SandboxedError
+from infra.sandbox.sandbox import Limits, Sandbox
+from infra.settings import Settings
+from infra.store import uploads
+from infra.store.database import Store
+from schemas.backtest import BacktestRequested
+
+ENTRY = "engine.sandboxed:backtest"
+
+_FEW_BYTES = 16 * 2**20
+_BYTES_A_BAR = 512
+_BYTES_MAX = 256 * 2**20
+
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Text:
+    """What runs, under which name."""
+
+    name: str
+    source: str
+    parameters: dict[str, Any]
+
+
+async def text_of(settings: Settings, request: BacktestRequested) -> Text:
+    """The version that the request names. Raises UsageError when it is not to be had."""
+    store = Store(settings, "backtester")
+    try:
+        async with store.reading() as connection:
+            source = await uploads.source_of(connection, request.strategy, request.code_sha256)
+    finally:
+        await store.close()
+    if source is None or hashlib.sha256(source).hexdigest() != request.code_sha256:
+        raise UsageError(f"{request.strategy} has no version {request.code_sha256[:12]}: upload it, and ask again")
+    return Text(request.strategy, source.decode(), request.parameters)
+
+
+def code_hash_of(request: BacktestRequested, engine: str) -> str:
+    """Which code computes the result: the engine's and, when one was uploaded, the strategy's."""
+    return hashlib.sha256(f"{engine}:{request.code_sha256}".encode()).hexdigest() if request.code_sha256 else engine
+
+
+def answer_inside(
+    sandbox: Sandbox, text: Text, request: BacktestRequested, columns: BarColumns, on_progress: OnProgress
+) -> BacktestResult:
+    """As `engine.answer.answer`, inside. Raises ValueError or SandboxedError, in one line, for what goes wrong."""
+    wanted, options = prepared(request, columns)
+    return run_inside(sandbox, text, wanted, options, on_progress)
+
+
+def run_inside(
+    sandbox: Sandbox,
+    text: Text,
+    columns: BarColumns,
+    options: BacktestOptions,
+    on_progress: OnProgress = lambda done, total: None,
+    limits: Limits | None = None,
+) -> BacktestResult:
+    """Run a text over columns. What `on_progress` raises gives up at once, also while the strategy is silent."""
+    limits = limits or limits_for(len(columns))
+    heard = Heard(columns, options)
+    how_far = _HowFar(len(columns), on_progress)
+    with sandbox.start(ENTRY, limits, columns_out(columns)) as child:
+        child.send(_task(text, columns, options), how_far.tell)
+        while True:
+            told = child.receive(how_far.tell)
+            if isinstance(told, dict) and "failed" in told:
+                raise SandboxedError(_plain(str(told["failed"])))
+            if isinstance(told, dict) and how_far.took(told):
+                continue
+            if (result := heard.take(told)) is not None:
+                return result
+
+
+class _HowFar:
+    """How many bars are done, as the process inside says, within reason."""
+
+    def __init__(self, bars: int, on_progress: OnProgress) -> None:
+        self._bars = bars
+        self._done = 0
+        self._on_progress = on_progress
+
+    def took(self, told: dict[str, Any]) -> bool:
+        done = told.get("bars_done")
+        if isinstance(done, int):
+            self._done = min(max(done, self._done), self._bars)
+        return isinstance(done, int)
+
+    def tell(self) -> None:
+        self._on_progress(self._done, self._bars)
+
+
+def _task(text: Text, columns: BarColumns, options: BacktestOptions) -> dict[str, Any]:
+    return {
+        "name": text.name,
+        "source": text.source,
+        "parameters": text.parameters,
+        "options": msgspec.to_builtins(options),
+        "symbols": {str(contract_id): symbol for contract_id, symbol in columns.symbols.items()},
+        "sources": list(columns.sources),
+        "bars": len(columns),
+    }
+
+
+def _plain(failure: str) -> str:
+    """Without the class of an error of ours, whose text says it all."""
+    kind, _, rest = failure.partition(": ")
+    return rest if rest and kind in ("ValueError", "StrategySourceError", "ParameterError") else failure
+
+
+def limits_for(bars: int) -> Limits:
+    """What a run over so many bars may take."""
+    return Limits(turn_seconds=240.0, cpu_seconds=240, turn_bytes=min(_FEW_BYTES + _BYTES_A_BAR * bars, _BYTES_MAX))
