@@ -9,14 +9,23 @@ from engine.backtest import BacktestError
 from engine.columns import BarColumns
 from engine.scrutiny.findings import Finding, Lines, Severity
 from engine.scrutiny.lookahead import lookahead
-from engine.scrutiny.market import CONTRACTS_MAX, example_market
+from engine.scrutiny.market import CONTRACTS_MAX, example_market, market_of
 from engine.scrutiny.recording import Trial
 from engine.scrutiny.source import read
 from engine.scrutiny.warmup import warm_up
 from engine.strategy import BaseStrategy, ParameterError
 from engine.strategy_source import StrategySourceError, at_line, strategy_from
 
-__all__ = ["CONTRACTS_MAX", "Finding", "Severity", "Verdict", "examine", "examine_source", "example_market"]
+__all__ = [
+    "CONTRACTS_MAX",
+    "Finding",
+    "Severity",
+    "Verdict",
+    "examine",
+    "examine_source",
+    "example_market",
+    "market_of",
+]
 
 _BARS = 1500
 _BARS_MAX = 20_000

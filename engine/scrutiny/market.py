@@ -1,5 +1,7 @@
 """Bars to try a strategy on: invented from a seed, with ties in cents, trends, gaps and days without movement."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from engine.columns import BarColumns, Floats
@@ -30,6 +32,25 @@ def example_market(bars: int = 1500, contracts: int = 2, seed: int = 7) -> BarCo
         start_us=np.tile(starts, contracts),
         end_us=np.tile(starts + _SESSION_US, contracts),
         **columns,
+    )
+
+
+def market_of(closes: Sequence[float]) -> BarColumns:
+    """Daily bars of one symbol with these closes, each opening at the close before: a market planted for a test."""
+    values = np.asarray(closes, dtype=np.float64)
+    opens = np.concatenate((values[:1], values[:-1]))
+    days = np.arange(_FIRST_DAY, _FIRST_DAY + len(values))
+    return BarColumns(
+        contract_id=np.ones(len(values), dtype=np.int64),
+        start_us=days * _DAY_US + _OPEN_US,
+        end_us=days * _DAY_US + _OPEN_US + _SESSION_US,
+        open=opens,
+        high=np.maximum(opens, values),
+        low=np.minimum(opens, values),
+        close=values,
+        volume=np.full(len(values), 1000.0),
+        symbols={1: _SYMBOLS[0]},
+        sources=("synthetic",),
     )
 
 

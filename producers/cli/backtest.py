@@ -10,9 +10,11 @@ import typer
 from infra.errors import UsageError
 from producers.cli.collect import BAR_SIZES, parse_date
 from producers.cli.config import load_settings
+from producers.cli.run_config import configured, from_config
 
 if TYPE_CHECKING:
     from infra.settings import Settings
+    from producers.cli.strategy_files import StrategyFile
     from schemas.backtest import BacktestFinished, BacktestRequested
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -30,7 +32,8 @@ def backtest() -> None:
 
 @app.command()
 def run(
-    strategy: Annotated[str, typer.Argument(help="A name from `scizor strategy list`.")],
+    context: typer.Context,
+    strategy: Annotated[str, typer.Argument(help="A name from `scizor strategy list`, or a FILE.py of your own.")],
     symbols: Annotated[str, typer.Option(metavar="A,B", help="Symbols, by commas; a FILE has one.")] = "",
     start_date: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="First day; else all there is.")] = "",
     end_date: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Last day; else all there is.")] = "",
@@ -42,17 +45,25 @@ def run(
     commission_bps: Annotated[float, typer.Option(help="Basis points of the traded value.")] = 10.0,
     slippage_bps: Annotated[float, typer.Option(help="Basis points of the price.")] = 0.0,
     report: ReportTo = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE.yaml", is_eager=True, callback=from_config, help="Options from a file."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a strategy: over the topics' bars by the backtester, or over a CSV or Parquet FILE right here."""
     from producers.cli.running_backtest import ask, run_file, show_finished, write_report
 
+    own = _own(strategy)
     file = None if source in ("topic", "database") else _file(source)
+    if own and not file:
+        raise UsageError(f"{strategy} runs here, over a price file: --source PRICES.csv (see `scizor data export`)")
     if bar_size not in BAR_SIZES:
         raise UsageError(f"no bars of size {bar_size!r}: choose one of {', '.join(BAR_SIZES)}")
     request = _request(
-        strategy=strategy,
-        parameters=_parameters(param or []),
+        strategy=own.name if own else strategy,
+        code_sha256=own.sha256 if own else "",
+        parameters={**configured(context), **parameters_of(param or [])},
         symbols=_symbols(symbols, file),
         bar_size=BAR_SIZES[bar_size],
         dates=(start_date, end_date),
@@ -62,7 +73,7 @@ def run(
         commission_bps=commission_bps,
         slippage_bps=slippage_bps,
     )
-    finished = run_file(request, file) if file else ask(_running(), request)
+    finished = run_file(request, file, own) if file else ask(_running(), request)
     if report is not None:
         write_report(finished, report)
     show_finished(finished, as_json=as_json)
@@ -147,6 +158,14 @@ def _request(*, dates: tuple[str, str], **rest: Any) -> "BacktestRequested":
     return request
 
 
+def _own(strategy: str) -> "StrategyFile | None":
+    if not strategy.endswith(".py"):
+        return None
+    from producers.cli.strategy_files import read_strategy
+
+    return read_strategy(strategy)
+
+
 def _file(source: str) -> Path:
     path = Path(source)
     if not path.exists() and not path.suffix:
@@ -178,7 +197,8 @@ def _named_after(file: Path) -> str:
         return "FILE"
 
 
-def _parameters(given: list[str]) -> dict[str, str]:
+def parameters_of(given: list[str]) -> dict[str, str]:
+    """`--param NAME=VALUE`, repeated. Raises UsageError."""
     parameters = {}
     for each in given:
         name, equals, value = each.partition("=")

@@ -6,8 +6,11 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from engine.answer import NO_BARS, answer, finished
+from engine.answer import NO_BARS, answer, finished, prepared
+from engine.backtest import BacktestResult, run
+from engine.columns import BarColumns
 from engine.report import page
+from engine.strategy_source import at_line
 from infra.clock import SystemClock
 from infra.errors import EnvironmentUnhealthyError, ScizorError, UsageError
 from infra.settings import Settings
@@ -15,6 +18,7 @@ from infra.symbol_names import UNKNOWN_SYMBOL
 from producers.cli.desk import Desk
 from producers.cli.price_file import read_prices
 from producers.cli.records import run as run_with_kafka
+from producers.cli.strategy_files import StrategyFile
 from schemas.backtest import BacktestFinished, BacktestProgress, BacktestRequested
 from schemas.event import Event
 
@@ -27,14 +31,21 @@ class BacktestFailedError(ScizorError):
     """The backtester said that it could not."""
 
 
-def run_file(request: BacktestRequested, file: Path) -> BacktestFinished:
-    """Run over the file's bars in this process, without anything else running."""
+def run_file(request: BacktestRequested, file: Path, own: StrategyFile | None = None) -> BacktestFinished:
+    """Run over the file's bars in this process, without anything else running; `own` is a strategy's text."""
     columns = read_prices(file, request.symbols[0])
     try:
-        result = answer(request, columns)
+        result = _run_own(request, columns, own) if own else answer(request, columns)
     except ValueError as error:
-        raise UsageError(str(error)) from None
-    return finished(request, result, code_hash="", now=SystemClock().now())
+        where = at_line(error.__cause__ or error, f"{own.name}.py") if own else ""
+        raise UsageError(f"{error}{where}") from None
+    return finished(request, result, code_hash=request.code_sha256, now=SystemClock().now())
+
+
+def _run_own(request: BacktestRequested, columns: BarColumns, own: StrategyFile) -> BacktestResult:
+    strategy = own.loaded()
+    wanted, options = prepared(request, columns)
+    return run(wanted, strategy, strategy.Config.parse(request.parameters), options)
 
 
 def ask(settings: Settings, request: BacktestRequested) -> BacktestFinished:

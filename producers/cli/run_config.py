@@ -1,0 +1,73 @@
+"""A run's options from a YAML file: each name is an option of the command; what the command line says comes first."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from infra.errors import UsageError
+
+_BYTES_MAX = 64 * 1024
+
+
+def from_config(context: typer.Context, path: Path | None) -> Path | None:
+    """A callback of `--config`: the file's values become the command's defaults, its parameters wait in the context."""
+    if path is None:
+        return None
+    told = _with_parameters(context, path)
+    known = {each.name for each in context.command.params} - {"config", "param", "strategy", None}
+    for name, value in told.items():
+        if name not in known:
+            raise UsageError(f"{path}: no option {name}: there are parameters, {', '.join(sorted(map(str, known)))}")
+        if isinstance(value, dict):
+            raise UsageError(f"{path}: {name} has one value")
+    context.default_map = {name: _value(value) for name, value in told.items()}
+    return path
+
+
+def parameters_from_config(context: typer.Context, path: Path | None) -> Path | None:
+    """A callback of `--config` for a command that runs nothing: the file's parameters alone."""
+    if path is not None:
+        _with_parameters(context, path)
+    return path
+
+
+def _with_parameters(context: typer.Context, path: Path) -> dict[str, Any]:
+    """The file's values, its parameters kept for `configured`."""
+    told = _read(path)
+    parameters = told.pop("parameters", None) or {}
+    if not isinstance(parameters, dict):
+        raise UsageError(f"{path}: parameters are names with values, like `window: 50`")
+    context.obj = {str(name): value for name, value in parameters.items()}
+    return told
+
+
+def configured(context: typer.Context) -> Mapping[str, Any]:
+    """The strategy's parameters of the config, if there was one."""
+    return context.obj if isinstance(context.obj, dict) else {}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, list):
+        return ",".join(str(each) for each in value)
+    return value if isinstance(value, bool | int | float) else str(value)  # a date is read as one
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        if len(text) > _BYTES_MAX:
+            raise UsageError(f"{path} is longer than a config can be: at most {_BYTES_MAX:,} bytes")
+        told = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    if told is not None and not isinstance(told, dict):
+        raise UsageError(f"{path}: write names with values, like `cash: 100000`")
+    return dict(told or {})
