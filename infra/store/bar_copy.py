@@ -4,7 +4,7 @@ What many bars share (size, source, kind of price, basis, revision, lateness) tr
 are narrow and all have one width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,13 +37,14 @@ def _layout(fields: Sequence[tuple[str, str]]) -> np.dtype[np.void]:
 
 _DTYPES = {pl.Int64: ">i8", pl.Float64: ">f8", pl.Boolean: "u1"}
 _WRITTEN = _layout([*((name, _DTYPES[type(BAR_SCHEMA[name])]) for name in OWN), ("kind", ">i4")])
+_SHARED_DTYPES = {"bar_size_seconds": ">i4", "revision": ">i4"}
 _READ_DTYPES = {name: _DTYPES.get(type(dtype), ">i4") for name, dtype in BAR_SCHEMA.items()}
 
 
 def kinds_of(frame: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.int64] | int]:
     """The different combinations of what bars share, and for each bar the number (from 1) of its own."""
     shared = frame[list(SHARED)]
-    if all(column.n_unique() == 1 for column in shared):
+    if all((column == column[0]).all() for column in shared):
         return shared[:1], 1
     kinds = shared.unique(maintain_order=True)
     numbered = kinds.with_row_index("kind", offset=1)
@@ -52,16 +53,42 @@ def kinds_of(frame: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.int64] | int
 
 def written(frame: pl.DataFrame, kinds: NDArray[np.int64] | int) -> bytes:
     """Bars for a table of the columns of OWN, in their order, and `kind`."""
-    row = np.zeros(1, dtype=_WRITTEN)
-    row["fields"] = len(OWN) + 1
-    for name in (*OWN, "kind"):
-        row[f"{name} size"] = _WRITTEN[name].itemsize
-    rows = np.frombuffer(bytearray(row.tobytes() * len(frame)), dtype=_WRITTEN)
+    rows = _alike(_WRITTEN, {}, len(frame))
+    rows["kind"] = kinds
+    return b"".join((_HEAD, _with_own(rows, frame), _TAIL))
+
+
+def written_whole(frame: pl.DataFrame, kinds: int) -> bytes:
+    """Bars for a table of the columns of BAR_SCHEMA, in their order; those of one kind one after the other."""
+    parts = frame.partition_by(SHARED, maintain_order=True) if kinds > 1 else [frame]
+    return b"".join((_HEAD, *map(_whole_rows, parts), _TAIL))
+
+
+def _whole_rows(alike: pl.DataFrame) -> memoryview:
+    shared: dict[str, Any] = {name: alike[name][0] for name in SHARED}
+    shared |= {name: shared[name].encode() for name in _NUMBER_OF}
+    widths = {name: f"S{len(shared[name])}" for name in _NUMBER_OF}
+    dtypes = {name: _DTYPES.get(type(dtype), "") for name, dtype in BAR_SCHEMA.items()} | _SHARED_DTYPES | widths
+    return _with_own(_alike(_layout(list(dtypes.items())), shared, len(alike)), alike)
+
+
+def _alike(layout: np.dtype[np.void], shared: Mapping[str, Any], count: int) -> NDArray[np.void]:
+    """Rows that have their sizes, and the values that all of them share."""
+    row = np.zeros(1, dtype=layout)
+    names = [name for name in layout.names or () if not name.endswith(" size") and name != "fields"]
+    row["fields"] = len(names)
+    for name in names:
+        row[f"{name} size"] = layout[name].itemsize
+    for name, value in shared.items():
+        row[name] = value
+    return np.frombuffer(bytearray(row.tobytes() * count), dtype=layout)
+
+
+def _with_own(rows: NDArray[np.void], frame: pl.DataFrame) -> memoryview:
     for name in OWN:
         values = frame[name].to_numpy()
         rows[name] = values - _EPOCH_US if name.endswith("_us") else values
-    rows["kind"] = kinds
-    return b"".join((_HEAD, rows.data, _TAIL))
+    return rows.data
 
 
 def numbered(column: str) -> str:

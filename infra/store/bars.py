@@ -1,12 +1,14 @@
 """Bars in and out of the database, by column."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
-from sqlalchemy import ARRAY, Boolean, Integer, Text, bindparam
+from asyncpg import UniqueViolationError
+from sqlalchemy import ARRAY, BigInteger, Boolean, Integer, Text, bindparam
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -40,6 +42,12 @@ _MERGE = sql(
     bindparam("revision", type_=ARRAY(Integer)),
     bindparam("late", type_=ARRAY(Boolean)),
 )
+_REMOVED_SINCE = sql(
+    "SELECT EXISTS (SELECT FROM removals WHERE contract_id = ANY(:contract_ids) AND event_time >= :first_seen)"
+).bindparams(bindparam("contract_ids", type_=ARRAY(BigInteger)))
+_STRAIGHT_MIN = 500
+"""Rows of each kind, for which two more round trips are worth it."""
+_TABLE_COLUMNS = tuple(_COLUMN_OF.get(name, name) for name in BAR_SCHEMA)
 _BEGIN = sql("SELECT 1")  # SQLAlchemy opens the transaction with its first statement: the driver alone would not
 
 _READ_AS = {
@@ -63,11 +71,36 @@ async def add_bars(connection: AsyncConnection, frame: pl.DataFrame) -> Stored:
     if frame.is_empty():
         return Stored(0, 0)
     kinds, numbers = bar_copy.kinds_of(frame)
+    if len(frame) >= _STRAIGHT_MIN * len(kinds) and await _added_straight(connection, frame, len(kinds)):
+        return Stored(len(frame), 0)
     await connection.execute(_MAKE_STAGE)
-    driver: Any = (await connection.get_raw_connection()).driver_connection
-    await driver.copy_to_table("stage_bars", source=io.BytesIO(bar_copy.written(frame, numbers)), format="binary")
+    await _copy(connection, "stage_bars", bar_copy.written(frame, numbers))
     merged = await connection.execute(_MERGE, kinds.to_dict(as_series=False))
     return Stored(new=merged.rowcount, known=len(frame) - merged.rowcount)
+
+
+async def _added_straight(connection: AsyncConnection, frame: pl.DataFrame, kinds: int) -> bool:
+    """Whether all of them were new, as many as collection brings mostly are: half of the stage's work.
+
+    Else nothing has happened.
+    """
+    about = {
+        "contract_ids": frame["contract_id"].unique().to_list(),
+        "first_seen": moment_of(int(frame["ingest_us"].to_numpy().min())),
+    }
+    if await connection.scalar(_REMOVED_SINCE, about):
+        return False
+    try:
+        async with connection.begin_nested():
+            await _copy(connection, "bars", bar_copy.written_whole(frame, kinds), columns=_TABLE_COLUMNS)
+    except UniqueViolationError:
+        return False
+    return True
+
+
+async def _copy(connection: AsyncConnection, table: str, copied: bytes, columns: Sequence[str] | None = None) -> None:
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    await driver.copy_to_table(table, source=io.BytesIO(copied), format="binary", columns=columns)
 
 
 async def read_bars(connection: AsyncConnection, wanted: BarFilter | None = None) -> pl.DataFrame:
