@@ -72,19 +72,26 @@ class Quarantine:
         return FindingOut.model_validate(dict(await self._row(quarantine_id)))
 
     async def release(self, caller: Trader, quarantine_id: FindingId) -> FindingOut:
-        """Publishes the bar, as it was, to the topic that it was meant for. A bar that cannot be true is refused."""
+        """Publishes the bar, as it was, to the topic that it was meant for. A bar that cannot be true is refused.
+
+        A warning is closed by it: its bar went through.
+        """
         row = await self._open(quarantine_id)
+        decision = Released(**self._decided(row, caller))
+        if row["severity"] != Severity.ERROR:
+            return await self._decide(caller, "release", row, [decision])
         now = self._front.service.clock.now()
         try:
             async with self._front.reading() as connection:
                 bar = await released_bar(connection, row, now)
         except NotReleasableError as error:
             raise InvalidError(str(error)) from error
-        decision = Released(**self._decided(row, caller))
         return await self._decide(caller, "release", row, [bar, decision])
 
     async def reject(self, caller: Trader, quarantine_id: FindingId) -> FindingOut:
         row = await self._open(quarantine_id)
+        if row["severity"] != Severity.ERROR:
+            raise ConflictError(f"{quarantine_id} is a warning: the record went through; release it to close it")
         return await self._decide(caller, "reject", row, [Rejected(**self._decided(row, caller))])
 
     def _decided(self, row: RowMapping, caller: Caller) -> dict[str, Any]:
@@ -123,6 +130,4 @@ class Quarantine:
         row = await self._row(quarantine_id)
         if row["resolution"] is not None:
             raise ConflictError(f"{quarantine_id} was {row['resolution']} by {row['resolved_by']} already")
-        if row["severity"] != Severity.ERROR:
-            raise ConflictError(f"{quarantine_id} is a warning: the record went through, there is nothing to decide")
         return row

@@ -20,6 +20,7 @@ from infra.quality.rules import (
     SPIKE_RANGES,
     SPLIT_TOLERANCE,
     STALE_REPEATS,
+    TREND_MAX,
     WINDOW,
     Effect,
     Found,
@@ -126,6 +127,8 @@ class _Arrays:
         self.median_close = _shifted(_low_medians(self.close, 1))
         nearer = np.abs(self.open - self.last_close) <= np.abs(self.open - self.median_close)
         self.before = np.where(nearer, self.last_close, self.median_close)
+        trend = np.abs(self.last_close - self.median_close) <= TREND_MAX * self.median_close
+        self.undivided = np.where(trend, self.last_close, self.before)
 
     def bar(self, place: int) -> Prices:
         return _bar(self.columns, place)
@@ -181,13 +184,13 @@ def _missing(some: _Arrays, series: Series) -> tuple[Numbers, Numbers, Flags]:
 
 def _splits(some: _Arrays, firsts: Flags) -> dict[int, Found]:
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = np.where((some.before > 0) & (some.low > 0), some.before / some.open, np.nan)
+        ratio = np.where((some.undivided > 0) & (some.low > 0), some.undivided / some.open, np.nan)
         near = np.zeros(len(ratio), dtype=bool)
         for each in RATIOS:
             near |= np.abs(ratio / each - 1) <= SPLIT_TOLERANCE
     found = {}
     for place in np.flatnonzero(near & firsts).tolist():
-        if (split := measures.split(some.bar(place), float(some.before[place]))) is not None:
+        if (split := measures.split(some.bar(place), float(some.undivided[place]))) is not None:
             found[place] = split
     return found
 

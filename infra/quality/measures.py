@@ -1,6 +1,7 @@
 """The questions that both ways of judging ask, each answered in one place, for one bar at a time."""
 
 import math
+import re
 from typing import NamedTuple
 
 from infra.quality.hours import TradingHours
@@ -14,12 +15,14 @@ from infra.quality.rules import (
     SPLIT_TOLERANCE,
     SPLITS,
     STALE_REPEATS,
+    TREND_MAX,
     Found,
 )
 from schemas.market import QuarantineRule
 
 SECOND_US = 1_000_000
 DAY_SECONDS = 86_400
+_JUMP = re.compile(r"open ([\d.e+-]+) after ([\d.e+-]+): like a split of ")
 RATIOS = (*SPLITS, *(1 / each for each in SPLITS))
 
 
@@ -72,6 +75,13 @@ def reference(opening: float, last_close: float, median_close: float) -> float:
     return last_close if abs(opening - last_close) <= abs(opening - median_close) else median_close
 
 
+def split_reference(opening: float, last_close: float, median_close: float) -> float:
+    """The price that a split would have divided: the last close, also after a rise, unless it looks like a misprint."""
+    if abs(last_close - median_close) <= TREND_MAX * median_close:
+        return last_close
+    return reference(opening, last_close, median_close)
+
+
 def split(bar: Prices, before: float) -> Found | None:
     """Whether a bar stands to the price before as after a split."""
     if before <= 0 or bar.low <= 0:
@@ -82,6 +92,15 @@ def split(bar: Prices, before: float) -> Found | None:
         return None
     words = f"{near:g} for 1" if near > 1 else f"1 for {1 / near:g}"
     return Found(QuarantineRule.SPLIT_LIKE, f"open {bar.open:g} after {before:g}: like a split of {words}")
+
+
+def split_explains(reason: str, ratio: float) -> bool:
+    """Whether new shares for one old make the jump that `split` gave this reason for."""
+    told = _JUMP.match(reason)
+    if told is None:
+        return False
+    opening, before = float(told[1]), float(told[2])
+    return opening > 0 and abs(before / opening / ratio - 1) <= SPLIT_TOLERANCE
 
 
 def bad_print(bar: Prices, last_close: float, median_close: float) -> Found | None:

@@ -18,6 +18,8 @@ BAD_FACTOR = 3.0
 """A price that many times away from all prices before it is a misprint."""
 SPLITS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 25.0, 30.0, 50.0)
 SPLIT_TOLERANCE = 0.03
+TREND_MAX = 0.25
+"""As far from the median a close may be before it is taken for a misprint, which no split is told by."""
 STALE_REPEATS = 3
 """So many bars in a row that are the same in every price and in their volume, which is not zero."""
 GAP_SECONDS = 60

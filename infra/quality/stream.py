@@ -61,7 +61,8 @@ class BarJudge:
         median = _low_median(self._closes)
         before = measures.reference(bar.open, last.close, median)
         missing = self._missing(bar, last)
-        split = measures.split(bar, before) if size >= DAY_SECONDS or missing.other_session else None
+        undivided = measures.split_reference(bar.open, last.close, median)
+        split = measures.split(bar, undivided) if size >= DAY_SECONDS or missing.other_session else None
         if split is None and (bad := measures.bad_print(bar, last.close, median)) is not None:
             return [bad]
         found = [split]

@@ -20,6 +20,8 @@ class Findings:
     severity: str | None = None
     is_open: bool | None = None
     """Whether nobody has decided yet."""
+    waits: bool = False
+    """Only those that a person should decide: what is kept out, and jumps like splits that no split explains."""
 
     def of(self, statement: Select[Any]) -> Select[Any]:
         return statement.where(*self._conditions())
@@ -31,6 +33,9 @@ class Findings:
         if self.is_open is not None:
             undecided = quarantine.c.resolution.is_(None)
             found.append(undecided if self.is_open else ~undecided)
+        if self.waits:
+            is_for_people = (quarantine.c.severity == "error") | (quarantine.c.rule == "split_like")
+            found.append(is_for_people & quarantine.c.resolution.is_(None))
         return found
 
 

@@ -29,7 +29,7 @@ def list_findings(
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """What was kept out and nobody has decided yet, the latest first."""
+    """What was kept out, or may be a split, and nobody has decided yet; the latest first."""
     from pydantic_core import to_jsonable_python
 
     from infra.store.findings import Findings
@@ -40,7 +40,7 @@ def list_findings(
     if rule and rule not in [each.value for each in QuarantineRule]:
         raise UsageError(f"no rule {rule!r}: choose one of {', '.join(QuarantineRule)}")
     settings = _running()
-    wanted = Findings(rule=rule or None) if every else Findings(None, rule or None, "error", is_open=True)
+    wanted = Findings(rule=rule or None, waits=not every)
     rows = [dict(row) for row in run(shelf_desk.findings(settings, symbol, wanted, limit), settings)]
     if as_json:
         print(to_json(to_jsonable_python({"findings": rows}), indent=2))
@@ -50,7 +50,7 @@ def list_findings(
             heads.remove("resolution")
         print(table([[head.upper() for head in heads], *([_cell(row[head]) for head in heads] for row in rows)]))
     else:
-        print("nothing is kept out undecided; --all shows what else was found")
+        print("nothing waits for a decision; --all shows what else was found")
 
 
 @app.command()
@@ -73,7 +73,7 @@ def show(quarantine_id: FindingId, as_json: AsJson = False) -> None:
 
 @app.command()
 def release(quarantine_id: FindingId, by: By = "", as_json: AsJson = False) -> None:
-    """Let a bar through: it is published, as it was, to the topic that it was meant for."""
+    """Let a bar through: it is published, as it was, to the topic that it was meant for. Closes a warning."""
     _decide(quarantine_id, by, release=True, as_json=as_json)
 
 

@@ -99,8 +99,9 @@ async def decide(settings: Settings, quarantine_id: str, by: str, *, release: bo
     row = await one_finding(settings, quarantine_id)
     if row["resolution"] is not None:
         raise DecidedAlreadyError(quarantine_id, f"was {row['resolution']} by {row['resolved_by']} already")
-    if row["severity"] != Severity.ERROR:
-        raise DecidedAlreadyError(quarantine_id, "is a warning, the record went through")
+    passed = row["severity"] != Severity.ERROR
+    if passed and not release:
+        raise DecidedAlreadyError(quarantine_id, "is a warning, the record went through: release it to close it")
     async with Desk(settings) as desk:
         now = desk.clock.now()
         common: dict[str, Any] = {"event_time": now, "ingest_time": now, "by": by}
@@ -108,9 +109,10 @@ async def decide(settings: Settings, quarantine_id: str, by: str, *, release: bo
         if not release:
             decision: Event = Rejected(**common, **about)
         else:
-            async with reading(settings) as connection:
-                bar = await released_bar(connection, row, now)
-            await desk.publish(bar)
+            if not passed:
+                async with reading(settings) as connection:
+                    bar = await released_bar(connection, row, now)
+                await desk.publish(bar)
             decision = Released(**common, **about)
         await desk.publish(decision)
     return decision

@@ -11,6 +11,7 @@ from producers.data_farmer.farmer import DataFarmer
 from producers.data_farmer.known_runs import KnownRuns
 from producers.data_farmer.registry import Registry
 from producers.data_farmer.removal import Removal
+from producers.data_farmer.split_watch import SplitWatch
 from producers.data_farmer.symbol_desk import SymbolDesk
 
 
@@ -32,6 +33,7 @@ def attach(
     registry = Registry(service, connection, market)
     service.before(registry.recover)
     removal = Removal(service, registry, store)
+    SplitWatch(service, store, registry).attach()
     known = KnownRuns(service, store)
     SymbolDesk(
         service, connection, registry, removal, known, gateway_patience_seconds=gateway_patience_seconds

@@ -135,7 +135,7 @@ async def test_a_person_decides_at_the_command_line(person: Person) -> None:
     assert bar.high == 4400.0
     assert [type(each) for each in decisions] == [Released, Rejected]
     assert (again.returncode, "released by me already" in again.stderr) == (1, True)
-    assert nothing.stdout.startswith("nothing is kept out undecided")
+    assert nothing.stdout.startswith("nothing waits for a decision")
     assert (cleaned["decided_findings"], cleaned["done"]) == (2, True)
 
 

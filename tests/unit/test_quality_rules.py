@@ -1,7 +1,7 @@
 """The rules of data quality: what each finds, and that whole answers and live bars get the same verdicts."""
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.columns import frame_of
+from infra.quality import measures
 from infra.quality.findings import WARNINGS_MAX, NotReleasableError, bar_of, empty_answer, findings_of
 from infra.quality.frames import Judged, judge
 from infra.quality.hours import TradingHours
 from infra.quality.measures import Prices
 from infra.quality.rules import RULES, WINDOW, Effect
 from infra.quality.stream import BarJudge, Series
-from schemas.market import HistoricalBar, PriceKind, QuarantineRule, Severity
+from schemas.market import Basis, HistoricalBar, PriceKind, QuarantineRule, Severity
 from tests.builders import APPLE, NOON, SEEN, a_historical_bar
+from tests.integration.a_data_shelf import real_days
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE, DAY = 60, 86_400
@@ -175,6 +177,24 @@ def test_a_split_is_told_once_and_keeps_nothing_out(ratio: float) -> None:
     assert rules_of(judged) == [(15, QuarantineRule.SPLIT_LIKE)]
     assert "2 for 1" in judged.found[0][1].reason or ratio != 2
     assert len(judged.passing) == 30
+
+
+def test_a_split_after_a_rise_is_told_by_the_close_before_it() -> None:
+    real = real_days(date(2005, 1, 3), date(2005, 3, 9), basis=Basis.RAW)
+    bars = [Prices(*row) for row in real.select(Prices._fields).iter_rows()]
+
+    ((place, rule),) = rules_of(by_both_ways(bars, DAYS))
+
+    assert (real["start_us"][place], rule) == (us(datetime(2005, 2, 28, 14, 30, tzinfo=UTC)), "split_like")
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "explains"), [(2, 1, True), (3, 1, False), (1, 2, False), (203, 100, True), (7, 4, False)]
+)
+def test_a_split_explains_a_jump_by_its_ratio(new: float, old: float, explains: bool) -> None:
+    jump = measures.split(after_a_split(2.0)[15], days(30)[14].close)
+    assert jump is not None
+    assert measures.split_explains(jump.reason, new / old) is explains
 
 
 def test_a_price_of_another_currency_unit_is_no_split_and_the_bars_after_it_pass() -> None:
