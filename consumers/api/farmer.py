@@ -22,6 +22,7 @@ from infra.garbage import spare_the_collector
 from infra.settings import Settings
 from schemas.collection import CollectionRun
 from schemas.market import Subscription, Want
+from schemas.validation import Symbol
 
 ABOUT = About(
     "SCIZOR data farmer",
@@ -40,7 +41,9 @@ def build(front: Front) -> FastAPI:
     front.remember(CollectionRun, runs, fold=False)
     front.remember(Want, wants, fold=True)
     front.remember(Subscription, subscriptions, fold=True)
-    names = Names(front)
+    registry = Latest[Symbol](lambda entry: entry.symbol_id)
+    front.remember(Symbol, registry, fold=True)
+    names = Names(front, registry)
     realtime = RealTime(front, subscriptions, names)
     routes = (
         Symbols(front, requested, runs),

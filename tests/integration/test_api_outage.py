@@ -11,10 +11,15 @@ from sqlalchemy import make_url
 from consumers.api import changes
 from infra.api_keys import Role
 from infra.embedded.kafka import Folders, KafkaServer
+from infra.metrics import Metrics
+from infra.publish import Publisher
 from infra.settings import Settings
 from infra.store import api_keys
+from infra.topics import load_catalogue
 from schemas.account import TradingState
+from tests.builders import a_bar
 from tests.integration.an_api import serving, until
+from tests.integration.test_api_farmer import a_symbol
 
 
 class Cable:
@@ -95,6 +100,34 @@ async def test_without_the_database_halting_works_and_its_audit_row_is_written_l
     assert '"reason": "the database burns"' in spooled
     assert [(row.action, row.actor, row.outcome) for row in audit] == [("POST /trading/halt", "test trader", "done")]
     assert (again.status_code, left) == (200, False)
+
+
+async def test_without_the_database_the_latest_price_is_served_all_the_same(stack_settings: Settings) -> None:
+    """Nothing on its way asks the database, also after every answer that was remembered has grown old."""
+    async with wired(stack_settings) as (cable, settings), serving("api_farmer", settings) as api:
+        clock = api.front.service.clock
+        publisher = Publisher("data_farmer", settings, load_catalogue(), clock, Metrics("test"))
+        feed = Publisher("market_data", settings, load_catalogue(), clock, Metrics("test"))
+        await publisher.start()
+        await feed.start()
+        await api.ask("GET", "/data/realtime/AAPL")  # the key is known now; the symbol is not
+        await cable.pull()
+        try:
+            await publisher.publish(a_symbol())
+            await feed.publish(a_bar(ingest_time=clock.now()))
+            async with asyncio.timeout(15):
+                while (answer := await api.ask("GET", "/data/realtime/AAPL")).status_code != 200:
+                    await asyncio.sleep(0.05)
+            names = api.app.state.realtime._names
+            names._known.clear()
+            again = await api.ask("GET", "/data/realtime/AAPL")
+        finally:
+            await publisher.stop()
+            await feed.stop()
+        stored = await api.ask("GET", "/bars/AAPL?limit=1")
+
+    assert (answer.json()["bar"]["close"], again.status_code) == (441.0, 200)
+    assert stored.status_code == 503, "the database was really away"
 
 
 async def test_without_the_broker_changes_are_refused_and_what_was_accepted_is_published_later(
