@@ -18,6 +18,7 @@ from infra.served_history import WantedHistory, batches, plan_of
 from infra.settings import Settings
 from infra.store import corporate, quarantine, symbols
 from infra.store.bars import add_bars
+from infra.store.findings import Findings, finding_page
 from schemas.market import Basis, HistoricalBar, Quarantined, Rejected, Released
 from tests.builders import a_contract, a_historical_bar
 from tests.integration.a_data_shelf import minutes, real_days
@@ -254,6 +255,27 @@ def a_finding(**changes: Any) -> Quarantined:
     before = judged_bars().with_columns(start_us=pl.col("start_us") - 5_000_000, end_us=pl.col("end_us") - 5_000_000)
     (found,) = findings_of(judge(bad, Series(5), before=before), bad, "AAPL")
     return found
+
+
+async def test_a_person_closes_a_warning_of_which_the_bar_went_through(stack_settings: Settings) -> None:
+    days = real_days(date(2005, 2, 1), date(2005, 2, 28), basis=Basis.RAW)
+    (jump,) = findings_of(judge(days, Series(86_400)), days, "AAPL")
+    async with serving("api_farmer", stack_settings) as api:
+        await api.store(lambda connection: symbols.put_symbols(connection, [a_symbol()]))
+        await api.store(lambda connection: quarantine.put_findings(connection, [jump]))
+        rejected = await api.ask("POST", f"/quarantine/{jump.quarantine_id}/reject", Role.TRADER)
+        async with api.front.reading() as connection:
+            waiting = await finding_page(connection, Findings(waits=True), 10)
+        released = await api.ask("POST", f"/quarantine/{jump.quarantine_id}/release", Role.TRADER)
+        await take_in(api, "market.quarantine.v1", 1)
+        async with api.front.reading() as connection:
+            left = await finding_page(connection, Findings(waits=True), 10)
+
+    assert jump.rule == "split_like"
+    assert (rejected.status_code, "release it to close it" in rejected.text) == (409, True)
+    assert (released.status_code, released.json()["resolution"]) == (202, "released")
+    assert [row["quarantine_id"] for row in waiting] == [jump.quarantine_id]
+    assert left == []
 
 
 async def test_a_person_releases_or_rejects_what_was_kept_out(stack_settings: Settings) -> None:
