@@ -9,7 +9,7 @@ from aiokafka.helpers import create_ssl_context
 from infra.settings import Settings
 
 REQUEST_TIMEOUT_MS = 20_000
-BULK_BATCH_BYTES = 131_072
+BULK_BATCH_BYTES = 524_288
 
 
 def connection_options(settings: Settings) -> dict[str, Any]:

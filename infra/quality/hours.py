@@ -67,8 +67,9 @@ class TradingHours:
         if self._first <= first and last <= self._last:
             return
         known = self._first != date.min
-        self._first = min(first, self._first) if known else first
-        self._last = max(last, self._last)
+        # whole years: collection goes on from day to day, and all sessions are computed anew each time
+        self._first = min(date(first.year, 1, 1), self._first) if known else date(first.year, 1, 1)
+        self._last = max(date(last.year, 12, 31), self._last)
         sessions = self._calendar.sessions(self._first, self._last)
         self._opens = np.array([_microseconds(each.open) for each in sessions], dtype=np.int64)
         self._closes = np.array([_microseconds(each.close) for each in sessions], dtype=np.int64)
