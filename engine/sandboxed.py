@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from engine.host import StrategyHost
 
 
+SIGNALS_MAX = 10
+"""After one bar."""
+
+
 class Line(Protocol):
     """To the process outside."""
 
@@ -121,5 +125,8 @@ def _by_contract(symbols: Mapping[str, str]) -> dict[int, str]:
 
 
 def heard_signals(answer: Mapping[str, Any]) -> list[StrategySignal]:
-    """The signals of a live strategy's answer. Raises ValueError when they are none."""
-    return msgspec.convert(answer.get("signals"), list[StrategySignal])
+    """The signals of a live strategy's answer. Raises ValueError when they are none, or more than anybody follows."""
+    signals = msgspec.convert(answer.get("signals"), list[StrategySignal])
+    if len(signals) > SIGNALS_MAX:
+        raise ValueError(f"{len(signals)} signals after one bar are too many: at most {SIGNALS_MAX}")
+    return signals
