@@ -7,14 +7,14 @@ from pydantic import model_validator
 
 from engine.facts import Bar
 from engine.indicators import zscore
-from engine.strategy import BaseStrategy, StrategyConfig, StrategySignal, searched
+from engine.strategy import BaseStrategy, Decision, StrategyConfig, StrategySignal, searched
 
 
 class PairsTrading(BaseStrategy):
     """Buy the cheaper and sell the dearer of two symbols when their ratio leaves its mean; leave when it is back.
 
     The score is that of the logarithm of first over second, the lower contract id being first. It is known once both
-    bars of a moment have come, so the legs are told on the bars of the next one and both fill at the open after it.
+    bars of a moment have come; both legs are told then, and fill at the next opens.
     """
 
     class Config(StrategyConfig):
@@ -39,24 +39,18 @@ class PairsTrading(BaseStrategy):
         self.moment_us = 0
         self.closes: dict[int, float] = {}  # of that moment
         self.way = 0  # +1: long the first, short the second
-        self.wanted: dict[int, float] = {}
-        self.told: dict[int, float] = {}
 
-    def on_bar(self, bar: Bar) -> StrategySignal | None:
+    def on_bar(self, bar: Bar) -> Decision:
         if len(self.positions) != 2:
             raise ValueError(f"a pair is two symbols, not {len(self.positions)}")
         if bar.end_us > self.moment_us:
-            if len(self.closes) == 2:
-                self._decide(*(self.closes[each] for each in sorted(self.closes)))
             self.moment_us, self.closes = bar.end_us, {}
         self.closes[bar.contract_id] = bar.close
-        target = self.wanted.get(bar.contract_id, 0.0)
-        if target == self.told.get(bar.contract_id, 0.0):
+        if len(self.closes) < 2:
             return None
-        self.told[bar.contract_id] = target
-        return StrategySignal.target(bar.contract_id, target, "the ratio left its mean" if target else "it is back")
+        return self._decide(*(self.closes[each] for each in sorted(self.closes)))
 
-    def _decide(self, first: float, second: float) -> None:
+    def _decide(self, first: float, second: float) -> Decision:
         """What to hold after a moment at which the two closed at these prices."""
         score = self.score.update(math.log(first / second))
         if abs(score) > self.config.entry:
@@ -66,8 +60,10 @@ class PairsTrading(BaseStrategy):
         else:
             way = self.way
         if way == self.way:
-            return
+            return None
         self.way = way
         smaller = min(first, second)
         shares = (smaller / first, smaller / second) if self.config.balanced else (1.0, 1.0)
-        self.wanted = dict(zip(sorted(self.closes), (way * shares[0], -way * shares[1]), strict=True))
+        targets = zip(sorted(self.closes), (way * shares[0], -way * shares[1]), strict=True)
+        why = "the ratio left its mean" if way else "the ratio is back"
+        return [StrategySignal.target(contract_id, target, why) for contract_id, target in targets]

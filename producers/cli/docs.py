@@ -29,3 +29,28 @@ def asyncapi(as_json: Annotated[bool, typer.Option("--json", help="JSON instead 
         print(json.dumps(described, indent=2, ensure_ascii=False))
     else:
         print(yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=120), end="")
+
+
+@app.command()
+def indicators(as_json: Annotated[bool, typer.Option("--json", help="JSON instead of Markdown.")] = False) -> None:
+    """The table of all indicators: inputs, parameters, warm-up."""
+    import json
+
+    from engine.indicators import catalogue
+    from producers.cli.indicator_table import indicator_table
+
+    if not as_json:
+        print(indicator_table(), end="")
+        return
+    found = [
+        {
+            "name": each.name,
+            "inputs": list(each.takes),
+            "parameters": [vars(parameter) for parameter in each.parameters],
+            "description": each.says,
+            "ready": each.ready(),
+            "settled": None if each.anchored else each.settled(),
+        }
+        for each in catalogue().values()
+    ]
+    print(json.dumps({"indicators": found}, indent=2))

@@ -51,7 +51,7 @@ COMMANDS = {
     "topics": Entry("producers.cli.topics:app", "Topics: apply, list, describe, tail, replay.", TOOLS),
     "db": Entry("producers.cli.db:app", "The database: upgrade, downgrade, rebuild from the topics.", TOOLS),
     "dlq": Entry("producers.cli.dlq:app", "Records that no service could handle: list, show, replay.", TOOLS),
-    "docs": Entry("producers.cli.docs:app", "The AsyncAPI document of all topics.", TOOLS),
+    "docs": Entry("producers.cli.docs:app", "The AsyncAPI document of all topics; the table of indicators.", TOOLS),
 }
 
 app = typer.Typer(

@@ -12,7 +12,10 @@ from tests.bars import real_daily
 
 BARS = 260
 _apple = real_daily("AAPL")
-OPEN, H, L, C, V = (getattr(_apple, name)[:BARS].tolist() for name in ("open", "high", "low", "close", "volume"))
+_COLUMNS: dict[str, list[float]] = {
+    name: getattr(_apple, name)[:BARS].tolist() for name in ("open", "high", "low", "close", "volume")
+}
+OPEN, H, L, C, V = _COLUMNS.values()
 ROWS = range(BARS)
 TYPICAL = [(H[i] + L[i] + C[i]) / 3 for i in ROWS]
 SOURCES = {"open": OPEN, "high": H, "low": L, "close": C, "volume": V, "values": C, "first": C, "second": OPEN}
@@ -66,7 +69,7 @@ def moved(values: Series, bars: int) -> Series:
 
 def weighted(values: Series, size: int) -> Series:
     def of(i: int) -> float:
-        return sum((n + 1) * each for n, each in enumerate(last(values, i, size))) / (size * (size + 1) / 2)
+        return sum((n + 1.0) * each for n, each in enumerate(last(values, i, size))) / (size * (size + 1) / 2)
 
     return [NAN if i < size - 1 or math.isnan(values[i - size + 1]) else of(i) for i in ROWS]
 

@@ -91,10 +91,8 @@ def test_a_pair_is_traded_in_opposite_legs_of_equal_worth_and_let_go_together() 
     moments = {int(end_us): number for number, end_us in enumerate(np.unique(columns.end_us))}
     ends = {each.row: moments[int(columns.end_us[each.row])] for each in result.executions}
     legs = [(ends[each.row], each.contract_id, each.quantity) for each in result.executions]
-    # the score of bar 60 is told on bar 61 and filled at the open of 62; 100 shares of the cheaper, 45 of the dearer
-    assert legs[:2] == [(62, IBM, -45.0), (62, APPLE, 100.0)]
-    assert legs[2:] == [(legs[2][0], IBM, 45.0), (legs[2][0], APPLE, -100.0)]
-    assert legs[2][0] > 65
+    # 10 / 22 of the dearer for each of the cheaper, filled at the opens after bar 60; both let go after bar 64
+    assert legs == [(61, IBM, -45.0), (61, APPLE, 100.0), (65, IBM, 45.0), (65, APPLE, -100.0)]
 
 
 def test_a_pair_has_two_symbols() -> None:
