@@ -13,6 +13,7 @@ from infra.topics import Catalogue, load_catalogue
 from schemas.market import Basis, PriceKind
 from schemas.validation import SymbolRemoved
 
+TOPICS = ("market.history.v1", "market.bars.v1")
 _SERIES = tuple(name for name in NATURAL_KEY if name != "start_us")
 
 
@@ -53,7 +54,7 @@ class BarFilter:
 
 async def read_bars(
     settings: Settings,
-    topics: Sequence[str] = ("market.history.v1", "market.bars.v1"),
+    topics: Sequence[str] = TOPICS,
     wanted: BarFilter | None = None,
     *,
     catalogue: Catalogue | None = None,
@@ -88,7 +89,8 @@ def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
         if several or not frame["start_us"].is_sorted():
             frame = frame.sort("start_us", *several, maintain_order=True)
         repeated = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in ("start_us", *several))
-        frame = frame.filter(~repeated.fill_null(value=False))
+        if frame.select(repeated.any()).item():
+            frame = newest(frame)
     else:
         frame = newest(frame)
     if alone and frame["start_us"].is_sorted() and frame["end_us"].is_sorted():

@@ -1,7 +1,7 @@
 """Topics read again from the beginning, up to where they ended when the reading began."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -20,11 +20,12 @@ async def read_to_end(
     settings: Settings,
     topics: Sequence[str],
     *,
-    start: dict[TopicPartition, int] | None = None,
+    start: Callable[[Mapping[TopicPartition, int]], Mapping[TopicPartition, int]] = lambda begins: begins,
     catalogue: Catalogue | None = None,
 ) -> AsyncIterator[list[Record]]:
-    """Polls of raw records of `topics` (logical names), from `start` or the beginning to the present end offsets.
+    """Polls of raw records of `topics` (logical names), from the beginning to the present end offsets.
 
+    `start` may answer, from where each partition begins, where to begin instead.
     Order holds within a partition. A replay ends where the topic ended when it began, never at a timestamp.
     """
     consumer: AIOKafkaConsumer = broker.reader(settings, max_partition_fetch_bytes=4 * 1024 * 1024)
@@ -35,9 +36,11 @@ async def read_to_end(
         consumer.assign(places)
         begins = await consumer.beginning_offsets(places)
         ends = await consumer.end_offsets(places)
+        wished = start(begins)
+        starts = {place: max(wished.get(place, 0), begin) for place, begin in begins.items()}
         for place in places:
-            consumer.seek(place, max((start or {}).get(place, 0), begins[place]))
-        remaining = {place for place in places if ends[place] > max((start or {}).get(place, 0), begins[place])}
+            consumer.seek(place, starts[place])
+        remaining = {place for place in places if ends[place] > starts[place]}
         while remaining:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 polled = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)

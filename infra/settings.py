@@ -92,6 +92,12 @@ class Settings(BaseSettings):
     symbols_verified_days: int = Field(
         90, ge=1, le=3650, description="Days for which the gateway's answer about a symbol holds: not asked for again."
     )
+    replay_cache_mb: int = Field(
+        2_000,
+        ge=0,
+        le=1_000_000,
+        description="Megabytes of replayed bars kept as files below the state folder, for the next backtest; 0 keeps none.",
+    )
     simulator_now: str = Field(
         "2013-02-28T09:25:00-05:00", description="Market time at which the gateway simulator starts."
     )

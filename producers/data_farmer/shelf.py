@@ -30,6 +30,7 @@ _ATTEMPTS = 40
 _RETRY_SECONDS = 0.5
 _TOPICS = ("market.history.v1", "market.bars.v1")
 _STORED_BY = "persister"
+_WEEKS_US = 45 * 86_400_000_000
 _CONTENT = ("open", "high", "low", "close", "volume")
 
 
@@ -67,8 +68,8 @@ class Shelf:
         if self._store is None:
             return
         settings, catalogue = self._service.settings, self._service.catalogue
-        start = await self._stored_up_to()
-        async for records in read_to_end(settings, _TOPICS, start=start, catalogue=catalogue):
+        stored = await self._stored_up_to()
+        async for records in read_to_end(settings, _TOPICS, start=lambda _: stored, catalogue=catalogue):
             topic = catalogue.topic(records[0].topic.removeprefix(settings.topic_prefix))
             for contract, frame in decode_bars(topic, records).frame.group_by("contract_id"):
                 self.put(int(str(contract[0])), frame)
@@ -174,6 +175,22 @@ class Shelf:
             price_kind=None,
             basis=None,
         )
+        return await self._matching(contract_id, wanted)
+
+    async def before(self, contract_id: int, bars: pl.DataFrame) -> pl.DataFrame:
+        """What is known of the same series in the weeks before these bars; the newest of each key."""
+        first: int = bars["start_us"].min()  # type: ignore[assignment] # polars types min() by no column type
+        wanted = BarFilter(
+            contract_ids=[contract_id],
+            bar_size_seconds=bars["bar_size_seconds"][0],
+            start_us=first - _WEEKS_US,
+            end_us=first,
+            price_kind=bars["price_kind"][0],
+            basis=bars["basis"][0],
+        )
+        return (await self._matching(contract_id, wanted)).filter(counts(self._removed)).sort("start_us")
+
+    async def _matching(self, contract_id: int, wanted: BarFilter) -> pl.DataFrame:
         stored = await self._stored(wanted)
         known = await self._published_of(contract_id, everything=stored is None)
         published = known.filter(wanted.expression())

@@ -13,6 +13,7 @@ from typing import Any
 MODULES = {
     "engine.events": "tests.bench.engine_events",
     "kafka.replay": "tests.bench.kafka",
+    "kafka.replay.cached": "tests.bench.kafka",
     "kafka.publish": "tests.bench.kafka",
     "persist": "tests.bench.persist",
     "collect.strict": "tests.bench.collect_daily",

@@ -19,12 +19,13 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from infra import broker, topic_admin
 from infra.bar_records import encode_bars, publish_bars
-from infra.bar_replay import read_bars
+from infra.bar_replay import BarFilter, read_bars
 from infra.clock import SystemClock
 from infra.columns import BAR_SCHEMA
 from infra.embedded.kafka import Folders, KafkaServer
 from infra.metrics import Metrics
 from infra.publish import Publisher
+from infra.series_replay import read_series
 from infra.settings import Settings
 from infra.topics import TopicSpec, load_catalogue
 from schemas.market import HistoricalBar
@@ -88,7 +89,7 @@ async def _measure(address: str, count: int) -> list[dict[str, Any]]:
     finally:
         await publisher.stop()
         await bare.stop()
-    return [published, await _replay(address, frame)]
+    return [published, *await _replay(address, frame)]
 
 
 async def _fresh(address: str) -> tuple[Settings, Publisher]:
@@ -138,8 +139,10 @@ async def _bare_batches(producer: AIOKafkaProducer, topic: str, keys: list[bytes
     await asyncio.gather(*sent)
 
 
-async def _replay(address: str, frame: pl.DataFrame) -> dict[str, Any]:
+async def _replay(address: str, frame: pl.DataFrame) -> list[dict[str, Any]]:
     settings, publisher = await _fresh(address)
+    home = tempfile.TemporaryDirectory(prefix="scizor-bench-cache-")
+    settings = settings.model_copy(update={"home": Path(home.name)})
     await publish_bars(publisher, load_catalogue().topic(_TOPIC), frame, _SYMBOLS)
     await publisher.stop()
 
@@ -151,10 +154,20 @@ async def _replay(address: str, frame: pl.DataFrame) -> dict[str, Any]:
     async def raw() -> int:
         return await _bare_getmany(settings)
 
+    async def cached() -> int:
+        arrays, _ = await read_series(settings, BarFilter(contract_ids=list(_SYMBOLS), bar_size_seconds=5))
+        assert len(arrays["start_us"]) == len(frame), "every bar once"
+        return len(frame)
+
     detail = (
         f"{len(frame)} records decoded, checked, one per natural key and sorted, against getmany that looks at nothing"
     )
-    return await _compare("kafka.replay", ours, raw, detail)
+    replayed = await _compare("kafka.replay", ours, raw, detail)
+    await cached()
+    detail = f"the same {len(frame)} bars from files and the ends of the topics, against the replay that is not cached"
+    again = await _compare("kafka.replay.cached", cached, ours, detail)
+    home.cleanup()
+    return [replayed, again]
 
 
 async def _bare_getmany(settings: Settings) -> int:

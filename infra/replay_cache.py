@@ -1,0 +1,145 @@
+"""Decoded bars of topics as Arrow files, one a series, keyed by topic, partition and offsets.
+
+A log is only ever added to, so what was read of it once stays true: a later replay reads the files and the log's tail.
+That it is still the same log is seen by the last record of what is kept, which is read again each time. A segment of
+bars is kept once the tail has grown to a fair part of what is kept already, so that segments stay few.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from aiokafka import TopicPartition
+
+from infra.columns import BAR_SCHEMA
+from infra.delivery import Record
+from infra.settings import Settings
+from schemas.market import Source
+
+COLUMNS = ("start_us", "end_us", "ingest_us", "open", "high", "low", "close", "volume", "revision", "source")
+SOURCES = tuple(each.value for each in Source)
+_SERIES = ("contract_id", "bar_size_seconds", "price_kind", "basis")
+_RECORDS_MIN = 1_000
+_SHARE_MIN = 1 / 16
+_META = "segment.json"
+_FORMAT = hashlib.sha256(repr((1, BAR_SCHEMA, COLUMNS, SOURCES)).encode()).hexdigest()[:8]
+"""Files of another shape are others' files."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Bars of one contract, size, kind of price and basis."""
+
+    contract_id: int
+    bar_size_seconds: int
+    price_kind: str
+    basis: str
+
+    @property
+    def file(self) -> str:
+        return f"{self.contract_id}-{self.bar_size_seconds}-{self.price_kind}-{self.basis}.arrow"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What the offsets from `first` until before `stop` held; `last` is the digest of the record before `stop`."""
+
+    folder: Path
+    first: int
+    stop: int
+    last: str
+    files: tuple[str, ...]
+
+
+def digest(record: Record) -> str:
+    """Of a record's place and value."""
+    return hashlib.sha256(f"{record.offset} {record.timestamp} ".encode() + (record.value or b"-")).hexdigest()
+
+
+class ReplayCache:
+    """The files of one broker's topics below the state folder, at most so many bytes of them."""
+
+    def __init__(self, settings: Settings) -> None:
+        address = hashlib.sha256(f"{settings.kafka} {settings.topic_prefix}".encode()).hexdigest()[:16]
+        self._root = settings.home / "replay-cache"
+        self._folder = self._root / f"{_FORMAT}-{address}"
+        self._bytes_max = settings.replay_cache_mb * 1_000_000
+
+    def chain(self, place: TopicPartition, log_begins: int) -> list[Segment]:
+        """Segments that follow one another from where the log begins; what does not fit is of no use any more."""
+        found = sorted(self._segments(place), key=lambda each: (each.first, -each.stop))
+        chain: list[Segment] = []
+        for segment in found:
+            if segment.first == (chain[-1].stop if chain else log_begins):
+                chain.append(segment)
+        if found and not chain:
+            self.forget(place)
+        return chain
+
+    def _segments(self, place: TopicPartition) -> Iterator[Segment]:
+        for meta in self._of(place).glob(f"*/{_META}"):
+            told = json.loads(meta.read_text())
+            yield Segment(meta.parent, told["first"], told["stop"], told["last"], tuple(told["files"]))
+
+    def forget(self, place: TopicPartition) -> None:
+        shutil.rmtree(self._of(place), ignore_errors=True)
+
+    def keep(self, place: TopicPartition, chain: Sequence[Segment], frame: pl.DataFrame, records: "Span") -> bool:
+        """Write what followed the chain as another segment, if it is worth one; whether it was."""
+        known = chain[-1].stop - chain[0].first if chain else 0
+        size = records.stop - records.first
+        if not self._bytes_max or size < max(_RECORDS_MIN, known * _SHARE_MIN):
+            return False
+        target = self._of(place) / f"{records.first:020d}-{records.stop:020d}"
+        draft = self._of(place) / f".{target.name}.{os.getpid()}"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        files = [self._write(draft, key, part) for key, part in frame.partition_by(*_SERIES, as_dict=True).items()]
+        told = {"first": records.first, "stop": records.stop, "last": records.last, "files": files}
+        (draft / _META).write_text(json.dumps(told))
+        if target.exists():  # another process was quicker
+            shutil.rmtree(draft)
+            return True
+        draft.rename(target)
+        self._stay_below_the_bound(self._of(place))
+        return True
+
+    @staticmethod
+    def _write(folder: Path, key: tuple[object, ...], part: pl.DataFrame) -> str:
+        name = Series(*key).file  # type: ignore[arg-type] # polars does not tell the types of a group's key
+        source = pl.col("source").replace_strict(SOURCES, range(len(SOURCES)), return_dtype=pl.UInt8)
+        ordered = part.with_columns(source).select(COLUMNS)
+        ordered = ordered.sort("start_us", "revision", "ingest_us", maintain_order=True).rechunk()
+        ordered.write_ipc(folder / name)
+        return name
+
+    def used(self, place: TopicPartition) -> None:
+        """Of the series that have to go, the longest unused go first."""
+        if self._of(place).exists():
+            os.utime(self._of(place))
+
+    def _of(self, place: TopicPartition) -> Path:
+        return self._folder / f"{place.topic}-{place.partition}"
+
+    def _stay_below_the_bound(self, newest: Path) -> None:
+        places = sorted(self._root.glob("*/*"), key=lambda each: (each == newest, each.stat().st_mtime))
+        sizes = {each: sum(file.stat().st_size for file in each.rglob("*") if file.is_file()) for each in places}
+        for each in places:
+            if sum(sizes.values()) <= self._bytes_max:
+                return
+            shutil.rmtree(each, ignore_errors=True)
+            del sizes[each]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Records of one place that followed one another: where they begin and stop, and the digest of the last."""
+
+    first: int
+    stop: int
+    last: str
