@@ -9,10 +9,12 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
+from engine.aggregation import BarAggregator
 from engine.facts import Bar, Fill, Tick, bar_of, tick_of, to_microseconds
 from engine.indicators import Live
+from engine.order_requests import OrderRequest
 from engine.sizing import sizing
-from engine.strategy import HISTORY_MAX, BaseStrategy, Position, Slot, StrategyConfig, StrategySignal
+from engine.strategy import HISTORY_MAX, BaseStrategy, Decision, Position, Slot, StrategyConfig, StrategySignal
 from schemas.market import Bar as BarEvent
 from schemas.market import HistoricalBar
 from schemas.market import Tick as TickEvent
@@ -28,24 +30,71 @@ class _Contract:
         self.bars = 0
         self.end_us = -(2**63)
         self.quantity = Decimal(0)
+        self.ready = False
         self.live: list[tuple[Slot, Live, deque[float]]] = []
         for slot in slots:
             twin = slot.indicator.live(*slot.arguments[slot.indicator.inputs :])
             self.live.append((slot, twin, deque(maxlen=HISTORY_MAX)))
+        self._frames = {slot.frame: BarAggregator(slot.frame) for slot, _, _ in self.live if slot.frame}
+        self._closed = dict.fromkeys(self._frames, 0)
+        self._first: dict[int, int] = {}  # by slot: at which of the contract's bars it had its first value
 
     def update(self, bar: Bar) -> None:
         """Bring all indicators, and so their slots, to `bar`."""
         self.bars += 1
         self.end_us = bar.end_us
+        self.show()
+        for size, aggregator in self._frames.items():
+            for larger in aggregator.on_bar(bar):
+                self._closed[size] += 1
+                self._update(larger, size)
+        self._update(bar, 0)
+        self.ready = self.ready or self._all_ready()
+
+    def _update(self, bar: Bar, frame: int) -> None:
         for slot, twin, history in self.live:
-            slot.now = twin.update(*(_input(each, bar) for each in slot.arguments[: slot.indicator.inputs]))
-            history.append(slot.now)
+            if slot.frame == frame:
+                slot.now = twin.update(*(_input(each, bar) for each in slot.inputs))
+                history.append(slot.now)
+
+    def _all_ready(self) -> bool:
+        """Whether all indicators have a value at the bar that has just come: each after its inputs."""
+        place = self.bars - 1
+        for slot, _, _ in self.live:
+            if id(slot) in self._first:
+                continue
+            inputs = [self._first.get(id(each)) for each in slot.inputs if isinstance(each, Slot)]
+            if slot.frame:
+                is_ready = self._closed[slot.frame] >= slot.ready
+            else:
+                known = [each for each in inputs if each is not None]
+                is_ready = len(known) == len(inputs) and place >= slot.own_ready - 1 + max(known, default=0)
+            if is_ready:
+                self._first[id(slot)] = place
+        return len(self._first) == len(self.live)
 
     def show(self) -> None:
         """Let the slots speak of this contract."""
         for slot, _, history in self.live:
             slot.now = history[-1] if history else float("nan")
             slot.remember(partial(_look_back, history))
+
+
+class LiveOrderError(NotImplementedError):
+    """The strategy does what only a backtest can carry out yet: says what, and what to do instead."""
+
+
+_NOT_LIVE = ("on_order", "on_timer", "on_session_open", "on_session_close", "on_corporate_action", "on_data_gap")
+
+
+class _LiveDesk:
+    """Refuses, plainly, what live trading has no way for yet: targets are what it carries out."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise LiveOrderError(
+            f"{name}: orders, timers and the account are for backtests as yet; live, a strategy trades by the targets "
+            "that on_bar and on_tick return (StrategySignal)"
+        )
 
 
 def _input(given: Any, bar: Bar) -> float:
@@ -71,7 +120,12 @@ class StrategyHost:
         self, strategy_class: type[BaseStrategy], config: StrategyConfig | None, symbols: Mapping[int, str]
     ) -> None:
         self.symbols = dict(symbols)
+        if never := [name for name in _NOT_LIVE if getattr(strategy_class, name) is not getattr(BaseStrategy, name)]:
+            raise LiveOrderError(
+                f"{strategy_class.__name__} waits for {', '.join(never)}: only backtests call them yet"
+            )
         self.strategy = strategy_class(config)
+        self.strategy.attach(_LiveDesk())
         self.signals = 0
         self.repeated = 0
         self._contracts = {contract_id: _Contract(self.strategy.slots) for contract_id in self.symbols}
@@ -101,7 +155,7 @@ class StrategyHost:
     def on_bar(self, bar: Bar | BarEvent | HistoricalBar) -> list[StrategySignal]:
         """What the strategy wants after this closed bar: no signal or one."""
         fact = _as_bar(bar)
-        if not self._take(fact) or self._contracts[fact.contract_id].bars < self.warmup:
+        if not self._take(fact) or not self._contracts[fact.contract_id].ready:
             return []
         return self._heard(self.strategy.on_bar(fact))
 
@@ -109,7 +163,7 @@ class StrategyHost:
         """What the strategy wants after this print; the indicators stand where the last bar left them."""
         fact = tick if isinstance(tick, Tick) else tick_of(tick)
         contract = self._contracts.get(fact.contract_id)
-        if contract is None or (self.strategy.slots and contract.bars < self.warmup):
+        if contract is None or (self.strategy.slots and not contract.ready):
             return []  # indicators have no value yet; a strategy without any needs no bars
         contract.show()
         self.strategy.position = self.strategy.positions[fact.contract_id]
@@ -143,7 +197,7 @@ class StrategyHost:
         return {
             "bars_seen": self.bars_seen,
             "signals": self.signals,
-            "warm": all(each.bars >= self.warmup for each in self._contracts.values()),
+            "warm": all(each.ready for each in self._contracts.values()),
             "positions": {
                 self.symbols[contract_id]: format(each.quantity.normalize(), "f")
                 for contract_id, each in self._contracts.items()
@@ -163,13 +217,21 @@ class StrategyHost:
         self.strategy.position = self.strategy.positions[bar.contract_id]
         return True
 
-    def _heard(self, signal: StrategySignal | None) -> list[StrategySignal]:
-        if signal is None:
+    def _heard(self, decision: Decision) -> list[StrategySignal]:
+        if decision is None:
             return []
-        if signal.contract_id not in self._contracts:
-            raise LookupError(f"a signal for contract {signal.contract_id}, which is not among the strategy's symbols")
+        if not isinstance(decision, StrategySignal | OrderRequest):
+            return [each for part in decision for each in self._heard(part)]
+        if isinstance(decision, OrderRequest):
+            raise LiveOrderError(
+                f"a {decision.kind} order was returned: live, a strategy trades by targets (StrategySignal) as yet"
+            )
+        if decision.contract_id not in self._contracts:
+            raise LookupError(
+                f"a signal for contract {decision.contract_id}, which is not among the strategy's symbols"
+            )
         self.signals += 1
-        return [signal]
+        return [decision]
 
 
 def _as_bar(bar: Bar | BarEvent | HistoricalBar) -> Bar:

@@ -192,16 +192,19 @@ class Replay:
                 self.exchange.match_rest(bar, row)
             if contract_id in self.exchange.working:
                 self.expect_open(contract_id, bar.end_us)
+        elif self.options.fill == "same_close" and contract_id in self.exchange.working:
+            self.exchange.match_now(bar, self.row)  # decided on at this very moment, by a bar that ends with it
 
     def expect_open(self, contract_id: int, after_us: int) -> None:
         """Note when, and in which row, the contract opens next; without such a bar its orders wait for ever."""
-        if self._single or contract_id in self._opened:
-            return
+        if self._single or self._opened.get(contract_id, -1) > self.row:
+            return  # its bar is under way, and what comes after that is noted when it ends
         own = self.columns.rows[contract_id]
         place = int(np.searchsorted(self.columns.start_us[own], after_us))
         if place < len(own):
             opens = (int(self.columns.start_us[own[place]]), int(own[place]))
-            self._due[contract_id] = min(opens, self._due.get(contract_id, opens))
+            noted = self._due.get(contract_id, opens)  # of a bar gone by, when nothing worked as it came
+            self._due[contract_id] = min(opens, noted) if noted[1] > self.row else opens
 
     def bar(self, row: int) -> Bar:
         """One row as a struct."""

@@ -81,7 +81,8 @@ class Exchange:
 
     def find(self, order_id: int) -> Order | None:
         """The order of this id, while it works."""
-        return self._by_id.get(order_id)
+        order = self._by_id.get(order_id)
+        return None if order is None or order.state.final else order
 
     def cancel(self, order: Order, reason: str = "") -> None:
         """End `order` now."""
@@ -90,7 +91,7 @@ class Exchange:
 
     def placed(self) -> list[Order]:
         """All orders that work, targets' included."""
-        return [each for orders in self.working.values() for each in orders]
+        return [each for orders in self.working.values() for each in orders if not each.state.final]
 
     # a bar
 
@@ -153,9 +154,13 @@ class Exchange:
     def match_now(self, bar: Bar, row: int) -> None:
         """What may trade at the close of a bar that has just ended: market orders decided on there."""
         for order in tuple(self.working.get(bar.contract_id, ())):
-            if order.kind is OrderKind.MARKET and not order.wait and bar.end_us >= order.after_us:
-                self._trade(order, Offer(bar.close, slips=True), bar, row, bar.end_us)
+            self._trade_at_close(order, bar, row)
         self._tidy(bar.contract_id)
+
+    def _trade_at_close(self, order: Order, bar: Bar, row: int) -> None:
+        waits = order.state.final or order.wait or order.tif is TimeInForce.OPG or bar.end_us < order.after_us
+        if order.kind is OrderKind.MARKET and not waits:
+            self._trade(order, Offer(bar.close, slips=True), bar, row, bar.end_us)
 
     def _works(self, order: Order, bar: Bar, row: int) -> bool:
         start_us = bar.start_us
@@ -225,8 +230,7 @@ class Exchange:
         orders = [each for each in self.working.get(bar.contract_id, ()) if not each.state.final]
         if self.rules.fill == "same_close":
             for order in orders:
-                if order.kind is OrderKind.MARKET and not order.wait and bar.end_us >= order.after_us:
-                    self._trade(order, Offer(bar.close, slips=True), bar, row, bar.end_us)
+                self._trade_at_close(order, bar, row)
         ending = [each for each in orders if each.begun and (each.tif is TimeInForce.DAY or each.kind in _AT_CLOSE)]
         if not ending or not self._broker.edges(row)[1]:
             return

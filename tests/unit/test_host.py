@@ -99,6 +99,115 @@ def test_the_host_orders_what_the_backtest_orders(
     assert played.orders == [(each.contract_id, each.time_us, each.quantity) for each in result.executions]
 
 
+class Framed(BaseStrategy):
+    """Looks at hours and at days from bars of ten minutes, and lets an indicator of the bars look at an hour's."""
+
+    diary: Diary
+
+    def indicators(self) -> None:
+        self.hour = self.declare(sma, "close", 2, frame="1 hour")
+        self.smooth = self.declare(ema, self.hour, 2, frame="1h")
+        self.day = self.declare(sma, "volume", 1, frame="1d")
+        self.score = self.declare(zscore, "close", 3)
+        self.beside = self.declare(sma, self.smooth, 2)
+
+    def on_start(self) -> None:
+        self.diary = []
+
+    def on_bar(self, bar: Bar) -> StrategySignal | None:
+        seen = (self.hour.now, self.hour[-2], self.smooth.now, self.day.now, self.score.now, self.beside.now)
+        self.diary.append((bar.contract_id, bar.end_us, seen))
+        return None
+
+
+@given(seed=st.integers(0, 10_000), count=st.integers(250, 300), minutes=st.sampled_from((7, 10, 60, 90)))
+@settings(max_examples=25, deadline=None)
+def test_larger_frames_show_the_same_bits_live_and_in_a_backtest(seed: int, count: int, minutes: int) -> None:
+    series = [
+        [each for n, each in enumerate(_small_bars(seed + number, count, minutes, number)) if (n * 7 + seed) % 11]
+        for number in (APPLE, IBM)
+    ]
+    columns = columns_of(*series)
+    diaries: list[Diary] = []
+
+    class Kept(Framed):
+        """Hands its diary out."""
+
+        def on_start(self) -> None:
+            super().on_start()
+            diaries.append(self.diary)
+
+    run(columns, Kept)
+    Played(Kept, None, list(columns.bars()))
+
+    backtest, live = diaries
+    assert live
+    assert repr(live) == repr(backtest)
+
+
+def _small_bars(seed: int, count: int, minutes: int, contract_id: int) -> list[Bar]:
+    walk = random_bars(seed, count, contract_id=contract_id)
+    size = minutes * 60_000_000
+    first = walk[0].start_us
+    return [
+        Bar(
+            contract_id,
+            first + n * size,
+            first + (n + 1) * size,
+            *(each.open, each.high, each.low, each.close),
+            n + 0.1,
+        )
+        for n, each in enumerate(walk)
+    ]
+
+
+def test_no_larger_bar_is_seen_before_it_has_closed() -> None:
+    seen: list[tuple[int, float]] = []
+
+    class Watcher(BaseStrategy):
+        """Writes down the hour's close."""
+
+        def indicators(self) -> None:
+            self.hour = self.declare(sma, "close", 1, frame="1 hour")
+
+        def on_bar(self, bar: Bar) -> StrategySignal | None:
+            seen.append((bar.end_us // 60_000_000 % 60, self.hour.now))
+            return None
+
+    bars = [
+        Bar(APPLE, n * 1_200_000_000, (n + 1) * 1_200_000_000, *(float(n),) * 4, 1.0) for n in range(9)
+    ]  # three bars of twenty minutes an hour
+    run(columns_of(bars), Watcher)
+
+    assert seen == [(0, 2.0), (20, 2.0), (40, 2.0), (0, 5.0), (20, 5.0), (40, 5.0), (0, 8.0)]
+
+
+@pytest.mark.parametrize("frame", ["soon", "0 hours", "1 fortnight"])
+def test_a_frame_that_does_not_exist_is_refused(frame: str) -> None:
+    with pytest.raises(ValueError, match="no frame"):
+        BaseStrategy().declare(sma, "close", 2, frame=frame)
+
+
+def test_what_only_a_backtest_can_do_is_refused_live_with_what_to_do_instead() -> None:
+    class Trader(BaseStrategy):
+        """Gives an order."""
+
+        def on_bar(self, bar: Bar) -> StrategySignal | None:
+            self.buy(1)
+            return None
+
+    class Clocked(BaseStrategy):
+        """Waits for a session."""
+
+        def on_session_open(self, session: object) -> None:
+            """Nothing."""
+
+    with pytest.raises(NotImplementedError, match="live, a strategy trades by the targets"):
+        StrategyHost(Trader, None, SYMBOLS).on_bar(bars_of([1.0])[0])
+    with pytest.raises(NotImplementedError, match="on_session_open: only backtests"):
+        StrategyHost(Clocked, None, SYMBOLS)
+
+
 def test_both_ways_show_a_strategy_the_same_bits() -> None:
     columns = columns_of(random_bars(5, 200), random_bars(6, 200, contract_id=IBM))
     diaries: list[Diary] = []
