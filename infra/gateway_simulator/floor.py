@@ -94,7 +94,7 @@ class Shared:
     def refollow(self) -> None:
         """Somebody has stopped to depend on an instrument."""
         feeds = (self.feed, self.charts, self.depths)
-        wanted = self.book.instruments().union(*(each.instruments() for each in feeds)) | self.valued | self.halted.keys()
+        wanted = self.book.instruments().union(*(each.instruments() for each in feeds), self.valued, self.halted)
         for instrument in [each for each in self._followed.values() if each not in wanted]:
             del self._followed[instrument.contract_id]
             self.world.unfollow(instrument)

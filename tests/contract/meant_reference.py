@@ -160,6 +160,7 @@ def depth_exchanges(scene: Scene) -> Case:
     (message,) = scene.heard(80)
     places = {(name, "STK") for name in ("ISLAND", "NYSE", "NASDAQ", "ARCA", "AMEX", "BATS", "IEX", "ASX")}
     places |= {("IDEALPRO", "CASH"), ("CME", "FUT"), ("SNFE", "FUT"), ("PAXOS", "CRYPTO")}
+    places |= {(name, "OPT") for name in ("AMEX", "CBOE", "NASDAQOM", "PHLX")}
     told = [
         {"exchange": name, "secType": kind, "serviceDataType": "Deep", "aggGroup": 1} for name, kind in sorted(places)
     ]

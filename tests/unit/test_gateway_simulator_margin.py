@@ -9,7 +9,7 @@ import pytest
 from infra.gateway_simulator.accounts.account import Account
 from infra.gateway_simulator.accounts.brokerage import Brokerage
 from infra.gateway_simulator.accounts.commissions import Done, Schedule, Tariff, Trade
-from infra.gateway_simulator.accounts.margin import Margin, Standing, required, short_option, standing_of
+from infra.gateway_simulator.accounts.margin import LONG_INITIAL, Margin, Standing, required, short_option, standing_of
 from infra.gateway_simulator.instruments.instrument import Instrument
 from tests.unit.a_simulated_market import APPLE, CATALOGUE, IBM, TODAY, Still, an_account, an_instrument, an_option
 
@@ -145,6 +145,19 @@ def test_a_preview_tells_before_after_and_the_bounds_of_its_commission() -> None
     assert (fixed.commission, fixed.least, fixed.most, fixed.currency) == (D(1), D(1), D(1), "USD")
     assert tiered.most - tiered.least == D("5.1")
     assert standing_of(account) == fixed.before
+
+
+def test_a_preview_values_what_is_held_by_the_market_and_what_is_ordered_by_its_limit() -> None:
+    market = a_market(AAPL=100)
+    account = an_account(market, USD=100_000)
+    account.fill(APPLE, D(200), D(100), D(1))
+
+    def initial_after(signed: int, price: int) -> Decimal:
+        return a_broker(market).impact(account, Trade(APPLE, D(signed), D(price))).after.initial
+
+    assert initial_after(100, 80) == LONG_INITIAL * (200 * 100 + 100 * 80)
+    assert initial_after(-50, 130) == LONG_INITIAL * 150 * 100
+    assert initial_after(-300, 120) == D("0.5") * 100 * 120  # nothing of what was held is left
 
 
 def test_a_fill_is_charged_booked_and_counted_in_the_month() -> None:

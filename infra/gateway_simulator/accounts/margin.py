@@ -110,16 +110,27 @@ def margin_of(account: Account, trade: Trade | None = None, pending: Sequence[Tr
             found += _based(account, instrument, position.quantity, market.mark(instrument))
     for trades in coming.values():
         instrument, price = trades[0].instrument, max(each.price for each in trades)
-        held = account.position(instrument).quantity + sum((each.signed for each in trades if each is trade), ZERO)
+        has = account.position(instrument).quantity
+        held = has + sum((each.signed for each in trades if each is trade), ZERO)
         waiting = [each.signed for each in trades if each is not trade]
         most = held + sum((each for each in waiting if each > 0), ZERO)
         least = held + sum((each for each in waiting if each < 0), ZERO)
-        found += max((_based(account, instrument, each, price) for each in (most, least)), key=_initial)
+        found += max((_become(account, instrument, (has, each), price) for each in (most, least)), key=_initial)
     return found
 
 
 def _initial(margin: Margin) -> Decimal:
     return margin.initial
+
+
+def _become(account: Account, instrument: Instrument, change: tuple[Decimal, Decimal], price: Decimal) -> Margin:
+    """Of a quantity that has become another one: what was held at the market's price, what is added at the order's."""
+    before, after = change
+    if before * after <= 0:
+        return _based(account, instrument, after, price)
+    kept = min(before, after, key=abs)
+    found = _based(account, instrument, kept, account.market.mark(instrument))
+    return found + _based(account, instrument, after - kept, price) if after != kept else found
 
 
 def _based(account: Account, instrument: Instrument, quantity: Decimal, price: Decimal) -> Margin:

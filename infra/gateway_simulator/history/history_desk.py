@@ -13,7 +13,7 @@ from infra.gateway_simulator.history.past_request import (
     SCHEDULE,
     SERVICE,
     SMALL_BARS_DAYS,
-    VOLATILITY,
+    VOLATILITIES,
     Request,
     RequestError,
     duration_of,
@@ -146,7 +146,7 @@ class HistoryDesk:
         bars: list[Value] = []
         rows: Rows = []
         last: Candle | None = None
-        source = volatility_candles if request.what == VOLATILITY else candles
+        source = volatility_candles if request.what in VOLATILITIES else candles
         for portion in source(self._shared.world, found, span):
             for last in portion:
                 bar = (last.open, last.high, last.low, last.close, last.volume, last.average, last.count)

@@ -1,14 +1,17 @@
 """Historical bars of one second, of volatility and of all other kinds, and how they are dated."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cache
 
 import numpy as np
 
+from infra.gateway_simulator.history.past_request import IMPLIED
 from infra.gateway_simulator.instruments.calendar import BAR_SECONDS, Session
 from infra.gateway_simulator.instruments.instrument import Instrument
 from infra.gateway_simulator.instruments.venues import Venue
-from infra.gateway_simulator.market.bars import DAY, Candle, Span, View
+from infra.gateway_simulator.market.bars import Candle, Span, View
 from infra.gateway_simulator.market.figures import volatility
 from infra.gateway_simulator.market.intraday import DayPath
 from infra.gateway_simulator.market.market import World
@@ -79,11 +82,16 @@ def one_second(path: DayPath, session: Session, view: View, ends: tuple[int, int
 
 
 def volatility_candles(world: World, instrument: Instrument, span: Span) -> Iterator[list[Candle]]:
-    """Annual volatility of thirty daily returns in the place of prices, known since the day began."""
-    series, made = world.series(instrument), []
-    for portion in world.history.candles(instrument, Span(span.begin, span.end, DAY, "TRADES", span.now)):
-        for each in portion:
-            found = volatility(series, each.day)
-            if found is not None:
-                made.append(Candle(each.start, each.day, found, found, found, found, -1, -1, -1))
-    yield made
+    """A year's volatility in the place of prices: of thirty daily returns, or what options imply for thirty days.
+
+    Both are known since the day began, and the same all day.
+    """
+    series = world.series(instrument)
+
+    @cache
+    def of_day(day: date) -> float | None:
+        return world.implied_volatility(instrument, day) if span.what == IMPLIED else volatility(series, day)
+
+    for portion in candles(world, instrument, replace(span, what="TRADES")):
+        known = ((each, of_day(each.day)) for each in portion)
+        yield [Candle(one.start, one.day, it, it, it, it, -1, -1, -1) for one, it in known if it is not None]

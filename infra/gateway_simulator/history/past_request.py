@@ -12,11 +12,13 @@ from infra.gateway_simulator.floor import NOT_SUPPORTED
 from infra.gateway_simulator.instruments.calendar import NEW_YORK
 from infra.gateway_simulator.instruments.contracts import Asked
 from infra.gateway_simulator.instruments.instrument import Instrument, Kind
-from infra.gateway_simulator.market.bars import ADJUSTED_LAST, BAR_SIZES, DAY, QUOTED, TRADES, Duration
+from infra.gateway_simulator.market.bars import ADJUSTED_LAST, BAR_SIZES, QUOTED, TRADES, Duration
 from infra.gateway_simulator.protocol.wire import Fields
 
 SERVICE = "Historical Market Data Service error message:"
 SCHEDULE, VOLATILITY, AGGREGATED = "SCHEDULE", "HISTORICAL_VOLATILITY", "AGGTRADES"
+IMPLIED = "OPTION_IMPLIED_VOLATILITY"
+VOLATILITIES = (VOLATILITY, IMPLIED)
 KINDS = (TRADES, ADJUSTED_LAST, AGGREGATED, *QUOTED)
 KEPT_KINDS = (TRADES, AGGREGATED, "MIDPOINT", "BID", "ASK")  # of bars that are kept up to date
 TRADED = (TRADES, ADJUSTED_LAST, AGGREGATED)
@@ -78,10 +80,8 @@ class Request:
     def checked(self) -> tuple[int, Duration]:
         """Bar size and duration, once IB would take the combination."""
         size = self.size
-        if self.what not in (*KINDS, VOLATILITY):
+        if self.what not in (*KINDS, *VOLATILITIES):
             raise invalid_request(f"What to show {self.what[:40]!r} {NOT_SUPPORTED}")
-        if self.what == VOLATILITY and size < DAY:
-            raise invalid_request(f"{VOLATILITY} of bars of less than a day {NOT_SUPPORTED}")
         if self.what == ADJUSTED_LAST and self.end:
             raise invalid_request("End date not supported with adjusted last")
         if self.stays:

@@ -158,9 +158,35 @@ class Chains:
 
 def volatility(seed: int, option: Option) -> float:
     """A year's, as implied by the option's prices."""
-    symbol = option.underlying.symbol
+    return _implied(seed, option.underlying.symbol, option.expiry)
+
+
+def _implied(seed: int, symbol: str, expiry: date) -> float:
     base = 18 + pick(18, seed, "volatility", symbol)
-    return (base + pick(5, seed, "term", symbol, option.expiry.toordinal())) / 100
+    return (base + pick(5, seed, "term", symbol, expiry.toordinal())) / 100
+
+
+def implied_in_30_days(seed: int, underlying: Instrument, day: date) -> float | None:
+    """What its options imply for thirty days from `day`, between the expiries around them; None where it has none."""
+    if underlying.symbol not in CHAINS or underlying.kind is not Kind.STOCK or underlying.currency != "USD":
+        return None
+    target = day + timedelta(days=30)
+    months = (divmod(target.year * 12 + target.month - 1 + more, 12) for more in (-1, 0, 1))
+    found = [third(underlying.calendar, FRIDAY, year, month + 1) for year, month in months]
+    ends = [each for each in found if each is not None]
+    before = max((each for each in ends if each <= target), default=None)
+    after = min((each for each in ends if each > target), default=before)
+    if before is None or after is None:
+        return None
+    near, far = (_implied(seed, underlying.symbol, each) for each in (before, after))
+    share = (target - before).days / (after - before).days if after > before else 0.0
+    return round(near + (far - near) * share, 8)
+
+
+def open_interest(seed: int, option: Option) -> int:
+    """How many contracts are open: invented, and the same all its life."""
+    name = f"{option.underlying.symbol} {option.expiry} {option.strike:f} {option.right}"
+    return 100 + pick(5_000, seed, "open interest", name)
 
 
 def greeks(seed: int, option: Option, underlying_price: float, day: date) -> Greeks:

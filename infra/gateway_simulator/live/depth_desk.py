@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from infra.gateway_simulator.floor import Shared
 from infra.gateway_simulator.instruments.contracts import Asked
 from infra.gateway_simulator.instruments.instrument import Instrument, Kind
-from infra.gateway_simulator.instruments.venues import SMART
+from infra.gateway_simulator.instruments.venues import SMART, US_OPTIONS
 from infra.gateway_simulator.live.feed import Feed
 from infra.gateway_simulator.market.market import Quote
 from infra.gateway_simulator.market.noise import pick
@@ -105,7 +105,9 @@ class DepthDesk:
     async def exchanges(self, session: Session, fields: Fields) -> None:
         """Message 80: where there is depth."""
         listed = [each for each in self._shared.catalogue.by_id.values() if each.kind is not Kind.INDEX]
-        places = sorted({(name, each.kind.value) for each in listed for name in each.venue.routes if name != SMART})
+        known = {(name, each.kind.value) for each in listed for name in each.venue.routes}
+        options = {(name, Kind.OPTION.value) for name in US_OPTIONS.routes}  # chains are made when asked for
+        places = sorted(each for each in known | options if each[0] != SMART)
         values: list[Value] = [80, len(places)]
         for name, kind in places:
             values += [name, kind, "", "Deep", 1]

@@ -7,6 +7,7 @@ from infra.gateway_simulator.history import past_ticks
 from infra.gateway_simulator.history.past_ticks import TICKS_MAX, PastTicks, whole_seconds
 from infra.gateway_simulator.instruments.calendar import BAR_SECONDS, utc_text
 from infra.gateway_simulator.instruments.calendar import Session as TradingDay
+from infra.gateway_simulator.instruments.contract_details import Directory
 from infra.gateway_simulator.instruments.contracts import Asked
 from infra.gateway_simulator.instruments.instrument import Instrument, Kind
 from infra.gateway_simulator.live import permissions, ticks
@@ -15,7 +16,7 @@ from infra.gateway_simulator.live.feed import TICK_KINDS, LiveBars, Subscription
 from infra.gateway_simulator.live.market_data import MarketData, News
 from infra.gateway_simulator.live.permissions import DELAY_SECONDS, LIVE
 from infra.gateway_simulator.market.bars import Candle, five_seconds
-from infra.gateway_simulator.market.figures import figures_of
+from infra.gateway_simulator.market.figures import add_options, figures_of
 from infra.gateway_simulator.market.market import Quote
 from infra.gateway_simulator.market.prices import UNITS
 from infra.gateway_simulator.protocol import codes
@@ -23,6 +24,7 @@ from infra.gateway_simulator.protocol.pacing import LINES_MAX, TICK_BY_TICK_MAX,
 from infra.gateway_simulator.protocol.session import Session
 from infra.gateway_simulator.protocol.wire import Fields
 
+OF_OPTIONS = frozenset({100, 101, 105})  # generic ticks
 BAR_KINDS = ("TRADES", "MIDPOINT", "BID", "ASK")
 BUST = "Bust event occurred, current subscription is deactivated. Please resubscribe real-time bars immediately."
 _PAST_KINDS = {"BidAsk": past_ticks.BID_ASK, "MidPoint": past_ticks.MIDPOINT}
@@ -35,6 +37,7 @@ class LiveDesk:
         self._delayed = Delayed(shared, self._past)
         self._bar_pacing = BarPacing(shared.clock, shared.pacing)
         self._data_types: dict[Session, int] = {}
+        self._directory = Directory(shared.catalogue, shared.world)
 
     async def real_time_bars(self, session: Session, fields: Fields) -> None:
         fields.skip(1)
@@ -103,6 +106,10 @@ class LiveDesk:
         seen = now - DELAY_SECONDS if data.is_delayed else now
         if data.generic:
             data.figures = figures_of(self._shared.world, found, seen)
+            if OF_OPTIONS & data.generic:
+                chain = [found] if found.option is not None else list(self._directory.options(found.symbol, seen))
+                if chain and (found.option is not None or self._shared.catalogue.chains.has(found)):
+                    add_options(data.figures, self._shared.world, found, chain, seen)
             data.figures.is_lent = self._shared.is_lent(found, found.hours.latest(now).day)
         data.halted = self._shared.halted.get(found, 0)
         previous_close = self._shared.world.counted(found, seen).previous_close

@@ -9,6 +9,7 @@ from infra.gateway_simulator.instruments.options import Greeks
 from infra.gateway_simulator.live import ticks
 from infra.gateway_simulator.live.permissions import DELAYED, DELAYED_FROZEN, LIVE
 from infra.gateway_simulator.market.market import DaySoFar, Quote
+from infra.gateway_simulator.market.noise import pick
 from infra.gateway_simulator.market.prices import UNITS
 from infra.gateway_simulator.protocol.session import Session
 from infra.gateway_simulator.protocol.wire import Value
@@ -17,6 +18,10 @@ LOTS_BEFORE = 164  # the first version in which sizes of US stocks are shares, n
 LOT = 100
 NO_PRICE = -1
 PRICE_BASED = 1  # the volatility is that of prices, not of returns
+LENT_PART = 10  # of a day's volume can be borrowed
+AUCTION_SECONDS = 600  # before the close, in which the closing auction is told of
+AUCTION_PART = 20  # of the day's volume waits for it
+_IMBALANCE_LOTS = 50
 _BBO_EXCHANGE, _SNAPSHOTS = "9c0001", 3
 
 
@@ -34,6 +39,11 @@ class Figures:
     extremes: tuple[int, ...] = ()  # low and high of 13, 26 and 52 weeks
     average_volume: int = 0
     volatility: float | None = None
+    implied: float | None = None
+    option_volume: tuple[int, int] | None = None  # of calls and of puts, today
+    open_interest: tuple[int, int] | None = None
+    average_option_volume: int = 0
+    ratios: tuple[tuple[str, float], ...] = ()
     is_lent: bool = True
 
 
@@ -151,6 +161,17 @@ class MarketData:
             self._send(46, ticks.TRADES_AND_VOLUME, ";".join(str(each) for each in (*facts, "true")))
         if 293 in self.generic:
             self._send(45, ticks.TRADE_COUNT, self.figures.trades)
+        if 225 in self.generic and self.instrument.kind is Kind.STOCK:
+            self._tell_auction(quote, day)
+
+    def _tell_auction(self, quote: Quote, day: DaySoFar) -> None:
+        """In the last ten minutes: where the closing auction stands, as far as anybody can know it."""
+        session = self.instrument.calendar.latest(quote.moment)
+        if session.close - AUCTION_SECONDS <= quote.moment < session.close:
+            drawn = pick(_IMBALANCE_LOTS, self.instrument.key, "imbalance", int(quote.moment // 60))
+            self._size(ticks.AUCTION_VOLUME, day.volume // AUCTION_PART)
+            self._price(ticks.AUCTION_PRICE, quote.last, 0)
+            self._size(ticks.AUCTION_IMBALANCE, drawn * self.instrument.lot)
 
     def _tell_figures(self) -> None:
         """The generic ticks that stand for the whole day."""
@@ -163,6 +184,22 @@ class MarketData:
             self._send(45, ticks.HISTORICAL_VOLATILITY, figures.volatility)
         if 236 in self.generic and self.instrument.kind is Kind.STOCK:
             self._send(45, ticks.SHORTABLE, ticks.EASY_TO_BORROW if figures.is_lent else ticks.NOT_TO_BORROW)
+            self._size(ticks.SHORTABLE_SHARES, figures.average_volume // LENT_PART if figures.is_lent else 0)
+        if 106 in self.generic and figures.implied is not None:
+            self._send(45, ticks.IMPLIED_VOLATILITY, figures.implied)
+        if 258 in self.generic and self.instrument.kind is Kind.STOCK and figures.ratios:
+            self._send(46, ticks.FUNDAMENTAL_RATIOS, "".join(f"{name}={value};" for name, value in figures.ratios))
+        self._tell_options()
+
+    def _tell_options(self) -> None:
+        figures = self.figures
+        told = ((100, ticks.OPTION_VOLUME, figures.option_volume), (101, ticks.OPEN_INTEREST, figures.open_interest))
+        for number, kinds, amounts in told:
+            if number in self.generic and amounts is not None:
+                for kind, amount in zip(kinds, amounts, strict=True):
+                    self._size(kind, amount)
+        if 105 in self.generic and figures.average_option_volume:
+            self._size(ticks.AVERAGE_OPTION_VOLUME, figures.average_option_volume)
 
     def _price(self, kind: int, units: int, size: int, event: str = "") -> None:
         if self._told.get(kind) == (units, size):

@@ -4,10 +4,13 @@ import math
 from datetime import date, timedelta
 from itertools import pairwise
 
+from infra.gateway_simulator.instruments.calendar import BAR_SECONDS
 from infra.gateway_simulator.instruments.instrument import Instrument
 from infra.gateway_simulator.live.market_data import Figures
 from infra.gateway_simulator.market.daily import DailyBar, DailySeries
+from infra.gateway_simulator.market.derivatives import OPTION_PRINTS
 from infra.gateway_simulator.market.market import World
+from infra.gateway_simulator.market.prices import UNITS
 from infra.gateway_simulator.market.prints import Prints
 
 WEEKS = (13, 26, 52)
@@ -33,8 +36,20 @@ def figures_of(world: World, instrument: Instrument, now: float) -> Figures:
         )
         recent = days[-_VOLUME_DAYS:]
         found.average_volume = sum(each.volume for each in recent) // len(recent)
+        found.ratios = _ratios(series, days, session.day)
     found.volatility = volatility(series, session.day)
+    found.implied = world.implied_volatility(instrument, session.day)
     return found
+
+
+def add_options(found: Figures, world: World, instrument: Instrument, chain: list[Instrument], now: float) -> None:
+    """What the options on it have traded and how many are open; of an option those of itself."""
+    session = instrument.calendar.session(instrument.hours.latest(now).day)
+    bars = max(0, min(session.bars, int((now - session.open) // BAR_SECONDS)))
+    rights = [each.option.right for each in chain if each.option is not None]
+    found.option_volume = (rights.count("C") * OPTION_PRINTS * bars, rights.count("P") * OPTION_PRINTS * bars)
+    found.average_option_volume = len(rights) * OPTION_PRINTS * session.bars
+    found.open_interest = world.option_interest(chain)
 
 
 def volatility(series: DailySeries, day: date) -> float | None:
@@ -50,6 +65,22 @@ def volatility(series: DailySeries, day: date) -> float | None:
     mean = math.fsum(returns) / len(returns)
     variance = math.fsum((each - mean) ** 2 for each in returns) / (len(returns) - 1)
     return round(math.sqrt(variance * _DAYS_A_YEAR), 8)
+
+
+def _ratios(series: DailySeries, days: list[DailyBar], day: date) -> tuple[tuple[str, float], ...]:
+    """Those of IB's fundamental ratios that prices and volumes alone make, by the names that they have there."""
+    low, high = _extremes(series, days, day, day - timedelta(weeks=52))
+    last = days[-1].close / series.split_factor(days[-1].day, day)
+    before = [each for each in days if each.day <= day - timedelta(weeks=13)] or days[:1]
+    quarter = before[-1].close / series.split_factor(before[-1].day, day)
+    recent = days[-10:]
+    return (
+        ("NPRICE", last / UNITS),
+        ("NHIGH", high / UNITS),
+        ("NLOW", low / UNITS),
+        ("PR13WKPCT", round((last / quarter - 1) * 100, 5)),
+        ("VOL10DAVG", round(sum(each.volume for each in recent) / len(recent) / 1e6, 5)),  # in millions
+    )
 
 
 def _days_before(series: DailySeries, day: date, weeks: int) -> list[DailyBar]:

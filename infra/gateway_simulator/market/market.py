@@ -1,13 +1,14 @@
 """The market's own time, and what every instrument's last trade and quote are at a moment."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
 from infra.clock import Clock
 from infra.gateway_simulator.instruments.calendar import BAR_SECONDS, Session
 from infra.gateway_simulator.instruments.instrument import Instrument
-from infra.gateway_simulator.instruments.options import Greeks, greeks
+from infra.gateway_simulator.instruments.options import Greeks, greeks, implied_in_30_days, open_interest
 from infra.gateway_simulator.market.bars import BarHistory, View
 from infra.gateway_simulator.market.daily import DailyBar, DailyBook, DailySeries
 from infra.gateway_simulator.market.intraday import DayPath, Days
@@ -154,6 +155,18 @@ class World:
         if option is None or under is None:
             return None
         return greeks(self._seed, option, under.last / UNITS, instrument.hours.latest(now).day)
+
+    def implied_volatility(self, instrument: Instrument, day: date) -> float | None:
+        """Of thirty days from a day, as the options on it say; None where there are none."""
+        return implied_in_30_days(self._seed, instrument, day)
+
+    def option_interest(self, chain: Iterable[Instrument]) -> tuple[int, int]:
+        """Open contracts of calls and of puts."""
+        found = {"C": 0, "P": 0}
+        for each in chain:
+            if each.option is not None:
+                found[each.option.right] += open_interest(self._seed, each.option)
+        return found["C"], found["P"]
 
     def follow(self, instrument: Instrument, now: float) -> None:
         """From now on every trade is told by `traded`, so that what is remembered is what is true."""
