@@ -80,6 +80,8 @@ class Harvest:
         answer = self._frame(contract, series, part)
         split = None
         async with self._turns[contract.contract_id]:
+            if self._inspection.is_short_of(contract, series, answer):
+                self._inspection.recall(contract, series, await self._shelf.before(contract.contract_id, answer))
             frame, findings = self._inspection.judged(contract, series, answer)
             part, warnings = _sorted_out(part, frame, findings)
             is_new = nothing_known and not self._shelf.may_have_published(contract.contract_id, frame)

@@ -9,6 +9,7 @@ from infra.bar_moments import zone_of
 from infra.clock import Clock
 from infra.corporate_actions import effective
 from infra.gateway import Series
+from infra.gateway.past import DAY
 from infra.quality import stream
 from infra.quality.findings import findings_of
 from infra.quality.frames import judge
@@ -46,6 +47,16 @@ class Inspection:
         if len(self._tails) > _TAILS_MAX:
             self._tails.popitem(last=False)
         return judged.passing, findings_of(judged, bars, contract.symbol)
+
+    def is_short_of(self, contract: Contract, series: Series, bars: pl.DataFrame) -> bool:
+        """Whether a few days of a series are to be judged of which nothing was seen since the process began."""
+        is_new = (contract.contract_id, series) not in self._tails
+        return is_new and series.bar_size >= DAY and 0 < len(bars) < WINDOW
+
+    def recall(self, contract: Contract, series: Series, bars: pl.DataFrame) -> None:
+        """Bars that were judged before the process began."""
+        if not bars.is_empty():
+            self._tails[contract.contract_id, series] = bars.tail(2 * WINDOW)
 
     def _before(self, contract: Contract, series: Series, bars: pl.DataFrame) -> pl.DataFrame | None:
         """The last bars seen, if these go on after them: answers come in any order."""

@@ -1,6 +1,6 @@
 """Jumps like that of a split: each sets off one look at the past; a split that explains it closes it, else a person."""
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -26,6 +26,7 @@ _FINDINGS, _ACTIONS = "market.quarantine.v1", "reference.corporate_actions.v1"
 _NAME = "data_farmer"
 _OPEN_MAX = 1_000
 _LOOKS_MAX, _LOOKS_IN = 20, timedelta(days=1)
+"""Of contracts; each is looked at once in that time."""
 _DAILY_BACK, _INTRADAY_BACK = timedelta(days=365), timedelta(days=5)
 """How much of the past is looked at again: enough to tell a split from."""
 _NOBODY_LOOKED = timedelta(days=7)
@@ -59,8 +60,8 @@ class SplitWatch:
         self._splits: dict[int, dict[date, Split]] = {}
         """By contract and day, the highest revision."""
         self._open: OrderedDict[str, Jump] = OrderedDict()
-        self._looks: deque[float] = deque()
-        """When the last ones were asked for, on the monotonic clock."""
+        self._looked: dict[int, float] = {}
+        """When a contract's past was asked for lately, on the monotonic clock."""
 
     def attach(self) -> None:
         self._service.before(self.recover)
@@ -148,15 +149,15 @@ class SplitWatch:
 
     async def _look_into(self, jump: Jump) -> None:
         """Ask again for the past of before it, once: if it comes divided now, the collection tells the split."""
-        request = self._request(jump)
         now = self._service.clock.monotonic()
-        while self._looks and now - self._looks[0] > _LOOKS_IN.total_seconds():
-            self._looks.popleft()
-        if len(self._looks) >= _LOOKS_MAX:
+        self._looked = {each: at for each, at in self._looked.items() if now - at < _LOOKS_IN.total_seconds()}
+        if jump.finding.contract_id in self._looked:
+            return
+        if len(self._looked) >= _LOOKS_MAX:
             self._service.log.warning("too many jumps like splits: left to a person", symbol=jump.finding.symbol)
             return
-        self._looks.append(now)
-        await self._service.publish(request)
+        self._looked[jump.finding.contract_id] = now
+        await self._service.publish(self._request(jump))
 
     def _request(self, jump: Jump) -> CollectHistory:
         """The same for all that was found about a contract on one day: its run is done once."""

@@ -12,7 +12,10 @@ from tests.integration.a_gateway import Peer, scripted_gateway
 from tests.integration.test_data_farmer import _describe, _history, a_collection, everything, farming
 
 YEARS_AGO = datetime(2010, 1, 1, tzinfo=UTC)
-DAYS = [(f"201302{day:02}", 1, 2, 1, 2, 10) for day in (1, *range(4, 9), *range(11, 16), *range(19, 23), 25, 26, 27)]
+DAYS = [
+    (f"201302{day:02}", 80, 82, 79, 81, 10 + day)
+    for day in (1, *range(4, 9), *range(11, 16), *range(19, 23), 25, 26, 27)
+]
 REFUSALS = [
     (162, "Historical Market Data Service error message:No market data permissions for ISLAND STK"),
     (354, "Requested market data is not subscribed."),

@@ -51,15 +51,12 @@ async def test_a_jump_like_a_split_makes_the_farmer_look_and_is_closed_by_the_sp
     stack_settings: Settings,
 ) -> None:
     end_of_monday = datetime(2005, 3, 1, tzinfo=UTC)
-    async with simulator(now="2005-02-25T16:30:00-05:00") as gateway:
-        port = gateway.port
-        async with farming(stack_settings, port) as asker:
-            await asker.run(a_collection("run-1", "AAPL", start=JANUARY, end=None))
-            await gateway.stop()
-            async with simulator(now="2005-02-28T17:00:00-05:00", port=port):
-                daily = await asker.run(a_collection("run-2", "AAPL", start=JANUARY, end=end_of_monday))
-                look = await end_of(stack_settings, f"split-like-{APPLE}-2005-02-28")
-                await until(lambda: told(stack_settings, Released))
+    async with simulator(now="2005-02-25T16:30:00-05:00") as gateway, farming(stack_settings, gateway.port) as asker:
+        await asker.run(a_collection("run-1", "AAPL", start=JANUARY, end=None))
+    async with simulator(now="2005-02-28T17:00:00-05:00") as gateway, farming(stack_settings, gateway.port) as asker:
+        daily = await asker.run(a_collection("run-2", "AAPL", start=JANUARY, end=end_of_monday))
+        look = await end_of(stack_settings, f"split-like-{APPLE}-2005-02-28")
+        await until(lambda: told(stack_settings, Released))
     (jump,) = await told(stack_settings, Quarantined)
     (split,) = await told(stack_settings, Split)
     (released,) = await told(stack_settings, Released)
