@@ -160,7 +160,9 @@ class MissingBars:
         start = await self._offsets(places, since)
         only_live = pl.col("bar_size_seconds") == int(LIVE_BAR.total_seconds())
         frames = [BAR_SCHEMA.to_frame()]
-        async for records in read_to_end(settings, [_HISTORY], start=start, catalogue=self._service.catalogue):
+        async for records in read_to_end(
+            settings, [_HISTORY], start=lambda _: start, catalogue=self._service.catalogue
+        ):
             frame = decode_bars(topic, records).frame
             frames.append(frame.filter(only_live))
         return newest(pl.concat(frames))

@@ -39,7 +39,7 @@ async def ends_of(service: Service, topic: str) -> dict[int, tuple[datetime, dat
     start = {place: max(0, end - _TAIL_RECORDS) for place, end in ends.items()}
     decode = msgspec.json.Decoder(_Stamp).decode
     last: dict[int, tuple[datetime, datetime]] = {}
-    async for records in read_to_end(settings, [topic], start=start, catalogue=service.catalogue):
+    async for records in read_to_end(settings, [topic], start=lambda _: start, catalogue=service.catalogue):
         for record in records:
             try:
                 stamp = decode(record.value or b"")
@@ -63,7 +63,7 @@ async def bars_of_a_day(service: Service) -> AsyncIterator[Bar]:
         await consumer.stop()
     start = {place: known.offset if (known := found.get(place)) else ends[place] for place in places}
     topic = service.catalogue.topic(_BARS)
-    async for records in read_to_end(service.settings, [_BARS], start=start, catalogue=service.catalogue):
+    async for records in read_to_end(service.settings, [_BARS], start=lambda _: start, catalogue=service.catalogue):
         for record in records:
             try:
                 event = parse(topic, record)
