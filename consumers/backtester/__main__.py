@@ -3,6 +3,7 @@
 import asyncio
 
 from consumers.backtester.backtester import Backtester
+from consumers.backtester.optimiser import Optimiser
 from infra.service import Service
 from infra.settings import Settings
 
@@ -10,6 +11,7 @@ from infra.settings import Settings
 def main() -> None:
     service = Service("backtester", Settings())
     Backtester(service).wire()
+    Optimiser(service).wire()
     asyncio.run(service.run())
 
 

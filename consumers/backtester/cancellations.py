@@ -9,13 +9,14 @@ from infra.delivery import MalformedRecordError, parse
 from infra.settings import Settings
 from infra.topics import TopicSpec
 from schemas.backtest import BacktestCanceled
+from schemas.research import OptimizationCanceled
 
 _REMEMBERED_MAX = 10_000
 _POLL_MS = 500
 
 
 class Cancellations:
-    """The backtests that were canceled, the newest 10,000 of them."""
+    """The backtests, or searches, that were canceled: the newest 10,000 of them."""
 
     def __init__(self, settings: Settings, topic: TopicSpec) -> None:
         self._settings = settings
@@ -57,7 +58,8 @@ class Cancellations:
             event = parse(self._topic, record)  # type: ignore[arg-type] # aiokafka ships no types
         except MalformedRecordError:
             return  # the group that does the work sets it aside
-        if isinstance(event, BacktestCanceled):
-            self._canceled[event.backtest_id] = event.by
+        if isinstance(event, BacktestCanceled | OptimizationCanceled):
+            subject = event.backtest_id if isinstance(event, BacktestCanceled) else event.optimization_id
+            self._canceled[subject] = event.by
             if len(self._canceled) > _REMEMBERED_MAX:
                 del self._canceled[next(iter(self._canceled))]

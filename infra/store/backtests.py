@@ -43,8 +43,15 @@ def _known(event: JobEvent) -> Row:
 
 
 async def put_trials(connection: AsyncConnection, events: Sequence[Trial]) -> None:
-    rows = [event.model_dump(exclude={"type"}) | {"symbols": list(event.symbols)} for event in events]
+    rows = [_trial(event) for event in events]
     await put_once(connection, trials, rows)
     firsts = {event.code_hash: event for event in sorted(events, key=lambda event: event.event_time, reverse=True)}
     for event in firsts.values():
         await put_code(connection, event.code_hash, event.strategy, event.event_time)
+
+
+def _trial(event: Trial) -> Row:
+    row = event.model_dump(exclude={"type", "start", "end", "returns_days", "returns_first", "returns_ppm"})
+    returns = {"days": event.returns_days, "first": event.returns_first, "ppm": list(event.returns_ppm)}
+    bars = {"first_bar": event.start, "last_bar": event.end}
+    return {**row, **bars, "symbols": list(event.symbols), "returns": returns}

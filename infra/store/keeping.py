@@ -11,7 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.columns import decode_bars
 from infra.delivery import Failure, MalformedRecordError, Record, parse
-from infra.store import backtests, collection, connection, corporate, quarantine, removals, strategies, symbols
+from infra.store import (
+    backtests,
+    collection,
+    connection,
+    corporate,
+    optimizations,
+    quarantine,
+    removals,
+    strategies,
+    symbols,
+)
 from infra.store.bars import Stored, add_bars
 from infra.store.database import Store
 from infra.topics import Catalogue, TopicSpec
@@ -32,6 +42,8 @@ _EVENTS_OF: dict[str, Put] = {
     "strategy.signals.v1": strategies.put_signals,
     "backtest.requests.v1": backtests.put_jobs,
     "backtest.results.v1": backtests.put_jobs,
+    "research.requests.v1": optimizations.put_optimizations,
+    "research.results.v1": optimizations.put_optimizations,
     "research.trials.v1": backtests.put_trials,
 }
 

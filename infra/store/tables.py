@@ -32,6 +32,7 @@ from infra.store.order_tables import (
     trades,
 )
 from infra.store.platform_tables import api_keys, audit_log, inbox, leases, outbox
+from infra.store.research_tables import optimizations
 from infra.store.risk_tables import (
     book_executions,
     book_positions,
@@ -56,6 +57,7 @@ _TABLES_OF = {
         collection_runs,
         corporate_actions,
         live_strategies,
+        optimizations,
         quarantine,
         removals,
         sessions,
@@ -113,6 +115,7 @@ __all__ = [
     "leases",
     "live_strategies",
     "metadata",
+    "optimizations",
     "order_events",
     "order_ids",
     "orders",

@@ -16,6 +16,7 @@ import pytest
 
 from consumers.backtester.backtester import Backtester
 from consumers.backtester.data import columns_for
+from consumers.backtester.optimiser import Optimiser
 from engine.answer import answer
 from engine.columns import BarColumns
 from engine.facts import to_datetime
@@ -104,6 +105,7 @@ async def a_market(settings: Settings, *, days: int = 500) -> None:
 async def backtesting(settings: Settings) -> AsyncIterator[Service]:
     service = Service("backtester", settings)
     Backtester(service).wire()
+    Optimiser(service, workers=1).wire()
     task = asyncio.create_task(service.run())
     try:
         async with asyncio.timeout(20):

@@ -1,0 +1,183 @@
+"""One parameter set over one stretch of time: the only thing that workers do."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Self
+
+import numpy as np
+
+from engine.answer import answer
+from engine.backtest import BacktestResult
+from engine.columns import COLUMNS, BarColumns, Integers
+from engine.ledger import Curve
+from engine.registry import strategy_class
+from engine.research.ledger import Purpose, entry
+from engine.statistics import StrategyMetrics
+from engine.strategy import nearest
+from schemas.backtest import BacktestRequested, Trial
+
+DAY_US = 86_400_000_000
+_LOADED_MAX = 2
+_CUTS_MAX = 8
+
+_LESS_IS_BETTER = {
+    "annualised_volatility", "max_drawdown_days", "ulcer_index", "turnover", "commission_paid", "slippage_paid",
+    "longest_losing_streak", "average_gross_exposure", "exposure", "downside_deviation", "tracking_error",
+}  # fmt: skip
+
+
+class ObjectiveError(ValueError):
+    """There is no such figure to search by."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A figure of a run that is to be as high, or as low, as can be."""
+
+    metric: str
+    maximise: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """`sharpe`, `turnover:min`. Raises ObjectiveError, with the nearest name, for what is no figure."""
+        name, _, way = (part.strip() for part in text.partition(":"))
+        known = StrategyMetrics.model_fields
+        if name not in known:
+            raise ObjectiveError(f"no metric {name}{nearest(name, known)}: `scizor backtest show --json` lists them")
+        if way not in ("", "min", "max"):
+            raise ObjectiveError(f"objective {text!r}: write {name}, {name}:max or {name}:min")
+        return cls(name, way == "max" or (not way and name not in _LESS_IS_BETTER))
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Sessions from day `first` up to, not including, day `stop` (days since 1970).
+
+    A `warm` one is preceded by just the bars that the strategy's indicators need, on which it is not asked yet.
+    """
+
+    first: int
+    stop: int
+    warm: bool = False
+
+
+Load = Callable[[str], tuple[Mapping[str, Any], Mapping[str, Any]]]
+"""Gives what `arrays_of` and `about` made of columns, from where they were put."""
+
+
+def arrays_of(columns: BarColumns) -> dict[str, Any]:
+    """The eight arrays, by name."""
+    return {name: getattr(columns, name) for name in COLUMNS}
+
+
+def about(columns: BarColumns) -> dict[str, Any]:
+    """What else there is to columns, ready for JSON."""
+    return {"symbols": {str(key): name for key, name in columns.symbols.items()}, "sources": list(columns.sources)}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker needs beside parameters; the columns it has from `load(source)` it keeps."""
+
+    load: Load
+    source: str
+    request: BacktestRequested
+    stretch: Stretch
+    objectives: tuple[Objective, ...]
+    code_hash: str
+    now: datetime
+    purpose: Purpose = "search"
+    study_id: str = ""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of it: the ledger's entry and a score for each objective, or why there is none."""
+
+    trial: Trial | None
+    scores: tuple[float | None, ...] = ()
+    error: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        trial = None if self.trial is None else self.trial.model_dump(mode="json")
+        return {"trial": trial, "scores": list(self.scores), "error": self.error}
+
+    @classmethod
+    def of_json(cls, told: Mapping[str, Any]) -> Self:
+        trial = None if told["trial"] is None else Trial.model_validate(told["trial"])
+        return cls(trial, tuple(told["scores"]), told["error"])
+
+
+def evaluate_all(task: Task, sets: Sequence[Mapping[str, Any]]) -> list[Evaluation]:
+    """One after the other; what a process is handed at once."""
+    return [evaluate(task, each) for each in sets]
+
+
+def evaluate(task: Task, parameters: Mapping[str, Any]) -> Evaluation:
+    """Run it. What the strategy or its parameters do wrong is an outcome, not an exception."""
+    try:
+        result = run_over(task, parameters)
+        trial = entry(
+            task.request,
+            result,
+            code_hash=task.code_hash,
+            now=task.now,
+            purpose=task.purpose,
+            study_id=task.study_id,
+        )
+    except (ValueError, ArithmeticError) as error:
+        return Evaluation(None, error=" ".join(str(error).split())[:500])
+    return Evaluation(trial, tuple(getattr(result.metrics, each.metric) for each in task.objectives))
+
+
+def run_over(task: Task, parameters: Mapping[str, Any]) -> BacktestResult:
+    """The backtest itself; on a warm stretch the account is shown from its first session on.
+
+    Raises ValueError, in one line, as `engine.answer.answer` does.
+    """
+    whole = {**task.request.parameters, **parameters}
+    request = task.request.revised(parameters=whole, start=None, end=None)
+    before = 0
+    if task.stretch.warm:
+        strategy = strategy_class(request.strategy)
+        before = max(strategy(strategy.Config.parse(whole)).warmup - 1, 0)
+    result = answer(request, _cut(task.load, task.source, task.stretch, before))
+    return _from(result, task.stretch.first) if before else result
+
+
+@lru_cache(maxsize=_LOADED_MAX)
+def _loaded(load: Load, source: str) -> BarColumns:
+    arrays, said = load(source)
+    symbols = {int(key): name for key, name in said["symbols"].items()}
+    return BarColumns(**arrays, symbols=symbols, sources=tuple(said["sources"]))
+
+
+@lru_cache(maxsize=_CUTS_MAX)
+def _cut(load: Load, source: str, stretch: Stretch, before: int) -> BarColumns:
+    columns = _loaded(load, source)
+    day = days_of(columns.end_us)
+    keep = (day >= stretch.first) & (day < stretch.stop)
+    if before:
+        for own in columns.rows.values():
+            inside = np.flatnonzero(keep[own])
+            if len(inside):
+                keep[own[max(int(inside[0]) - before, 0) : int(inside[0])]] = True
+    if bool(keep.all()):
+        return columns
+    return replace(columns, **{name: getattr(columns, name)[keep] for name in COLUMNS})
+
+
+def days_of(ends_us: Integers) -> Integers:
+    """The session, by days since 1970, that each bar's end belongs to: midnight belongs to the day before."""
+    days: Integers = (ends_us - 1) // DAY_US
+    return days
+
+
+def _from(result: BacktestResult, first_day: int) -> BacktestResult:
+    """Without the sessions before `first_day`, in which nothing was held."""
+    curve = result.curve
+    begin = int(np.searchsorted(days_of(curve.times_us), first_day))
+    shown = Curve(curve.times_us[begin:], curve.equity[begin:], curve.gross[begin:], curve.cash)
+    return replace(result, curve=shown)

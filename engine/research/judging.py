@@ -1,0 +1,66 @@
+"""What the ledger says of a strategy, as evidence for the gate."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from engine.research.gate import Evidence, GateLimits, Verdict, judge
+from engine.research.ledger import estimate_of, looks, once_each, series_of
+from schemas.backtest import Trial
+
+COUNTED = ("backtest", "search", "train")
+"""Runs among which one can choose; tests of folds and readings of what is held out come after the choice."""
+
+
+class NoCandidateError(ValueError):
+    """The ledger holds nothing that could be judged: one line that says what to do."""
+
+
+def candidate_of(trials: Sequence[Trial], code_hash: str = "") -> Trial:
+    """The trial that stands farthest above zero, of the present code if a `code_hash` is given.
+
+    Raises NoCandidateError when there is none.
+    """
+    usable = [each for each in trials if each.purpose in ("backtest", "search")]
+    present = [each for each in usable if not code_hash or each.code_hash == code_hash]
+    if usable and not present:
+        raise NoCandidateError(f"its {len(usable)} trials ran other code than the present one: run it again first")
+    distances = [(_distance(each), each) for each in present]
+    known = [pair for pair in distances if math.isfinite(pair[0])]
+    if not known:
+        raise NoCandidateError(
+            "no trial of it has a Sharpe ratio: run `scizor backtest run` or `scizor optimize` first"
+        )
+    return max(known, key=lambda pair: pair[0])[1]
+
+
+def _distance(trial: Trial) -> float:
+    estimate = estimate_of(trial)
+    return -math.inf if estimate is None else estimate.distance()
+
+
+def evidence_of(candidate: Trial, trials: Sequence[Trial]) -> Evidence:
+    """Everything the ledger holds about the candidate's strategy; `trials` may repeat themselves."""
+    ours = [each for each in once_each([*trials, candidate]) if each.strategy == candidate.strategy]
+    counted = [each for each in ours if each.purpose in COUNTED]
+    estimate = estimate_of(candidate)
+    assert estimate is not None, "a candidate has a Sharpe ratio"
+    readings = [each for each in ours if each.purpose == "holdout" and set(each.symbols) & set(candidate.symbols)]
+    seen = looks(ours, candidate.symbols, readings[0].start) if readings and readings[0].start else []
+    ratios = [known.value for each in counted if (known := estimate_of(each)) is not None]
+    return Evidence(
+        candidate=estimate,
+        series=series_of(counted),
+        ratios=np.array(ratios),
+        alike=series_of([each for each in counted if each.data_digest == candidate.data_digest]),
+        others=sum(1 for each in counted if not each.returns_ppm),
+        looks=len(seen),
+        held_out=readings[0].sharpe if readings else None,
+    )
+
+
+def gate(trials: Sequence[Trial], code_hash: str = "", limits: GateLimits | None = None) -> tuple[Trial, Verdict]:
+    """The best of a strategy's trials and what the gate says of it. Raises NoCandidateError."""
+    candidate = candidate_of(trials, code_hash)
+    return candidate, judge(evidence_of(candidate, trials), limits)

@@ -1,0 +1,229 @@
+"""An optimisation from request to result: searches, folds, what is held out, and what all of it is worth."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from itertools import chain
+from typing import Literal, Protocol
+
+from engine.backtest import BacktestResult
+from engine.columns import BarColumns
+from engine.facts import to_datetime
+from engine.research.evaluation import DAY_US, Evaluation, Load, Objective, Stretch, Task, evaluate_all, run_over
+from engine.research.findings import Fold, Pieces, result_of
+from engine.research.ledger import Purpose, entry
+from engine.research.request import Cut, cut, half_of, plan_of
+from engine.research.search import Found, Memory, Plan, Search, Tried
+from engine.research.space import Parameters
+from schemas.backtest import Trial
+from schemas.research import OptimizationFinished, OptimizationRequested
+
+Phase = Literal["searching", "testing", "judging"]
+
+RUNS_MAX = 20_000
+"""Over all folds: each is kept until the end, some 20 kB of it for ten years of days."""
+
+_PARCEL = 4
+"""Sets that a worker is handed at once: few enough to hear of progress, enough to be worth the way."""
+_SEED_STEP = 1_000_003  # each fold draws of its own
+
+
+class TooMuchError(ValueError):
+    """More than one search can be: one line that says how much."""
+
+
+class NothingFoundError(ValueError):
+    """No parameter set gave a figure: one line that says what they said instead."""
+
+
+class Bureau(Protocol):
+    """The world around an optimisation: where it is told, remembered and stopped."""
+
+    def memory(self, study: str, objectives: Sequence[Objective]) -> Memory:
+        """Where the search of this name keeps what it has run."""
+
+    def past(self) -> Sequence[Trial]:
+        """The ledger's trials of this strategy; they count in what a result is worth."""
+
+    def told(self, phase: Phase, done: int, total: int, best: float | None) -> None:
+        """How far it is; may raise to stop, and another call of `optimise` goes on from there."""
+
+    def ran(self, trial: Trial) -> None:
+        """This was run: the ledger wants it."""
+
+    def settle(self) -> None:
+        """Return once the ledger has all that was run."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Who does the work: `load(source)` gives `columns` to whoever works for the executor."""
+
+    columns: BarColumns
+    load: Load
+    source: str
+    executor: Executor
+    code_hash: str
+    now: datetime
+
+
+def optimise(request: OptimizationRequested, workshop: Workshop, bureau: Bureau) -> OptimizationFinished:
+    """Everything asked for. Raises ValueError, in one line, for what cannot be done, and what `bureau.told` raises."""
+    return _Optimisation(request, workshop, bureau).run()
+
+
+@dataclass
+class _Ear:
+    """Hears of one search, and tells the bureau how far the whole is."""
+
+    bureau: Bureau
+    phase: Phase
+    before: int
+    total: int
+    objective: Objective
+    best: float | None = None
+
+    def ran(self, evaluation: Evaluation) -> None:
+        if evaluation.trial is not None:
+            self.bureau.ran(evaluation.trial)
+
+    def settle(self) -> None:
+        self.bureau.settle()
+
+    def told(self, done: int) -> None:
+        self.bureau.told(self.phase, self.before + done, self.total, self.best)
+
+
+class _Optimisation:
+    def __init__(self, request: OptimizationRequested, workshop: Workshop, bureau: Bureau) -> None:
+        self.request = request
+        self.workshop = workshop
+        self.bureau = bureau
+        self.space, self.plan = plan_of(request)
+        self.cut: Cut = cut(request, workshop.columns)
+        self._done = 0
+        size = min(self.plan.trials, self.space.size) if self.space.size and self.plan.method == "grid" else None
+        self._total = (size or self.plan.trials) * (1 + len(self.cut.folds)) + len(self.cut.folds)
+        if self._total > RUNS_MAX:
+            raise TooMuchError(
+                f"{self._total:,} runs are too many for one search: at most {RUNS_MAX:,}; fewer trials, or fewer folds"
+            )
+        self._ran: list[Trial] = []
+
+    def run(self) -> OptimizationFinished:
+        folds = [self._fold(number, *each) for number, each in enumerate(self.cut.folds)]
+        found = self._search("all", self.cut.visible, self.plan, purpose="search")
+        front = found.front()
+        if not front:
+            raise NothingFoundError(_why_nothing(found))
+        self.bureau.told("judging", self._done, self._total, front[0].evaluation.scores[0])
+        best = run_over(self._task(self.cut.visible), front[0].parameters)
+        pieces = Pieces(
+            request=self.request,
+            space=self.space,
+            objectives=self.plan.objectives,
+            found=found,
+            best=best,
+            folds=folds,
+            held_out=self._held_out(front[0].parameters),
+            held_out_since=self._held_out_since(),
+            past=[*self.bureau.past(), *self._ran],
+        )
+        result, warnings = result_of(pieces)
+        self.bureau.settle()
+        return OptimizationFinished(
+            event_time=self.workshop.now,
+            ingest_time=self.workshop.now,
+            optimization_id=self.request.optimization_id,
+            request=self.request,
+            succeeded=True,
+            code_hash=self.workshop.code_hash,
+            data_digest=best.data_digest,
+            trials_hash=_hash(found.tried, folds),
+            result=result,
+            warnings=tuple(warnings),
+        )
+
+    def _fold(self, number: int, train: Stretch, test: Stretch) -> Fold:
+        plan = replace(self.plan, seed=(self.plan.seed + _SEED_STEP * (number + 1)) % 2**32)
+        found = self._search(f"fold {number}", train, plan, purpose="train")
+        front = found.front()
+        if not front:
+            raise NothingFoundError(f"fold {number + 1}: {_why_nothing(found)}")
+        task = replace(self._task(test), purpose="test")
+        result = run_over(task, front[0].parameters)
+        self._done += 1
+        return Fold(train, test, front[0], result, self._entered(result, "test"))
+
+    def _search(self, name: str, stretch: Stretch, plan: Plan, *, purpose: Purpose) -> Found:
+        task = replace(self._task(stretch), purpose=purpose)
+        half = replace(self._task(half_of(self.workshop.columns, stretch)), purpose=purpose)
+        phase: Phase = "searching" if purpose == "search" else "testing"
+        found = Search(
+            self.space,
+            plan,
+            lambda sets, first_half: self._evaluate(half if first_half else task, sets),
+            self.bureau.memory(f"{self.request.optimization_id}/{name}", plan.objectives),
+            _Ear(self.bureau, phase, self._done, self._total, plan.objectives[0]),
+        ).run()
+        self._done += len(found.tried)
+        self._ran += [each.evaluation.trial for each in found.tried if each.evaluation.trial is not None]
+        return found
+
+    def _evaluate(self, task: Task, sets: Sequence[Parameters]) -> Iterator[Evaluation]:
+        """Spread over the workers a few at a time; results come back in the order of `sets`."""
+        parcels = [sets[first : first + _PARCEL] for first in range(0, len(sets), _PARCEL)]
+        return chain.from_iterable(self.workshop.executor.map(partial(evaluate_all, task), parcels))
+
+    def _task(self, stretch: Stretch) -> Task:
+        shop = self.workshop
+        return Task(
+            load=shop.load,
+            source=shop.source,
+            request=self.request.backtest,
+            stretch=stretch,
+            objectives=self.plan.objectives,
+            code_hash=shop.code_hash,
+            now=shop.now,
+            study_id=self.request.optimization_id,
+        )
+
+    def _entered(self, result: BacktestResult, purpose: Purpose) -> Trial:
+        trial = entry(
+            self.request.backtest,
+            result,
+            code_hash=self.workshop.code_hash,
+            now=self.workshop.now,
+            purpose=purpose,
+            study_id=self.request.optimization_id,
+        )
+        self.bureau.ran(trial)
+        self._ran.append(trial)
+        return trial
+
+    def _held_out(self, parameters: Parameters) -> Trial | None:
+        """The reading of what was held out, if it was asked for: an entry of the ledger of its own."""
+        if self.cut.held_out is None or not self.request.read_holdout:
+            return None
+        result = run_over(self._task(self.cut.held_out), parameters)
+        return self._entered(result, "holdout")
+
+    def _held_out_since(self) -> datetime | None:
+        held_out = self.cut.held_out
+        return None if held_out is None else to_datetime(held_out.first * DAY_US)
+
+
+def _why_nothing(found: Found) -> str:
+    errors = [each.evaluation.error for each in found.tried if each.evaluation.error]
+    said = f": the first said {errors[0]!r}" if errors else ": they never traded, or too little for the objective"
+    return f"none of {len(found.tried)} parameter sets gave a figure{said}"
+
+
+def _hash(tried: Sequence[Tried], folds: Sequence[Fold]) -> str:
+    told = [[each.parameters, list(each.evaluation.scores), each.state] for each in tried]
+    chosen = [[each.chosen.parameters, list(each.chosen.evaluation.scores)] for each in folds]
+    return hashlib.sha256(json.dumps([told, chosen], sort_keys=True).encode()).hexdigest()

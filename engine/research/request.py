@@ -1,0 +1,110 @@
+"""An optimisation as it is asked for: checked, and turned into a space, a plan and stretches of time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.columns import BarColumns, Integers
+from engine.registry import strategy_class
+from engine.research.evaluation import Objective, Stretch, days_of
+from engine.research.folds import FoldError, Window, walk_forward
+from engine.research.search import Plan
+from engine.research.space import Axis, Parameters, Space, SpaceError
+from engine.strategy import ParameterError, StrategyConfig, nearest
+from schemas.research import TRIALS_MAX, OptimizationRequested
+
+TRIALS = 100
+VISIBLE_MIN = 30
+
+
+def plan_of(request: OptimizationRequested) -> tuple[Space, Plan]:
+    """Raises ValueError, in one line, for whatever cannot be searched like that."""
+    config = strategy_class(request.backtest.strategy).Config
+    axes = [Axis.parse(text) for text in request.axes]
+    for axis in axes:
+        if axis.name not in config.model_fields:
+            known = list(config.model_fields)
+            raise SpaceError(f"{request.backtest.strategy} has no parameter {axis.name}{nearest(axis.name, known)}")
+    searched = {axis.name for axis in axes}
+    defaults = {name: field.default for name, field in config.model_fields.items() if name not in searched}
+    fixed = {**defaults, **request.backtest.parameters}
+    space = Space(axes, request.constraints, fixed, lambda given: _possible(config, given))
+    objectives = tuple(Objective.parse(text) for text in request.objectives)
+    if request.method == "genetic" and len(objectives) > 1:
+        raise SpaceError("genetic searches by one objective: nsga2 takes several")
+    trials = request.trials or (TRIALS_MAX if request.method == "grid" else TRIALS)
+    plan = Plan(request.method, objectives, trials, request.seed, request.batch, request.prune)
+    _something_possible(config, space)
+    return space, plan
+
+
+def _possible(config: type[StrategyConfig], given: Parameters) -> bool:
+    try:
+        config.parse(given)
+    except ParameterError:
+        return False
+    return True
+
+
+def _something_possible(config: type[StrategyConfig], space: Space) -> None:
+    """When not even one end of the ranges can be, say what the strategy says about it."""
+    ends: list[Parameters] = [
+        {axis.name: _end(axis, each) for axis, each in zip(space.axes, way, strict=True)}
+        for way in ([0] * len(space.axes), [1] * len(space.axes), [number % 2 for number in range(len(space.axes))])
+    ]
+    wrong = []
+    for each in ends:
+        try:
+            config.parse({**space.fixed, **each})
+        except ParameterError as error:
+            wrong.append(error)
+    if len(wrong) == len(ends):
+        raise wrong[0]
+
+
+def _end(axis: Axis, which: int) -> Any:
+    return axis.between[which] if axis.between is not None else axis.values[-which]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How the time is divided: what the search sees, the folds inside it, and what is held out after it."""
+
+    visible: Stretch
+    folds: tuple[tuple[Stretch, Stretch], ...]
+    held_out: Stretch | None
+
+
+def cut(request: OptimizationRequested, columns: BarColumns) -> Cut:
+    """Raises FoldError where there are too few sessions."""
+    days: Integers = np.unique(days_of(columns.end_us))
+    seen = len(days) - round(len(days) * request.holdout)
+    if seen < VISIBLE_MIN:
+        raise FoldError(f"{seen} sessions are too few to search in: at least {VISIBLE_MIN}")
+    windows: Sequence[Window] = ()
+    if (wanted := request.walk_forward) is not None:
+        windows = walk_forward(seen, train=wanted.train, test=wanted.test, kind=wanted.kind, gap=wanted.gap)
+    return Cut(
+        visible=_stretch(days, 0, seen),
+        folds=tuple(
+            (
+                _stretch(days, each.train_first, each.train_stop),
+                _stretch(days, each.test_first, each.test_stop, warm=True),
+            )
+            for each in windows
+        ),
+        held_out=_stretch(days, seen, len(days), warm=True) if seen < len(days) else None,
+    )
+
+
+def half_of(columns: BarColumns, stretch: Stretch) -> Stretch:
+    """The first half of a stretch's sessions."""
+    days: Integers = np.unique(days_of(columns.end_us))
+    inside = days[(days >= stretch.first) & (days < stretch.stop)]
+    return _stretch(inside, 0, len(inside) // 2)
+
+
+def _stretch(days: Integers, first: int, stop: int, *, warm: bool = False) -> Stretch:
+    return Stretch(int(days[first]), int(days[stop - 1]) + 1, warm)
