@@ -218,6 +218,23 @@ class Want(Event):
         return self.revised(event_time=now, ingest_time=now, **nothing)
 
 
+class Delivery(StrEnum):
+    """How a feed of a contract comes. What is not live or sampled is never published."""
+
+    LIVE = "live"
+    """Each event as it happens."""
+    SAMPLED = "sampled"
+    """With the market data, of which the gateway leaves some out: no line tick by tick was to be had."""
+    WAITING = "waiting"
+    """Nothing has come yet: no line is left, the gateway is away, or it has not answered."""
+    DELAYED = "delayed"
+    """The gateway has only delayed data for this account."""
+    FROZEN = "frozen"
+    """The gateway has only the last quote before the close."""
+    REFUSED = "refused"
+    """The gateway says no; `problem` says why."""
+
+
 class Subscription(Event):
     """What live data of a contract is wanted by all holders together, told by the service that brings it.
 
@@ -236,6 +253,10 @@ class Subscription(Event):
     urgency: Urgency = Urgency.WATCHING
     problem: Annotated[str, Field(max_length=500)] = ""
     """Why data does not come, or not all of it; empty when nothing is known to be wrong."""
+    feeds: Annotated[dict[Literal["bars", "ticks", "quotes"], Delivery], Field(max_length=3)] = Field(
+        default_factory=dict
+    )
+    """How each feed that is wanted comes."""
 
 
 Quarantine = Annotated[Quarantined | Released | Rejected, Field(discriminator="type")]

@@ -12,6 +12,7 @@ from consumers.api.collections import Collections, Requested
 from consumers.api.coverage import Coverages
 from consumers.api.front import Front
 from consumers.api.history import History
+from consumers.api.live_health import live_facts
 from consumers.api.names import Names
 from consumers.api.quarantine import Quarantine
 from consumers.api.realtime import RealTime
@@ -56,7 +57,7 @@ def build(front: Front) -> FastAPI:
         LiveData(front, wants, subscriptions, realtime.tape, names),
         realtime,
     )
-    app = front.app(ABOUT, [each.router() for each in routes], health.facts)
+    app = front.app(ABOUT, [each.router() for each in routes], lambda: health.facts() | live_facts(subscriptions))
     realtime.attach(app)
     return app
 

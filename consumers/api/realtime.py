@@ -28,7 +28,7 @@ from infra.api_keys import Role
 from infra.calendars.calendar import ExchangeCalendar, UnknownExchangeError, calendar_of
 from infra.errors import UsageError
 from schemas.event import UtcTime
-from schemas.market import LIVE_BAR, Bar, Quote, Source, Subscription, Tick
+from schemas.market import LIVE_BAR, Bar, Delivery, Quote, Source, Subscription, Tick
 from schemas.validation import Contract
 
 STALE_AFTER = 3 * LIVE_BAR
@@ -75,6 +75,9 @@ class RealTimeOut(Answer):
     age_seconds: float = Field(description="Wall seconds since the newest of these was received.")
     stale: bool = Field(description="Its exchange is open, and no bar came for 15 seconds.")
     problem: str = Field(description="What the service that brings live data says is wrong; empty when nothing.")
+    feeds: dict[str, Delivery] = Field(
+        description="How each feed that is wanted comes: bars, ticks, quotes. What is neither live nor sampled is old."
+    )
 
 
 class Hello(Body):
@@ -156,6 +159,7 @@ class RealTime:
             age_seconds=max(0.0, (now - max(event.ingest_time for event in found)).total_seconds()),
             stale=isinstance(bar, Bar) and is_stale(bar, calendar_for(contract), now),
             problem=told.problem if told is not None and told.wanted_by else "",
+            feeds=dict(told.feeds) if told is not None and told.wanted_by else {},
         )
 
     # over a WebSocket

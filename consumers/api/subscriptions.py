@@ -20,7 +20,7 @@ from consumers.api.symbols import SymbolPath, known_contract, tradable
 from consumers.api.views import Latest
 from engine.wants import together
 from schemas.event import UtcTime
-from schemas.market import Source, Subscription, Want
+from schemas.market import Delivery, Source, Subscription, Want
 
 WANTED_BY = "api"
 """The name under which people who use the HTTP service want live data."""
@@ -60,6 +60,9 @@ class SubscriptionOut(Answer):
     bar_sizes: tuple[BarSize, ...]
     wanted_by: tuple[str, ...]
     problem: str = Field("", description="Why data does not come, or not all of it; empty when nothing is wrong.")
+    feeds: dict[str, Delivery] = Field(
+        default_factory=dict, description="How bars, ticks and quotes come, as far as they are wanted."
+    )
 
 
 class QuoteOut(Answer):
@@ -152,8 +155,9 @@ class LiveData:
         found = together(wants, self._front.service.clock.now())
         assert found is not None, "somebody has wanted something of it"
         told = self._subscriptions.get(str(contract_id))
-        problem = told.problem if told is not None and found.wanted_by else ""
-        return SubscriptionOut.model_validate(found.model_copy(update={"problem": problem}))
+        if told is None or not found.wanted_by:
+            return SubscriptionOut.model_validate(found)
+        return SubscriptionOut.model_validate(found.model_copy(update={"problem": told.problem, "feeds": told.feeds}))
 
     async def _change(self, caller: Trader, change: Change, after: Want) -> None:
         await self._front.changes.make(caller, change, [after])

@@ -19,7 +19,7 @@ from infra.gateway.market_clock import MarketClock
 from infra.gateway.reports import GatewayState
 from infra.gateway.top_of_book import GENERIC_TICKS, TopOfBook
 from infra.gateway.windows import Window
-from schemas.market import LIVE_BAR
+from schemas.market import LIVE_BAR, Delivery
 from schemas.validation import Contract
 
 __all__ = ["LIVE_BAR", "Feed", "Interrupted", "Live", "MarketEvent"]
@@ -30,6 +30,7 @@ _NOT_BY_TICK = frozenset({10189, 10190})
 _ADVICE = frozenset({10090})
 _DELAYED_DATA = frozenset({10089, 10167})
 _COMPETING = 10197
+_PASSING = frozenset({_BUSTED, _COMPETING})
 _RETRY_MAX_SECONDS = 300.0
 _BAR_REQUESTS_MAX, _BAR_REQUESTS_SECONDS = 60, 605.0
 """Requests for live bars are counted as those for small bars of the past are; some seconds to be safe."""
@@ -49,9 +50,23 @@ class Line:
     problem: str = ""
     resting: bool = False
     """The gateway refused it: it is asked for again after a while."""
-    delayed: bool = False
-    """What comes is not live: nothing of it is used."""
+    instead: Delivery | None = None
+    """What there is instead of live data; nothing of that is used."""
+    heard: bool = False
+    """Something has come since it was asked for."""
     top: TopOfBook = field(default_factory=TopOfBook)
+
+    @property
+    def delayed(self) -> bool:
+        return self.instead in (Delivery.DELAYED, Delivery.FROZEN)
+
+    @property
+    def delivery(self) -> Delivery:
+        if self.instead is not None:
+            return self.instead
+        if not self.heard:
+            return Delivery.WAITING
+        return Delivery.SAMPLED if self.channel is Channel.TOP else Delivery.LIVE
 
     @property
     def wants_asking(self) -> bool:
@@ -108,6 +123,16 @@ class Live:
         """Feeds that do not come, and why."""
         told = {(line.contract.contract_id, feed): line.problem for line in self._lines.values() for feed in line.feeds}
         return {key: problem for key, problem in told.items() if problem} | self._allotment.without
+
+    def deliveries(self) -> dict[Key, Delivery]:
+        """How each feed that is wanted comes."""
+        usable = self._connection.state.usable
+        told = {
+            (line.contract.contract_id, feed): line.delivery if usable else Delivery.WAITING
+            for line in self._lines.values()
+            for feed in line.feeds
+        }
+        return told | dict.fromkeys(self._allotment.without, Delivery.WAITING)
 
     def flows(self, contract_id: int) -> bool:
         """Whether bars of the contract are asked for and nothing is known to be wrong."""
@@ -189,14 +214,14 @@ class Live:
             kind = "Last" if line.channel is Channel.TICKS else "BidAsk"
             encoder.reqTickByTickData(number, wanted, kind, 0, False)
         line.request_id = number
-        line.problem, line.delayed, line.top = "", False, TopOfBook()
+        line.problem, line.instead, line.heard, line.top = "", None, False, TopOfBook()
         self._by_request[number] = line
         for feed in sorted(line.feeds):
             self._deliver(Interrupted(line.contract.contract_id, feed))
 
     def _give_up(self, line: Line) -> None:
         """Forget the subscription, and have it ended at the gateway."""
-        number, line.request_id = line.request_id, 0
+        number, line.request_id, line.heard = line.request_id, 0, False
         if self._by_request.pop(number, None) is not None:
             self._ending.append((number, line.channel))
             self._wanted.set()
@@ -234,6 +259,8 @@ class Live:
         if code in _DELAYED_DATA:
             self._give_up(line)
             text = f"{text} (delayed data is not used)"
+        line.heard = False
+        line.instead = Delivery.DELAYED if code in _DELAYED_DATA else None if code in _PASSING else Delivery.REFUSED
         self._by_request.pop(number, None)
         line.request_id = 0
         if code == _BUSTED:

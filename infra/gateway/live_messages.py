@@ -11,13 +11,13 @@ from infra.gateway.lines import Channel, Feed
 from infra.gateway.market_clock import MarketClock
 from infra.gateway.quality import checked
 from infra.gateway.top_of_book import TRADES_AND_VOLUME, trade_of
-from schemas.market import LIVE_BAR, Bar, Basis, Quarantined, Quote, Tick
+from schemas.market import LIVE_BAR, Bar, Basis, Delivery, Quarantined, Quote, Tick
 
 if TYPE_CHECKING:
     from infra.gateway.live import Line  # it is made of these messages
 
 RETRY_FIRST_SECONDS = 5.0
-_LIVE_DATA = 1
+_LIVE_DATA, _FROZEN = 1, 2
 _DATA_TYPES = {2: "frozen", 3: "delayed", 4: "delayed and frozen"}
 
 
@@ -130,14 +130,15 @@ class LiveMessages:
         line = self._lines.get(number)
         if line is None or line.channel is not Channel.TOP:
             return
-        was_delayed, line.delayed = line.delayed, kind != _LIVE_DATA
+        was_delayed = line.delayed
+        line.instead = None if kind == _LIVE_DATA else Delivery.FROZEN if kind == _FROZEN else Delivery.DELAYED
         if line.delayed:
             line.problem = f"{_DATA_TYPES.get(kind, kind)} data is not used"
         elif was_delayed:
             line.problem = ""
 
     def _common(self, line: "Line") -> dict[str, Any]:
-        line.delay = RETRY_FIRST_SECONDS  # data comes: the next refusal is the first again
+        line.delay, line.heard = RETRY_FIRST_SECONDS, True  # data comes: the next refusal is the first again
         return {
             "contract_id": line.contract.contract_id,
             "symbol": line.contract.symbol,

@@ -14,7 +14,7 @@ from infra.replay import fold
 from infra.service import Service
 from infra.symbol_meanings import name_of
 from schemas.collection import ValidateSymbols
-from schemas.market import Subscription, Urgency, Want
+from schemas.market import Delivery, Subscription, Urgency, Want
 from schemas.validation import Contract, Symbol, SymbolState
 
 _WANTS, _SUBSCRIPTIONS, _SYMBOLS = "market.wants.v1", "market.subscriptions.v1", "reference.symbols.v1"
@@ -33,6 +33,8 @@ class Lines(Protocol):
     def unsubscribe(self, contract_id: int) -> None: ...
 
     def problems(self) -> dict[Key, str]: ...
+
+    def deliveries(self) -> dict[Key, Delivery]: ...
 
 
 @dataclass
@@ -128,13 +130,14 @@ class Wanted:
             await asyncio.sleep(_TELL_SECONDS)
 
     async def tell_changes(self) -> None:
-        problems = self._problems()
+        problems, deliveries = self._problems(), self._deliveries()
         now = self._service.clock.now()
         for contract_id in sorted(self._wants):
             found = together(list(self._wants[contract_id].values()), now)
             assert found is not None, "somebody wanted something"
             problem = "; ".join(problems.get(contract_id, ())) if found.wanted_by else ""
-            after = found.model_copy(update={"problem": problem[:_PROBLEM_MAX]})
+            feeds = deliveries.get(contract_id, {}) if found.wanted_by else {}
+            after = found.model_copy(update={"problem": problem[:_PROBLEM_MAX], "feeds": feeds})
             if says_other(self._told.get(contract_id), after):
                 await self._service.publish(after)
                 self._told[contract_id] = after
@@ -150,6 +153,19 @@ class Wanted:
             found[contract_id].append(problem)
         for (contract_id, feed), problem in self._lines.problems().items():
             found[contract_id].append(f"{feed}: {problem}")
+        return found
+
+    def _deliveries(self) -> dict[int, dict[str, Delivery]]:
+        found: dict[int, dict[str, Delivery]] = {
+            contract_id: {
+                feed.value: Delivery.WAITING
+                for feed in Feed
+                if any(getattr(want, feed.value) for want in wants.values())
+            }
+            for contract_id, wants in self._wants.items()
+        }
+        for (contract_id, feed), delivery in self._lines.deliveries().items():
+            found.setdefault(contract_id, {})[feed.value] = delivery
         return found
 
     async def _ask_for_unknown(self) -> None:

@@ -22,7 +22,7 @@ from infra.publish import Publisher
 from infra.settings import Settings
 from infra.topics import load_catalogue
 from schemas.event import Event
-from schemas.market import LIVE_BAR, Quote, Source
+from schemas.market import LIVE_BAR, Delivery, Quote, Source, Subscription
 from tests.builders import APPLE, NOON, a_bar, a_tick
 from tests.integration.an_api import Api, serving
 from tests.integration.test_api_farmer import know_apple
@@ -96,6 +96,12 @@ def now_bar(number: int = 0, **changes: Any) -> Event:
     return a_bar(start=NOON + number * LIVE_BAR, ingest_time=SystemClock().now(), volume=float(number), **changes)
 
 
+def a_subscription(**changes: Any) -> Subscription:
+    now = SystemClock().now()
+    common = {"event_time": now, "ingest_time": now, "contract_id": APPLE, "symbol": "AAPL", "wanted_by": ("ann",)}
+    return Subscription.model_validate(common | changes)
+
+
 def a_quote(bid: float) -> Quote:
     now = SystemClock().now()
     return Quote(
@@ -118,6 +124,11 @@ async def test_the_newest_is_told_from_memory_with_its_age(stack_settings: Setti
         await wire.tell(now_bar(2), now_bar(2, bar_size=timedelta(minutes=1)))
         await wire.seen("tick", price=440.7)
         known = await wire.seen("bar", volume=2.0)
+        feeds = {"bars": Delivery.LIVE, "quotes": Delivery.DELAYED}
+        await wire.tell(a_subscription(feeds=feeds, problem="quotes: 10167 delayed"))
+        await wire.seen("feeds", bars="live", quotes="delayed")
+        health = (await wire.api.client.get("/health")).json()["live_data"]
+        listed = await wire.api.get("/subscriptions")
         old = a_bar(start=NOON + 9 * LIVE_BAR, ingest_time=SystemClock().now() - timedelta(minutes=5))
         await wire.tell(old)
         silent = await wire.seen("bar", start="2013-02-28T17:00:45Z")
@@ -126,6 +137,8 @@ async def test_the_newest_is_told_from_memory_with_its_age(stack_settings: Setti
     assert (nothing.status_code, "POST /subscriptions/AAPL" in nothing.text) == (404, True)
     assert (known["bar"]["bar_size"], known["quote"]["bid"], known["stale"]) == ("5s", 440.0, False)
     assert known["age_seconds"] < 10
+    assert (health["feeds"]["delayed"], health["troubles"][0]["problem"]) == (1, "quotes: 10167 delayed")
+    assert listed == [], "nobody wants it here: the service that brings it only says how it comes"
     assert silent["stale"] is True, "New York is open at noon, and nothing has come for five minutes"
     assert "text/event-stream" in page["responses"]["200"]["content"]
 

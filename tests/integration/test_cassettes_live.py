@@ -12,7 +12,7 @@ import pytest
 from infra.gateway_simulator.faults import cassette
 from infra.settings import Settings
 from producers.market_data import watch
-from schemas.market import Bar, Quarantined, QuarantineRule
+from schemas.market import Bar, Delivery, Quarantined, QuarantineRule, Subscription
 from tests.a_ledger import Ledger
 from tests.integration.a_cassette import Played
 from tests.integration.a_judged_desk import HURRY, hurried, impatient  # noqa: F401 # a fixture
@@ -137,7 +137,11 @@ async def test_a_live_bar_that_lies_is_quarantined_and_the_others_go_on(
     assert [lies(played.ledger(), bars) for bars in published] == [[], [], []]
     rules = [each.rule for each in findings if isinstance(each, Quarantined)]
     assert QuarantineRule.NOT_FINITE in rules
-    assert set(rules) <= {QuarantineRule.NOT_FINITE, QuarantineRule.OHLC_RANGE}  # a bar without height cannot lie so
+    assert set(rules) <= {
+        QuarantineRule.NOT_FINITE,
+        QuarantineRule.OHLC_RANGE,
+        QuarantineRule.GAP,
+    }  # a bar without height cannot lie so
     assert sum(len(holes(bars)) for bars in published) <= len(rules)
 
 
@@ -152,3 +156,12 @@ async def test_what_is_not_bought_is_not_published_and_holds_up_nobody(
         assert holes(bars) == []
         assert lies(played.ledger(), bars) == []
         assert {bar.contract_id for bar in await bars_when(settings, 1)} == {MICROSOFT}
+        events = await everything(settings, "market.subscriptions.v1")
+    told = [each for each in events if isinstance(each, Subscription)]
+    newest = {each.contract_id: each for each in told}
+    assert newest[MICROSOFT].feeds == {"bars": Delivery.LIVE}
+    not_to_be_had = {Delivery.DELAYED, Delivery.REFUSED}
+    for contract_id in (APPLE, IBM):
+        assert set(newest[contract_id].feeds.values()) <= {*not_to_be_had, Delivery.WAITING}
+        of_it = [each for each in told if each.contract_id == contract_id and each.problem]
+        assert any(set(each.feeds.values()) <= not_to_be_had for each in of_it), "it was told"

@@ -36,7 +36,7 @@ from infra.gateway.pacing import Governor
 from infra.gateway.slots import MESSAGES_A_SECOND
 from infra.gateway.windows import Limits
 from infra.settings import Settings
-from schemas.market import Bar, HistoricalBar, Quarantined
+from schemas.market import Bar, Delivery, HistoricalBar, Quarantined, Quote
 from schemas.orders import OrderType
 from tests.builders import a_contract, an_intent
 from tests.integration.a_gateway import (
@@ -287,6 +287,42 @@ async def test_live_data_is_asked_for_again_after_an_interruption(
         await until(lambda: len(gateway.requests(50)) == 2)
         assert len(gateway.requests(51)) == 1, "the old subscription is ended, not doubled"
         assert delivered == [Interrupted(265598), Interrupted(265598)]
+
+
+@pytest.mark.parametrize("code", [10189, 10190])
+async def test_what_is_not_live_is_said_to_be_so_and_nothing_of_it_is_delivered(
+    gateway: ScriptedGateway, settings: Settings, code: int
+) -> None:
+    """Tick by tick is refused; the market data instead are delayed, frozen, live, and then refused."""
+    async with subscribed(settings) as (_, delivered, live):
+        live.subscribe(a_contract(), frozenset({Feed.QUOTES}))
+        await until(lambda: gateway.requests(97))
+        assert live.deliveries() == {(265598, Feed.QUOTES): Delivery.WAITING}
+        gateway.peer.error(gateway.requests(97)[0][1], code, "tick by tick is not to be had")
+        await until(lambda: gateway.requests(1))
+        number = gateway.requests(1)[0][2]
+        for kind, delivery in ((3, Delivery.DELAYED), (4, Delivery.DELAYED), (2, Delivery.FROZEN)):
+            gateway.peer.say(58, 1, number, kind)
+            _say_quote(gateway, number, 440.0 + kind)
+            await _comes(live, delivery)
+        assert [type(each) for each in delivered] == [Interrupted] * len(delivered), "nothing of it was delivered"
+
+        gateway.peer.say(58, 1, number, 1)
+        _say_quote(gateway, number, 450.0)
+        await _comes(live, Delivery.SAMPLED)
+        assert [each.bid for each in delivered if isinstance(each, Quote)] == [450.0]
+        gateway.peer.error(number, 354, "Requested market data is not subscribed.")
+        await _comes(live, Delivery.REFUSED)
+        assert "354" in live.problems()[265598, Feed.QUOTES]
+
+
+async def _comes(live: Live, delivery: Delivery) -> None:
+    await until(lambda: set(live.deliveries().values()) == {delivery})
+
+
+def _say_quote(gateway: ScriptedGateway, number: str, bid: float) -> None:
+    for kind, price in ((1, bid), (2, bid + 1)):
+        gateway.peer.say(1, 6, number, kind, price, 100, 0)
 
 
 async def test_a_farm_that_blinks_ends_subscriptions_silently_so_they_are_made_again(
