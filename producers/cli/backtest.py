@@ -51,13 +51,16 @@ def run(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a strategy: over the topics' bars by the backtester, or over a CSV or Parquet FILE right here."""
-    from producers.cli.running_backtest import ask, run_file, show_finished, write_report
+    """Run a strategy: over the topics' bars by the backtester, or over a CSV or Parquet FILE right here.
+
+    A strategy of your own, FILE.py, always runs right here, as you.
+    """
+    from producers.cli.running_backtest import ask, run_file, run_own, show_finished, write_report
 
     own = _own(strategy)
     file = None if source in ("topic", "database") else _file(source)
-    if own and not file:
-        raise UsageError(f"{strategy} runs here, over a price file: --source PRICES.csv (see `scizor data export`)")
+    if own and source == "database":
+        raise UsageError(f"{strategy} runs here, over --source topic or a price file: PRICES.csv")
     if bar_size not in BAR_SIZES:
         raise UsageError(f"no bars of size {bar_size!r}: choose one of {', '.join(BAR_SIZES)}")
     request = _request(
@@ -73,7 +76,10 @@ def run(
         commission_bps=commission_bps,
         slippage_bps=slippage_bps,
     )
-    finished = run_file(request, file, own) if file else ask(_running(), request)
+    if own:
+        finished = run_own(request, own, file or _running())
+    else:
+        finished = run_file(request, file) if file else ask(_running(), request)
     if report is not None:
         write_report(finished, report)
     show_finished(finished, as_json=as_json)

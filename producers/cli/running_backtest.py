@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from engine.answer import NO_BARS, answer, finished, prepared
-from engine.backtest import BacktestResult, run
-from engine.columns import BarColumns
+from engine.backtest import run
 from engine.report import page
 from engine.strategy_source import at_line
 from infra.clock import SystemClock
@@ -19,6 +18,7 @@ from producers.cli.desk import Desk
 from producers.cli.price_file import read_prices
 from producers.cli.records import run as run_with_kafka
 from producers.cli.strategy_files import StrategyFile
+from producers.cli.topic_bars import read_topics
 from schemas.backtest import BacktestFinished, BacktestProgress, BacktestRequested
 from schemas.event import Event
 
@@ -31,21 +31,29 @@ class BacktestFailedError(ScizorError):
     """The backtester said that it could not."""
 
 
-def run_file(request: BacktestRequested, file: Path, own: StrategyFile | None = None) -> BacktestFinished:
-    """Run over the file's bars in this process, without anything else running; `own` is a strategy's text."""
+def run_file(request: BacktestRequested, file: Path) -> BacktestFinished:
+    """Run over the file's bars in this process, without anything else running."""
     columns = read_prices(file, request.symbols[0])
     try:
-        result = _run_own(request, columns, own) if own else answer(request, columns)
+        result = answer(request, columns)
     except ValueError as error:
-        where = at_line(error.__cause__ or error, f"{own.name}.py") if own else ""
-        raise UsageError(f"{error}{where}") from None
-    return finished(request, result, code_hash=request.code_sha256, now=SystemClock().now())
+        raise UsageError(str(error)) from None
+    return finished(request, result, code_hash="", now=SystemClock().now())
 
 
-def _run_own(request: BacktestRequested, columns: BarColumns, own: StrategyFile) -> BacktestResult:
+def run_own(request: BacktestRequested, own: StrategyFile, bars: Path | Settings) -> BacktestFinished:
+    """Run a person's own text in this process, over a file's bars or those of the topics."""
     strategy = own.loaded()
-    wanted, options = prepared(request, columns)
-    return run(wanted, strategy, strategy.Config.parse(request.parameters), options)
+    if isinstance(bars, Path):
+        columns = read_prices(bars, request.symbols[0])
+    else:
+        columns = run_with_kafka(read_topics(bars, request), bars)
+    try:
+        wanted, options = prepared(request, columns)
+        result = run(wanted, strategy, strategy.Config.parse(request.parameters), options)
+    except ValueError as error:
+        raise UsageError(f"{error}{at_line(error.__cause__ or error, f'{own.name}.py')}") from None
+    return finished(request, result, code_hash=request.code_sha256, now=SystemClock().now())
 
 
 def ask(settings: Settings, request: BacktestRequested) -> BacktestFinished:

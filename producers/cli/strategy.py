@@ -71,7 +71,8 @@ def list_strategies(
         for each in found:
             print(each["name"] + (f"  ({each['file']})" if each["file"] else ""))
             print(f"    {each['description']}")
-            print(f"    {', '.join(_parameter(each, name) for name in each['parameters'])}")
+            if each["parameters"]:
+                print(f"    {', '.join(_parameter(each, name) for name in each['parameters'])}")
     for error in errors:
         print(
             f"scizor: {error.error if error.file in error.error else f'{error.file}: {error.error}'}", file=sys.stderr
@@ -82,13 +83,27 @@ def list_strategies(
 
 def _described(name: str, strategy_class: "type[BaseStrategy]", file: str) -> dict[str, Any]:
     config = strategy_class.Config
+    warmup, settled = _bars(strategy_class)
     return {
         "name": name,
         "description": (strategy_class.__doc__ or "").strip().partition("\n")[0],
         "parameters": {key: field.get_default() for key, field in config.model_fields.items()},
         "search": config.ranges(),
+        "warmup": warmup,
+        "settled": settled,
         "file": file,
     }
+
+
+def _bars(strategy_class: "type[BaseStrategy]") -> tuple[int | None, int | None]:
+    """Bars until it is first asked, and until its indicators forgot where they began, with the default parameters."""
+    from engine.strategy import ParameterError
+
+    try:
+        built = strategy_class(strategy_class.Config.parse({}))
+    except ParameterError:  # it has parameters without a default
+        return None, None
+    return built.warmup, built.settled
 
 
 def _parameter(each: dict[str, Any], name: str) -> str:

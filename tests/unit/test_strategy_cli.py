@@ -166,6 +166,9 @@ def test_the_list_says_what_to_search() -> None:
 
     assert all(name in text for name in names())
     assert "fast=10 [5:50:5]" in text
+    found = {each["name"]: each for each in json.loads(_strategy("list", "--json"))["strategies"]}
+    assert found["moving_average_crossover"]["search"] == {"fast": "5:50:5", "slow": "20:200:10"}
+    assert (found["rsi_mean_reversion"]["warmup"], found["rsi_mean_reversion"]["settled"]) == (16, 352)
 
 
 def test_a_cheat_fails_its_check_with_lines(tmp_path: Path) -> None:
@@ -225,7 +228,7 @@ def test_a_file_that_fails_in_a_backtest_is_told_with_its_line(tmp_path: Path, p
 
     with pytest.raises(UsageError, match=r"Cheat failed at AAPL, 2000-03-01 .*failing.py, line 29"):
         _backtest(str(file), "--source", str(prices))
-    with pytest.raises(UsageError, match="runs here, over a price file"):
-        _backtest(str(file))
+    with pytest.raises(UsageError, match="over --source topic or a price file"):
+        _backtest(str(file), "--source", "database", "--symbols", "AAPL")
     with pytest.raises(UsageError, match="parameter"):
         _backtest(str(file), "--source", str(prices), "--param", "fast=1")
