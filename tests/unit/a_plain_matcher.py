@@ -223,9 +223,8 @@ class Plain:
             for wish in self._ordered(bar, late):
                 if wish.open:
                     assert wish.entry is not None
-                    before = wish.filled
                     self._face(wish, wish.entry, row, bar, inside=True)
-                    if wish.open and wish.filled == before:
+                    if not wish.filled:
                         wish.fresh = False
                         self._range(wish, row, bar)
                 wish.fresh = False
