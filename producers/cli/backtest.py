@@ -65,7 +65,7 @@ def run(
         raise UsageError(f"no bars of size {bar_size!r}: choose one of {', '.join(BAR_SIZES)}")
     request = _request(
         strategy=own.name if own else strategy,
-        code_sha256=own.sha256 if own else "",
+        code_sha256=own.sha256 if own else _uploaded(strategy, file),
         parameters={**configured(context), **parameters_of(param or [])},
         symbols=_symbols(symbols, file),
         bar_size=BAR_SIZES[bar_size],
@@ -162,6 +162,22 @@ def _request(*, dates: tuple[str, str], **rest: Any) -> "BacktestRequested":
     except ValueError as error:
         raise UsageError(str(error)) from None
     return request
+
+
+def _uploaded(strategy: str, file: Path | None) -> str:
+    """The hash of the text that somebody uploaded under this name; empty when nobody did."""
+    from engine.registry import names
+    from infra.embedded.running import find_stack
+    from producers.cli.uploaded import newest_text
+
+    settings = load_settings()
+    reached = find_stack(settings) or settings
+    if strategy in names() or not reached.database_url.get_secret_value():
+        return ""
+    found = newest_text(reached, strategy)
+    if found and file is not None:
+        raise UsageError(f"{strategy} was uploaded: it runs in the backtester, over --source topic or database")
+    return found
 
 
 def _own(strategy: str) -> "StrategyFile | None":

@@ -87,6 +87,7 @@ def _checks() -> dict[str, Callable[[], Finding]]:
         "time zones": _time_zones,
         "memory": lambda: _memory(run),
         "disk": lambda: _disk(settings.home),
+        "sandbox": lambda: _sandbox(settings),
     }
     if not settings.kafka:
         checks |= {"java": _java, "kafka jars": lambda: _jars(settings.home)}
@@ -216,6 +217,13 @@ def _user_namespaces() -> Finding:
     if namespaces_work():
         return Finding("ok", "allowed; PostgreSQL runs in one, since it refuses root")
     return Finding("fail", "forbidden here", "run scizor as an ordinary user, or set SCIZOR_DATABASE_URL")
+
+
+def _sandbox(settings: Settings) -> Finding:
+    from producers.cli.sandbox_check import FIX, sandbox_found
+
+    holds, detail = sandbox_found(settings)
+    return Finding("ok", detail) if holds else Finding("warn", detail, FIX)
 
 
 def _ports(settings: Settings) -> Finding:
