@@ -11,8 +11,12 @@ from engine.backtest import run
 from engine.facts import Bar, Fill, Tick, to_datetime
 from engine.host import StrategyHost, sizing
 from engine.indicators import ema, sma, zscore
+from engine.strategies.bollinger_reversion import BollingerReversion
 from engine.strategies.buy_and_hold import BuyAndHold
+from engine.strategies.cross_sectional_momentum import CrossSectionalMomentum
+from engine.strategies.donchian_breakout import DonchianBreakout
 from engine.strategies.moving_average_crossover import MovingAverageCrossover
+from engine.strategies.pairs_trading import PairsTrading
 from engine.strategies.rsi_mean_reversion import RsiMeanReversion
 from engine.strategy import BaseStrategy, StrategyConfig, StrategySignal
 from schemas.market import Source
@@ -59,9 +63,9 @@ class Played:
             if number in orders:
                 self._fill(bar, orders.pop(number))
             for signal in self.host.on_bar(bar):
-                quantity = sizing(signal, self.host.quantity(number), Decimal(100), bar.close)
+                quantity = sizing(signal, self.host.quantity(signal.contract_id), Decimal(100), bar.close)
                 if quantity:
-                    orders[number] = quantity
+                    orders[signal.contract_id] = quantity
 
     def _fill(self, bar: Bar, quantity: Decimal) -> None:
         self.orders.append((bar.contract_id, bar.start_us, float(quantity)))
@@ -80,6 +84,10 @@ CASES: list[tuple[type[BaseStrategy], Callable[[], StrategyConfig]]] = [
     (BuyAndHold, BuyAndHold.Config),
     (MovingAverageCrossover, lambda: MovingAverageCrossover.Config(fast=2, slow=5, short=True)),
     (RsiMeanReversion, lambda: RsiMeanReversion.Config(window=4, short=True)),
+    (BollingerReversion, lambda: BollingerReversion.Config(window=5, deviations=1.0, short=True)),
+    (DonchianBreakout, lambda: DonchianBreakout.Config(channel=4, range_window=3, multiple=1.0, short=True)),
+    (PairsTrading, lambda: PairsTrading.Config(window=8, entry=1.0)),
+    (CrossSectionalMomentum, lambda: CrossSectionalMomentum.Config(lookback=6, skip=2, short=True)),
     (Mixture, Mixture.Config),
 ]
 
