@@ -55,7 +55,7 @@ keltner = Bands._make(
         "KC",
         _BAR,
         (size(20, least=2), size(10, 1, "atr"), amount("multiple", 2.0, 0.001, 1000.0)),
-        f"{side} of the bands a multiple of the ATR around the exponential average",
+        f"{side} of the bands a multiple of the ATR around the exponential average of the typical price",
         output=number,
         ready=lambda size, atr, multiple: max(size, atr + 1),
         settled=lambda size, atr, multiple: max(size, atr + 1) + max(exponential(size), wilder(atr)),

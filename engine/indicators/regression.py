@@ -34,7 +34,7 @@ percentile = borrowed(
     "PERCENTILE",
     _VALUES,
     (size(30, least=2), amount("percent", 50.0, 0.0, 100.0)),
-    "the value that so many percent of the window lie below",
+    "the smallest value that so many percent of the window do not exceed",
     ready=_whole,
 )
 percent_rank = borrowed(

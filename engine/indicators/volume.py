@@ -18,8 +18,8 @@ accumulation = _total("accumulation", "AD", _MONEY, "Chaikin's accumulation and 
 williams_accumulation = _total(
     "williams_accumulation", "WAD", ("high", "low", "close"), "Williams' accumulation and distribution"
 )
-negative_volume = _total("negative_volume", "NVI", _CLOSE, "index of the moves on falling volume")
-positive_volume = _total("positive_volume", "PVI", _CLOSE, "index of the moves on rising volume")
+negative_volume = _total("negative_volume", "NVI", _CLOSE, "index of the moves on falling volume, 1000 at first")
+positive_volume = _total("positive_volume", "PVI", _CLOSE, "index of the moves on rising volume, 1000 at first")
 price_volume = _total("price_volume", "PVT", _CLOSE, "price and volume trend: volume times relative change, added up")
 anchored_vwap = _total("anchored_vwap", "VWAP", _MONEY, "volume-weighted typical price since the first bar")
 

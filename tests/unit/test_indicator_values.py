@@ -179,6 +179,150 @@ FASTK = place(14)
 K = mean(FASTK, 3)
 RANGES = wilder(true_range(), 14)
 
+CHANGES = [0.0] + [C[i] - C[i - 1] for i in ROWS[1:]]
+RISES, FALLS = ([max(way * each, 0.0) for each in CHANGES] for way in (1, -1))
+MIDDLES = [(H[i] + L[i]) / 2 for i in ROWS]
+AWESOME = less(mean(MIDDLES, 5), mean(MIDDLES, 34))
+REACH = wilder([NAN] * 10 + true_range()[10:], 10)  # the range of a channel begins with the channel
+LINE = [NAN] * 25 + less(FIRST_FAST, ema(C, 26))[25:]
+
+
+def sums(values: Series, size: int) -> Series:
+    return [NAN if i < size - 1 else sum(last(values, i, size)) for i in ROWS]
+
+
+def pressure(size: int) -> Series:
+    """Of buyers, over the true range."""
+    bought = [0.0] + [C[i] - min(L[i], C[i - 1]) for i in ROWS[1:]]
+    return [NAN if i < size else sum(last(bought, i, size)) / sum(last(true_range(), i, size)) for i in ROWS]
+
+
+def movement(up: bool, size: int) -> Series:
+    moves = [0.0] + [abs(H[i] - L[i - 1]) if up else abs(L[i] - H[i - 1]) for i in ROWS[1:]]
+    return [NAN if i < size else sum(last(moves, i, size)) / sum(last(true_range(), i, size)) for i in ROWS]
+
+
+def ashi() -> dict[str, Series]:
+    closes = [(OPEN[i] + H[i] + L[i] + C[i]) / 4 for i in ROWS]
+    opens = [(OPEN[0] + C[0]) / 2]
+    for i in ROWS[1:]:
+        opens.append((opens[-1] + closes[i - 1]) / 2)
+    highs = [max(H[i], opens[i], closes[i]) for i in ROWS]
+    return {"open": opens, "high": highs, "low": [min(L[i], opens[i], closes[i]) for i in ROWS], "close": closes}
+
+
+def on_volume(rising: bool) -> Series:
+    found = [1000.0]
+    for i in ROWS[1:]:
+        counts = V[i] > V[i - 1] if rising else V[i] < V[i - 1]
+        found.append(found[-1] * (C[i] / C[i - 1] if counts else 1.0))
+    return found
+
+
+def trend() -> Series:
+    total = [0.0]
+    for i in ROWS[1:]:
+        total.append(total[-1] + V[i] * (C[i] / C[i - 1] - 1))
+    return total
+
+
+def slope_of(second: Series, first: Series, size: int) -> Series:
+    """Least squares of relative changes."""
+    one, other = ([0.0] + [each[i] / each[i - 1] - 1 for i in ROWS[1:]] for each in (first, second))
+    return [NAN if i < size else statistics.linear_regression(last(one, i, size), last(other, i, size)).slope
+            for i in ROWS]  # fmt: skip
+
+
+def curbed(way: float) -> Series:
+    """Headley's bands."""
+    bands = [each * (1 + way * 4 * (H[i] - L[i]) / (H[i] + L[i])) for i, each in enumerate(H if way > 0 else L)]
+    return mean(bands, 20)
+
+
+def sums_of_ratio() -> Series:
+    ranges = [H[i] - L[i] for i in ROWS]
+    once = ema(ranges, 9)
+    ratio = combined(once, ema(once, 9), lambda a, b: a / b)
+    return [NAN if math.isnan(ratio[max(i - 24, 0)]) else sum(last(ratio, i, 25)) for i in ROWS]
+
+
+def place_of_strength() -> Series:
+    up, down = wilder([*RISES[1:], 0.0], 14), wilder([*FALLS[1:], 0.0], 14)
+    strength = [NAN, *combined(up, down, lambda a, b: 100 * a / (a + b))[: BARS - 1]]
+    found = [NAN] * 29
+    for i in ROWS[29:]:
+        window = last(strength, i, 14)
+        found.append(100 * (strength[i] - min(window)) / (max(window) - min(window)))
+    return found
+
+
+MORE: dict[str, Series] = {
+    "cmo": [NAN] * 14
+    + combined(
+        wilder([*RISES[1:], 0.0], 14), wilder([*FALLS[1:], 0.0], 14), lambda up, down: 100 * (up - down) / (up + down)
+    )[13 : BARS - 1],
+    "apo": less(ema(C, 12), ema(C, 26)),
+    "ppo": combined(less(ema(C, 12), ema(C, 26)), ema(C, 26), lambda a, b: 100 * a / b),
+    "macd.signal": ema(LINE, 9),
+    "macd.histogram": less(LINE, ema(LINE, 9)),
+    "coppock": weighted(
+        combined(
+            combined(C, moved(C, 11), lambda a, b: 100 * (a / b - 1)),
+            combined(C, moved(C, 14), lambda a, b: 100 * (a / b - 1)),
+            lambda a, b: a + b,
+        ),
+        10,
+    ),
+    "dpo": less(moved(C, 11), mean(C, 20)),
+    "vertical_horizontal": [NAN] * 28
+    + [
+        (max(last(C, i, 28)) - min(last(C, i, 28))) / sum(abs(each) for each in last(CHANGES, i, 28)) for i in ROWS[28:]
+    ],
+    "elder_ray.bull": less(H, ema(C, 13)),
+    "elder_ray.bear": less(L, ema(C, 13)),
+    "ultimate": combined(
+        combined(pressure(7), pressure(14), lambda a, b: 4 * a + 2 * b), pressure(28), lambda a, b: 100 * (a + b) / 7
+    ),
+    "intraday_momentum": combined(
+        sums([max(C[i] - OPEN[i], 0) for i in ROWS], 14),
+        sums([abs(C[i] - OPEN[i]) for i in ROWS], 14),
+        lambda a, b: 100 * a / b,
+    ),
+    "qstick": mean([C[i] - OPEN[i] for i in ROWS], 10),
+    "accelerator": less(AWESOME, mean(AWESOME, 5)),
+    "adxr": combined(wilder(index(14), 14), moved(wilder(index(14), 14), 13), lambda a, b: (a + b) / 2),
+    "vortex.plus": movement(True, 14),
+    "vortex.minus": movement(False, 14),
+    "keltner.middle": ema(TYPICAL, 20),
+    "keltner.upper": combined(ema(TYPICAL, 20), REACH, lambda a, b: a + 2 * b),
+    "keltner.lower": combined(ema(TYPICAL, 20), REACH, lambda a, b: a - 2 * b),
+    "acceleration_bands.upper": curbed(1.0),
+    "acceleration_bands.lower": curbed(-1.0),
+    "acceleration_bands.middle": mean(C, 20),
+    **{f"heikin_ashi.{name}": values for name, values in ashi().items()},
+    "force": [NAN, *ema([CHANGES[i] * V[i] for i in ROWS[1:]] + [0.0], 13)[: BARS - 1]],
+    "market_facilitation": [(H[i] - L[i]) / V[i] for i in ROWS],
+    "negative_volume": on_volume(False),
+    "positive_volume": on_volume(True),
+    "price_volume": trend(),
+    "percentile": windowed(30, lambda i: sorted(last(C, i, 30))[14]),
+    "percent_rank": [NAN] * 100 + [sum(each < C[i] for each in C[i - 100 : i]) for i in ROWS[100:]],
+    "beta": slope_of(OPEN, C, 5),
+    "crossing": [NAN]
+    + [
+        float((C[i - 1] <= OPEN[i - 1]) and C[i] > OPEN[i]) - float((C[i - 1] >= OPEN[i - 1]) and C[i] < OPEN[i])
+        for i in ROWS[1:]
+    ],
+    "volume_oscillator": combined(less(ema(V, 12), ema(V, 26)), ema(V, 26), lambda a, b: 100 * a / b),
+    "mass_index": sums_of_ratio(),
+    "chaikin_volatility": combined(
+        ema([H[i] - L[i] for i in ROWS], 10),
+        moved(ema([H[i] - L[i] for i in ROWS], 10), 10),
+        lambda a, b: 100 * (a / b - 1),
+    ),
+    "stochastic_rsi.k": place_of_strength(),
+}
+
 EXPECTED: dict[str, Series] = {
     "sma": mean(C, 20),
     "ema": ema(C, 20),
@@ -268,6 +412,9 @@ EXPECTED: dict[str, Series] = {
     "lag": moved(C, 1),
     "side": [float((C[i] > OPEN[i]) - (C[i] < OPEN[i])) for i in ROWS],
 }
+
+
+EXPECTED |= MORE
 
 
 @pytest.mark.parametrize("name", EXPECTED)
