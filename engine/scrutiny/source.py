@@ -43,7 +43,7 @@ def _imports(tree: ast.Module) -> Iterator[Finding]:
         if isinstance(node, ast.Import):
             names = [each.name for each in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names = [node.module or "." * node.level]
+            names = [f"{node.module}.{each.name}" if node.module else "." * node.level for each in node.names]
         for name in names:
             root = name.partition(".")[0]
             if root in _CLOCKS:
@@ -66,7 +66,7 @@ def _calls(tree: ast.Module) -> Iterator[Finding]:
             continue
         name = _dotted(node.func)
         owner, _, last = name.rpartition(".")
-        if last in _NOW and owner.rpartition(".")[2] in ("datetime", "date"):
+        if last in _NOW and owner:
             yield _error(node, "clock", f"{name}() reads the wall clock: use `bar.end`")
         elif owner.rpartition(".")[2] == "random" or owner.startswith(("np.random", "numpy.random")):
             yield _error(node, "chance", f"{name}() draws at random: a run must be repeatable")
@@ -83,10 +83,19 @@ def _private(tree: ast.Module) -> Iterator[Finding]:
     own = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
     own |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Attribute) or not node.attr.startswith("_"):
-            continue
-        if node.attr not in own and node.attr not in ("__name__", "__init__", "__doc__"):
-            yield _error(node, "private", f".{node.attr} belongs to the engine: what it holds may lie in the future")
+        name = _looked_up(node)
+        if name.startswith("_") and name not in own and name not in ("__name__", "__init__", "__doc__"):
+            yield _error(node, "private", f".{name} belongs to the engine: what it holds may lie in the future")
+
+
+def _looked_up(node: ast.AST) -> str:
+    """The attribute that is read, by a dot or by `getattr` with its name written out."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    if isinstance(node, ast.Call) and _dotted(node.func) == "getattr" and len(node.args) > 1:
+        name = node.args[1]
+        return name.value if isinstance(name, ast.Constant) and isinstance(name.value, str) else ""
+    return ""
 
 
 def _bases(node: ast.ClassDef) -> set[str]:
@@ -119,6 +128,9 @@ def _shared_state(tree: ast.Module) -> Iterator[Finding]:
                 yield _error(
                     node, "shared", f"{owner.name}.{names[0]} is shared by all runs: set it in `on_start`, on `self`"
                 )
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        if any(_is_mutable(each) for each in (*function.args.defaults, *function.args.kw_defaults)):
+            yield _error(function, "shared", f"a default of {function.name} is kept from call to call: let it be None")
     held = {name for node in tree.body for names, value in [_assigned(node)] if _is_mutable(value) for name in names}
     held |= {each.name for each in classes}
     for each in ast.walk(tree):

@@ -12,6 +12,7 @@ from engine.backtest import BacktestOptions, BacktestResult, StrategyFailedError
 from engine.columns import BarColumns
 from engine.facts import Bar
 from engine.registry import names, strategy_class
+from engine.research.space import Axis
 from engine.strategies.bollinger_reversion import BollingerReversion
 from engine.strategies.cross_sectional_momentum import CrossSectionalMomentum
 from engine.strategies.donchian_breakout import DonchianBreakout
@@ -175,10 +176,11 @@ def test_every_strategy_says_what_to_search_within_its_bounds(name: str) -> None
 
     assert set(config.ranges()) == {key for key in numbers if key != "strength"}
     for key, text in config.ranges().items():
-        low, high, _ = (float(part) for part in text.split(":"))
-        for value in (low, high):
+        axis = Axis.parse(f"{key}={text}")
+        assert len(axis.values) > 3
+        for value in axis.values:
             try:
-                config.parse({key: int(value) if config.model_fields[key].annotation is int else value})
+                config.parse({key: value})
             except ParameterError as error:
                 assert "must" in str(error), error  # a rule between parameters, not the bound of one  # noqa: PT017
 
