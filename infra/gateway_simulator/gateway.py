@@ -210,7 +210,7 @@ class Gateway:
         for instrument, ratio in self.shared.splits(session):
             self._orders.on_split(instrument, ratio)
         self._accounts.on_open()
-        self._live.on_session(session)
+        self._live.on_day_begin(session)
 
     def on_open(self, session: TradingDay) -> None:
         self.timetable.play_market(session.open)

@@ -202,3 +202,15 @@ async def test_a_schedule_and_the_first_moment_of_data_are_those_of_the_hours_as
             ["20130228-04:00:00", "20130228-20:00:00"],
         ]
         assert [each[2] for each in client.of(88)] == ["20000301-14:30:00", "20000301-09:00:00"]
+
+
+async def test_a_new_day_begins_with_the_first_trade_of_the_morning() -> None:
+    async with by_hand("2013-03-01T03:59:00-05:00") as hand:
+        client = await hand.client()
+        await client.say(1, 11, 5, *APPLE, 0, "", 0, 0, "")
+        await hand.market(59)
+        before = [each[4] for each in client.of(1) if each[3] == "9"]
+        await hand.market(3)
+
+        assert before == ["444.57"]
+        assert [each[4] for each in client.of(1) if each[3] == "9"] == ["444.57", "441.4"]

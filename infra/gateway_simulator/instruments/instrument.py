@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
-from infra.gateway_simulator.instruments.calendar import Calendar, market_hours
+from infra.gateway_simulator.instruments.calendar import Calendar
 from infra.gateway_simulator.instruments.venues import SMART, Venue
 from infra.gateway_simulator.market.prices import PriceRule
 
@@ -93,7 +93,7 @@ class Instrument:
     @property
     def hours(self) -> Calendar:
         """All hours in which it trades: stocks do before and after the regular ones, where the market has that."""
-        return market_hours(self.venue.market) if self.kind is Kind.STOCK else self.venue.calendar
+        return self.venue.hours if self.kind is Kind.STOCK else self.venue.calendar
 
     @property
     def trades_outside(self) -> bool:

@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
-from infra.gateway_simulator.instruments.calendar import Calendar, local, market_calendar
+from infra.gateway_simulator.instruments.calendar import Calendar, local, market_calendar, market_hours
 from infra.gateway_simulator.market.prices import US_STOCKS, PriceRule, in_steps
 
 SMART = "SMART"
@@ -25,6 +25,11 @@ class Venue:
     @cached_property
     def calendar(self) -> Calendar:
         return market_calendar(self.market)
+
+    @cached_property
+    def hours(self) -> Calendar:
+        """All hours in which stocks trade there."""
+        return market_hours(self.market)
 
     @property
     def is_smart(self) -> bool:

@@ -249,6 +249,14 @@ class LiveDesk:
         for each in self._shared.feed.of(instrument, MarketData):
             each.tell_halted(self._shared.halted.get(instrument, 0))
 
+    def on_day_begin(self, session: TradingDay) -> None:
+        """The close before is now that of another day."""
+        self.on_session(session)
+        now = self._shared.now()
+        for each in self._shared.feed.every(MarketData):
+            if each.instrument.calendar.market == session.market and not each.is_delayed:
+                each.tell_close(self._shared.world.so_far(each.instrument, now).previous_close)
+
     def on_session(self, session: TradingDay) -> None:
         """Hours of a market begin or end: data may freeze or thaw, and quotes end with the last of its hours."""
         now = self._shared.now()

@@ -84,10 +84,13 @@ class MarketData:
             self.tell(news, with_quote=is_open or self.data_type != LIVE)
         if news is not None and not is_open:
             self.close()
-        if previous_close and self.with_quotes:
-            self._price(ticks.CLOSE, previous_close, 0)
+        self.tell_close(previous_close)
         self.tell_halted(self.halted)
         self._tell_figures()
+
+    def tell_close(self, previous: int) -> None:
+        if previous and self.with_quotes:
+            self._price(ticks.CLOSE, previous, 0)
 
     def tell_halted(self, reason: int) -> None:
         self.halted = reason

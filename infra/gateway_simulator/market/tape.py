@@ -159,12 +159,12 @@ class Tape:
     def _playing_now(self, session: Session, bar: int) -> list[tuple[Instrument, Session, int]]:
         """What trades at that bar of the market's day, each with its own session and the bar's place in it."""
         here = [each for each in self._floor.followed() if each.calendar.market == session.market]
-        regular = market_calendar(session.market).session(session.day) if session.is_extended else session
-        own = ((each, session if each.trades_outside else regular) for each in here)
-        found = ((each, of, bar - session.before if of is regular else bar) for each, of in own)
-        if session.is_extended and not session.is_regular(bar):
-            return [each for each in found if each[1] is session]
-        return list(found)
+        if not session.is_extended:
+            return [(each, session, bar) for each in here]
+        if not session.is_regular(bar):
+            return [(each, session, bar) for each in here if each.trades_outside]
+        regular, at = market_calendar(session.market).session(session.day), bar - session.before
+        return [(each, session, bar) if each.trades_outside else (each, regular, at) for each in here]
 
     def _end_bar(self, session: Session, ended: int) -> None:
         regular = market_calendar(session.market).session(session.day)
