@@ -20,14 +20,16 @@ from infra.topics import load_catalogue
 from schemas.corporate import ActionOrigin, Dividend, Split
 from schemas.event import Event
 from schemas.market import Bar, Basis, PriceKind, Quarantined, Rejected, Released, Source
+from schemas.research import OptimizationFinished, OptimizationRequested
 from schemas.validation import SymbolRemoved
 from tests.builders import APPLE, NOON, SEEN, a_bar, a_historical_bar
 from tests.integration.a_gateway import simulator
 from tests.integration.test_data_farmer import a_collection, a_validation, farming
-from tests.integration.test_persister import EVERYTHING, running, send, until_done
+from tests.integration.test_persister import EVERYTHING, a_request, running, send, until_done
 
 MICROSOFT = 272093
 LATER = datetime(2027, 1, 1, tzinfo=UTC)
+LATER_ON: dict[str, Any] = {"event_time": LATER, "ingest_time": LATER}
 
 
 def an_action(kind: type[Split] | type[Dividend], revision: int, **changes: Any) -> Event:
@@ -41,6 +43,17 @@ def an_action(kind: type[Split] | type[Dividend], revision: int, **changes: Any)
         origin=ActionOrigin.PERSON,
         by="me",
         **changes,
+    )
+
+
+def a_search() -> OptimizationRequested:
+    return OptimizationRequested(
+        event_time=SEEN,
+        ingest_time=SEEN,
+        optimization_id="o1",
+        backtest=a_request("o1"),
+        axes=("window=10,20",),
+        requested_by="me",
     )
 
 
@@ -58,6 +71,8 @@ def what_people_and_services_said() -> list[Event]:
     live = a_bar(start=NOON + timedelta(minutes=1))
     return [
         *EVERYTHING,
+        OptimizationFinished(**LATER_ON, optimization_id="o1", request=a_search(), succeeded=True, result={"best": 1}),
+        a_search(),
         *kept_out,
         Released(**about, quarantine_id=released.quarantine_id),
         Bar.model_validate({**live.model_dump(), "late": True, "revision": 1}),
