@@ -1,7 +1,5 @@
 """A backtest as it is asked for and answered on the topics: from request and columns to the finished event."""
 
-import hashlib
-import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -13,7 +11,9 @@ from engine.columns import BarColumns, Floats
 from engine.extracts import by_symbol, prices, thinned, time_text
 from engine.facts import to_datetime, to_microseconds
 from engine.ledger import Curve
+from engine.options import rules_of
 from engine.registry import strategy_class
+from engine.research.ledger import entry
 from engine.sizing import to_decimal
 from engine.statistics import session_ends
 from schemas.backtest import BacktestFinished, BacktestRequested, Trial
@@ -76,8 +76,11 @@ def _options(request: BacktestRequested) -> BacktestOptions:
     return BacktestOptions(
         cash=request.cash,
         quantity=request.quantity,
-        commission_rate=request.commission_bps,
-        slippage_rate=request.slippage_bps,
+        **{
+            "commission_rate": request.commission_bps,
+            "slippage_rate": request.slippage_bps,
+            **rules_of(request.rules),
+        },
     )
 
 
@@ -125,28 +128,7 @@ def failed(request: BacktestRequested, error: str, *, now: datetime) -> Backtest
 
 def trial(done: BacktestFinished, result: BacktestResult) -> Trial:
     """The ledger's entry; its id is a function of all that the figures depend on, so a repetition counts once."""
-    parts = (
-        done.code_hash,
-        done.request.strategy,
-        dict(result.parameters),
-        done.request.symbols,
-        done.data_digest,
-        vars(result.options),
-    )
-    identity = json.dumps(parts, sort_keys=True, separators=(",", ":"))
-    return Trial(
-        event_time=done.event_time,
-        ingest_time=done.ingest_time,
-        trial_id=hashlib.sha256(identity.encode()).hexdigest(),
-        code_hash=done.code_hash,
-        strategy=done.request.strategy,
-        parameters=dict(result.parameters),
-        symbols=done.request.symbols,
-        data_digest=done.data_digest,
-        sharpe=result.metrics.sharpe,
-        total_return=result.metrics.total_return,
-        observations=int(result.metrics.sessions or 0),
-    )
+    return entry(done.request, result, code_hash=done.code_hash, now=done.event_time)
 
 
 def _text(value: float) -> str:

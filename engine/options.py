@@ -1,11 +1,14 @@
 """Money and rules of a backtest."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from engine.exchange import Rules, commission_model, slippage_model
-from engine.exchange.costs import ByOrder, Commission, Slippage
+from engine.exchange.costs import COMMISSION_RATES, SLIPPAGE_RATES, ByOrder, Commission, Slippage
 from engine.sizing import check_sizing
+from engine.strategy import nearest
 
 
 class BacktestError(ValueError):
@@ -52,3 +55,28 @@ class BacktestOptions(Rules):
             commission_model(self.commission, self.commission_rate),
             slippage_model(self.slippage, self.slippage_rate),
         )
+
+
+_ELSEWHERE = ("cash", "quantity")
+
+
+def rules_of(given: Mapping[str, str | float]) -> dict[str, Any]:
+    """Options by name, from text where they come as text; `cash` and `quantity` have places of their own.
+
+    Raises BacktestError for a name that does not exist, or a value that is not of its kind.
+    """
+    known = {name: type(default) for name, default in vars(BacktestOptions()).items() if name not in _ELSEWHERE}
+    rules: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in known:
+            raise BacktestError(f"no rule {name}{nearest(name, known)}: {', '.join(sorted(known))}")
+        try:
+            rules[name] = known[name](value)
+        except ValueError:
+            raise BacktestError(f"{name}={value}: write a {'whole ' * (known[name] is int)}number") from None
+    for option, rates in (("commission", COMMISSION_RATES), ("slippage", SLIPPAGE_RATES)):
+        if option in rules and f"{option}_rate" not in rules:
+            if rules[option] not in rates:
+                raise BacktestError(f"{option} {rules[option]} needs a rate: {option}_rate")
+            rules[f"{option}_rate"] = rates[rules[option]]
+    return rules

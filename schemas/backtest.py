@@ -25,6 +25,8 @@ class BacktestRequested(Event):
     """Shares of a full-strength position."""
     commission_bps: Annotated[float, Field(ge=0, le=1000)] = 10.0
     slippage_bps: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    rules: Annotated[dict[str, str | float], Field(max_length=40)] = Field(default_factory=dict)
+    """Rules of the exchange and the account by name (docs/backtests.md); those named here come before the two above."""
     requested_by: Name
     code_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     """Of the text of an uploaded strategy; empty for one that SCIZOR ships."""

@@ -158,6 +158,14 @@ COMMISSIONS: dict[str, Callable[[float], Commission | ByOrder]] = {
 `ib_tiered` by the month's volume, the rate being what exchanges take a share for liquidity removed."""
 
 
+COMMISSION_RATES = {"none": 0.0, "ib_fixed": 0.005, "ib_tiered": 0.003}
+"""What their owners say they cost, by name; the others have no rate of their own. IB gives orders that remove liquidity
+about 0.003 a share of exchange fees."""
+
+SLIPPAGE_RATES = {"none": 0.0, "volume_share": 0.1}
+"""The impact is zipline's."""
+
+
 def commission_model(name: str, rate: float) -> Commission | ByOrder:
     """The commission model of this name. Raises CostModelError when there is none."""
     if name not in COMMISSIONS:

@@ -11,6 +11,7 @@ from infra.errors import UsageError
 from producers.cli.collect import BAR_SIZES, parse_date
 from producers.cli.config import load_settings
 from producers.cli.run_config import configured, from_config
+from producers.cli.run_rules import rules_from
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -44,6 +45,12 @@ def run(
     quantity: Annotated[float, typer.Option(help="Shares of a full position.")] = 100.0,
     commission_bps: Annotated[float, typer.Option(help="Basis points of the traded value.")] = 10.0,
     slippage_bps: Annotated[float, typer.Option(help="Basis points of the price.")] = 0.0,
+    commission: Annotated[str, typer.Option(metavar="NAME[=RATE]", help="ib_fixed=0.005, ib_tiered, ...")] = "",
+    slippage: Annotated[str, typer.Option(metavar="NAME[=RATE]", help="half_spread=5, volume_share=0.1, ...")] = "",
+    sizing: Annotated[str, typer.Option(metavar="NAME[=PERCENT]", help="percent_of_equity=50, ...")] = "",
+    rule: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Like fill=same_close; repeat it.")
+    ] = None,
     report: ReportTo = None,
     config: Annotated[
         Path | None,
@@ -53,7 +60,7 @@ def run(
 ) -> None:
     """Run a strategy: over the topics' bars by the backtester, or over a CSV or Parquet FILE right here.
 
-    A strategy of your own, FILE.py, always runs right here, as you.
+    A strategy of your own, FILE.py, always runs right here, as you. Every model and rule: docs/backtests.md.
     """
     from producers.cli.running_backtest import ask, run_file, run_own, show_finished, write_report
 
@@ -75,6 +82,7 @@ def run(
         quantity=quantity,
         commission_bps=commission_bps,
         slippage_bps=slippage_bps,
+        rules=rules_from({"commission": commission, "slippage": slippage, "sizing": sizing}, rule or []),
     )
     if own:
         finished = run_own(request, own, file or _running())
