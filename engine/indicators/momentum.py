@@ -23,7 +23,7 @@ cmo = borrowed(
     (size(14, least=2),),
     "Chande's momentum oscillator, -100 to 100, on Wilder's averages",
     ready=_after,
-    settled=lambda size: size + 1 + wilder(size),
+    settled=lambda size: size + 1 + wilder(size, 2),
 )
 apo = borrowed(
     "apo",

@@ -45,7 +45,7 @@ rsi = Indicator(
     _column,
     _LiveStrength,
     lambda size: size + 1,
-    lambda size: size + 1 + wilder(size),
+    lambda size: size + 1 + wilder(size, 2),  # a ratio remembers a large gap for longer
 )
 """`rsi(values, size)`: relative strength index, 0 to 100, after J. Welles Wilder, New Concepts in Technical Trading
 Systems (1978). A market that never moved is neither strong nor weak: 50."""

@@ -168,7 +168,7 @@ def test_the_list_says_what_to_search() -> None:
     assert "fast=10 [5:50:5]" in text
     found = {each["name"]: each for each in json.loads(_strategy("list", "--json"))["strategies"]}
     assert found["moving_average_crossover"]["search"] == {"fast": "5:50:5", "slow": "20:200:10"}
-    assert (found["rsi_mean_reversion"]["warmup"], found["rsi_mean_reversion"]["settled"]) == (16, 352)
+    assert (found["rsi_mean_reversion"]["warmup"], found["rsi_mean_reversion"]["settled"]) == (16, 408)
 
 
 def test_a_cheat_fails_its_check_with_lines(tmp_path: Path) -> None:
