@@ -10,8 +10,8 @@ from consumers.api.problems import ApiError, InvalidError, TooManyError
 from consumers.api.unstorable import refuse_unstorable
 from infra.clock import Clock
 from infra.sandbox.canary import SandboxGate
+from infra.sandbox.conversation import Limits
 from infra.sandbox.errors import SandboxedError, SandboxUnavailableError
-from infra.sandbox.sandbox import Limits
 
 SOURCE_BYTES_MAX = 256 * 1024
 UPLOADS_PER_HOUR_MAX = 60

@@ -11,12 +11,12 @@ from typing import Literal
 from prometheus_client import Counter
 
 from consumers.backtester.cancellations import Cancellations
-from consumers.backtester.code import code_hash
 from consumers.backtester.data import columns_for
 from consumers.backtester.uploaded import OnProgress, answer_inside, code_hash_of, text_of
 from engine import answer
 from engine.backtest import BacktestResult
 from engine.columns import BarColumns
+from infra.engine_code import code_hash
 from infra.errors import EnvironmentUnhealthyError, UsageError
 from infra.publish import Origin
 from infra.sandbox.canary import SandboxGate
@@ -75,6 +75,7 @@ class Backtester:
         self._service.on(BacktestCanceled, self.on_cancel)
         self._service.task("cancellations", self._cancellations.follow)
         self._service.before(self._prove)
+        self._service.after(self._gate.close)
 
     async def _prove(self) -> None:
         await self._gate.prove()

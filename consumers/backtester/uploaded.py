@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,9 @@ from engine.columns import BarColumns
 from engine.result_messages import Heard
 from engine.sandboxed import columns_out
 from infra.errors import UsageError
-from infra.sandbox.errors import SandboxedError
-from infra.sandbox.sandbox import Limits, Sandbox
+from infra.sandbox.conversation import Limits
+from infra.sandbox.errors import SandboxedError, SandboxUnavailableError
+from infra.sandbox.sandbox import Sandbox
 from infra.settings import Settings
 from infra.store import uploads
 from infra.store.database import Store
@@ -61,7 +63,11 @@ def answer_inside(
 ) -> BacktestResult:
     """As `engine.answer.answer`, inside. Raises ValueError or SandboxedError, in one line, for what goes wrong."""
     wanted, options = prepared(request, columns)
-    return run_inside(sandbox, text, wanted, options, on_progress)
+    try:
+        return run_inside(sandbox, text, wanted, options, on_progress)
+    finally:
+        with suppress(SandboxUnavailableError):  # the next run tells it
+            sandbox.keep_ready(ENTRY)  # whoever uploads a strategy runs it more than once
 
 
 def run_inside(

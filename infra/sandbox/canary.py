@@ -5,8 +5,9 @@ import socket
 from pathlib import Path
 
 from infra.clock import Clock
+from infra.sandbox.conversation import Limits
 from infra.sandbox.errors import SandboxedError, SandboxUnavailableError
-from infra.sandbox.sandbox import Limits, Sandbox
+from infra.sandbox.sandbox import Sandbox
 
 ENTRY = "canary:attempts"
 _SECONDS = 5.0
@@ -54,6 +55,11 @@ class SandboxGate:
         if self._sandbox is None:
             raise SandboxUnavailableError(f"uploaded strategies do not run here: {self.why_closed}")
         return self._sandbox
+
+    async def close(self) -> None:
+        """Awaited when the service stops."""
+        if self._sandbox is not None:
+            await asyncio.to_thread(self._sandbox.close)
 
     def facts(self) -> dict[str, str]:
         """What /health tells."""

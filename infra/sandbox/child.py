@@ -111,13 +111,13 @@ def _told(error: BaseException) -> str:
 
 def _prepare(task: dict[str, Any], line: Line) -> Callable[[Line], None]:
     """Everything that takes rights which nobody has afterwards."""
-    _limit(task["limits"])
     _settle_randomness()
     sys.path.insert(0, _SITE)
     vars(sys)["modules"] |= {"pandas": None, "polars": None}  # which TA-Lib asks for; it takes no for an answer at once
     module, _, name = task["entry"].partition(":")
     entry: Callable[[Line], None] = getattr(importlib.import_module(module), name)
     given = line.receive()
+    _limit(given["limits"])
     if given["columns"]:
         line.columns = memoryview(mmap.mmap(given["columns_fd"], given["columns"], prot=mmap.PROT_READ))
     os.closerange(3, max(given["columns_fd"], _DESCRIPTORS) + 1)  # a mapping stays when its descriptors go

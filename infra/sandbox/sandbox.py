@@ -1,56 +1,27 @@
-"""Starts a process that can do nothing but compute and answer, and talks to it with a bound on everything."""
+"""Starts processes that can do nothing but compute and answer."""
 
 import base64
 import fcntl
 import os
-import selectors
 import shutil
-import signal
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import orjson
 
 from infra.clock import Clock
 from infra.sandbox import seccomp
 from infra.sandbox.child import HEAD
+from infra.sandbox.conversation import TMP_BYTES, Child, Limits, end
 from infra.sandbox.errors import SandboxedError, SandboxUnavailableError
 from infra.sandbox.tree import CHILD, LIBRARIES, interpreter_tree
-
-FRAME_BYTES_MAX = 65_536
-"""Of one message or piece."""
 
 _ISOLATION = (
     "--unshare-all --unshare-user --die-with-parent --new-session --clearenv --cap-drop ALL --uid 65534 --gid 65534"
 )
-
-_TMP_BYTES = 16 * 2**20
-_ERRORS_BYTES_MAX = 65_536
-_TOLD_MAX = 300
-_TICK_SECONDS = 0.25
-_START_SECONDS = 30.0
-_END_SECONDS = 1.0
-_READ_BYTES = 2**20
-
-OnWait = Callable[[], None]
-"""Called several times a second while the other side computes; what it raises ends the process there."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Of one process inside. A turn is what it does between a message of ours and our next one."""
-
-    turn_seconds: float
-    """Of the wall."""
-    cpu_seconds: int
-    """Of the processor, in all."""
-    turn_bytes: int = 2**20
-    memory_bytes: int = 512 * 2**20
-    """Beside the columns it is given."""
-    file_bytes: int = _TMP_BYTES
 
 
 class Sandbox:
@@ -60,199 +31,73 @@ class Sandbox:
         self._clock = clock
         self._first_filter, self._second_filter = seccomp.programs()
         self._command = (bubblewrap(), *_arguments())
+        self._ready: dict[str, _Begun] = {}
 
     def start(self, entry: str, limits: Limits, columns: Sequence[Any] = ()) -> "Child":
         """A process in which `entry`, as `module:function`, was called with the line to us.
 
-        `columns` are buffers, which it sees read-only as one. Raises SandboxUnavailableError.
+        `columns` are buffers, which it sees read-only as one. It ends with the thread that starts it, at the latest.
+        Raises SandboxUnavailableError.
         """
-        size = sum(memoryview(each).nbytes for each in columns)
-        task = {
-            "entry": entry,
-            "filter": base64.b64encode(self._second_filter).decode(),
-            "limits": {
-                "cpu_seconds": limits.cpu_seconds,
-                "memory_bytes": limits.memory_bytes + size,
-                "file_bytes": limits.file_bytes,
-            },
-        }
-        with _Memory() as first, _Memory() as held:
-            first.fill([self._first_filter])
-            child = Child(self._process(first.descriptor, held.descriptor), limits, self._clock)
-            try:
-                child.prepare(task)
-                held.fill(columns)  # while it loads what it needs
-                child.begin({"columns": size, "columns_fd": held.descriptor})
-            except BaseException as error:
-                child.close()
-                if isinstance(error, SandboxedError):
-                    raise SandboxUnavailableError(f"the sandbox does not start: {error}") from error
-                raise
-        return child
-
-    def _process(self, filter_fd: int, columns_fd: int) -> "subprocess.Popen[bytes]":
-        command = [self._command[0], "--seccomp", str(filter_fd), *self._command[1:]]
-        pipe = subprocess.PIPE
+        begun = self._ready.pop(entry, None)
+        if begun is None or begun.process.poll() is not None:
+            begun = self._begin(entry)
         try:
-            return subprocess.Popen(
-                command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, pass_fds=[filter_fd, columns_fd], env={}
-            )
-        except OSError as error:
-            raise SandboxUnavailableError(f"the sandbox does not start: {error}") from error
-
-
-class Child:
-    """The process inside, seen from outside. Nothing it says is believed before it was looked at."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", limits: Limits, clock: Clock) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        self._process = process
-        self._limits = limits
-        self._clock = clock
-        self._input, self._output, self._errors = (
-            each.fileno() for each in (process.stdin, process.stdout, process.stderr)
-        )
-        self._selector = selectors.DefaultSelector()
-        with suppress(OSError):  # whoever has many pipes gets no larger ones; it is for speed alone
-            fcntl.fcntl(self._output, fcntl.F_SETPIPE_SZ, _READ_BYTES)
-        for each in (self._output, self._errors):
-            os.set_blocking(each, False)
-            self._selector.register(each, selectors.EVENT_READ)
-        os.set_blocking(self._input, False)
-        self._outgoing = bytearray()
-        self._incoming = bytearray()
-        self._told = bytearray()
-        self._turn_bytes = 0
-        self._seconds = _START_SECONDS
-        self._deadline = clock.monotonic() + self._seconds
-        self._ended = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def prepare(self, task: dict[str, Any]) -> None:
-        """Tell it what to load and what to give up."""
-        self._send(task, _START_SECONDS)
-
-    def begin(self, columns: dict[str, int]) -> None:
-        """Tell it where its columns lie; it answers before a stranger's code runs."""
-        self._send(columns, _START_SECONDS)
-        answer = self.receive()
-        if not isinstance(answer, dict) or not answer.get("started"):
-            raise SandboxUnavailableError(f"the sandbox does not start: {str(answer)[:_TOLD_MAX]}")
-
-    def send(self, message: dict[str, Any], on_wait: OnWait = lambda: None) -> None:
-        """Begin a turn with a message. Raises SandboxedError."""
-        self._send(message, self._limits.turn_seconds, on_wait)
-
-    def _send(self, message: dict[str, Any], seconds: float, on_wait: OnWait = lambda: None) -> None:
-        payload = orjson.dumps(message)
-        self._turn_bytes = 0
-        self._seconds = seconds
-        self._deadline = self._clock.monotonic() + seconds
-        self._outgoing += HEAD.pack(0, len(payload)) + payload
-        self._selector.register(self._input, selectors.EVENT_WRITE)
-        try:
-            while self._outgoing:
-                self._wait(on_wait)
+            return begun.child(limits, columns, self._clock)
         finally:
-            self._selector.unregister(self._input)
+            begun.columns.close()
 
-    def receive(self, on_wait: OnWait = lambda: None) -> dict[str, Any] | bytes:
-        """The next message or piece of raw bytes. Raises SandboxedError when there is none, or it is none."""
-        while (frame := self._frame()) is None:
-            if self._ended:
-                raise SandboxedError(self._why_ended())
-            self._wait(on_wait)
-        kind, payload = frame
-        if kind:
-            return payload
-        try:
-            message = orjson.loads(payload)
-        except orjson.JSONDecodeError:
-            message = None
-        if not isinstance(message, dict):
-            raise SandboxedError("the strategy's process wrote what is no message")
-        return message
+    def keep_ready(self, entry: str) -> None:
+        """Begin the next process for `entry` now, so that it does not have to be waited for then."""
+        if entry not in self._ready:
+            self._ready[entry] = self._begin(entry)
 
     def close(self) -> None:
-        """Nothing of it is left. May be called again."""
-        self._process.kill()
-        self._process.wait()
-        self._selector.close()
-        for each in (self._process.stdin, self._process.stdout, self._process.stderr):
-            assert each is not None
-            with suppress(OSError):
-                each.close()
+        """End what was kept ready."""
+        while self._ready:
+            _, begun = self._ready.popitem()
+            begun.columns.close()
+            end(begun.process)
 
-    def _frame(self) -> tuple[int, bytes] | None:
-        if len(self._incoming) < HEAD.size:
-            return None
-        kind, length = HEAD.unpack_from(self._incoming)
-        if kind > 1 or length > FRAME_BYTES_MAX:
-            raise SandboxedError("the strategy's process wrote what is no message")
-        stop = HEAD.size + length
-        if len(self._incoming) < stop:
-            return None
-        payload = bytes(self._incoming[HEAD.size : stop])
-        del self._incoming[:stop]
-        return kind, payload
-
-    def _wait(self, on_wait: OnWait) -> None:
-        """Until something moves or a moment has passed."""
-        left = self._deadline - self._clock.monotonic()
-        if left <= 0:
-            raise SandboxedError(f"it took longer than {self._seconds:g} s")
-        ready = self._selector.select(min(left, _TICK_SECONDS))
-        for key, _ in ready:
-            if key.fd == self._input:
-                self._write()
-            else:
-                self._read(key.fd)
-        on_wait()
-
-    def _write(self) -> None:
+    def _begin(self, entry: str) -> "_Begun":
+        first, columns = _Memory(), _Memory()
+        first.fill([self._first_filter])
+        command = [self._command[0], "--seccomp", str(first.descriptor), *self._command[1:]]
+        pipe, passed = subprocess.PIPE, [first.descriptor, columns.descriptor]
         try:
-            del self._outgoing[: os.write(self._input, self._outgoing[:_READ_BYTES])]
-        except BrokenPipeError:
-            self._outgoing.clear()  # why it ended is told by the reading that follows
+            process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, pass_fds=passed, env={}
+            )
+        except OSError as error:
+            columns.close()
+            raise SandboxUnavailableError(f"the sandbox does not start: {error}") from error
+        finally:
+            first.close()
+        task = orjson.dumps({"entry": entry, "filter": base64.b64encode(self._second_filter).decode()})
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):  # why it ended is told when it is used
+            os.write(process.stdin.fileno(), HEAD.pack(0, len(task)) + task)  # less than a pipe holds
+        return _Begun(process, columns)
 
-    def _read(self, descriptor: int) -> None:
-        part = os.read(descriptor, _READ_BYTES)
-        if not part:
-            self._selector.unregister(descriptor)
-            self._ended |= descriptor == self._output
-        elif descriptor == self._errors:
-            self._told += part
-            if len(self._told) > _ERRORS_BYTES_MAX:
-                raise SandboxedError("the strategy's process wrote more errors than anybody reads")
-        else:
-            self._incoming += part
-            self._turn_bytes += len(part)
-            if self._turn_bytes > self._limits.turn_bytes:
-                raise SandboxedError(f"it told more than {self._limits.turn_bytes:,} bytes at once")
 
-    def _why_ended(self) -> str:
+@dataclass(frozen=True)
+class _Begun:
+    """A process that loads what its entry point needs, before a stranger's code comes near it."""
+
+    process: "subprocess.Popen[bytes]"
+    columns: "_Memory"
+
+    def child(self, limits: Limits, columns: Sequence[Any], clock: Clock) -> "Child":
+        child = Child(self.process, limits, clock)
         try:
-            status = self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            return "the strategy's process closed its line and went on"
-        with suppress(BlockingIOError, KeyError):
-            while self._errors in self._selector.get_map():
-                self._read(self._errors)
-        number = status - 128 if status > 128 else -status
-        if number == signal.SIGXCPU or (number == signal.SIGKILL and not self._told):
-            return f"it used more than {self._limits.cpu_seconds} s of the processor, or more memory than there is"
-        if number == signal.SIGSEGV:
-            return "it crashed the interpreter (SIGSEGV)"
-        last = (self._told.decode(errors="replace").strip().splitlines() or ["without a word"])[-1]
-        name = signal.Signals(number).name if number in set(signal.Signals) else f"status {status}"
-        return f"the strategy's process ended ({name}): {last[:_TOLD_MAX]}"
+            size = self.columns.fill(columns)
+            child.begin(size, self.columns.descriptor)
+        except BaseException as error:
+            child.close()
+            if isinstance(error, SandboxedError):
+                raise SandboxUnavailableError(f"the sandbox does not start: {error}") from error
+            raise
+        return child
 
 
 class _Memory:
@@ -261,20 +106,20 @@ class _Memory:
     def __init__(self) -> None:
         self.descriptor = os.memfd_create("scizor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
 
-    def fill(self, parts: Iterable[Any]) -> None:
-        """Write it; nobody can change it any more."""
+    def fill(self, parts: Iterable[Any]) -> int:
+        """Write it, and return its size; nobody can change it any more."""
+        size = 0
         for part in parts:
             left = memoryview(part).cast("B")
+            size += len(left)
             while left:
                 left = left[os.write(self.descriptor, left) :]
         os.lseek(self.descriptor, 0, os.SEEK_SET)
         seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
         fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, seals)
+        return size
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         os.close(self.descriptor)
 
 
@@ -297,7 +142,7 @@ def _arguments() -> list[str]:
         arguments += ["--ro-bind", outside, inside]
     for folder in tree.hidden:
         arguments += ["--size", "4096", "--tmpfs", folder, "--remount-ro", folder]
-    arguments += ["--size", str(_TMP_BYTES), "--tmpfs", "/tmp", "--remount-ro", "/", "--chdir", "/"]
+    arguments += ["--size", str(TMP_BYTES), "--tmpfs", "/tmp", "--remount-ro", "/", "--chdir", "/"]
     for name, value in (
         ("LD_LIBRARY_PATH", LIBRARIES),
         ("OPENBLAS_NUM_THREADS", "1"),

@@ -8,7 +8,8 @@ from engine.backtest import BacktestOptions, BacktestResult
 from engine.columns import BarColumns
 from infra.clock import SystemClock
 from infra.sandbox.canary import proven_sandbox
-from infra.sandbox.sandbox import Limits, Sandbox
+from infra.sandbox.conversation import Limits
+from infra.sandbox.sandbox import Sandbox
 from infra.settings import REPOSITORY
 from tests.bars import columns_of, random_bars
 
