@@ -12,6 +12,7 @@ from typing import Any
 # each module's `run(quick)` gives rows of name, value, unit, raw, ratio, detail
 MODULES = {
     "engine.events": "tests.bench.engine_events",
+    "engine.sandbox": "tests.bench.sandbox",
     "kafka.replay": "tests.bench.kafka",
     "kafka.replay.cached": "tests.bench.kafka",
     "kafka.publish": "tests.bench.kafka",
