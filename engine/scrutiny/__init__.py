@@ -80,6 +80,8 @@ def examine(
         bars = columns if columns is not None else example_market(min(max(_BARS, 3 * settled), _BARS_MAX), contracts)
         whole = trial.backtested(bars)
         findings = [*lookahead(trial, bars, whole, lines), *warm_up(trial, bars, whole, lines)]
+        if why := trial.not_live(bars, whole):
+            findings.append(Finding(Severity.NOTE, "backtest", why))
     except ParameterError as error:
         return Verdict(name, (Finding(Severity.ERROR, "parameters", str(error)),))
     except BacktestError as error:

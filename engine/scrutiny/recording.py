@@ -9,7 +9,7 @@ import numpy as np
 from engine.backtest import BacktestOptions, run
 from engine.columns import COLUMNS, BarColumns
 from engine.facts import Bar
-from engine.host import StrategyHost
+from engine.host import LiveOrderError, StrategyHost
 from engine.strategy import BaseStrategy, StrategyConfig
 
 SAME = 1e-9
@@ -56,11 +56,21 @@ class Trial:
         def on_bar(self: BaseStrategy, bar: Bar) -> None:
             rows.append(Row(bar.end_us, bar.contract_id, _shown(self), "None"))
 
-        silent = type(self.strategy.__name__, (self.strategy,), {"on_bar": on_bar})
+        deaf = {name: method for name, method in vars(BaseStrategy).items() if name.startswith("on_")}
+        silent = type(self.strategy.__name__, (self.strategy,), {**deaf, "on_bar": on_bar})
         host = StrategyHost(silent, self.config, {each: columns.symbol(each) for each in columns.contracts})
         for bar in columns.bars():
             host.on_bar(bar)
         return rows
+
+    def not_live(self, columns: BarColumns, rows: Sequence[Row]) -> str:
+        """Why live trading would refuse it, as far as its handlers, its start and its orders in `rows` tell."""
+        try:
+            StrategyHost(self.strategy, self.config, {each: columns.symbol(each) for each in columns.contracts})
+        except LiveOrderError as error:
+            return str(error)
+        ordering = any(row.told.startswith(tuple(f"{name}(" for name in _ORDERS)) for row in rows)
+        return "it gives orders, which only backtests carry out yet: live, targets are traded" if ordering else ""
 
     def _watched(self, rows: list[Row]) -> type[BaseStrategy]:
         """The strategy, with what it is shown and what it says written down."""

@@ -32,8 +32,11 @@ def bars(*sizes):
 '''
 
 
+SHORT = example_market(600)
+
+
 def _examined(body: str, *, head: str = HEAD) -> Verdict:
-    return examine_source(head + textwrap.dedent(body), "examined", {})
+    return examine_source(head + textwrap.dedent(body), "examined", {}, SHORT)
 
 
 def _found(body: str) -> dict[str, list[int]]:
@@ -66,7 +69,7 @@ def test_an_honest_strategy_has_no_findings() -> None:
 
     assert verdict.findings == ()
     assert verdict.passed
-    assert verdict.decisions > 50
+    assert verdict.decisions > 20
 
 
 @pytest.mark.parametrize("name", names())
@@ -267,6 +270,51 @@ class Counting(BaseStrategy):
     texts = " ".join(each.text for each in verdict.findings)
     assert "obv counts from the first bar" in texts
     assert "depend on where history begins" in texts
+
+
+ORDERING = """
+from datetime import timedelta
+from engine.indicators import atr
+
+class Ordering(BaseStrategy):
+    def indicators(self):
+        self.turn = self.declare(crossing, "close", (ema, "close", 10))
+        self.week = self.declare(sma, "close", 3, frame="7d")
+        self.range = self.declare(atr, "high", "low", "close", 14)
+
+    def on_bar(self, bar):
+        if self.turn.now > 0 and self.position.quantity == 0 and not self.working():
+            reach = 2 * self.range.now
+            self.bracket(100, stop=bar.close - reach, target=bar.close + reach)
+            self.timer("later", bar.end + timedelta(days=3))
+"""
+
+
+@pytest.mark.parametrize("handlers", ["", "\n    def on_session_open(self, session):\n        return None\n"])
+def test_orders_larger_frames_timers_and_sessions_are_examined_and_noted(handlers: str) -> None:
+    verdict = _examined(ORDERING + handlers)
+
+    assert verdict.passed
+    assert verdict.decisions > 10
+    assert [(each.rule, each.severity) for each in verdict.findings if each.rule != "warm-up"] == [
+        ("backtest", Severity.NOTE)
+    ]
+
+
+def test_an_order_that_knows_the_future_is_found() -> None:
+    body = f"""
+{TWIN}
+peek = Indicator("peek", ("close",), (), "tomorrow", lambda close: np.append(close[1:], close[-1]), Twin, bars, bars)
+
+class Ahead(BaseStrategy):
+    def indicators(self):
+        self.hidden = self.declare(crossing, "close", (peek, "close"))
+
+    def on_bar(self, bar):
+        if self.hidden.now:
+            self.order(-100 * self.hidden.now)
+"""
+    assert _found(body)["lookahead"]
 
 
 def test_a_strategy_that_says_nothing_and_wrong_parameters_are_told() -> None:
