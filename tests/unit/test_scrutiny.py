@@ -261,7 +261,7 @@ class Counting(BaseStrategy):
 
     def on_bar(self, bar):
         self.bars += 1
-        return StrategySignal.target(bar.contract_id, (self.bars % 7) / 7)
+        return StrategySignal.target(bar.contract_id, (self.bars % 11) / 11)
 """
     verdict = _examined(body)
 
