@@ -1,6 +1,5 @@
 """Where searches are kept: Optuna's studies in our PostgreSQL, in a schema of their own, or in a file without one."""
 
-import json
 import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,7 @@ _LOCK = 7_015_482_311  # any number: two processes must not make the tables at o
 _CONNECT_SECONDS = 10
 _SHARE = 0.25
 """Part of the time that keeping may take: a run that is quicker than its writing is sooner run again."""
-_REQUEST = "request"
+_SEARCH = "search"
 
 logging.getLogger("alembic").setLevel(logging.WARNING)  # Optuna's tables tell of themselves otherwise
 
@@ -105,17 +104,16 @@ class StudyMemory:
         self._spent += self._clock.monotonic() - begun
 
 
-def remember_request(storage: BaseStorage, name: str, request: str) -> None:
-    """Keep what was asked for beside the study, so that it can be gone on with."""
+def remember(storage: BaseStorage, name: str, what: dict[str, Any]) -> None:
+    """Keep, under the search's own name, what is needed to go on with it: JSON."""
     study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
-    study.set_user_attr(_REQUEST, json.loads(request))
+    study.set_user_attr(_SEARCH, what)
 
 
-def remembered_request(storage: BaseStorage, name: str) -> str | None:
-    """What `remember_request` was given; None when there is no such study."""
+def remembered(storage: BaseStorage, name: str) -> dict[str, Any] | None:
+    """What `remember` was given; None when there is nothing of that name."""
     try:
-        study = optuna.load_study(storage=storage, study_name=name)
+        told = optuna.load_study(storage=storage, study_name=name).user_attrs.get(_SEARCH)
     except KeyError:
         return None
-    told = study.user_attrs.get(_REQUEST)
-    return None if told is None else json.dumps(told)
+    return told if isinstance(told, dict) else None

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from optuna.storages import BaseStorage
 
 from consumers.backtester.cancellations import Cancellations
-from consumers.backtester.code import code_hash
 from consumers.backtester.data import columns_for
 from consumers.backtester.searching import Bureau, CanceledError, SliceEndedError, State
 from engine import answer
@@ -20,6 +19,7 @@ from engine.research.evaluation import about, arrays_of
 from engine.research.optimisation import Workshop, optimise
 from engine.research.request import plan_of
 from infra import fan_out, studies
+from infra.engine_code import code_hash
 from infra.errors import EnvironmentUnhealthyError, UsageError
 from infra.publish import Origin
 from infra.replay import fold

@@ -8,14 +8,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from engine.answer import answer
-from engine.backtest import BacktestResult
+from engine.answer import prepared
+from engine.backtest import BacktestResult, run
 from engine.columns import COLUMNS, BarColumns, Integers
 from engine.ledger import Curve
 from engine.registry import strategy_class
 from engine.research.ledger import Purpose, entry
 from engine.statistics import StrategyMetrics
-from engine.strategy import nearest
+from engine.strategy import BaseStrategy, nearest
+from engine.strategy_source import strategy_from
 from schemas.backtest import BacktestRequested, Trial
 
 DAY_US = 86_400_000_000
@@ -63,6 +64,12 @@ class Stretch:
     warm: bool = False
 
 
+@lru_cache(maxsize=_LOADED_MAX)
+def strategy_of(name: str, text: str) -> type[BaseStrategy]:
+    """The class of a text, or of this name when there is none. Raises ValueError, in one line."""
+    return strategy_from(text, name) if text else strategy_class(name)
+
+
 Load = Callable[[str], tuple[Mapping[str, Any], Mapping[str, Any]]]
 """Gives what `arrays_of` and `about` made of columns, from where they were put."""
 
@@ -90,6 +97,8 @@ class Task:
     now: datetime
     purpose: Purpose = "search"
     study_id: str = ""
+    text: str = ""
+    """Of a strategy in a file of the one who runs this; empty for one that SCIZOR ships."""
 
 
 @dataclass(frozen=True)
@@ -139,11 +148,11 @@ def run_over(task: Task, parameters: Mapping[str, Any]) -> BacktestResult:
     """
     whole = {**task.request.parameters, **parameters}
     request = task.request.revised(parameters=whole, start=None, end=None)
-    before = 0
-    if task.stretch.warm:
-        strategy = strategy_class(request.strategy)
-        before = max(strategy(strategy.Config.parse(whole)).warmup - 1, 0)
-    result = answer(request, _cut(task.load, task.source, task.stretch, before))
+    strategy = strategy_of(request.strategy, task.text)
+    config = strategy.Config.parse(whole)
+    before = max(strategy(config).warmup - 1, 0) if task.stretch.warm else 0
+    columns, options = prepared(request, _cut(task.load, task.source, task.stretch, before))
+    result = run(columns, strategy, config, options)
     return _from(result, task.stretch.first) if before else result
 
 

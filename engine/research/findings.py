@@ -256,14 +256,15 @@ def _holdout(pieces: Pieces) -> dict[str, Any] | None:
         return None
     ours = [each for each in pieces.past if each.strategy == pieces.request.backtest.strategy]
     seen = looks(ours, pieces.request.backtest.symbols, pieces.held_out_since)
-    others = sorted((each for each in seen if each is not pieces.held_out), key=lambda each: each.event_time)
     read = pieces.held_out
+    before = {each.trial_id: each for each in seen if read is None or each.trial_id != read.trial_id}
+    others = sorted(before.values(), key=lambda each: each.event_time)
     return {
         "since": pieces.held_out_since.date().isoformat(),
         "reading": None if read is None else {
             "trial_id": read.trial_id, "sharpe": read.sharpe, "total_return": read.total_return, "trades": read.trades,
         },
-        "looks_before": len({each.trial_id for each in others}),
+        "looks_before": len(others),
         "looked_at_by": [
             {"time": each.event_time.isoformat().replace("+00:00", "Z"), "purpose": each.purpose,
              "parameters": each.parameters, "study_id": each.study_id}
@@ -280,7 +281,7 @@ def _warnings(pieces: Pieces, result: dict[str, Any]) -> list[str]:
     said: list[tuple[Any, str]] = [
         (
             held_out and held_out["looks_before"],
-            f"The bars held out were seen {held_out and held_out['looks_before']} times before: no test any more.",
+            f"The bars held out have been seen before ({held_out and held_out['looks_before']} times): no test any more.",
         ),
         (
             stable and stable["stability_of_best"] is not None and stable["stability_of_best"] < 0.5,

@@ -69,6 +69,8 @@ class Workshop:
     executor: Executor
     code_hash: str
     now: datetime
+    text: str = ""
+    """Of a strategy in a file of the one who runs this."""
 
 
 def optimise(request: OptimizationRequested, workshop: Workshop, bureau: Bureau) -> OptimizationFinished:
@@ -103,7 +105,7 @@ class _Optimisation:
         self.request = request
         self.workshop = workshop
         self.bureau = bureau
-        self.space, self.plan = plan_of(request)
+        self.space, self.plan = plan_of(request, workshop.text)
         self.cut: Cut = cut(request, workshop.columns)
         self._done = 0
         size = min(self.plan.trials, self.space.size) if self.space.size and self.plan.method == "grid" else None
@@ -190,6 +192,7 @@ class _Optimisation:
             code_hash=shop.code_hash,
             now=shop.now,
             study_id=self.request.optimization_id,
+            text=shop.text,
         )
 
     def _entered(self, result: BacktestResult, purpose: Purpose) -> Trial:

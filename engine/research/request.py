@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from engine.columns import BarColumns, Integers
-from engine.registry import strategy_class
-from engine.research.evaluation import Objective, Stretch, days_of
+from engine.research.evaluation import Objective, Stretch, days_of, strategy_of
 from engine.research.folds import FoldError, Window, walk_forward
 from engine.research.search import Plan
 from engine.research.space import Axis, Parameters, Space, SpaceError
@@ -19,9 +18,9 @@ TRIALS = 100
 VISIBLE_MIN = 30
 
 
-def plan_of(request: OptimizationRequested) -> tuple[Space, Plan]:
-    """Raises ValueError, in one line, for whatever cannot be searched like that."""
-    config = strategy_class(request.backtest.strategy).Config
+def plan_of(request: OptimizationRequested, text: str = "") -> tuple[Space, Plan]:
+    """`text` is that of a strategy in a file. Raises ValueError, in one line, for what cannot be searched like that."""
+    config = strategy_of(request.backtest.strategy, text).Config
     axes = [Axis.parse(text) for text in request.axes]
     for axis in axes:
         if axis.name not in config.model_fields:

@@ -61,10 +61,12 @@ async def optimization_page(
         statement = statement.where(optimizations.c.strategy == strategy)
     if state is not None:
         statement = statement.where(optimizations.c.state == state)
-    return (await connection.execute(part.of(statement))).mappings().all()
+    rows: Sequence[RowMapping] = (await connection.execute(part.of(statement))).mappings().all()
+    return rows
 
 
 async def optimization(connection: AsyncConnection, optimization_id: str) -> RowMapping | None:
     """One search with everything that is known of it."""
     statement = select(optimizations).where(optimizations.c.optimization_id == optimization_id)
-    return (await connection.execute(statement)).mappings().one_or_none()
+    row: RowMapping | None = (await connection.execute(statement)).mappings().one_or_none()
+    return row

@@ -70,11 +70,11 @@ def run(
         raise UsageError(f"{strategy} runs here, over --source topic or a price file: PRICES.csv")
     if bar_size not in BAR_SIZES:
         raise UsageError(f"no bars of size {bar_size!r}: choose one of {', '.join(BAR_SIZES)}")
-    request = _request(
+    request = request_of(
         strategy=own.name if own else strategy,
         code_sha256=own.sha256 if own else _uploaded(strategy, file),
         parameters={**configured(context), **parameters_of(param or [])},
-        symbols=_symbols(symbols, file),
+        symbols=symbols_of(symbols, file),
         bar_size=BAR_SIZES[bar_size],
         dates=(start_date, end_date),
         source="topic" if file else source,
@@ -140,7 +140,7 @@ def _running() -> "Settings":
     return running_settings(load_settings(), needs_database=False)
 
 
-def _request(*, dates: tuple[str, str], **rest: Any) -> "BacktestRequested":
+def request_of(*, dates: tuple[str, str], **rest: Any) -> "BacktestRequested":
     """UsageError in one line for whatever is wrong with it."""
     from pydantic import ValidationError
 
@@ -203,7 +203,7 @@ def _file(source: str) -> Path:
     return path
 
 
-def _symbols(text: str, file: Path | None) -> tuple[str, ...]:
+def symbols_of(text: str, file: Path | None) -> tuple[str, ...]:
     from infra.symbol_names import parse_symbol
 
     names = tuple(dict.fromkeys(str(parse_symbol(each)) for each in text.split(",") if each.strip()))

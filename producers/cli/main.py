@@ -46,6 +46,11 @@ COMMANDS = {
     "collect": Entry("producers.cli.collect:app", "Market data from the gateway into the topics.", DATA),
     "strategy": Entry("producers.cli.strategy:app", "Strategies and their parameters.", TRADING),
     "backtest": Entry("producers.cli.backtest:app", "Run a strategy over past bars; list, show, compare.", TRADING),
+    "optimize": Entry(
+        "producers.cli.optimize:optimize",
+        "Search parameters, and be told what the best are worth.",
+        TRADING,
+    ),
     "live": Entry("producers.cli.live:app", "Strategies that trade, limits, and whether trading is allowed.", TRADING),
     "bench": Entry("producers.cli.bench:bench", "Measure this machine, each figure beside its raw limit.", TOOLS),
     "topics": Entry("producers.cli.topics:app", "Topics: apply, list, describe, tail, replay.", TOOLS),

@@ -6,19 +6,23 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from engine.answer import NO_BARS, answer, finished, prepared
-from engine.backtest import run
+from engine.answer import NO_BARS, answer, finished, prepared, trial
+from engine.backtest import BacktestResult, run
 from engine.report import page
 from engine.strategy_source import at_line
 from infra.clock import SystemClock
+from infra.engine_code import code_hash
 from infra.errors import EnvironmentUnhealthyError, ScizorError, UsageError
 from infra.settings import Settings
 from infra.symbol_names import UNKNOWN_SYMBOL
+from infra.trial_book import TrialBook
+from producers.cli.config import load_settings
 from producers.cli.desk import Desk
 from producers.cli.price_file import read_prices
 from producers.cli.records import run as run_with_kafka
 from producers.cli.strategy_files import StrategyFile
 from producers.cli.topic_bars import read_topics
+from producers.cli.trial_ledger import hand_over
 from schemas.backtest import BacktestFinished, BacktestProgress, BacktestRequested
 from schemas.event import Event
 
@@ -38,7 +42,7 @@ def run_file(request: BacktestRequested, file: Path) -> BacktestFinished:
         result = answer(request, columns)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    return finished(request, result, code_hash="", now=SystemClock().now())
+    return _on_record(request, result)
 
 
 def run_own(request: BacktestRequested, own: StrategyFile, bars: Path | Settings) -> BacktestFinished:
@@ -53,7 +57,16 @@ def run_own(request: BacktestRequested, own: StrategyFile, bars: Path | Settings
         result = run(wanted, strategy, strategy.Config.parse(request.parameters), options)
     except ValueError as error:
         raise UsageError(f"{error}{at_line(error.__cause__ or error, f'{own.name}.py')}") from None
-    return finished(request, result, code_hash=request.code_sha256, now=SystemClock().now())
+    return _on_record(request, result)
+
+
+def _on_record(request: BacktestRequested, result: BacktestResult) -> BacktestFinished:
+    """Told only once the ledger has it: every run counts in what a strategy's best one is worth."""
+    settings = load_settings()
+    done = finished(request, result, code_hash=code_hash(request.code_sha256), now=SystemClock().now())
+    TrialBook(settings.home).append([trial(done, result)])
+    hand_over(settings)
+    return done
 
 
 def ask(settings: Settings, request: BacktestRequested) -> BacktestFinished:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.errors import UsageError
+from producers.cli.gate import gate
 from producers.cli.run_config import configured, parameters_from_config
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ ConfigFile = Annotated[
 ]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
+app.command("gate")(gate)
 
 
 @app.callback()

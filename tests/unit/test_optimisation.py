@@ -22,6 +22,7 @@ from engine.research.evaluation import (
 )
 from engine.research.folds import FoldError
 from engine.research.optimisation import NothingFoundError, Workshop, optimise
+from engine.research.page import page
 from engine.research.request import plan_of
 from engine.research.search import Forgetful, Memory
 from engine.research.space import SpaceError
@@ -198,6 +199,7 @@ def test_a_walk_forward_tests_each_choice_on_what_follows_and_stitches_the_tests
     assert walk["total_return"] == pytest.approx(grown)
     assert sum(each.purpose == "test" for each in diary.trials) == 5
     assert done.result["trials_run"] == 19
+    assert "no search has seen them" in page(done)
 
 
 def test_a_test_begins_to_trade_on_its_first_bar_because_its_indicators_are_warm() -> None:

@@ -1,0 +1,193 @@
+"""`scizor optimize`: search a strategy's parameters, and be told what the best of them is worth."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra.errors import UsageError
+from producers.cli.collect import BAR_SIZES
+
+if TYPE_CHECKING:
+    from producers.cli.strategy_files import StrategyFile
+    from schemas.backtest import BacktestRequested
+    from schemas.research import OptimizationRequested
+
+METHODS = ("grid", "random", "tpe", "nsga2", "genetic")
+
+
+def optimize(  # each is an option of the command
+    strategy: Annotated[str, typer.Argument(help="A name from `scizor strategy list`, or a FILE.py of your own.")] = "",
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=RANGE", help="low:high:step, low:high, or values by commas; repeat it. None: the strategy's."
+        ),
+    ] = None,
+    symbols: Annotated[str, typer.Option(metavar="A,B", help="Symbols, by commas; a FILE has one.")] = "",
+    source: Annotated[str, typer.Option(metavar="topic|database|FILE", help="Where the bars come from.")] = "topic",
+    bar_size: Annotated[str, typer.Option(help="1d, 1h, 1m or 5s; a FILE tells its own.")] = "1d",
+    start_date: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="First day; else all there is.")] = "",
+    end_date: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Last day; else all there is.")] = "",
+    method: Annotated[str, typer.Option(help=", ".join(METHODS) + ".")] = "grid",
+    objective: Annotated[
+        str, typer.Option(metavar="METRIC,..", help="A metric, :min or :max if need be; nsga2 and tpe take several.")
+    ] = "sharpe",
+    constraint: Annotated[
+        list[str] | None, typer.Option(metavar="CONDITION", help='For instance "fast < slow"; repeat it.')
+    ] = None,
+    trials: Annotated[int, typer.Option(min=0, help="At most; 0: the whole grid, else 100.")] = 0,
+    batch: Annotated[int, typer.Option(help="Sets chosen at once; the population of nsga2 and genetic.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed tries the same sets.")] = 1,
+    prune: Annotated[bool, typer.Option("--prune", help="Give up on those below the median at half time.")] = False,
+    walk_forward: Annotated[str, typer.Option(metavar="anchored|rolling", help="Search, test, move on.")] = "",
+    train: Annotated[int, typer.Option(help="Sessions to search in, of a walk.")] = 504,
+    test: Annotated[int, typer.Option(help="Sessions to test on, of a walk.")] = 126,
+    gap: Annotated[int, typer.Option(help="Sessions left out between the two.")] = 0,
+    holdout: Annotated[float, typer.Option(help="The last part of the time, never searched: 0.2 is a fifth.")] = 0.0,
+    read_holdout: Annotated[
+        bool, typer.Option("--read-holdout", help="Look at it with the best set: this goes on record.")
+    ] = False,
+    cash: Annotated[float, typer.Option(help="Money at the start.")] = 100_000.0,
+    quantity: Annotated[float, typer.Option(help="Shares of a full position.")] = 100.0,
+    commission_bps: Annotated[float, typer.Option(help="Basis points of the traded value.")] = 10.0,
+    slippage_bps: Annotated[float, typer.Option(help="Basis points of the price.")] = 0.0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes, for a search right here; 0: one per core.")] = 0,
+    executor: Annotated[
+        str, typer.Option(metavar="process|dask://HOST:PORT", help="Who does the runs of a search right here.")
+    ] = "",
+    resume: Annotated[str, typer.Option(metavar="ID", help="Go on with a search that was interrupted.")] = "",
+    cancel: Annotated[str, typer.Option(metavar="ID", help="Stop a search that the backtester is doing.")] = "",
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write the result, one page.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Search a strategy's parameters: by the backtester over collected bars, or over a FILE right here.
+
+    A search right here is one over a FILE, of a FILE.py of your own, or with --workers or --executor.
+    Every run goes to the ledger of trials, and counts in what the best one is worth.
+    """
+    from producers.cli import search_here, search_there
+    from producers.cli.search_view import show, write_page
+
+    if cancel:
+        search_there.cancel(cancel)
+        return
+    place = search_here.Place(executor or "process", workers)
+    if resume:
+        done = search_here.resume(resume, place) or search_there.wait_for(resume)
+    else:
+        if not strategy:
+            raise UsageError("which strategy? `scizor strategy list` shows them")
+        own, file = _own(strategy), _file(source)
+        backtest = _backtest(
+            own=own,
+            file=file,
+            strategy=own.name if own else strategy,
+            symbols=symbols,
+            bar_size=bar_size,
+            dates=(start_date, end_date),
+            source="topic" if file else source,
+            cash=cash,
+            quantity=quantity,
+            commission_bps=commission_bps,
+            slippage_bps=slippage_bps,
+        )
+        request = _request(
+            backtest,
+            own,
+            param or [],
+            method=method,
+            objectives=tuple(each.strip() for each in objective.split(",") if each.strip()),
+            constraints=tuple(constraint or ()),
+            trials=trials or None,
+            batch=batch,
+            seed=seed,
+            prune=prune,
+            walk_forward=_walk(walk_forward, train, test, gap),
+            holdout=holdout,
+            read_holdout=read_holdout,
+        )
+        here = bool(own or file or executor or workers)
+        if here and source == "database":
+            raise UsageError("a search right here reads --source topic or a price file: PRICES.csv")
+        done = search_here.search(request, place, own, file) if here else search_there.search(request)
+    if report is not None:
+        write_page(done, report)
+    show(done, as_json=as_json)
+
+
+def _walk(kind: str, train: int, test: int, gap: int) -> dict[str, Any] | None:
+    if not kind:
+        return None
+    return {"kind": kind, "train": train, "test": test, "gap": gap}
+
+
+def _own(strategy: str) -> "StrategyFile | None":
+    from producers.cli.strategy_files import is_file, read_strategy
+
+    return read_strategy(strategy) if is_file(strategy) else None
+
+
+def _file(source: str) -> Path | None:
+    if source in ("topic", "database"):
+        return None
+    path = Path(source)
+    if not path.exists():
+        raise UsageError(f"no source {source!r}: write topic, database, or the name of a CSV or Parquet file")
+    return path
+
+
+def _backtest(*, own: "StrategyFile | None", file: Path | None, symbols: str, bar_size: str, **rest: Any) -> Any:
+    from producers.cli import backtest
+
+    if bar_size not in BAR_SIZES:
+        raise UsageError(f"no bars of size {bar_size!r}: choose one of {', '.join(BAR_SIZES)}")
+    return backtest.request_of(
+        symbols=backtest.symbols_of(symbols, file),
+        bar_size=BAR_SIZES[bar_size],
+        code_sha256=own.sha256 if own else "",
+        parameters={},
+        **rest,
+    )
+
+
+def _request(
+    backtest: "BacktestRequested", own: "StrategyFile | None", given: list[str], **rest: Any
+) -> "OptimizationRequested":
+    """UsageError in one line for whatever is wrong with it."""
+    from pydantic import ValidationError
+
+    from engine.research.evaluation import strategy_of
+    from engine.research.request import plan_of
+    from engine.research.space import Axis
+    from schemas.research import OptimizationRequested
+
+    text = own.source if own else ""
+    try:
+        axes = [Axis.parse(each) for each in given]
+        single = {axis.name: axis.values[0] for axis in axes if len(axis.values) == 1}
+        ranges = [text_of for axis, text_of in zip(axes, given, strict=True) if axis.name not in single]
+        if not ranges:
+            declared = strategy_of(backtest.strategy, text).Config.ranges()
+            ranges = [f"{name}={search}" for name, search in declared.items() if name not in single]
+        request = OptimizationRequested(
+            event_time=backtest.event_time,
+            ingest_time=backtest.ingest_time,
+            optimization_id=backtest.backtest_id,
+            backtest=backtest.revised(parameters=single),
+            axes=tuple(ranges),
+            requested_by="cli",
+            **rest,
+        )
+        plan_of(request, text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "these options"
+        if name == "--axes":
+            raise UsageError(
+                f"{backtest.strategy} says nothing about what to search: --param NAME=LOW:HIGH:STEP"
+            ) from None
+        raise UsageError(f"{name}: {first['msg'].removeprefix('Value error, ').lower()}") from None
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return request
