@@ -35,6 +35,7 @@ def families(returns: Floats, others: int = 0) -> Families:
     """
     beyond = max(returns.shape[1] - SERIES_MAX, 0)
     standard, still = _standardised(returns[:, :SERIES_MAX])
+    standard = _different(standard)
     labels = _led(standard)
     independent = sum(_inside(standard[:, labels == each]) for each in range(labels.max(initial=-1) + 1))
     alone = beyond + others
@@ -51,6 +52,13 @@ def _standardised(returns: Floats) -> tuple[Floats, int]:
     length = np.sqrt(np.sum(centred * centred, axis=0))
     moving = length > _STILL
     return centred[:, moving] / length[moving], int(np.count_nonzero(~moving))
+
+
+def _different(standard: Floats) -> Floats:
+    """Of columns that are the same the first: a run that is repeated is no other chance."""
+    rounded = np.round(standard, 9) + 0.0  # -0.0 and 0.0 are the same, but not byte by byte
+    found = {rounded[:, number].tobytes(): number for number in reversed(range(rounded.shape[1]))}
+    return standard[:, sorted(found.values())]
 
 
 def _led(standard: Floats) -> Integers:

@@ -281,7 +281,7 @@ def _warnings(pieces: Pieces, result: dict[str, Any]) -> list[str]:
     said: list[tuple[Any, str]] = [
         (
             held_out and held_out["looks_before"],
-            f"The bars held out have been seen before ({held_out and held_out['looks_before']} times): no test any more.",
+            f"The bars held out were seen before ({held_out and held_out['looks_before']} times): no test any more.",
         ),
         (
             stable and stable["stability_of_best"] is not None and stable["stability_of_best"] < 0.5,
