@@ -24,6 +24,8 @@ _BATCH = 200
 _REASON_MAX = 200
 _NAME_MAX = 128
 _NEAR = 1e-6
+_AMOUNT_MAX = 1e18
+_DEPTH_MAX = 5
 _LISTS: dict[str, Any] = {
     "executions": list[Execution],
     "denied": list[OrderNews],
@@ -121,12 +123,24 @@ class Heard:
     def _result(self, end: _End) -> BacktestResult:
         if self._awaited:
             raise NonsenseError("fewer values than there are bars")
+        if not _is_shallow(end.parameters, _DEPTH_MAX):
+            raise NonsenseError("parameters within parameters without end")
         executions = tuple(self._lists["executions"])
         self._look_at(executions)
+        try:
+            return self._summed_up(executions, end)
+        except NonsenseError:
+            raise
+        except (ArithmeticError, LookupError, ValueError) as error:
+            raise NonsenseError(f"it does not add up: {type(error).__name__} {error}") from error
+
+    def _summed_up(self, executions: tuple[Execution, ...], end: _End) -> BacktestResult:
         turns = Turns(tuple(self._lists["flows"]), tuple(self._lists["splits"]))
+        if turns.splits:
+            raise NonsenseError("a split, where no corporate actions were handed in")
+        if any(abs(each.amount) > _AMOUNT_MAX for each in turns.flows):
+            raise NonsenseError("a flow of money beyond reason")
         account = curve(self._columns, executions, self._options.cash, turns)
-        if not np.isfinite(account.equity).all():
-            raise NonsenseError("amounts that are not finite")
         return BacktestResult(
             strategy=end.name,
             parameters=end.parameters,
@@ -159,10 +173,16 @@ class Heard:
             (columns.contract_id[row] == contract_id)
             & ((columns.start_us[row] <= when) & (when <= columns.end_us[row]))
             & ((columns.low[row] - beyond <= price) & (price <= columns.high[row] + beyond))
-            & ((quantity != 0) & np.isfinite(quantity) & np.isfinite(commission))
+            & ((quantity != 0) & (np.abs(quantity * price) < _AMOUNT_MAX) & (np.abs(commission) < _AMOUNT_MAX))
         )
         if not possible.all():
             raise NonsenseError(f"it has an execution that cannot be: {executions[int(np.argmin(possible))]}")
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    """Whether lists and dicts nest no deeper than `levels`."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels >= 0 and all(_is_shallow(each, levels - 1) for each in inside)
 
 
 def _floats(raw: bytearray) -> Floats:

@@ -11,7 +11,7 @@ import msgspec
 from engine.answer import prepared
 from engine.backtest import BacktestOptions, BacktestResult
 from engine.columns import BarColumns
-from engine.result_messages import Heard
+from engine.result_messages import Heard, NonsenseError
 from engine.sandboxed import columns_out
 from infra.errors import UsageError
 from infra.sandbox.conversation import Limits
@@ -64,7 +64,11 @@ def answer_inside(
     """As `engine.answer.answer`, inside. Raises ValueError or SandboxedError, in one line, for what goes wrong."""
     wanted, options = prepared(request, columns)
     try:
-        return run_inside(sandbox, text, wanted, options, on_progress)
+        result = run_inside(sandbox, text, wanted, options, on_progress)
+        _ = result.round_trips, result.metrics  # computed here, where what fails is the teller's fault
+        return result
+    except (ArithmeticError, LookupError) as error:
+        raise NonsenseError(f"it does not add up: {type(error).__name__} {error}") from error
     finally:
         with suppress(SandboxUnavailableError):  # the next run tells it
             sandbox.keep_ready(ENTRY)  # whoever uploads a strategy runs it more than once

@@ -26,6 +26,7 @@ _TICK_SECONDS = 0.25
 _START_SECONDS = 30.0
 _END_SECONDS = 1.0
 _READ_BYTES = 2**20
+_NUL = b"\\u0000"  # a character that no table can hold
 
 OnWait = Callable[[], None]
 """Called several times a second while the other side computes; what it raises ends the process there."""
@@ -118,7 +119,7 @@ class Child:
         if kind:
             return payload
         try:
-            message = orjson.loads(payload)
+            message = orjson.loads(payload) if _NUL not in payload else None
         except orjson.JSONDecodeError:
             message = None
         if not isinstance(message, dict):

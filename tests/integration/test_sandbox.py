@@ -1,8 +1,10 @@
 """Strategies of strangers attack the sandbox: each ends with a reason, and nothing else notices."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -275,6 +277,42 @@ def test_it_holds_for_a_plain_user_as_for_root() -> None:
             assert "proven" in proof(*nobody, python=python)
             return
     pytest.skip("no interpreter here that a plain user may start")
+
+
+SPIN = """
+import sys
+sys.path[:0] = {path!r}
+from tests.integration.a_sandbox import FEW, at_import, the_sandbox
+child = the_sandbox().start("engine.sandboxed:describe", FEW)
+child.send({{"name": "mine", "source": at_import("while True: pass")}})
+print(child._process.pid, flush=True)
+child.receive()
+"""
+
+
+def descendants(pid: int) -> set[int]:
+    """Processes below a process, by the kernel's list."""
+    below = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == pid:
+                below |= {int(folder.name)} | descendants(int(folder.name))
+    return below
+
+
+def test_it_dies_with_the_service() -> None:
+    script = SPIN.format(path=[str(REPOSITORY), *sys.path])
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as service:
+        assert service.stdout is not None
+        inside = descendants(int(service.stdout.readline()))
+        service.kill()
+    assert len(inside) == 2, "the first process of the namespace, and the interpreter"
+    for _ in range(200):
+        if not any(Path(f"/proc/{pid}").exists() for pid in inside):
+            return
+        time.sleep(0.01)
+    pytest.fail(f"{inside} live on")
 
 
 def test_limits_of_a_run_grow_with_its_bars_to_an_end() -> None:
