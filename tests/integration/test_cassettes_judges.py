@@ -79,7 +79,7 @@ async def test_an_executor_that_sends_again_what_it_has_no_answer_for_is_found_o
     async def blindly(self: Any, orders: Orders) -> Any:
         for order in self._ledger.working:
             if order.status is OrderStatus.SENDING:
-                number = await self._sender._new_id()
+                number = await self._sender.ids.take()
                 orders.place(number, a_live_intent(1, intent_id=order.order_id, quantity=order.quantity))
         return await honest(self, orders)
 
