@@ -156,9 +156,13 @@ class StrategyCatalog:
     async def _keep(self, caller: Caller, name: str, code: str, *, new: bool) -> StrategyOut:
         source = bytes_of(code)
         self._reader.count(caller.key_id)
-        described = await self._reader.describe(name, source)
-        version = _version_of(name, source, caller, described, self._front)
         action = "POST /strategies" if new else "PUT /strategies/{name}"
+        try:
+            described = await self._reader.describe(name, source)
+        except InvalidError as error:
+            await self._front.changes.refused(caller, action, f"{name}: {error}")
+            raise
+        version = _version_of(name, source, caller, described, self._front)
 
         async def write(connection: AsyncConnection) -> tuple[StrategyOut, Change | None]:
             owner = await uploads.hold(connection, name, caller.label, version.uploaded_at)

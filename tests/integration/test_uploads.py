@@ -86,7 +86,10 @@ async def test_what_is_no_strategy_is_refused_with_the_reason(stack_settings: Se
             headers={"Content-Type": "application/json"},
         )  # fmt: skip
         listed = await api.get("/strategies")
+        audit = await api.audit()
 
+    assert {row.outcome for row in audit} == {"refused"}
+    assert "mine: code: ZeroDivisionError" in str([row.detail["reason"] for row in audit])
     assert refused["large"] == (413, "code: 262,145 bytes are too many: one .py file of at most 262,144")
     assert refused["huge"][0] == 413
     assert refused["archive"] == (422, "code: not the text of a .py file: archives and binary files are not taken")
