@@ -8,16 +8,19 @@ from consumers.api.application import About
 from consumers.api.backtests import Backtests
 from consumers.api.catalog import StrategyCatalog
 from consumers.api.front import Front
+from consumers.api.optimizations import Optimizations
 from consumers.api.views import Latest
 from infra.garbage import spare_the_collector
 from infra.sandbox.canary import SandboxGate
 from infra.settings import Settings
 from schemas.backtest import BacktestProgress
+from schemas.research import OptimizationProgress
 
 ABOUT = About(
     "SCIZOR backtester",
     "Request backtests, follow them, read their results and reports, compare them. A backtest is a replay of the "
-    "stored bars: the same request on the same bars gives the same result hash.",
+    "stored bars: the same request on the same bars gives the same result hash. Search parameters, and be told what "
+    "the best of them are worth after so many trials.",
 )
 
 
@@ -28,7 +31,13 @@ def build(front: Front) -> FastAPI:
     gate = SandboxGate(front.service.clock, front.service.settings.home)
     front.service.before(gate.prove)
     catalog = StrategyCatalog(front, gate)
-    routers = [catalog.router(), Backtests(front, progress, catalog.pinned).router()]
+    searched = Latest[OptimizationProgress](lambda told: told.optimization_id, keys_max=1000)
+    front.remember(OptimizationProgress, searched, fold=False)
+    routers = [
+        catalog.router(),
+        Backtests(front, progress, catalog.pinned).router(),
+        Optimizations(front, searched, catalog.pinned).router(),
+    ]
     return front.app(ABOUT, routers, gate.facts)
 
 

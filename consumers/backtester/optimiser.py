@@ -34,7 +34,6 @@ from schemas.research import (
     OptimizationRequested,
 )
 
-REQUESTS = "research.requests.v1"
 SLICE_SECONDS = 30.0
 """Then others get their turn; far below the five minutes after which the group takes a silent member's work away."""
 
@@ -64,7 +63,7 @@ class Optimiser:
         self._workers = workers or min(len(os.sched_getaffinity(0)), _WORKERS_MAX)
         self._slice_seconds = slice_seconds
         self._code_hash = code_hash()
-        self._cancellations = Cancellations(service.settings, service.catalogue.topic(REQUESTS))
+        self._cancellations = Cancellations(service.settings, service.catalogue.topic_of(OptimizationRequested))
         self._desks: OrderedDict[str, _Desk] = OrderedDict()
         self._processes = ExitStack()
         self._files = ExitStack()
@@ -163,7 +162,7 @@ class Optimiser:
     async def _past(self, request: OptimizationRequested) -> list[Trial]:
         """The ledger as it stands, of this strategy."""
         strategy = request.backtest.strategy
-        ledger = fold(self._service.settings, ["research.trials.v1"])
+        ledger = fold(self._service.settings, [self._service.catalogue.topic_of(Trial).name])
         return [event async for event, _ in ledger if isinstance(event, Trial) and event.strategy == strategy]
 
     async def _desk(self, request: OptimizationRequested) -> _Desk:

@@ -6,10 +6,13 @@ from typing import Any
 
 from infra.api_keys import Role
 from infra.settings import Settings
-from infra.store import backtests
+from infra.store import backtests, optimizations
+from infra.store.database import Store
 from schemas.backtest import BacktestCanceled, BacktestFinished, BacktestProgress, BacktestRequested
+from schemas.research import OptimizationCanceled, OptimizationRequested, WalkForward
 from tests.builders import NOON, SEEN
 from tests.integration.an_api import Api, serving
+from tests.unit.test_optimisation import optimised
 
 REQUEST = {"strategy": "moving_average_crossover", "symbols": ["AAPL"], "parameters": {"fast": 5, "slow": 20}}
 
@@ -144,3 +147,44 @@ async def test_results_are_listed_shown_and_compared(stack_settings: Settings) -
         409,
         "the backtest is failed: there is a report once it is done",
     )
+
+
+SEARCH = {"backtest": {"strategy": "moving_average_crossover", "symbols": ["AAPL"]}, "axes": ["fast=5:20:5"]}
+
+
+async def test_a_search_is_requested_followed_cancelled_and_read(stack_settings: Settings) -> None:
+    refused = [
+        {**SEARCH, "axes": ["fats=5:20:5"]},
+        {**SEARCH, "constraints": ["fast.real < 3"]},
+        {**SEARCH, "read_holdout": True},
+        {**SEARCH, "trials": 10**9},
+    ]
+    async with serving("api_backtester", stack_settings) as api:
+        answers = [await api.ask("POST", "/optimizations", Role.TRADER, json=each) for each in refused]
+        requested = await api.ask("POST", "/optimizations", Role.TRADER, json=SEARCH)
+        place = requested.headers["Location"]
+        at_once = await api.get(place)
+        (told,) = await api.first_told("research.requests.v1")
+        cancelled = await api.ask("POST", f"{place}/cancel", Role.TRADER)
+        (_, wish) = await api.first_told("research.requests.v1", 2)
+        assert isinstance(told, OptimizationRequested)
+        assert isinstance(wish, OptimizationCanceled)
+        store = Store(stack_settings, "persister")
+        done = optimised(told.revised(walk_forward=WalkForward(train=200, test=100)))
+        async with store.transaction() as transaction:
+            await optimizations.put_optimizations(transaction.connection, [wish, done, told])
+        await store.close()
+        found = await api.get(place)
+        listed = await api.get("/optimizations")
+        report = await api.ask("GET", f"{place}/report", Role.VIEWER)
+        late = await api.ask("POST", f"{place}/cancel", Role.TRADER)
+
+    assert [each.status_code for each in answers] == [422] * 4
+    assert "did you mean fast" in answers[0].text
+    assert (requested.status_code, at_once["state"], cancelled.status_code) == (202, "requested", 202)
+    assert wish.by == "test trader"
+    assert (found["state"], found["trials_hash"]) == ("done", done.trials_hash)
+    assert found["result"]["best"]["parameters"] == done.result["best"]["parameters"]
+    assert [each["optimization_id"] for each in listed["items"]] == [told.optimization_id]
+    assert "Walk forward" in report.text
+    assert late.status_code == 409

@@ -95,7 +95,7 @@ def an_optimization(**changes: Any) -> OptimizationRequested:
     return OptimizationRequested.model_validate({**given, **changes})
 
 
-def _optimise(
+def optimised(
     request: OptimizationRequested,
     diary: Diary | None = None,
     workers: int = 1,
@@ -108,7 +108,7 @@ def _optimise(
 def test_a_grid_runs_every_admitted_set_once_and_names_the_best() -> None:
     diary = Diary()
 
-    done = _optimise(an_optimization(), diary)
+    done = optimised(an_optimization(), diary)
 
     trials = done.result["trials"]
     assert len(trials) == 19  # 5 x 4 without fast=10, slow=10
@@ -124,8 +124,8 @@ def test_a_grid_runs_every_admitted_set_once_and_names_the_best() -> None:
 def test_the_same_seed_tries_the_same_sets_whatever_the_workers_and_another_seed_others(method: Any) -> None:
     request = an_optimization(method=method, trials=24, batch=8, axes=("fast=2:30", "slow=10:90"))
 
-    once, again = _optimise(request), _optimise(request, workers=2)
-    other = _optimise(an_optimization(method=method, trials=24, batch=8, seed=2, axes=("fast=2:30", "slow=10:90")))
+    once, again = optimised(request), optimised(request, workers=2)
+    other = optimised(an_optimization(method=method, trials=24, batch=8, seed=2, axes=("fast=2:30", "slow=10:90")))
 
     assert once.trials_hash == again.trials_hash
     assert once.result == again.result
@@ -145,21 +145,21 @@ def test_an_interrupted_search_goes_on_where_it_ended_and_ends_as_if_nothing_had
     first = Diary(partial(Notebook, kept), stop_after=stop_after)
 
     with pytest.raises(KeyboardInterrupt):
-        _optimise(request, first)
+        optimised(request, first)
     second = Diary(partial(Notebook, kept))
-    resumed = _optimise(request, second)
+    resumed = optimised(request, second)
 
-    undisturbed = _optimise(request)
+    undisturbed = optimised(request)
     assert resumed.trials_hash == undisturbed.trials_hash
     ran = {each.trial_id for each in first.trials} | {each.trial_id for each in second.trials}
     whole = Diary()
-    _optimise(request, whole)
+    optimised(request, whole)
     assert ran == {each.trial_id for each in whole.trials}
     assert len(second.trials) < len(whole.trials)
 
 
 def test_several_objectives_give_a_front_that_no_other_set_beats() -> None:
-    done = _optimise(
+    done = optimised(
         an_optimization(method="nsga2", trials=30, batch=10, objectives=("total_return", "max_drawdown", "turnover"))
     )
 
@@ -174,7 +174,7 @@ def test_several_objectives_give_a_front_that_no_other_set_beats() -> None:
 def test_pruning_gives_up_on_some_over_half_of_the_time_and_counts_them_as_trials() -> None:
     diary = Diary()
 
-    done = _optimise(an_optimization(method="random", trials=80, prune=True, axes=("fast=2:30", "slow=10:90")), diary)
+    done = optimised(an_optimization(method="random", trials=80, prune=True, axes=("fast=2:30", "slow=10:90")), diary)
 
     states = done.result["states"]
     assert states["pruned"] > 5
@@ -187,7 +187,7 @@ def test_pruning_gives_up_on_some_over_half_of_the_time_and_counts_them_as_trial
 def test_a_walk_forward_tests_each_choice_on_what_follows_and_stitches_the_tests() -> None:
     diary = Diary()
 
-    done = _optimise(an_optimization(walk_forward=WalkForward(train=200, test=100)), diary)
+    done = optimised(an_optimization(walk_forward=WalkForward(train=200, test=100)), diary)
 
     walk = done.result["walk_forward"]
     assert len(walk["folds"]) == 5
@@ -218,10 +218,10 @@ def test_what_is_held_out_is_never_seen_by_the_search_and_each_reading_is_on_rec
     request = an_optimization(holdout=0.2)
     days = sorted(set(days_of(COLUMNS.end_us).tolist()))
 
-    unread = _optimise(request, first)
+    unread = optimised(request, first)
     second = Diary(past=first.trials)
-    read = _optimise(request.revised(read_holdout=True, optimization_id="o2"), second)
-    again = _optimise(request.revised(read_holdout=True, optimization_id="o3"), Diary(past=second.trials))
+    read = optimised(request.revised(read_holdout=True, optimization_id="o2"), second)
+    again = optimised(request.revised(read_holdout=True, optimization_id="o3"), Diary(past=second.trials))
 
     since = unread.result["holdout"]["since"]
     assert str(np.datetime64(days[560], "D")) == since
@@ -237,17 +237,17 @@ def test_what_is_held_out_is_never_seen_by_the_search_and_each_reading_is_on_rec
 
 def test_a_plain_backtest_over_what_is_held_out_is_a_look_at_it_too() -> None:
     whole = Diary()
-    _optimise(an_optimization(axes=("fast=3",), constraints=()), whole)
+    optimised(an_optimization(axes=("fast=3",), constraints=()), whole)
 
-    held = _optimise(an_optimization(holdout=0.2), Diary(past=whole.trials))
+    held = optimised(an_optimization(holdout=0.2), Diary(past=whole.trials))
 
     assert held.result["holdout"]["looks_before"] == 1
 
 
 def test_past_trials_of_the_strategy_count_in_what_the_best_is_worth() -> None:
     diary = Diary()
-    first = _optimise(an_optimization(axes=("fast=2:30:3", "slow=10:90:10")), diary)
-    second = _optimise(an_optimization(axes=("fast=4", "slow=25")), Diary(past=diary.trials))
+    first = optimised(an_optimization(axes=("fast=2:30:3", "slow=10:90:10")), diary)
+    second = optimised(an_optimization(axes=("fast=4", "slow=25")), Diary(past=diary.trials))
 
     assert second.result["overfitting"]["trials"] == first.result["overfitting"]["trials"] + 1
     assert second.result["overfitting"]["independent_trials"] > 1
@@ -281,14 +281,14 @@ def test_what_cannot_be_searched_is_refused_in_words(changes: Any, error: type[E
 
 def test_a_search_that_finds_nothing_says_why() -> None:
     with pytest.raises(NothingFoundError, match="never traded"):
-        _optimise(an_optimization(axes=("fast=600", "slow=690"), constraints=()))
+        optimised(an_optimization(axes=("fast=600", "slow=690"), constraints=()))
     with pytest.raises(SpaceError, match="leave nothing"):
-        _optimise(an_optimization(constraints=("fast > slow",)))
+        optimised(an_optimization(constraints=("fast > slow",)))
     with pytest.raises(FoldError, match="sessions are too few"):
-        _optimise_short()
+        _short()
 
 
-def _optimise_short() -> OptimizationFinished:
+def _short() -> OptimizationFinished:
     short = columns_of(random_bars(3, 20))
     shop = Workshop(short, _load, "b", Here(), "c0de", SEEN)
     return optimise(an_optimization(), shop, Diary())
