@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from engine.ledger import Curve
 from engine.options import rules_of
 from engine.registry import strategy_class
 from engine.research.ledger import entry
-from engine.sizing import to_decimal
 from engine.statistics import session_ends
 from schemas.backtest import BacktestFinished, BacktestRequested, Trial
 from schemas.market import Source
@@ -24,7 +24,7 @@ NO_BARS = "no bars of"
 
 UNKNOWN_SOURCE = "Nobody said where the prices come from."
 
-POINTS_MAX = 5_000
+POINTS_MAX = 20_000
 FILLS_MAX = 10_000
 ROUND_TRIPS_MAX = 5_000
 _SESSIONS_FEW = 250
@@ -132,7 +132,8 @@ def trial(done: BacktestFinished, result: BacktestResult) -> Trial:
 
 
 def _text(value: float) -> str:
-    return format(to_decimal(value).normalize(), "f")
+    """All of its digits, so that the float is read back from them bit by bit."""
+    return format(Decimal(repr(float(value) + 0.0)).normalize(), "f")
 
 
 def _fills(result: BacktestResult) -> list[dict[str, Any]]:
@@ -172,11 +173,11 @@ def _round_trips(result: BacktestResult) -> list[dict[str, Any]]:
 
 
 def _points(curve: Curve, values: Floats) -> tuple[tuple[str, float], ...]:
-    """`values` at the ends of sessions, or at each bar when there are few sessions."""
-    places = session_ends(curve.times_us)
-    if len(places) < _SESSIONS_FEW:
-        places = np.arange(len(curve.times_us))
-    kept = thinned(places, POINTS_MAX)
+    """`values` at the ends of sessions; when there are few sessions, also at each bar between, as many as there is
+    room for."""
+    kept = thinned(session_ends(curve.times_us), POINTS_MAX)
+    if len(kept) < _SESSIONS_FEW:
+        kept = np.union1d(kept, thinned(np.arange(len(curve.times_us)), POINTS_MAX - len(kept)))
     times = map(time_text, curve.times_us[kept].tolist())
     return tuple(zip(times, values[kept].tolist(), strict=True))
 

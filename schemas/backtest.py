@@ -72,8 +72,8 @@ class BacktestFinished(Event):
     fills: tuple[dict[str, Any], ...] = ()
     round_trips: tuple[dict[str, Any], ...] = ()
     equity: tuple[tuple[str, float], ...] = ()
-    """(RFC 3339 time, equity) at the end of each session, or of each bar when there are few sessions, thinned to at
-    most 5,000 points."""
+    """(RFC 3339 time, equity) at the end of each session, at most 20,000 of them; below 250 sessions also at the end of
+    each bar, thinned to 20,000 points in all."""
     prices: tuple[dict[str, Any], ...] = ()
     """For the first symbols: `symbol`, `time`, `close` and `indicators` by name, thinned to at most 1,000 points."""
     by_symbol: tuple[dict[str, Any], ...] = ()

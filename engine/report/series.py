@@ -153,9 +153,8 @@ def _is_like(line: Line, prices: Line) -> bool:
 
 
 def _told(fill: Mapping[str, Any]) -> str:
-    return (
-        f"{fill['side']} {fill['quantity']} at {fill['price']}, {fill['time'][:16].replace('T', ' ')} {fill['reason']}"
-    )
+    quantity, price = float(fill["quantity"]), float(fill["price"])
+    return f"{fill['side']} {quantity:,g} at {price:,.10g}, {fill['time'][:16].replace('T', ' ')} {fill['reason']}"
 
 
 def distributions(done: BacktestFinished, points: Points) -> str:

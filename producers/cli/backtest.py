@@ -23,6 +23,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False)
 _SYMBOLS_MAX = 1000
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+NoSeries = Annotated[bool, typer.Option("--no-series", help="Leave equity and benchmark over time out of --json.")]
 ReportTo = Annotated[Path | None, typer.Option("--report", metavar="FILE.html", help="Write the report, one page.")]
 
 
@@ -57,6 +58,7 @@ def run(
         typer.Option("--config", metavar="FILE.yaml", is_eager=True, callback=from_config, help="Options from a file."),
     ] = None,
     as_json: AsJson = False,
+    no_series: NoSeries = False,
 ) -> None:
     """Run a strategy: over the topics' bars by the backtester, or over a CSV or Parquet FILE right here.
 
@@ -90,7 +92,7 @@ def run(
         finished = run_file(request, file) if file else ask(_running(), request)
     if report is not None:
         write_report(finished, report)
-    show_finished(finished, as_json=as_json)
+    show_finished(finished, as_json=as_json, series=not no_series)
 
 
 @app.command("list")
@@ -108,7 +110,7 @@ def list_backtests(
 
 
 @app.command()
-def show(backtest_id: str, report: ReportTo = None, as_json: AsJson = False) -> None:
+def show(backtest_id: str, report: ReportTo = None, as_json: AsJson = False, no_series: NoSeries = False) -> None:
     """One backtest; the beginning of its id is enough."""
     from producers.cli.past_backtests import chosen, results
     from producers.cli.running_backtest import show_finished, write_report
@@ -116,7 +118,7 @@ def show(backtest_id: str, report: ReportTo = None, as_json: AsJson = False) -> 
     finished = chosen(results(_running()), backtest_id)
     if report is not None:
         write_report(finished, report)
-    show_finished(finished, as_json=as_json)
+    show_finished(finished, as_json=as_json, series=not no_series)
 
 
 @app.command()

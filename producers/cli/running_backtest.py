@@ -1,6 +1,7 @@
 """A backtest from the command line: asked for on the topics or run right here, and told about."""
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from infra.errors import EnvironmentUnhealthyError, ScizorError, UsageError
 from infra.settings import Settings
 from infra.symbol_names import UNKNOWN_SYMBOL
 from infra.trial_book import TrialBook
+from producers.cli.backtest_document import document
 from producers.cli.config import load_settings
 from producers.cli.desk import Desk
 from producers.cli.price_file import read_prices
@@ -128,10 +130,10 @@ def write_report(told: BacktestFinished, path: Path) -> None:
     print(f"report: {path}", file=sys.stderr)
 
 
-def show_finished(told: BacktestFinished, *, as_json: bool) -> None:
+def show_finished(told: BacktestFinished, *, as_json: bool, series: bool = True) -> None:
     """The result on stdout, its warnings on stderr."""
     if as_json:
-        print(told.model_dump_json(indent=2, exclude={"type"}))
+        print(json.dumps(document(told, series=series), indent=2))
         return
     if not told.succeeded:
         print(f"{told.backtest_id} failed: {told.error}")
