@@ -5,10 +5,12 @@ from infra.embedded.running import running_settings
 from infra.errors import EnvironmentUnhealthyError, ScizorError, UsageError
 from infra.replay import fold
 from infra.settings import Settings
+from infra.topics import load_catalogue
 from producers.cli.config import load_settings
 from producers.cli.desk import Desk
 from producers.cli.records import run as run_with_kafka
 from producers.cli.search_view import SearchLine
+from schemas.event import Event
 from schemas.research import (
     OptimizationCanceled,
     OptimizationFinished,
@@ -16,7 +18,6 @@ from schemas.research import (
     OptimizationRequested,
 )
 
-_TOPICS = ("research.progress.v1", "research.results.v1")
 _SILENCE_SECONDS = 120.0
 _SECONDS_MAX = 7 * 3600.0
 
@@ -45,7 +46,7 @@ def cancel(optimization_id: str) -> None:
 
 async def _awaited(settings: Settings, optimization_id: str) -> OptimizationFinished:
     known = False
-    async for event, _ in fold(settings, ["research.requests.v1", "research.results.v1"]):
+    async for event, _ in fold(settings, _topics(OptimizationRequested, OptimizationFinished)):
         if getattr(event, "optimization_id", "") == optimization_id:
             known = True
             if isinstance(event, OptimizationFinished):
@@ -59,7 +60,7 @@ async def _followed(
     settings: Settings, optimization_id: str, request: OptimizationRequested | None
 ) -> OptimizationFinished:
     async with Desk(settings) as desk:
-        feed = await desk.feed(_TOPICS)
+        feed = await desk.feed(_topics(OptimizationProgress, OptimizationFinished))
         if request is not None:
             await desk.publish(request)
         with SearchLine(desk.clock) as line:
@@ -72,6 +73,10 @@ async def _followed(
         f"the backtester has said nothing about {optimization_id} for {_SILENCE_SECONDS:.0f} s: `scizor status` shows "
         f"whether it runs; the request is not lost, `scizor optimize --resume {optimization_id}` waits for it"
     )
+
+
+def _topics(*events: type[Event]) -> list[str]:
+    return [load_catalogue().topic_of(each).name for each in events]
 
 
 def _succeeded(told: OptimizationFinished) -> OptimizationFinished:

@@ -7,12 +7,11 @@ from infra.embedded.running import find_stack
 from infra.errors import EnvironmentUnhealthyError
 from infra.replay import fold
 from infra.settings import Settings
+from infra.topics import load_catalogue
 from infra.trial_book import TrialBook
 from producers.cli.desk import Desk
 from producers.cli.records import run as run_with_kafka
 from schemas.backtest import Trial
-
-_TOPIC = "research.trials.v1"
 
 
 def reached(settings: Settings) -> Settings | None:
@@ -42,7 +41,8 @@ def hand_over(settings: Settings) -> None:
 
 
 async def _in_topic(settings: Settings) -> list[Trial]:
-    return [event async for event, _ in fold(settings, [_TOPIC]) if isinstance(event, Trial)]
+    topic = load_catalogue().topic_of(Trial).name
+    return [event async for event, _ in fold(settings, [topic]) if isinstance(event, Trial)]
 
 
 async def _publish(settings: Settings, trials: Sequence[Trial]) -> None:
