@@ -1,5 +1,6 @@
 """`scizor strategy`, and a backtest of one's own file: from an empty folder to a result."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -97,7 +98,7 @@ def test_a_new_strategy_passes_its_check_its_test_and_a_backtest_at_once(tmp_pat
     result = _backtest(str(file), "--config", str(config), "--source", str(prices))
     assert (result["succeeded"], result["bars"], result["request"]["strategy"]) == (True, 600, "mean_drift")
     assert result["request"]["slippage_bps"] == 5  # as the config says
-    assert result["code_hash"] == result["request"]["code_sha256"]
+    assert result["request"]["code_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     listed = json.loads(_strategy("list", str(folder), "--json"))
     assert [each["file"] for each in listed["strategies"] if each["name"] == "mean_drift"] == [str(file)]
     assert listed["errors"] == []
