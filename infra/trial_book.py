@@ -24,7 +24,8 @@ class TrialBook:
         if not trials:
             return
         with self._locked() as file:
-            file.seek(0, os.SEEK_END)
+            if file.seek(0, os.SEEK_END) and _last_byte(file) != b"\n":
+                file.write(b"\n")  # a crash cut the last line short
             file.write(b"".join(each.to_json() + b"\n" for each in trials))
             file.flush()
             os.fsync(file.fileno())
@@ -51,14 +52,20 @@ class TrialBook:
     def _locked(self) -> Iterator[IO[bytes]]:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a+b") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                yield file
+            file = self.path.open("a+b")
         except OSError as error:
             raise EnvironmentUnhealthyError(
                 f"the ledger of trials {self.path} cannot be used ({error.strerror}): a trial that is not on record "
                 "would make results look better than they are"
             ) from error
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+
+
+def _last_byte(file: IO[bytes]) -> bytes:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1)
 
 
 def _read(file: IO[bytes]) -> Iterator[Trial]:
