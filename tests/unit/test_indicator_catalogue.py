@@ -190,7 +190,7 @@ def test_there_are_more_than_sixty_each_described() -> None:
 _IN_A_PROCESS = """
 import sys
 import numpy as np
-import engine.host, engine.backtest
+import engine.host, engine.backtest, engine.registry
 from engine.indicators import crossing, ema, sma, zscore
 from engine.strategy import BaseStrategy
 loaded = lambda: [name for name in ("talib", "pandas", "polars") if name in sys.modules]
@@ -198,11 +198,24 @@ BaseStrategy().declare(sma, "close", 5)
 sma(np.arange(9.0), 3), zscore(np.arange(9.0), 3), crossing(np.arange(9.0), 4.0)
 sma.live(3).update(1.0)
 assert loaded() == [], loaded()
+engine.registry.strategy_class("moving_average_crossover")()
+assert loaded() == [], loaded()
 ema(np.arange(9.0), 3)
 assert loaded() == ["talib"], loaded()
 import polars
 assert polars.Series([1]).sum() == 1
 """
+
+
+_SERVICES = """
+import sys
+import consumers.strategist.strategist, consumers.backtester.backtester, consumers.api.application
+assert "talib" not in sys.modules
+"""
+
+
+def test_services_that_use_none_of_it_do_not_load_ta_lib() -> None:
+    subprocess.run([sys.executable, "-c", _SERVICES], check=True, timeout=60)
 
 
 def test_ta_lib_is_loaded_by_who_uses_it_and_draws_nothing_in() -> None:
