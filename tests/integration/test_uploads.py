@@ -1,5 +1,10 @@
 """Strategies are uploaded, read inside the sandbox, kept by version, and run there on request."""
 
+import asyncio
+import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import httpx
@@ -8,7 +13,7 @@ import pytest
 from consumers.api.reading_uploads import SOURCE_BYTES_MAX
 from infra.api_keys import Role
 from infra.sandbox.errors import SandboxUnavailableError
-from infra.settings import Settings
+from infra.settings import REPOSITORY, Settings
 from schemas.backtest import BacktestFinished
 from tests.integration.a_sandbox import on_every_bar, shipped
 from tests.integration.an_api import Api, serving
@@ -20,6 +25,20 @@ OTHER = MINE + "\n# with another thought\n"
 
 async def upload(api: Api, name: str = "mine", code: str = MINE, role: Role = Role.TRADER) -> httpx.Response:
     return await api.ask("POST", "/strategies", role, json={"name": name, "code": code})
+
+
+def typed_by_a_person(settings: Settings, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    environment = {
+        "PATH": os.environ["PATH"],
+        "SCIZOR_HOME": str(settings.home),
+        "SCIZOR_KAFKA": settings.kafka,
+        "SCIZOR_DATABASE_URL": settings.database_url.get_secret_value(),
+        "SCIZOR_TOPIC_PREFIX": settings.topic_prefix,
+    }
+    command = [sys.executable, "-m", "producers.cli.main", *arguments]
+    return subprocess.run(
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 async def test_an_upload_is_described_versioned_deleted_and_audited(stack_settings: Settings) -> None:
@@ -156,6 +175,8 @@ async def test_a_backtest_of_an_upload_runs_the_text_that_it_named(stack_setting
             for event in await events_of(stack_settings, RESULTS):
                 assert isinstance(event, BacktestFinished)
                 found[event.backtest_id] = event
+        run = ("backtest", "run", "mine", "--symbols", "AAPL", "--param", "fast=5", "--param", "slow=20", "--json")
+        typed = await asyncio.to_thread(typed_by_a_person, stack_settings, *run)
         assert not worker.why_not_ready()
 
     assert (wrong.status_code, "did you mean fast?" in wrong.json()["detail"]) == (422, True)
@@ -164,4 +185,6 @@ async def test_a_backtest_of_an_upload_runs_the_text_that_it_named(stack_setting
     assert inside.result_hash == plain.result_hash
     assert inside.code_hash != plain.code_hash
     assert len(inside.request.code_sha256) == 64
+    assert typed.returncode == 0, typed.stderr
+    assert json.loads(typed.stdout)["result_hash"] == plain.result_hash
     assert (attack.succeeded, "FileNotFoundError" in attack.error) == (False, True)
