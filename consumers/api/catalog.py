@@ -89,7 +89,8 @@ class StrategyCatalog:
         async with self._front.reading() as connection:
             rows = await uploads.listed(connection)
         shipped = (await self._those_shipped()).values()
-        return [*shipped, *(self._out(row, parameter_schema=None) for row in rows)]
+        brief = [each.model_copy(update={"parameter_schema": None}) for each in shipped]
+        return [*brief, *(self._out(row, parameter_schema=None) for row in rows)]
 
     async def show(self, caller: Viewer, name: StrategyName) -> StrategyOut:
         shipped = await self._those_shipped()
@@ -223,6 +224,14 @@ def _version_of(name: str, source: bytes, caller: Caller, described: Described, 
 
 
 def _listing() -> dict[str, StrategyOut]:
-    from engine.registry import listing  # loads the engine, hence not at import
+    from engine.registry import listing, strategy_class  # loads the engine, hence not at import
 
-    return {each.name: StrategyOut.model_validate(each) for each in listing()}
+    return {
+        each.name: StrategyOut(
+            name=each.name,
+            description=each.description,
+            parameters=each.parameters,
+            parameter_schema=strategy_class(each.name).Config.model_json_schema(),
+        )
+        for each in listing()
+    }

