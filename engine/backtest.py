@@ -5,8 +5,7 @@ Indicators are computed as columns and revealed bar after bar, in chunks; the st
 and round trips are computed afterwards.
 """
 
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,6 +17,7 @@ from engine.market import Market
 from engine.options import BacktestError, BacktestOptions, StrategyFailedError
 from engine.order_requests import OrderNews
 from engine.replay import CHUNK, Replay, told
+from engine.result_hash import ResultHash
 from engine.statistics import StrategyMetrics, intervals, metrics, session_returns
 from engine.statistics.benchmark import buy_and_hold
 from engine.strategy import BaseStrategy, StrategyConfig
@@ -36,7 +36,7 @@ class BacktestResult:
     parameters: Mapping[str, Any]
     options: BacktestOptions
     columns: BarColumns
-    executions: tuple[Execution, ...]
+    executions: Sequence[Execution]
     curve: Curve
     unfilled: int
     """Orders that still waited for an open at the end."""
@@ -77,12 +77,9 @@ class BacktestResult:
     @cached_property
     def result_hash(self) -> str:
         """SHA-256 over fills and equity alone: sums and products, whose bits do not depend on the processor."""
-        whole = hashlib.sha256()
-        for each in self.executions:
-            amounts = " ".join(map(float.hex, (each.quantity, each.price, each.commission)))
-            whole.update(f"{each.contract_id} {each.time_us} {amounts};".encode())
-        whole.update(self.curve.times_us.astype("<i8").tobytes())
-        whole.update(self.curve.equity.astype("<f8").tobytes())
+        whole = ResultHash()
+        whole.fills(self.executions)
+        whole.equity(self.curve.times_us, self.curve.equity)
         return whole.hexdigest()
 
 

@@ -39,7 +39,7 @@ class BacktestDesk:
     def contract_in_hand(self) -> int:
         """The contract of the bar in hand; between bars, the run's only one."""
         replay = self._replay
-        if len(replay.columns.contracts) > 1 and replay.between:
+        if len(replay.strategy.positions) > 1 and replay.between:
             raise OrderRequestError("which contract? between bars, with several of them, name contract_id")
         return int(replay.columns.contract_id[max(replay.row, 0)])
 
@@ -58,7 +58,7 @@ class BacktestDesk:
 
     def _place(self, request: OrderRequest, parent: Order | None = None, group: str = "") -> Order:
         replay = self._replay
-        if request.contract_id not in replay.columns.rows:
+        if request.contract_id not in replay.strategy.positions:
             raise OrderRequestError(f"an order for contract {request.contract_id}, which is not in this run")
         if request.parent and parent is None:
             parent = replay.exchange.find(request.parent)
@@ -127,4 +127,6 @@ class BacktestDesk:
             replay.at(last_us, lambda: replay.strategy.on_timer(name, to_datetime(last_us)))
 
         if row < len(replay.columns):
-            replay.happen(row, ring)
+            replay.happen(row, ring, last=True)
+        else:
+            replay.timers.append((name, at_us, every_us))

@@ -13,6 +13,7 @@ from engine.sizing import (
     KELLY_TRADES_LEAST,
     VOLATILITY_SIZE,
     Odds,
+    SizingError,
     kelly_quantity,
     percent_of_equity,
     risk_per_trade,
@@ -34,6 +35,12 @@ class FullPosition:
         self._kept: dict[int, tuple[float, float]] = {}
         self._gauge = self._gauges()
         self.odds = Odds()
+
+    def go_on(self, columns: BarColumns) -> None:
+        """Take up the columns that follow. Raises SizingError for a sizing that looks back over them."""
+        if self._gauge is not None:
+            raise SizingError(f"sizing {self._name} needs all bars at once: it cannot go on from piece to piece")
+        self._columns = columns
 
     def _gauges(self) -> Floats | None:
         """What the sizing looks at beside price and equity, by row."""

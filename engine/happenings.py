@@ -31,16 +31,15 @@ def _sessions(replay: "Replay") -> Iterator[Happening]:
     before: Session | None = None
     sessions = replay.market.sessions_of(replay.columns) if listens or nights else []
     for row, session in sessions:
-        if before is not None:
-            if listens:
-                yield row, partial(_close, replay, before)
-            if nights:
-                yield row, partial(_night, replay, before, session)
+        if before is not None and listens:
+            yield row, partial(_close, replay, before)
+        if nights and replay.session is not None:
+            yield row, partial(_night, replay, replay.session, session)
         while actions and actions[0][0] <= row:
             yield actions.pop(0)
         if listens:
             yield row, partial(_open, replay, session)
-        before = session
+        before = replay.session = session
     yield from actions
     if listens and before is not None:
         yield len(replay.columns), partial(_close, replay, before)
@@ -70,10 +69,11 @@ def _actions(replay: "Replay") -> list[Happening]:
     columns, found = replay.columns, []
     for action in sorted(replay.market.actions, key=lambda each: each.time_us):
         own = columns.rows.get(action.contract_id)
-        if own is None:
+        if own is None or action in replay.acted:
             continue
         place = int(np.searchsorted(columns.start_us[own], action.time_us))
         if place < len(own):
+            replay.acted.append(action)
             opens_us = int(columns.start_us[own[place]])
             row = int(np.searchsorted(columns.end_us, opens_us, side="right"))
             found.append((row, partial(apply_action, replay, int(own[place]), action)))

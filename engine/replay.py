@@ -18,7 +18,7 @@ from engine.columns import BarColumns, Floats
 from engine.desk import BacktestDesk
 from engine.exchange import Exchange, Execution, Order
 from engine.exchange.account import Account, CashFlow
-from engine.facts import Bar, Fill
+from engine.facts import Bar, CorporateAction, Fill, Session
 from engine.full_position import FullPosition
 from engine.happenings import happenings
 from engine.ledger import SplitDone
@@ -43,8 +43,14 @@ def told(failure: Exception) -> str:
 class Replay:
     """One run. It is the exchange's broker; the strategy's orders come by way of its desk."""
 
-    def __init__(self, columns: BarColumns, strategy: BaseStrategy, options: BacktestOptions, market: Market) -> None:
-        self.columns = columns
+    def __init__(
+        self,
+        columns: BarColumns,
+        strategy: BaseStrategy,
+        options: BacktestOptions,
+        market: Market,
+        revealed: Revealed | None = None,
+    ) -> None:
         self.strategy = strategy
         self.options = options
         self.market = market
@@ -55,12 +61,29 @@ class Replay:
         self.splits: list[SplitDone] = []
         self.denied: list[OrderNews] = []
         self.full = FullPosition(options.sizing, options.sizing_percent, options.quantity, columns, market)
+        self.timers: list[tuple[str, int, int]] = []
+        """(name, when, how often) of those that ring after these columns."""
+        self.session: Session | None = None
+        """The last one whose night is paid for."""
+        self.acted: list[CorporateAction] = []
+        """Splits and dividends that have found their bar."""
+        self._marks: dict[int, float] = {}
         self._fixed = options.sizing == "fixed"
         self._plain = self.exchange.plain and self._fixed
         self._counts_odds = options.sizing == "kelly_fraction"
         self._listens = type(strategy).on_fill is not BaseStrategy.on_fill
         self._hears = type(strategy).on_order is not BaseStrategy.on_order
         self._single = len(columns.contracts) == 1
+        self._order = count()
+        for contract_id in columns.contracts:
+            strategy.positions[contract_id] = strategy.positions[contract_id]
+        strategy.position = strategy.positions[columns.contracts[0]]
+        self._begin(columns, revealed or Revealed(columns, strategy))
+        strategy.attach(BacktestDesk(self))
+
+    def _begin(self, columns: BarColumns, revealed: Revealed) -> None:
+        self.columns = columns
+        self.revealed = revealed
         self._due: dict[int, tuple[int, int]] = {}  # by contract: when the next bar of its orders opens, and its row
         self._opened: dict[int, int] = {}  # by contract: the row whose open its orders have met, and not yet the rest
         self._stop = 0
@@ -68,16 +91,23 @@ class Replay:
         self._rows: Iterator[bool] = iter(())
         self._moment: int | None = None
         self._numbers: Any = None
-        self._happenings: list[tuple[int, int, Callable[[], None]]] = []
-        self._order = count()
-        for contract_id in columns.contracts:
-            strategy.positions[contract_id] = strategy.positions[contract_id]
-        strategy.position = strategy.positions[columns.contracts[0]]
-        self.revealed = Revealed(columns, strategy)
-        self.revealed.let_look_back(lambda: self.row)
-        self._shown: list[tuple[Value, Floats | None]] = [*self.revealed.shown]
+        self._happenings: list[tuple[int, bool, int, Callable[[], None]]] = []
+        revealed.let_look_back(lambda: self.row)
+        self._shown: list[tuple[Value, Floats | None]] = [*revealed.shown]
         self._shown += [(Value(), None)] * (2 - len(self._shown))
-        strategy.attach(BacktestDesk(self))
+
+    def go_on(self, columns: BarColumns, revealed: Revealed) -> None:
+        """Take up the columns that follow: orders, positions and timers go on, rows begin anew."""
+        self._marks |= {number: self.mark(number) for number in self.columns.contracts}
+        self.splits.clear()
+        self.full.go_on(columns)
+        self._begin(columns, revealed)
+        self.exchange.begin_rows()
+        for contract_id in self.exchange.working:
+            self.expect_open(contract_id, int(columns.start_us.min()))
+        timers, self.timers = self.timers, []
+        for timer in timers:
+            self.strategy._desk.timer(*timer)
 
     # time
 
@@ -91,10 +121,11 @@ class Replay:
         """The end of the bar in hand, or the moment of what happens between two bars."""
         return int(self.columns.end_us[max(self.row, 0)]) if self._moment is None else self._moment
 
-    def happen(self, row: int, what: Callable[[], None]) -> None:
-        """Have `what` called before `row` is taken in hand, and no earlier than after the row that is now."""
+    def happen(self, row: int, what: Callable[[], None], *, last: bool = False) -> None:
+        """Have `what` called before `row` is taken in hand, and no earlier than after the row that is now; of all that
+        is due there, `last` or in the order of asking."""
         row = max(row, self.row + 1)
-        heapq.heappush(self._happenings, (row, next(self._order), what))
+        heapq.heappush(self._happenings, (row, last, next(self._order), what))
         if row < self._stop:
             del self._ready[row - self._stop :]
             self._stop = row
@@ -106,7 +137,7 @@ class Replay:
         self._moment = None
 
     def play(self, on_progress: Callable[[int, int], None]) -> None:
-        """All rows, in order. Raises StrategyFailedError, with the bar, when the strategy raises."""
+        """All rows of the columns, in order. Raises StrategyFailedError, with the bar, when the strategy raises."""
         total, row, shown = len(self.columns), 0, 0
         for first, what in happenings(self):
             self.happen(first, what)
@@ -134,7 +165,7 @@ class Replay:
 
     def _let_happen(self, row: int) -> None:
         while self._happenings and self._happenings[0][0] <= row:
-            heapq.heappop(self._happenings)[2]()
+            heapq.heappop(self._happenings)[3]()
 
     def _chunk(self, first: int, stop: int) -> None:
         """The loop that everything else stays out of: two slots are set by the `for` itself, further ones in C."""
@@ -199,9 +230,9 @@ class Replay:
         """Note when, and in which row, the contract opens next; without such a bar its orders wait for ever."""
         if self._single or self._opened.get(contract_id, -1) > self.row:
             return  # its bar is under way, and what comes after that is noted when it ends
-        own = self.columns.rows[contract_id]
-        place = int(np.searchsorted(self.columns.start_us[own], after_us))
-        if place < len(own):
+        own = self.columns.rows.get(contract_id)
+        place = 0 if own is None else int(np.searchsorted(self.columns.start_us[own], after_us))
+        if own is not None and place < len(own):
             opens = (int(self.columns.start_us[own[place]]), int(own[place]))
             noted = self._due.get(contract_id, opens)  # of a bar gone by, when nothing worked as it came
             self._due[contract_id] = min(opens, noted) if noted[1] > self.row else opens
@@ -291,15 +322,15 @@ class Replay:
             return None
         if self._single:
             return row
-        own = self.columns.rows[contract_id]
-        place = int(np.searchsorted(own, row, side="right")) - 1
-        return int(own[place]) if place >= 0 else None
+        own = self.columns.rows.get(contract_id)
+        place = -1 if own is None else int(np.searchsorted(own, row, side="right")) - 1
+        return None if own is None or place < 0 else int(own[place])
 
     def mark(self, contract_id: int) -> float:
         """The contract's last close, in the account's currency."""
         row = self.last_row(contract_id)
         if row is None:
-            return 0.0
+            return self._marks.get(contract_id, 0.0)
         price = float(self.columns.close[row])
         for split in self.splits:
             if split.contract_id == contract_id and row < split.row:

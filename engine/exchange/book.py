@@ -93,6 +93,11 @@ class Exchange:
         """All orders that work, targets' included."""
         return [each for orders in self.working.values() for each in orders if not each.state.final]
 
+    def begin_rows(self) -> None:
+        """Rows begin anew: other columns follow."""
+        self.executions.clear()
+        self._room.clear()
+
     # a bar
 
     def match(self, bar: Bar, row: int) -> None:
