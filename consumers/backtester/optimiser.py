@@ -42,7 +42,7 @@ _TELL_SECONDS = 0.5
 _FLUSH_SECONDS = 5.0
 _MEMORIES_MAX = 3
 _WORKERS_MAX = 8
-_PRELOAD = ("engine.research.evaluation", "engine.strategies.moving_average_crossover")
+_PRELOAD = ("engine.research.evaluation",)
 
 
 @dataclass

@@ -28,7 +28,11 @@ class SearchFailedError(ScizorError):
 
 def search(request: OptimizationRequested) -> OptimizationFinished:
     """Publish the request and wait for its result; progress goes to stderr."""
-    settings = running_settings(load_settings(), needs_database=False)
+    return ask(running_settings(load_settings(), needs_database=False), request)
+
+
+def ask(settings: Settings, request: OptimizationRequested) -> OptimizationFinished:
+    """The same, of the system that `settings` reach."""
     return run_with_kafka(_followed(settings, request.optimization_id, request), settings)
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import asyncpg
 
@@ -12,6 +13,8 @@ from infra.clock import SystemClock
 from infra.service import Service
 from infra.settings import Settings
 from infra.studies import StudyMemory, in_database
+from infra.trial_book import TrialBook
+from producers.cli import search_there, trial_ledger
 from schemas.backtest import Trial
 from schemas.research import (
     OptimizationCanceled,
@@ -54,6 +57,10 @@ async def result_of(settings: Settings, optimization_id: str) -> OptimizationFin
             await asyncio.sleep(0.1)
 
 
+def _set(parameters: Mapping[str, Any]) -> tuple[Any, ...]:
+    return parameters["fast"], parameters["slow"]
+
+
 async def test_a_search_goes_on_in_slices_and_in_another_process_and_comes_to_the_same_end(
     stack_settings: Settings,
 ) -> None:
@@ -65,10 +72,9 @@ async def test_a_search_goes_on_in_slices_and_in_another_process_and_comes_to_th
     canceled = OptimizationCanceled(event_time=SEEN, ingest_time=SEEN, optimization_id="unwanted", by="me")
 
     async with searching(stack_settings):
-        await send(stack_settings, REQUESTS, [whole, unwanted, canceled])
-        first = await result_of(stack_settings, "whole")
+        await send(stack_settings, REQUESTS, [unwanted, canceled])
+        first = await asyncio.to_thread(search_there.ask, stack_settings, whole)  # as the command line does
         gone = await result_of(stack_settings, "unwanted")
-    assert first.succeeded, first.error
     assert len(first.result["trials"]) == 40
     assert not gone.succeeded
     assert gone.error == "canceled by me"
@@ -84,7 +90,7 @@ async def test_a_search_goes_on_in_slices_and_in_another_process_and_comes_to_th
     assert second.trials_hash == first.trials_hash
 
     ledger = [each for each in await events_of(stack_settings, "research.trials.v1") if isinstance(each, Trial)]
-    assert {each.trial_id for each in ledger} == {each["trial_id"] for each in first.result["trials"]}
+    assert {_set(each.parameters) for each in ledger} == {_set(each["parameters"]) for each in first.result["trials"]}
     told = await events_of(stack_settings, "research.progress.v1")
     assert any(isinstance(each, OptimizationProgress) and each.done == each.total == 40 for each in told)
     database = await asyncpg.connect(stack_settings.database_url.get_secret_value())
@@ -94,3 +100,10 @@ async def test_a_search_goes_on_in_slices_and_in_another_process_and_comes_to_th
     with in_database(stack_settings) as storage:
         memory = StudyMemory(storage, "whole/all", ["maximize"], SystemClock())
     assert len(memory.known) == len({str(each["parameters"]) for each in first.result["trials"]})
+
+    book = TrialBook(stack_settings.home)
+    book.append([ledger[0].revised(trial_id="from a file")])
+    await asyncio.to_thread(trial_ledger.hand_over, stack_settings)
+    assert book.trials() == []
+    every = await asyncio.to_thread(trial_ledger.every_trial, stack_settings)
+    assert "from a file" in {each.trial_id for each in every}

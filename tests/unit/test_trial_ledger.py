@@ -43,8 +43,7 @@ def a_trial(**changes: Any) -> Trial:
 
 def _curve(returns: Floats, first_day: int = 10_000) -> Curve:
     ends = (first_day + np.arange(len(returns)) + 1) * DAY_US
-    equity: Floats = 100 * np.cumprod(1 + returns)
-    return Curve(ends, equity, np.ones(len(returns)), 100.0)
+    return Curve(ends, np.asarray(100 * np.cumprod(1 + returns), dtype=np.float64), np.ones(len(returns)), 100.0)
 
 
 @pytest.mark.parametrize(("sessions", "days"), [(100, 1), (1_500, 7), (10_000, 28), (40_000, 112)])
