@@ -81,6 +81,14 @@ class BarColumns:
             places[own] = np.arange(len(own))
         return places
 
+    @cached_property
+    def numbers(self) -> Integers:
+        """Each row's contract as its number in `contracts`; shape `(bars,)`."""
+        numbers = np.empty(len(self), dtype=np.int64)
+        for number, own in enumerate(self.rows.values()):
+            numbers[own] = number
+        return numbers
+
     def symbol(self, contract_id: int) -> str:
         """The contract's symbol; its id as text when nobody named it."""
         return self.symbols.get(contract_id, str(contract_id))

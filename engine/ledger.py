@@ -9,6 +9,7 @@ import numpy as np
 from engine.columns import BarColumns, Floats, Integers
 from engine.exchange import Execution
 from engine.exchange.account import CashFlow
+from engine.executions import ExecutionColumns
 from engine.market import Market
 
 
@@ -51,27 +52,25 @@ def curve(columns: BarColumns, executions: Sequence[Execution], cash: float, tur
     """The equity curve. Cash changes fill by fill, the book is summed contract after contract: the same bits always."""
     single = len(columns.contracts) == 1
     times = columns.end_us if single else np.unique(columns.end_us)
-    executions = sorted(executions, key=lambda each: int(columns.end_us[each.row])) if not single else executions
-    rows = np.array([each.row for each in executions], dtype=np.int64)
-    quantities = np.array([each.quantity for each in executions])
-    prices = np.array([each.price for each in executions])
-    paid = quantities * prices + np.array([each.commission for each in executions])
+    done = ExecutionColumns.of(executions)
+    if not single:
+        done = done.taken(np.argsort(columns.end_us[done.row], kind="stable"))
+    paid = done.quantity * done.price + done.commission
     turns = turns or Turns()
     if turns.market.currencies:
-        paid = paid * np.array([each.rate for each in executions])
-    at = np.searchsorted(times, columns.end_us[rows])
+        paid = paid * done.rate
+    at = np.searchsorted(times, columns.end_us[done.row])
     if turns.flows:
         paid, at = _with_flows(paid, at, turns.flows, times)
     balances = np.subtract.accumulate(np.concatenate(([cash], paid)))
     equity = _carried(balances, at, len(times))
     gross: Floats | None = None
-    ids = np.array([each.contract_id for each in executions], dtype=np.int64)
     for contract_id, own in columns.rows.items():
-        mine = ids == contract_id
+        mine = done.contract_id == contract_id
         if not mine.any():
             continue
         steps = [each for each in turns.splits if each.contract_id == contract_id]
-        held, places = _levels(quantities[mine], np.searchsorted(own, rows[mine]), own, steps)
+        held, places = _levels(done.quantity[mine], np.searchsorted(own, done.row[mine]), own, steps)
         quantity = _carried(held, places, len(own))
         worth = turns.market.worth_column(contract_id, columns.end_us[own])
         close = columns.close if single else columns.close[own]

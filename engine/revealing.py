@@ -62,9 +62,9 @@ class Revealed:
         self.ready = self._ready()
 
     def named(self) -> dict[str, Floats]:
-        """The shown slots by the strategy's names for them; one without a name by what it is."""
+        """All slots by the strategy's names for them; one without a name by what it is."""
         names = {id(slot): name for name, slot in vars(self._strategy).items() if isinstance(slot, Slot)}
-        return {names.get(id(slot)) or str(slot): column for slot, column in self.shown}
+        return {names.get(id(slot)) or str(slot): self._values[id(slot)] for slot in self._strategy.slots}
 
     def let_look_back(self, row: Any) -> None:
         """Give the shown slots their past; `row()` tells the row in hand."""

@@ -1,7 +1,7 @@
 """What a strategy sees of its declared indicators: a number now, and those before it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -36,6 +36,13 @@ def _nothing_yet(back: int) -> float:
     raise IndexError(f"no value {back} bars back: no bar has come yet")
 
 
+def _check_frames(indicator: Indicator, frame: int, inputs: "Sequence[Slot]") -> None:
+    if any(each.frame and each.frame != frame for each in inputs):
+        raise FrameError(f"{indicator.name}: an input from another frame than its own")
+    if any(not each.frame for each in inputs):
+        raise FrameError(f"{indicator.name} on a larger frame cannot take an indicator of the smaller bars")
+
+
 class Value:
     """A number that whoever drives the strategy sets before each bar."""
 
@@ -60,19 +67,18 @@ class Slot(Value):
         self.arguments = arguments
         self.shown = shown
         self.frame = frame
-        self.own_ready: int
-        self.ready: int
-        self.settled: int
-        inputs = [each for each in self.inputs if isinstance(each, Slot)]
-        if any(each.frame and each.frame != frame for each in inputs if frame):
-            raise FrameError(f"{indicator.name}: an input from another frame than its own")
-        if frame and any(not each.frame for each in inputs):
-            raise FrameError(f"{indicator.name} on a larger frame cannot take an indicator of the smaller bars")
-        parameters = arguments[indicator.inputs :]
-        same = [each for each in inputs if each.frame == frame]
-        self.own_ready = indicator.ready(*parameters)
-        self.ready = self.own_ready + max((each.ready - 1 for each in same), default=0)
-        self.settled = indicator.settled(*parameters) + max((each.settled - 1 for each in same), default=0)
+        count = indicator.inputs
+        inputs = [each for each in arguments[:count] if isinstance(each, Slot)]
+        if frame:
+            _check_frames(indicator, frame, inputs)
+        parameters = arguments[count:]
+        self.own_ready: int = indicator.ready(*parameters)
+        ready = settled = 0
+        for each in inputs:
+            if each.frame == frame:
+                ready, settled = max(ready, each.ready - 1), max(settled, each.settled - 1)
+        self.ready: int = self.own_ready + ready
+        self.settled: int = indicator.settled(*parameters) + settled
         self._past: Callable[[int], float] = _nothing_yet
 
     @property
@@ -80,13 +86,8 @@ class Slot(Value):
         """Columns by name, numbers, and slots."""
         return self.arguments[: self.indicator.inputs]
 
-    @property
-    def name(self) -> str:
-        """What it is: `sma(close, 10)`."""
-        told = (each.name if isinstance(each, Slot) else str(each) for each in self.arguments)
-        return f"{self.indicator.name}({', '.join(told)})"
-
     def __str__(self) -> str:
+        """What it is: `sma(close, 10)`."""
         return f"{self.indicator.name}({', '.join(map(str, self.arguments))})"
 
     def __getitem__(self, back: int) -> float:

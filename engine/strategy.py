@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -27,6 +27,11 @@ __all__ = [
     "Value",
     "nearest",
 ]
+
+if TYPE_CHECKING:
+    from engine.column_path.shown import Shown
+    from engine.columns import Floats
+    from engine.crossing_rule import CrossingRule
 
 
 class ParameterError(ValueError):
@@ -187,6 +192,8 @@ class BaseStrategy(OrderEntry):
         """The parameters; a strategy declares its own class of this name."""
 
     config: StrategyConfig
+    rule: ClassVar["CrossingRule | None"] = None
+    """The decision as a value, of a strategy that is one crossing: then a sweep runs it compiled."""
     columns: ClassVar[tuple[str, ...]] = ("open", "high", "low", "close", "volume")
 
     def __init__(self, config: StrategyConfig | None = None) -> None:
@@ -247,6 +254,15 @@ class BaseStrategy(OrderEntry):
     def on_bar(self, bar: Bar) -> Decision:
         """Decide on a closed bar. None: no change."""
         return None
+
+    def targets(self, columns: "Shown") -> "Floats":
+        """What `on_bar` answers, for all bars at once: targets in [-1, 1], NaN for no change; shape `(bars,)`.
+
+        For strategies whose decisions follow from declared indicators and prices alone. `columns[self.fast]` is the
+        column of a slot, `columns.close` one of the bars. With it a strategy runs by columns too
+        (`engine.column_path`), which a sweep does thousands of times a second.
+        """
+        raise NotImplementedError(f"{type(self).__name__} decides bar by bar")
 
     def on_tick(self, tick: Tick) -> Decision:
         """Decide on a trade print, live, where the deployment asks for ticks. None: no change."""

@@ -4,6 +4,7 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -60,7 +61,7 @@ def amount(name: str, default: float, least: float, most: float) -> Parameter:
 Count = Callable[..., int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Indicator:
     """An indicator: `declare` it with its inputs and then its parameters, or call it with columns.
 
@@ -105,10 +106,12 @@ class Indicator:
         """The twin, before its first bar."""
         return _Known(self, self.twin_of(*self._checked(parameters)))
 
+    @lru_cache(maxsize=4096)  # noqa: B019 # indicators live as long as the module; a sweep asks the same of them again
     def ready(self, *parameters: Any) -> int:
         """The number of bars until the first value."""
         return self.ready_at(*self._checked(parameters))
 
+    @lru_cache(maxsize=4096)  # noqa: B019 # as above
     def settled(self, *parameters: Any) -> int:
         """The number of bars until a value differs from that of endless history by less than 1e-9 of its usual size.
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from engine.columns import BarColumns, Floats, Integers
 from engine.exchange import Execution
+from engine.executions import ExecutionColumns
 from engine.ledger import Curve, RoundTrip
 from engine.statistics.benchmark import against
 from engine.statistics.drawdown import of_drawdowns
@@ -58,6 +59,7 @@ def _of_money(
     days = float(curve.times_us[-1] - curve.times_us[0]) / DAY_US
     below = of_drawdowns(curve)
     mean = float(curve.equity.mean())
+    done = ExecutionColumns.of(executions)
     return below | {
         "final_equity": final,
         "total_return": total,
@@ -67,9 +69,9 @@ def _of_money(
         "recovery_factor": _ratio(total, -(below["max_drawdown"] or 0.0)),
         "exposure": float(np.count_nonzero(curve.gross) / len(curve.gross)),
         "average_gross_exposure": _ratio(float(curve.gross.mean()), mean),
-        "turnover": _ratio(sum(abs(each.quantity * each.price) for each in executions), mean),
-        "commission_paid": sum(each.commission for each in executions),
-        "slippage_paid": sum(abs(each.quantity) * each.slippage for each in executions),
+        "turnover": _ratio(float(np.abs(done.quantity * done.price).sum()), mean),
+        "commission_paid": float(done.commission.sum()),
+        "slippage_paid": float((np.abs(done.quantity) * done.slippage).sum()),
         "fills": len(executions),
         "sessions": sessions,
         "periods_per_year": periods,

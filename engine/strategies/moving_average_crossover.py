@@ -4,6 +4,9 @@ from typing import Self
 
 from pydantic import model_validator
 
+from engine.column_path.shown import Shown
+from engine.columns import Floats
+from engine.crossing_rule import Average, CrossingRule
 from engine.facts import Bar
 from engine.indicators import crossing, sma
 from engine.strategy import BaseStrategy, StrategyConfig, StrategySignal, searched
@@ -26,6 +29,7 @@ class MovingAverageCrossover(BaseStrategy):
             return self
 
     config: Config
+    rule = CrossingRule(Average(sma, "close", ("fast",)), Average(sma, "close", ("slow",)), short="short")
 
     def indicators(self) -> None:
         self.crossed = self.declare(crossing, (sma, "close", self.config.fast), (sma, "close", self.config.slow))
@@ -39,3 +43,6 @@ class MovingAverageCrossover(BaseStrategy):
         if self.config.short:
             return StrategySignal.short(bar.contract_id, reason="fast crossed below slow")
         return StrategySignal.flat(bar.contract_id, reason="fast crossed below slow")
+
+    def targets(self, columns: Shown) -> Floats:
+        return columns.on_crossing(self.crossed, above=1.0, below=-1.0 if self.config.short else 0.0)

@@ -12,6 +12,9 @@ from typing import Any
 # each module's `run(quick)` gives rows of name, value, unit, raw, ratio, detail
 MODULES = {
     "engine.events": "tests.bench.engine_events",
+    "engine.columns": "tests.bench.engine_columns",
+    "engine.sweep": "tests.bench.engine_columns",
+    "engine.universe": "tests.bench.engine_columns",
     "engine.sandbox": "tests.bench.sandbox",
     "kafka.replay": "tests.bench.kafka",
     "kafka.replay.cached": "tests.bench.kafka",

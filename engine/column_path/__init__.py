@@ -1,0 +1,11 @@
+"""The same backtest by columns: targets of all bars at once, fills and equity without a loop over bars.
+
+For strategies that can say their targets as columns (`BaseStrategy.targets`) and rules under which a market order
+fills whole at the next open. The fills, their cost and the equity are those of `engine.backtest.run`, bit for bit.
+"""
+
+from engine.column_path.run import ColumnPathError, run_columns
+from engine.column_path.shown import Shown
+from engine.column_path.sweep import Scores, sweep, sweep_crossings
+
+__all__ = ["ColumnPathError", "Scores", "Shown", "run_columns", "sweep", "sweep_crossings"]

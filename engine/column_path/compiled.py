@@ -1,0 +1,232 @@
+"""Compiled loops of the column path. Declared signatures with read-only inputs: lazily made ones compile anew for every
+layout and for every read-only array. No `fastmath`: the bits are those of the plain loops."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+from numba import types
+
+_F = types.Array(types.float64, 1, "C", readonly=True)
+_I = types.Array(types.int64, 1, "C", readonly=True)
+_F2 = types.Array(types.float64, 2, "C", readonly=True)
+_B = types.Array(types.boolean, 1, "C", readonly=True)
+_tuple: Any = types.Tuple  # ships no types
+_OUT = types.float64[::1]
+_OUT2 = types.float64[:, ::1]
+_uniform: Any = types.UniTuple
+_COSTS = _uniform(types.float64, 7)
+_SCORE = _uniform(types.float64, 6)
+_BLOCK = 256  # rows that stay in the nearest cache
+_Loop = TypeVar("_Loop", bound=Callable[..., Any])
+_ALMOST = 1e-9  # as in `engine.sizing`
+_TIE = 1e-12  # as in `engine.indicators`
+
+
+def jit(*signatures: Any) -> Callable[[_Loop], _Loop]:
+    """A declared signature is compiled, or loaded from the cache, when this module is imported."""
+    compile_: Any = numba.njit(list(signatures), cache=True, error_model="numpy")
+    return compile_  # type: ignore[no-any-return] # ships no types that mypy could follow
+
+
+@jit(_OUT(_F, types.int64, _I))
+def mean(values: Any, bars: int, offsets: Any) -> Any:
+    """`sma` of each segment: windows summed afresh, oldest value first."""
+    out = np.full(len(values), np.nan)
+    for segment in range(len(offsets) - 1):
+        for first in range(offsets[segment] + bars - 1, offsets[segment + 1], _BLOCK):
+            stop = min(first + _BLOCK, offsets[segment + 1])
+            into = out[first:stop]
+            into[:] = values[first - bars + 1 : stop - bars + 1]
+            back = bars - 2
+            while back >= 3:  # four at a time, added one after the other
+                one, two = values[first - back : stop - back], values[first - back + 1 : stop - back + 1]
+                three, four = values[first - back + 2 : stop - back + 2], values[first - back + 3 : stop - back + 3]
+                for row in range(len(into)):
+                    into[row] = (((into[row] + one[row]) + two[row]) + three[row]) + four[row]
+                back -= 4
+            while back >= 0:
+                later = values[first - back : stop - back]
+                for row in range(len(into)):
+                    into[row] += later[row]
+                back -= 1
+            for row in range(len(into)):
+                into[row] /= bars
+    return out
+
+
+@jit(types.void(_F, _F, _OUT))
+def sides(first: Any, second: Any, into: Any) -> None:
+    """`side`, without a branch; NaN where an input is."""
+    for row in range(len(into)):
+        distance = first[row] - second[row]
+        tied = abs(distance) <= _TIE * max(abs(first[row]), abs(second[row]))
+        sign = 1.0 if distance > 0 else (-1.0 if distance < 0 else distance)
+        into[row] = 0.0 if tied else sign
+
+
+@jit(_OUT(_F, _F, _I))
+def crossing(first: Any, second: Any, offsets: Any) -> Any:
+    """`crossing` of each segment."""
+    side = np.empty(len(first))
+    sides(first, second, side)
+    out = np.empty(len(first))
+    for segment in range(len(offsets) - 1):
+        start, stop = offsets[segment], offsets[segment + 1]
+        out[start] = np.nan
+        before, now, into = side[start : stop - 1], side[start + 1 : stop], out[start + 1 : stop]
+        for row in range(len(into)):
+            above = 1.0 if (before[row] <= 0) & (now[row] > 0) else 0.0
+            below = 1.0 if (before[row] >= 0) & (now[row] < 0) else 0.0
+            crossed = above - below
+            into[row] = crossed + 0.0 * before[row] + 0.0 * now[row]  # NaN stays NaN
+    return out
+
+
+@jit(_tuple((types.int64[::1], _OUT, types.int64))(_F, _I, types.float64, types.float64))
+def fills(targets: Any, offsets: Any, full: float, lot: float) -> Any:
+    """Where and how much is filled, segment by segment; and how many orders still wait at the end.
+
+    A target becomes an order of what is missing to it, in whole lots; it fills in the segment's next row. Rows count
+    in the segments' order.
+    """
+    at = np.empty(len(targets), dtype=np.int64)
+    quantity = np.empty(len(targets))
+    count, waiting = 0, 0
+    for segment in range(len(offsets) - 1):
+        held = 0.0
+        stop = offsets[segment + 1]
+        for row in range(offsets[segment], stop):
+            target = targets[row]
+            if np.isnan(target):
+                continue
+            lots = target * full / lot
+            missing = np.trunc(lots + _ALMOST if lots > 0 else lots - _ALMOST) * lot - held
+            if missing == 0:
+                continue
+            if row + 1 == stop:
+                waiting += 1
+                continue
+            at[count], quantity[count] = row + 1, missing
+            held += missing
+            count += 1
+    return at[:count].copy(), quantity[:count].copy(), waiting
+
+
+@jit(types.void(_F, _I, _I, _I, _F, _F, _OUT, _OUT))
+def value(close: Any, places: Any, ends: Any, fill_rows: Any, fill_quantities: Any, cash: Any, equity: Any, gross: Any
+          ) -> None:  # fmt: skip
+    """Equity and gross value at each time: cash, then the book contract after contract.
+
+    `places` is the number of each row's contract, `ends` the row before which each time's rows stop; fills are sorted
+    by row; `cash` is what there is after each time's fills.
+    """
+    count = places.max() + 1
+    held, worth = np.zeros(count), np.zeros(count)
+    fill = row = 0
+    following = fill_rows[0] if len(fill_rows) else -1
+    for time in range(len(ends)):
+        while row < ends[time]:
+            place = places[row]
+            while row == following:
+                held[place] += fill_quantities[fill]
+                fill += 1
+                following = fill_rows[fill] if fill < len(fill_rows) else -1
+            worth[place] = held[place] * close[row]
+            row += 1
+        total, size = cash[time], 0.0
+        for place in range(count):
+            total += worth[place]
+            size += abs(worth[place])
+        equity[time], gross[time] = total, size
+
+
+@jit(types.void(_F, _I, _F, _F, _OUT, _OUT))
+def value_of_one(close: Any, fill_rows: Any, fill_quantities: Any, balances: Any, equity: Any, gross: Any) -> None:
+    """The same of one contract: every row is a time; `balances` is the cash before and after each fill."""
+    held, first = 0.0, 0
+    for fill in range(len(fill_rows) + 1):
+        stop = fill_rows[fill] if fill < len(fill_rows) else len(close)
+        prices, into, size, cash = close[first:stop], equity[first:stop], gross[first:stop], balances[fill]
+        for row in range(len(into)):
+            worth = held * prices[row]
+            into[row] = cash + worth
+            size[row] = abs(worth)
+        if fill < len(fill_rows):
+            held += fill_quantities[fill]
+        first = stop
+
+
+@jit(_OUT(_F, types.float64, types.float64))
+def answers(crossed: Any, above: float, below: float) -> Any:
+    """Targets of crossings: one where above, another where below, NaN elsewhere."""
+    out = np.empty(len(crossed))
+    for row in range(len(crossed)):
+        out[row] = above if crossed[row] > 0 else (below if crossed[row] < 0 else np.nan)
+    return out
+
+
+@jit(types.boolean(_F))
+def within_one(targets: Any) -> bool:
+    """Whether each target lies in [-1, 1] or is NaN."""
+    beyond = 0
+    for row in range(len(targets)):
+        beyond += abs(targets[row]) > 1.0
+    return beyond == 0
+
+
+@jit(_SCORE(_F, _F, _F, _B, _COSTS))
+def outcome(targets: Any, opening: Any, close: Any, ends: Any, costs: Any) -> Any:
+    """Final equity, deepest drawdown, sum and sum of squares of session returns, fills, least equity: of one contract
+    whose `targets` are given; `ends` says which bars end a session."""
+    full, lot, start, rate, per_share, worse_rate, worse_fixed = costs
+    cash, held, waiting = start, 0.0, 0.0
+    high, lowest, deepest, least, fills = start, start, 0.0, start, 0.0
+    before, total, squares = start, 0.0, 0.0
+    for row in range(len(targets)):
+        if waiting != 0:
+            worse = abs(opening[row]) * worse_rate + worse_fixed
+            price = opening[row] + worse if waiting > 0 else opening[row] - worse
+            size = abs(waiting)
+            cash -= waiting * price + (size * abs(price) * rate + size * per_share)
+            held += waiting
+            fills += 1.0
+            waiting = 0.0
+        equity = cash + held * close[row]
+        if equity > high:
+            high = equity
+            lowest = high * (1 + deepest)
+        elif equity < lowest:  # deeper below the high than ever
+            deepest = equity / high - 1
+            lowest = equity
+            least = min(least, equity)
+        if ends[row] and equity != before:
+            change = equity / before - 1
+            total += change
+            squares += change * change
+            before = equity
+        target = targets[row]
+        if not np.isnan(target):
+            lots = target * full / lot
+            waiting = np.trunc(lots + _ALMOST if lots > 0 else lots - _ALMOST) * lot - held
+    return cash + held * close[-1], deepest, total, squares, fills, least
+
+
+@jit(types.void(_F2, _F2, _I, _I, _F, _F, _F, _B, _COSTS, _OUT2))
+def crossing_outcomes(firsts: Any, seconds: Any, first_of: Any, second_of: Any, below: Any, opening: Any, close: Any,
+                      ends: Any, costs: Any, into: Any) -> None:  # fmt: skip
+    """`outcome` of a rule for many pairs of rows: the full position when one crosses above the other, `below` of it
+    when it crosses below."""
+    side, targets = np.empty(len(close)), np.empty(len(close))
+    for pair in range(len(first_of)):
+        sides(firsts[first_of[pair]], seconds[second_of[pair]], side)
+        targets[0] = np.nan
+        before, now, answer = side[:-1], side[1:], targets[1:]
+        for row in range(len(answer)):
+            above = (before[row] <= 0) & (now[row] > 0)
+            under = (before[row] >= 0) & (now[row] < 0)
+            answer[row] = 1.0 if above else (below[pair] if under else np.nan)
+        found = outcome(targets, opening, close, ends, costs)
+        for number in range(6):
+            into[pair, number] = found[number]

@@ -1,0 +1,135 @@
+"""What a strategy sees when it says its targets for all bars at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from engine.columns import BarColumns, Floats, Integers
+from engine.indicators import crossing, sma
+from engine.indicators.indicator import Indicator
+from engine.revealing import Revealed
+from engine.slots import Slot
+from engine.strategy import BaseStrategy
+
+_COMPILED = {sma.name: "mean", crossing.name: "crossing"}
+_COMPILED_FROM = 20_000
+"""Below so many bars, loading the compiled loops takes longer than they save."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Bars contract after contract, each in the order of time: `order` are their rows, `offsets` where contracts begin
+    and, last, where the bars end."""
+
+    columns: BarColumns
+    order: Integers | None
+    offsets: Integers
+
+    @classmethod
+    def of(cls, columns: BarColumns) -> "Layout":
+        rows = list(columns.rows.values())
+        lengths = [len(own) for own in rows]
+        offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+        return cls(columns, None if len(rows) == 1 else np.concatenate(rows), offsets)
+
+    def arranged(self, column: Any) -> Any:
+        """A column of the bars, contract after contract."""
+        return column if self.order is None else column[self.order]
+
+
+class Shown:
+    """Columns of bars and indicators, contract after contract, each in the order of time; shape `(bars,)` each.
+
+    `columns.close` and its like are prices and volume, `columns[slot]` is a declared indicator.
+    """
+
+    def __init__(self, layout: Layout, strategy: BaseStrategy, shared: dict[Any, Floats] | None = None) -> None:
+        self.layout = layout
+        self._strategy = strategy
+        self._shared: dict[Any, Floats] = {} if shared is None else shared
+        self._plain = shared is None and len(layout.columns) < _COMPILED_FROM
+
+    def __getitem__(self, slot: Slot) -> Floats:
+        if slot.frame:
+            found = next(column for each, column in self._revealed.shown if each is slot)
+            return self.layout.arranged(found)  # type: ignore[no-any-return] # arrays
+        return self._column(slot)
+
+    def on_crossing(self, slot: Slot, above: float, below: float) -> Floats:
+        """Targets from a slot of `crossing`: `above` where it crosses above, `below` where below, else no change."""
+        from engine.column_path import compiled
+
+        return compiled.answers(self[slot], float(above), float(below))  # type: ignore[no-any-return] # arrays
+
+    @property
+    def open(self) -> Floats:
+        return self._of_bars("open")
+
+    @property
+    def high(self) -> Floats:
+        return self._of_bars("high")
+
+    @property
+    def low(self) -> Floats:
+        return self._of_bars("low")
+
+    @property
+    def close(self) -> Floats:
+        return self._of_bars("close")
+
+    @property
+    def volume(self) -> Floats:
+        return self._of_bars("volume")
+
+    def silence(self, targets: Floats) -> None:
+        """Take out, in place, what a strategy that goes bar by bar would not have been asked for."""
+        if any(slot.frame for slot in self._strategy.slots):
+            targets[~self.layout.arranged(self._revealed.ready)] = np.nan
+            return
+        for first, stop in pairwise(self.layout.offsets.tolist()):
+            targets[first : min(first + self._strategy.warmup - 1, stop)] = np.nan
+
+    def _of_bars(self, name: str) -> Floats:
+        if name not in self._shared:
+            self._shared[name] = self.layout.arranged(getattr(self.layout.columns, name))
+        return self._shared[name]
+
+    @cached_property
+    def _revealed(self) -> Revealed:
+        return Revealed(self.layout.columns, self._strategy)
+
+    def _column(self, slot: Slot) -> Floats:
+        key = _key(slot)
+        if key not in self._shared:
+            given = [self._argument(each) for each in slot.arguments]
+            self._shared[key] = computed(slot.indicator, given, self.layout.offsets, plain=self._plain)
+        return self._shared[key]
+
+    def _argument(self, given: Any) -> Any:
+        if isinstance(given, Slot):
+            return self._column(given)
+        return self._of_bars(given) if isinstance(given, str) else given
+
+
+def computed(indicator: Indicator, given: Sequence[Any], offsets: Integers, *, plain: bool = False) -> Floats:
+    """An indicator of columns that lie contract after contract; a compiled form of it, which has the same bits, unless
+    `plain`."""
+    inputs, known = given[: indicator.inputs], len(given) == indicator.inputs + len(indicator.parameters)
+    if not plain and known and indicator.name in _COMPILED and all(isinstance(each, np.ndarray) for each in inputs):
+        from engine.column_path import compiled  # numba is loaded where there is enough to do
+
+        return getattr(compiled, _COMPILED[indicator.name])(*given, offsets)  # type: ignore[no-any-return] # arrays
+    if len(offsets) == 2:  # one contract
+        return indicator(*given)
+    out = np.empty(int(offsets[-1]))
+    for first, stop in pairwise(offsets.tolist()):
+        out[first:stop] = indicator(*(each[first:stop] if isinstance(each, np.ndarray) else each for each in given))
+    return out
+
+
+def _key(slot: Slot) -> tuple[Any, ...]:
+    return (slot.indicator.name, *(_key(each) if isinstance(each, Slot) else each for each in slot.arguments))
