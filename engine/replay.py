@@ -16,16 +16,14 @@ import numpy as np
 
 from engine.columns import BarColumns, Floats
 from engine.desk import BacktestDesk
-from engine.exchange import Exchange, Execution, Order
-from engine.exchange.account import Account, CashFlow
-from engine.facts import Bar, CorporateAction, Fill, Session
-from engine.full_position import FullPosition
+from engine.exchange import Order
+from engine.facts import Bar, CorporateAction, Session
 from engine.happenings import happenings
-from engine.ledger import SplitDone
 from engine.market import Market
 from engine.options import BacktestError, BacktestOptions, StrategyFailedError
-from engine.order_requests import OrderNews, OrderRequest, OrderState
+from engine.order_requests import OrderRequest
 from engine.revealing import Revealed
+from engine.run_books import RunBooks
 from engine.sizing import order_quantity
 from engine.strategy import BaseStrategy, Decision, StrategySignal, Value
 
@@ -40,8 +38,8 @@ def told(failure: Exception) -> str:
     return f"{type(failure).__name__}: {' '.join(str(failure).split())}"
 
 
-class Replay:
-    """One run. It is the exchange's broker; the strategy's orders come by way of its desk."""
+class Replay(RunBooks):
+    """One run: its loop, and what falls between two bars. The strategy's orders come by way of its desk."""
 
     def __init__(
         self,
@@ -51,29 +49,15 @@ class Replay:
         market: Market,
         revealed: Revealed | None = None,
     ) -> None:
-        self.strategy = strategy
-        self.options = options
-        self.market = market
-        self.exchange = Exchange(*options.costs(), options, self)
-        self.exchange.plain = self.exchange.plain and not market.currencies
-        self.account = Account(options.cash, options, strategy.positions, self.mark)
-        self.flows: list[CashFlow] = []
-        self.splits: list[SplitDone] = []
-        self.denied: list[OrderNews] = []
-        self.full = FullPosition(options.sizing, options.sizing_percent, options.quantity, columns, market)
+        super().__init__(columns, strategy, options, market)
         self.timers: list[tuple[str, int, int]] = []
         """(name, when, how often) of those that ring after these columns."""
         self.session: Session | None = None
         """The last one whose night is paid for."""
         self.acted: list[CorporateAction] = []
         """Splits and dividends that have found their bar."""
-        self._marks: dict[int, float] = {}
         self._fixed = options.sizing == "fixed"
         self._plain = self.exchange.plain and self._fixed
-        self._counts_odds = options.sizing == "kelly_fraction"
-        self._listens = type(strategy).on_fill is not BaseStrategy.on_fill
-        self._hears = type(strategy).on_order is not BaseStrategy.on_order
-        self._single = len(columns.contracts) == 1
         self._order = count()
         for contract_id in columns.contracts:
             strategy.positions[contract_id] = strategy.positions[contract_id]
@@ -90,7 +74,7 @@ class Replay:
         self._ready: list[bool] = []
         self._rows: Iterator[bool] = iter(())
         self._moment: int | None = None
-        self._numbers: Any = None
+        self._numbers = None
         self._happenings: list[tuple[int, bool, int, Callable[[], None]]] = []
         revealed.let_look_back(lambda: self.row)
         self._shown: list[tuple[Value, Floats | None]] = [*revealed.shown]
@@ -237,10 +221,6 @@ class Replay:
             noted = self._due.get(contract_id, opens)  # of a bar gone by, when nothing worked as it came
             self._due[contract_id] = min(opens, noted) if noted[1] > self.row else opens
 
-    def bar(self, row: int) -> Bar:
-        """One row as a struct."""
-        return next(iter(self.columns.bars(row, row + 1)))
-
     # decisions
 
     def _decided(self, decision: Decision) -> None:
@@ -281,62 +261,6 @@ class Replay:
         shares = self.full.shares(contract_id, target, row, lambda: self.account.equity)
         return shares if math.isfinite(shares) else 0.0
 
-    def let_work(self, order: Order) -> None:
-        """Hand an order to the exchange, unless the account cannot carry it; it may trade at once at a close."""
-        order.after_us = self.now_us + self.options.latency_us
-        if order.parent is None:
-            order.wait = self.options.latency_bars
-        row = self.last_row(order.contract_id)
-        if order.parent is None and row is not None and (why := self._cannot_carry(order, row)):
-            self.deny(order, why)
-            return
-        if row is not None and self.options.limit_fill == "queue":
-            order.queue = float(self.columns.volume[row]) * self.options.queue_share
-        self.exchange.place(order)
-        if self.options.fill == "same_close" and row is not None and order.after_us == self.columns.end_us[row]:
-            self.exchange.match_now(self.bar(row), row)
-        if order.contract_id in self.exchange.working:
-            self.expect_open(order.contract_id, order.after_us)
-
-    def deny(self, order: Order, why: str) -> None:
-        """An order that never works; its strategy hears of it when it has done what it is doing."""
-        order.state = OrderState.DENIED
-        news = self.news(order, why)
-        self.denied.append(news)
-        if self._hears and order.order_id:
-            self.happen(self.row + 1, lambda: self.strategy.on_order(news))
-
-    def _cannot_carry(self, order: Order, row: int) -> str:
-        if self.options.account == "unlimited":
-            return ""
-        price = order.limit or order.stop or float(self.columns.close[row])
-        return self.account.refusal(order.contract_id, order.quantity, price * self._worth_now(order.contract_id), 0.0)
-
-    def _worth_now(self, contract_id: int) -> float:
-        return self.market.worth(contract_id, self.now_us)
-
-    def last_row(self, contract_id: int) -> int | None:
-        """The contract's newest row; None before its first."""
-        row = self.row
-        if row < 0:
-            return None
-        if self._single:
-            return row
-        own = self.columns.rows.get(contract_id)
-        place = -1 if own is None else int(np.searchsorted(own, row, side="right")) - 1
-        return None if own is None or place < 0 else int(own[place])
-
-    def mark(self, contract_id: int) -> float:
-        """The contract's last close, in the account's currency."""
-        row = self.last_row(contract_id)
-        if row is None:
-            return self._marks.get(contract_id, 0.0)
-        price = float(self.columns.close[row])
-        for split in self.splits:
-            if split.contract_id == contract_id and row < split.row:
-                price /= split.ratio
-        return price * self._worth_now(contract_id)
-
     def _on_bar_with_margin(self, bar: Bar) -> Decision:
         """Before the strategy decides: an account below its maintenance margin is closed at the next open."""
         if self.account.called:
@@ -353,69 +277,7 @@ class Replay:
         desk: Any = self.strategy._desk  # the desk that this run attached
         return int(desk.next_id())
 
-    # the exchange's broker
-
-    def filled(self, execution: Execution) -> None:
-        """Positions, cash, and whoever listens."""
-        position = self.strategy.positions[execution.contract_id]
-        if self._counts_odds and position.quantity * execution.quantity < 0:
-            closed = min(abs(position.quantity), abs(execution.quantity))
-            side = 1.0 if position.quantity > 0 else -1.0
-            self.full.odds.note(closed * side * (execution.price - position.average_price) * execution.rate)
-        position.add(execution.quantity, execution.price)
-        paid = execution.quantity * execution.price + execution.commission
-        self.account.cash -= paid if execution.rate == 1.0 else paid * execution.rate
-        if self._listens:
-            self.strategy.on_fill(
-                Fill(
-                    execution.contract_id, execution.time_us, execution.quantity, execution.price, execution.commission
-                )
-            )
-
-    def told(self, order: Order, reason: str) -> None:
-        """What became of an order."""
-        if not order.order_id and order.state is not OrderState.DENIED:
-            return
-        news = self.news(order, reason)
-        if order.state is OrderState.DENIED:
-            self.denied.append(news)
-        if self._hears and order.order_id:
-            self.strategy.on_order(news)
-
-    def news(self, order: Order, reason: str = "") -> OrderNews:
-        """An order as its strategy hears of it."""
-        return OrderNews(
-            order.order_id, order.contract_id, order.state, abs(order.quantity), order.filled, self.now_us, reason
-        )
-
-    def refuses(self, quantity: float, execution: Execution) -> str:
-        """Why the account cannot carry an execution."""
-        if self.options.account == "unlimited":
-            return ""
-        rate = execution.rate
-        return self.account.refusal(
-            execution.contract_id, quantity, execution.price * rate, execution.commission * rate
-        )
-
-    def edges(self, row: int) -> tuple[bool, bool]:
-        """Whether the row is its contract's first, and last, of its session."""
-        if self._numbers is None:
-            self._numbers = self.market.session_numbers(self.columns)
-        own, place = self.columns.rows[int(self.columns.contract_id[row])], int(self.columns.places[row])
-        number = self._numbers[row]
-        first = place == 0 or self._numbers[own[place - 1]] != number
-        return bool(first), bool(place == len(own) - 1 or self._numbers[own[place + 1]] != number)
-
-    def worth(self, contract_id: int, time_us: int) -> float:
-        """What a unit of the contract's currency is worth in the account's."""
-        return self.market.worth(contract_id, time_us)
-
     # what happens between bars
-
-    def pay(self, flow: CashFlow) -> None:
-        """Money that comes or goes beside executions."""
-        self.account.cash += flow.amount
-        self.flows.append(flow)
 
     def first_after(self, moment_us: int) -> int:
         """The first row that ends after a moment."""

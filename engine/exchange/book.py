@@ -102,6 +102,10 @@ class Exchange:
 
     def match(self, bar: Bar, row: int) -> None:
         """All three steps of a bar."""
+        orders = self.working[bar.contract_id]
+        if self.plain and len(orders) == 1 and not orders[0].order_id:
+            self._fill_target(orders[0], bar, row)
+            return
         self.match_open(bar, row)
         if bar.contract_id in self.working:
             self.match_rest(bar, row)
