@@ -70,7 +70,8 @@ class Connection:
         self._error_handlers: list[ErrorHandler] = []
         self._state_listeners: list[StateListener] = []
         self._changed = asyncio.Event()
-        self.on_message("currentTime", self.skew.heard)
+        if self.skew.compares:
+            self.on_message("currentTime", self.skew.heard)
 
     # life
 
@@ -267,7 +268,8 @@ class Connection:
                 self._session = session
                 self.session_number += 1
                 self.skew.forget()
-                self.ask_time()
+                if "currentTime" in self._handlers:  # it is one of few messages a second: asked where somebody listens
+                    self.ask_time()
                 self._change(GatewayState(GatewayStatus.CONNECTED), resync=True)
                 reason = await self._until_lost(session)
             except GatewayUnavailableError as error:

@@ -33,6 +33,10 @@ class ClockSkew:
         self._listeners.append(listener)
 
     @property
+    def compares(self) -> bool:
+        return bool(self._max)
+
+    @property
     def trouble(self) -> str | None:
         """Why nobody may trade by these clocks."""
         return self._trouble
