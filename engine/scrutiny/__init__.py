@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.backtest import BacktestError
 from engine.columns import BarColumns
+from engine.scrutiny.columns import by_columns
 from engine.scrutiny.findings import Finding, Lines, Severity
 from engine.scrutiny.lookahead import lookahead
 from engine.scrutiny.market import CONTRACTS_MAX, example_market, market_of
@@ -80,6 +81,7 @@ def examine(
         bars = columns if columns is not None else example_market(min(max(_BARS, 3 * settled), _BARS_MAX), contracts)
         whole = trial.backtested(bars)
         findings = [*lookahead(trial, bars, whole, lines), *warm_up(trial, bars, whole, lines)]
+        findings += by_columns(trial, bars, lines)
         if why := trial.not_live(bars, whole):
             findings.append(Finding(Severity.NOTE, "backtest", why))
     except ParameterError as error:

@@ -15,7 +15,9 @@ from engine.strategy import BaseStrategy, StrategyConfig
 SAME = 1e-9
 """Values nearer than this, relatively, are the same."""
 
-_OPTIONS = BacktestOptions(cash=1e9)
+OPTIONS = BacktestOptions(cash=1e9)
+"""Of every run: money enough that none is refused."""
+
 _ORDERS = ("order", "bracket", "cancel", "modify", "timer")
 
 
@@ -46,7 +48,7 @@ class Trial:
     def backtested(self, columns: BarColumns) -> list[Row]:
         """What it saw and said in a backtest."""
         rows: list[Row] = []
-        run(columns, self._watched(rows), self.config, _OPTIONS)
+        run(columns, self._watched(rows), self.config, OPTIONS)
         return rows
 
     def lived(self, columns: BarColumns) -> list[Row]:

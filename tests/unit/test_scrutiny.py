@@ -317,6 +317,27 @@ class Ahead(BaseStrategy):
     assert _found(body)["lookahead"]
 
 
+COLUMNS = """
+class Columns(BaseStrategy):
+    def indicators(self):
+        self.side = self.declare(crossing, "close", (sma, "close", 5))
+
+    def on_bar(self, bar):
+        return StrategySignal.target(bar.contract_id, max(self.side.now, 0.0)) if self.side.now else None
+
+    def targets(self, columns):
+        side = columns[self.side]
+        return np.where(side == 0, np.nan, np.maximum(side, 0.0))
+"""
+
+
+def test_targets_by_columns_must_be_what_bars_say() -> None:
+    assert _examined(COLUMNS).passed
+
+    ahead = COLUMNS.replace("side = columns[self.side]", "side = np.append(columns[self.side][1:], 0.0)")
+    assert _found(ahead) == {"columns": [_line(ahead, "def targets")]}
+
+
 def test_a_strategy_that_says_nothing_and_wrong_parameters_are_told() -> None:
     (silent,) = _examined("class Silent(BaseStrategy):\n    pass").findings
     assert (silent.severity, silent.rule) == (Severity.WARNING, "silent")

@@ -48,7 +48,7 @@ def test_every_shipped_strategy_handler_and_rule_is_in_the_document() -> None:
     text = _text("docs/strategies.md")
     handlers = [name for name in vars(BaseStrategy) if name.startswith("on_")]
     rules = set()
-    for module in ("source", "lookahead", "warmup", "__init__"):
+    for module in ("source", "lookahead", "warmup", "columns", "__init__"):
         source = _text(f"engine/scrutiny/{module}.py")
         rules |= set(re.findall(r'(?:Severity\.\w+,\s*|_error\(\s*\w+, )"([a-z-]+)"', source))
 
