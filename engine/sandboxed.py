@@ -111,13 +111,20 @@ def columns_out(columns: BarColumns) -> list[Any]:
     return [getattr(columns, name) for name in COLUMNS]
 
 
+class _KnownGood(BarColumns):
+    """Columns that were looked at outside, whoever uses them inside."""
+
+    def _check(self) -> None:
+        pass
+
+
 def columns_in(held: memoryview, bars: int, symbols: Mapping[str, str], sources: list[str]) -> BarColumns:
     """Columns that lie in `held`, without a copy."""
     arrays: dict[str, Any] = {
         name: np.frombuffer(held, np.int64 if place < 3 else np.float64, bars, place * bars * 8)
         for place, name in enumerate(COLUMNS)
     }
-    return BarColumns(**arrays, symbols=_by_contract(symbols), sources=tuple(sources))
+    return _KnownGood(**arrays, symbols=_by_contract(symbols), sources=tuple(sources))
 
 
 def _by_contract(symbols: Mapping[str, str]) -> dict[int, str]:
