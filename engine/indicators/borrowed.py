@@ -95,7 +95,8 @@ class _Stream:
     def update(self, *values: float) -> float:
         if self._stream is None:
             return self._open(values)
-        return self._chosen(self._stream.update(*values))
+        value = self._stream.update(*values)
+        return value if value.__class__ is float else self._chosen(value)
 
     def _open(self, values: tuple[float, ...]) -> float:
         self._rows.append(values)

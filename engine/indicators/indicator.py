@@ -104,7 +104,7 @@ class Indicator:
 
     def live(self, *parameters: Any) -> Live:
         """The twin, before its first bar."""
-        return _Known(self, self.twin_of(*self._checked(parameters)))
+        return _Known(self.name, self.twin_of(*self._checked(parameters)))
 
     @lru_cache(maxsize=4096)  # noqa: B019 # indicators live as long as the module; a sweep asks the same of them again
     def ready(self, *parameters: Any) -> int:
@@ -148,31 +148,29 @@ def _first_known(indicator: Indicator, inputs: list[Floats]) -> int:
         return 0
     first = int(np.argmax(known)) if known.any() else len(known)
     if not known[first:].all():
-        raise _missing(indicator.name, first + int(np.argmin(known[first:])))
+        raise _missing(indicator.name, int(np.argmin(known[first:])))
     return first
 
 
-def _missing(name: str, row: int) -> IndicatorError:
-    return IndicatorError(f"{name}: an input has no finite value at row {row}, after values before: fill or drop it")
+def _missing(name: str, bars: int) -> IndicatorError:
+    return IndicatorError(f"{name}: an input has no finite value {bars} bars after its first: fill it, or drop the bar")
 
 
 class _Known:
     """Hands a twin on what is known: nothing before the first finite inputs, an error where one is missing later."""
 
-    __slots__ = ("_indicator", "_rows", "_start", "_twin")
+    __slots__ = ("_name", "_rows", "_update")
 
-    def __init__(self, indicator: Indicator, twin: Live) -> None:
-        self._indicator = indicator
-        self._twin = twin
-        self._rows = 0
-        self._start = False
+    def __init__(self, name: str, twin: Live) -> None:
+        self._name = name
+        self._update = twin.update
+        self._rows = 0  # since the first known one
 
     def update(self, *values: float) -> float:
-        self._rows += 1
         for value in values:
-            if not math.isfinite(value):
-                if self._start:
-                    raise _missing(self._indicator.name, self._rows - 1)
+            if value - value != 0.0:  # not a number, or infinite: quicker than to ask for either
+                if self._rows:
+                    raise _missing(self._name, self._rows)
                 return math.nan
-        self._start = True
-        return self._twin.update(*values)
+        self._rows += 1
+        return self._update(*values)
