@@ -8,7 +8,7 @@ from infra.columns import frame_of
 from infra.settings import Settings
 from infra.store.bars import add_bars
 from infra.store.database import Store
-from producers.cli import doctor
+from producers.cli import system_checks
 from producers.cli.desk import Desk
 from producers.cli.growth import Growth, growth_of
 from tests.builders import NOON, a_historical_bar
@@ -33,7 +33,7 @@ async def test_growth_counts_the_bars_of_the_last_days_and_what_a_bar_takes(stac
     await store.close()
 
     growth = await growth_of(stack_settings)
-    found = await doctor._growth(stack_settings)
+    found = await system_checks.growth(stack_settings)
 
     assert growth.bars_per_day == 10
     assert growth.bytes_per_bar > 100
