@@ -4,7 +4,8 @@ Held to the backtest by a property test: the same bars give the same signals.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from engine.facts import Bar, Fill, Tick, bar_of, tick_of, to_microseconds
 from engine.indicators import Live
 from engine.order_requests import OrderRequest
 from engine.sizing import sizing
+from engine.slots import frame_us
 from engine.strategy import HISTORY_MAX, BaseStrategy, Decision, Position, Slot, StrategyConfig, StrategySignal
 from schemas.market import Bar as BarEvent
 from schemas.market import HistoricalBar
@@ -26,7 +28,7 @@ __all__ = ["StrategyHost", "sizing"]
 class _Contract:
     """What one contract's bars left behind: the live indicators, their latest values, how far time has come."""
 
-    def __init__(self, slots: Iterable[Slot]) -> None:
+    def __init__(self, slots: Iterable[Slot], handed: Collection[int]) -> None:
         self.bars = 0
         self.end_us = -(2**63)
         self.quantity = Decimal(0)
@@ -35,8 +37,9 @@ class _Contract:
         for slot in slots:
             twin = slot.indicator.live(*slot.arguments[slot.indicator.inputs :])
             self.live.append((slot, twin, deque(maxlen=HISTORY_MAX)))
-        self._frames = {slot.frame: BarAggregator(slot.frame) for slot, _, _ in self.live if slot.frame}
-        self._closed = dict.fromkeys(self._frames, 0)
+        sizes = dict.fromkeys(slot.frame for slot, _, _ in self.live if slot.frame)
+        self._frames = {size: BarAggregator(size) for size in sizes if size not in handed}
+        self._closed = dict.fromkeys(sizes, 0)
         self._first: dict[int, int] = {}  # by slot: at which of the contract's bars it had its first value
 
     def update(self, bar: Bar) -> None:
@@ -46,10 +49,15 @@ class _Contract:
         self.show()
         for size, aggregator in self._frames.items():
             for larger in aggregator.on_bar(bar):
-                self._closed[size] += 1
-                self._update(larger, size)
+                self.take_larger(larger, size)
         self._update(bar, 0)
         self.ready = self.ready or self._all_ready()
+
+    def take_larger(self, bar: Bar, frame: int) -> None:
+        """Bring the indicators of a larger frame to one of its bars."""
+        if frame in self._closed:
+            self._closed[frame] += 1
+            self._update(bar, frame)
 
     def _update(self, bar: Bar, frame: int) -> None:
         for slot, twin, history in self.live:
@@ -113,12 +121,18 @@ class StrategyHost:
     """Runs one strategy over the contracts of `symbols` (symbol by contract id).
 
     Bars of a contract must come in order; one that does not end after the last is a repetition and changes nothing.
+    The larger frames named in `handed` come by `on_larger`, the others are made of the bars.
     An exception of the strategy passes through.
     """
 
     def __init__(
-        self, strategy_class: type[BaseStrategy], config: StrategyConfig | None, symbols: Mapping[int, str]
+        self,
+        strategy_class: type[BaseStrategy],
+        config: StrategyConfig | None,
+        symbols: Mapping[int, str],
+        handed: Iterable[str | timedelta] = (),
     ) -> None:
+        given = {frame_us(each) for each in handed}
         self.symbols = dict(symbols)
         if never := [name for name in _NOT_LIVE if getattr(strategy_class, name) is not getattr(BaseStrategy, name)]:
             raise LiveOrderError(
@@ -128,7 +142,7 @@ class StrategyHost:
         self.strategy.attach(_LiveDesk())
         self.signals = 0
         self.repeated = 0
-        self._contracts = {contract_id: _Contract(self.strategy.slots) for contract_id in self.symbols}
+        self._contracts = {contract_id: _Contract(self.strategy.slots, given) for contract_id in self.symbols}
         for contract_id in self.symbols:
             self.strategy.positions[contract_id] = Position()
         self.strategy.on_start()
@@ -158,6 +172,14 @@ class StrategyHost:
         if not self._take(fact) or not self._contracts[fact.contract_id].ready:
             return []
         return self._heard(self.strategy.on_bar(fact))
+
+    def on_larger(self, frame: str | timedelta, bar: Bar | BarEvent | HistoricalBar) -> None:
+        """A closed bar of a frame in `handed`: before the small bar that ends with it, after those that end before."""
+        fact = _as_bar(bar)
+        contract = self._contracts.get(fact.contract_id)
+        if contract is not None:
+            contract.show()
+            contract.take_larger(fact, frame_us(frame))
 
     def on_tick(self, tick: Tick | TickEvent) -> list[StrategySignal]:
         """What the strategy wants after this print; the indicators stand where the last bar left them."""

@@ -44,11 +44,13 @@ class Rates:
 class Market:
     """Sessions of all contracts, in order (without them, each day of UTC on which bars begin is one); splits and
     dividends, to be handed in where prices are not adjusted for them; the currency of contracts that are not in the
-    account's, and its rates.
+    account's, and its rates. `larger` has bars of their own for larger frames (by size in microseconds), the daily ones
+    beside minutes for instance; without them a frame is made of the bars themselves.
     """
 
     sessions: Sequence[Session] = ()
     actions: Sequence[CorporateAction] = ()
+    larger: Mapping[int, BarColumns] = field(default_factory=dict)
     currencies: Mapping[int, str] = field(default_factory=dict)
     rates: Mapping[str, Rates] = field(default_factory=dict)
 

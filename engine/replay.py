@@ -24,7 +24,7 @@ from engine.options import BacktestError, BacktestOptions, StrategyFailedError
 from engine.order_requests import OrderRequest
 from engine.revealing import Revealed
 from engine.run_books import RunBooks
-from engine.sizing import order_quantity
+from engine.sizing import order_quantity, whole_lots
 from engine.strategy import BaseStrategy, Decision, StrategySignal, Value
 
 CHUNK = 4096
@@ -62,7 +62,7 @@ class Replay(RunBooks):
         for contract_id in columns.contracts:
             strategy.positions[contract_id] = strategy.positions[contract_id]
         strategy.position = strategy.positions[columns.contracts[0]]
-        self._begin(columns, revealed or Revealed(columns, strategy))
+        self._begin(columns, revealed or Revealed(columns, strategy, market.larger))
         strategy.attach(BacktestDesk(self))
 
     def _begin(self, columns: BarColumns, revealed: Revealed) -> None:
@@ -253,6 +253,11 @@ class Replay(RunBooks):
                 self.expect_open(contract_id, now_us)
         else:
             self.let_work(order)
+
+    def wanted(self, contract_id: int, target: float) -> float:
+        """The position that `target` means now, in whole lots."""
+        full = self.options.quantity if self._fixed else self._full(contract_id, target)
+        return whole_lots(target, full, self.options.lot) * self.options.lot
 
     def _full(self, contract_id: int, target: float) -> float:
         row = self.last_row(contract_id)

@@ -21,6 +21,13 @@ class FrameBars:
     closed: Integers
 
     @classmethod
+    def handed(cls, larger: BarColumns, contract_id: int, ends: Integers) -> "FrameBars":
+        """Bars that came as such: each is known with the first small bar that ends no earlier."""
+        own = larger.rows.get(contract_id, np.zeros(0, dtype=np.int64))
+        columns = {name: getattr(larger, name)[own] for name in ("open", "high", "low", "close", "volume")}
+        return cls(columns, np.searchsorted(larger.end_us[own], ends, side="right"))
+
+    @classmethod
     def of(cls, columns: BarColumns, own: Integers, size_us: int) -> "FrameBars":
         """By the rules of `engine.aggregation`: a bar ends on a multiple of its size, and closes with the bar that
         reaches its end, or else with the next one."""
@@ -50,8 +57,11 @@ def _summed(values: Floats, firsts: Integers, lasts: Integers) -> Floats:
 class Revealed:
     """The values of a strategy's slots over `columns`; `ready` says at which rows all of them have one."""
 
-    def __init__(self, columns: BarColumns, strategy: BaseStrategy) -> None:
+    def __init__(
+        self, columns: BarColumns, strategy: BaseStrategy, larger: Mapping[int, BarColumns] | None = None
+    ) -> None:
         self._columns = columns
+        self._larger = larger or {}
         self._strategy = strategy
         self._frames: dict[tuple[int, int], FrameBars] = {}
         self._framed: dict[tuple[int, int], Floats] = {}  # by slot and contract: values of the larger bars
@@ -106,7 +116,11 @@ class Revealed:
     def _on_frame(self, slot: Slot, contract_id: int, own: Integers) -> Floats:
         key = (slot.frame, contract_id)
         if key not in self._frames:
-            self._frames[key] = FrameBars.of(self._columns, own, slot.frame)
+            larger = self._larger.get(slot.frame)
+            if larger is None:
+                self._frames[key] = FrameBars.of(self._columns, own, slot.frame)
+            else:
+                self._frames[key] = FrameBars.handed(larger, contract_id, self._columns.end_us[own])
         bars = self._frames[key]
         given: list[Any] = []
         for each in slot.arguments:

@@ -11,6 +11,7 @@ from engine.backtest import run
 from engine.facts import Bar, Fill, Tick, to_datetime
 from engine.host import StrategyHost, sizing
 from engine.indicators import ema, sma, zscore
+from engine.market import Market
 from engine.strategies.bollinger_reversion import BollingerReversion
 from engine.strategies.buy_and_hold import BuyAndHold
 from engine.strategies.cross_sectional_momentum import CrossSectionalMomentum
@@ -167,6 +168,51 @@ def _small_bars(seed: int, count: int, minutes: int, contract_id: int) -> list[B
         )
         for n, each in enumerate(walk)
     ]
+
+
+@given(seed=st.integers(0, 10_000), missing=st.integers(0, 3))
+@settings(max_examples=15, deadline=None)
+def test_daily_bars_of_their_own_are_merged_with_small_ones_by_their_end_live_and_in_a_backtest(
+    seed: int, missing: int
+) -> None:
+    days = random_bars(seed, 8)  # 6.5 hours each, at prices that the small bars know nothing of
+    small = [
+        Bar(APPLE, start, start + 1_800_000_000, *(each.open, each.high, each.low, each.close), 1.0)
+        for day in days[missing:]
+        for each, start in zip(random_bars(seed + 1, 13), range(day.start_us, day.end_us, 1_800_000_000), strict=True)
+    ]
+    diaries: list[Diary] = []
+
+    class Both(BaseStrategy):
+        """Looks at two days and at half hours."""
+
+        def indicators(self) -> None:
+            self.days = self.declare(sma, "close", 2, frame="1d")
+            self.now = self.declare(sma, "close", 1)
+
+        def on_start(self) -> None:
+            self.diary: Diary = []
+            diaries.append(self.diary)
+
+        def on_bar(self, bar: Bar) -> StrategySignal | None:
+            self.diary.append((bar.contract_id, bar.end_us, (self.days.now, self.now.now)))
+            return None
+
+    run(columns_of(small), Both, market=Market(larger={86_400_000_000: columns_of(days)}))
+    host = StrategyHost(Both, None, SYMBOLS, handed=("1d",))
+    merged = sorted([*((each.end_us, 0, each) for each in days), *((each.end_us, 1, each) for each in small)])
+    for _, is_small, bar in merged:
+        if is_small:
+            host.on_bar(bar)
+        else:
+            host.on_larger("1d", bar)
+
+    backtest, live = diaries
+    assert backtest == live
+    at_the_close = [mean for _, end_us, (mean, _) in live if end_us == days[5].end_us]
+    assert at_the_close == [(days[4].close + days[5].close) / 2]  # with the last small bar of the day, and no earlier
+    before = [mean for _, end_us, (mean, _) in live if days[5].start_us < end_us < days[5].end_us]
+    assert set(before) == {(days[3].close + days[4].close) / 2}
 
 
 def test_no_larger_bar_is_seen_before_it_has_closed() -> None:
