@@ -1,6 +1,7 @@
 """A backtest as it is asked for and answered on the topics: from request and columns to the finished event."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -12,11 +13,12 @@ from engine.columns import BarColumns, Floats
 from engine.extracts import by_symbol, prices, thinned, time_text
 from engine.facts import to_datetime, to_microseconds
 from engine.ledger import Curve
+from engine.market import Market
 from engine.options import rules_of
 from engine.registry import strategy_class
 from engine.research.ledger import entry
 from engine.statistics import session_ends
-from schemas.backtest import BacktestFinished, BacktestRequested, Trial
+from schemas.backtest import NO_BENCHMARK, BacktestFinished, BacktestRequested, Trial
 from schemas.market import Source
 
 NO_BARS = "no bars of"
@@ -48,7 +50,10 @@ def check(request: BacktestRequested) -> None:
 
 
 def answer(
-    request: BacktestRequested, columns: BarColumns, on_progress: Callable[[int, int], None] | None = None
+    request: BacktestRequested,
+    columns: BarColumns,
+    on_progress: Callable[[int, int], None] | None = None,
+    market: Market | None = None,
 ) -> BacktestResult:
     """Run what `request` asks for over those of `columns` that lie in its time.
 
@@ -56,7 +61,25 @@ def answer(
     """
     wanted, options = prepared(request, columns)
     strategy = strategy_class(request.strategy)
-    return run(wanted, strategy, strategy.Config.parse(request.parameters), options, on_progress)
+    return run(wanted, strategy, strategy.Config.parse(request.parameters), options, on_progress, market)
+
+
+def held_against(request: BacktestRequested, result: BacktestResult, bars: BarColumns | None) -> BacktestResult:
+    """The result beside the benchmark that the request names, whose `bars` were looked for with the run's own.
+
+    Raises BacktestError when there are none in the run's time.
+    """
+    if not request.benchmark:
+        return result
+    if request.benchmark == NO_BENCHMARK:
+        return replace(result, benchmark_bars=result.columns.select(contracts=()))
+    first_us, last_us = int(result.columns.start_us.min()), int(result.columns.end_us[-1])
+    known = None if bars is None else bars.select(start_us=first_us, end_us=last_us)
+    if not known:
+        raise BacktestError(
+            f"{NO_BARS} the benchmark {request.benchmark}{_between(request)}: collect them first, or name another one"
+        )
+    return replace(result, benchmark_bars=known)
 
 
 def prepared(request: BacktestRequested, columns: BarColumns) -> tuple[BarColumns, BacktestOptions]:
@@ -89,8 +112,13 @@ def _between(request: BacktestRequested) -> str:
     return after + (f" until {request.end:%Y-%m-%d}" if request.end else "")
 
 
-def finished(request: BacktestRequested, result: BacktestResult, *, code_hash: str, now: datetime) -> BacktestFinished:
-    """The event of a run that succeeded; the last fills and round trips when there are more than fit in a record."""
+def finished(
+    request: BacktestRequested, result: BacktestResult, *, code_hash: str, now: datetime, notes: Sequence[str] = ()
+) -> BacktestFinished:
+    """The event of a run that succeeded; the last fills and round trips when there are more than fit in a record.
+
+    `notes` are what a reader must know of the bars, beside what the result itself warns of.
+    """
     return BacktestFinished(
         event_time=now,
         ingest_time=now,
@@ -106,11 +134,11 @@ def finished(request: BacktestRequested, result: BacktestResult, *, code_hash: s
         fills=tuple(_fills(result)),
         round_trips=tuple(_round_trips(result)),
         equity=_points(result.curve, result.curve.equity),
-        benchmark=tuple(value for _, value in _points(result.curve, result.benchmark)),
+        benchmark=_benchmark(result),
         prices=prices(result),
         by_symbol=by_symbol(result),
         sources=result.columns.sources,
-        warnings=tuple(_warnings(result)),
+        warnings=(*notes, *_warnings(result)),
     )
 
 
@@ -182,6 +210,12 @@ def _points(curve: Curve, values: Floats) -> tuple[tuple[str, float], ...]:
     return tuple(zip(times, values[kept].tolist(), strict=True))
 
 
+def _benchmark(result: BacktestResult) -> tuple[float, ...]:
+    if not len(result.benchmark):
+        return ()
+    return tuple(value for _, value in _points(result.curve, result.benchmark))
+
+
 def _warnings(result: BacktestResult) -> list[str]:
     """What a reader must know, the gravest first."""
     sources, found = result.columns.sources, result.metrics
@@ -202,6 +236,11 @@ def _warnings(result: BacktestResult) -> list[str]:
             found.open_trades,
             f"Still open at the end, valued at the last close: {_count(found.open_trades, 'position')}.",
         ),
+        (
+            result.options.fill == "same_close",
+            "Market orders filled at the close they were decided on: that price is gone when it is known.",
+        ),
+        (result.denied, _denied(result)),
         (result.unfilled, f"Still waiting for an open at the end: {_count(result.unfilled, 'order')}."),
         (result.curve.equity.min() <= 0, "The account was ruined on the way: equity fell to zero or below."),
         (len(result.executions) > FILLS_MAX or len(result.round_trips) > ROUND_TRIPS_MAX, _kept(result)),
@@ -211,6 +250,11 @@ def _warnings(result: BacktestResult) -> list[str]:
 
 def _count(number: float | None, noun: str) -> str:
     return f"{number or 0:.0f} {noun}{'' if number == 1 else 's'}"
+
+
+def _denied(result: BacktestResult) -> str:
+    first = f" The first: {result.denied[0].reason}." if result.denied else ""
+    return f"The account could not carry {_count(len(result.denied), 'order')}.{first}"
 
 
 def _kept(result: BacktestResult) -> str:

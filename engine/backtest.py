@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from engine.columns import BarColumns, Floats
 from engine.exchange import Execution
 from engine.ledger import Curve, RoundTrip, Turns, curve, round_trips
@@ -48,6 +50,8 @@ class BacktestResult:
     """Orders that the account could not carry."""
     indicators: Mapping[str, Floats] = field(default_factory=dict)
     """By the name that the strategy gave them, else by what they are (`sma(close, 10)`); shape `(bars,)` each."""
+    benchmark_bars: BarColumns | None = None
+    """Of what the run is held against; None: of what it trades, without bars: of nothing."""
 
     @cached_property
     def round_trips(self) -> tuple[RoundTrip, ...]:
@@ -57,12 +61,15 @@ class BacktestResult:
     @cached_property
     def metrics(self) -> StrategyMetrics:
         """The figures."""
-        return metrics(self.curve, self.round_trips, self.executions, self.columns, self.benchmark)
+        benchmark = self.benchmark if len(self.benchmark) else None
+        return metrics(self.curve, self.round_trips, self.executions, self.columns, benchmark)
 
     @cached_property
     def benchmark(self) -> Floats:
-        """What the starting cash would be worth at each of the curve's times, spread evenly over the contracts."""
-        return buy_and_hold(self.columns, self.curve.times_us, self.curve.cash)
+        """What the starting cash would be worth at each of the curve's times, spread evenly over the contracts that it
+        is held against; empty when that are none."""
+        bars = self.columns if self.benchmark_bars is None else self.benchmark_bars
+        return buy_and_hold(bars, self.curve.times_us, self.curve.cash) if len(bars) else np.empty(0)
 
     @cached_property
     def confidence(self) -> dict[str, tuple[float, float]]:

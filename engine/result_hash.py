@@ -9,16 +9,19 @@ from engine.exchange import Execution
 
 class ResultHash:
     """SHA-256 of three: of the fills in their order, of the times of the equity, and of the equity; each may come in
-    parts."""
+    parts. A contract is known by when it first filled: a file of prices has no contract ids, and is to give the same
+    hash as the topic and the database."""
 
     def __init__(self) -> None:
         self._fills, self._times, self._equity = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
+        self._contracts: dict[int, int] = {}
 
     def fills(self, executions: Iterable[Execution]) -> None:
         """More fills."""
         for each in executions:
             amounts = " ".join(map(float.hex, (each.quantity, each.price, each.commission)))
-            self._fills.update(f"{each.contract_id} {each.time_us} {amounts};".encode())
+            contract = self._contracts.setdefault(each.contract_id, len(self._contracts))
+            self._fills.update(f"{contract} {each.time_us} {amounts};".encode())
 
     def equity(self, times_us: Integers, equity: Floats) -> None:
         """More of the curve."""

@@ -7,6 +7,9 @@ from pydantic import Field
 
 from schemas.event import Event, Name, UtcTime
 
+NO_BENCHMARK = "none"
+"""The benchmark of a run that is held against nothing."""
+
 
 class BacktestRequested(Event):
     """Work for the backtester: replay the bars of `symbols` through a strategy."""
@@ -20,6 +23,10 @@ class BacktestRequested(Event):
     start: UtcTime | None = None
     end: UtcTime | None = None
     source: Literal["topic", "database"] = "topic"
+    basis: Literal["split_adjusted", "raw"] = "split_adjusted"
+    """Raw prices come with splits and dividends, which change positions, orders and cash as they did."""
+    benchmark: Annotated[str, Field(max_length=128)] = ""
+    """The symbol that is bought and held beside the run, or `none`; empty: the run's own symbols, in equal parts."""
     cash: Annotated[float, Field(gt=0)] = 100_000.0
     quantity: Annotated[float, Field(gt=0)] = 100.0
     """Shares of a full-strength position."""
@@ -48,6 +55,8 @@ class BacktestProgress(Event):
     phase: Literal["reading", "running", "reporting"]
     bars_done: int
     bars_total: int
+    eta_seconds: float | None = None
+    """How long the rest of the bars will take at the rate so far; None while nobody can say."""
 
 
 class BacktestFinished(Event):

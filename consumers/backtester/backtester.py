@@ -5,17 +5,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Literal
 
 from prometheus_client import Counter
 
 from consumers.backtester.cancellations import Cancellations
-from consumers.backtester.data import columns_for
+from consumers.backtester.data import material_for
 from consumers.backtester.uploaded import OnProgress, answer_inside, code_hash_of, text_of
 from engine import answer
 from engine.backtest import BacktestResult
-from engine.columns import BarColumns
+from engine.material import Material
 from infra.engine_code import code_hash
 from infra.errors import EnvironmentUnhealthyError, UsageError
 from infra.publish import Origin
@@ -29,7 +28,7 @@ _SECONDS_MAX = 240.0  # below the five minutes after which the group takes a sil
 _TELL_SECONDS = 0.25
 
 Now = Callable[[], datetime]
-Runner = Callable[[BacktestRequested, BarColumns, OnProgress], BacktestResult]
+Runner = Callable[[BacktestRequested, Material, OnProgress], BacktestResult]
 Phase = Literal["reading", "running", "reporting"]
 
 
@@ -116,11 +115,9 @@ class Backtester:
                 raise GivenUpError(state.stop)
             answer.check(request)
             run = await self._runner(request)
-            columns = await columns_for(self._service.settings, request, state.reading)
-            code = code_hash_of(request, self._code_hash)
-            finished, trial = await asyncio.to_thread(
-                _compute, request, partial(run, request, columns), code, now, state
-            )
+            material = await material_for(self._service.settings, request, state.reading)
+            work = _Work(request, material, run, code_hash_of(request, self._code_hash))
+            finished, trial = await asyncio.to_thread(work.compute, now, state)
         except (UsageError, EnvironmentUnhealthyError, SandboxedError, ValueError, GivenUpError) as error:
             return answer.failed(request, str(error), now=now()), None
         except MemoryError:
@@ -130,10 +127,12 @@ class Backtester:
     async def _runner(self, request: BacktestRequested) -> Runner:
         """What runs the request: the engine here, or the sandbox for a text that somebody uploaded."""
         if not request.code_sha256:
-            return answer.answer
+            return lambda asked, material, tell: answer.answer(asked, material.columns, tell, material.market)
+        if request.basis == "raw":
+            raise UsageError("an uploaded strategy runs on adjusted prices: ask without the basis raw")
         sandbox = self._gate.sandbox()
         text = await text_of(self._service.settings, request)
-        return partial(answer_inside, sandbox, text)
+        return lambda asked, material, tell: answer_inside(sandbox, text, asked, material.columns, tell)
 
     async def _tell(self, request: BacktestRequested, state: _State, origin: Origin) -> None:
         """Publish progress while it changes; stop the run when nobody wants it or it takes too long."""
@@ -161,11 +160,19 @@ class Backtester:
         )
 
 
-def _compute(
-    request: BacktestRequested, run: Callable[[OnProgress], BacktestResult], code: str, now: Now, state: _State
-) -> tuple[BacktestFinished, Trial]:
-    """What runs in the thread: the interpreter switches between it and the loop, so heartbeats go on."""
-    result = run(state.running)
-    state.phase = "reporting"
-    finished = answer.finished(request, result, code_hash=code, now=now())
-    return finished, answer.trial(finished, result)
+@dataclass(frozen=True)
+class _Work:
+    """What runs in a thread: the interpreter switches between it and the loop, so heartbeats go on."""
+
+    request: BacktestRequested
+    material: Material
+    run: Runner
+    code: str
+
+    def compute(self, now: Now, state: _State) -> tuple[BacktestFinished, Trial]:
+        """The result and what the ledger notes of it."""
+        ran = self.run(self.request, self.material, state.running)
+        state.phase = "reporting"
+        result = answer.held_against(self.request, ran, self.material.benchmark)
+        finished = answer.finished(self.request, result, code_hash=self.code, now=now(), notes=self.material.notes)
+        return finished, answer.trial(finished, result)

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.facts import to_datetime, to_microseconds
 from engine.report.charts import Frame, Line, Mark, Points, chart, histogram, thinned
-from engine.report.words import signed
+from engine.report.words import benchmark_name, signed
 from schemas.backtest import BacktestFinished
 
 _HOVER_BUCKETS = 400
@@ -42,7 +42,7 @@ def equity(done: BacktestFinished, points: Points) -> str:
     lines = [Line(points, "equity", "strategy" if done.benchmark else "", area=True)]
     if done.benchmark:
         theirs = [(time_us, worth) for (time_us, _), worth in zip(points, done.benchmark, strict=True)]
-        lines.insert(0, Line(theirs, "benchmark", "bought and held"))
+        lines.insert(0, Line(theirs, "benchmark", benchmark_name(done)))
     money = Frame("Equity over time", lambda value: signed(value, "{:,.0f}"), 280)
     depth = Frame("Drawdown over time", lambda value: signed(value, "{:.0%}"), 150, 0.0)
     return (

@@ -5,7 +5,7 @@ from decimal import Decimal
 from html import escape
 from typing import Any
 
-from engine.report.words import moment, mood, written
+from engine.report.words import benchmark_name, moment, mood, written
 from schemas.backtest import BacktestFinished
 
 _TRADES_MAX = 1_000
@@ -70,14 +70,26 @@ def _trade(number: int, trip: Mapping[str, Any]) -> str:
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
+def _rules(done: BacktestFinished) -> list[tuple[str, str]]:
+    """Costs and fills: what was chosen by name comes before what every request has."""
+    request = done.request
+    usual = {
+        "commission": f"{request.commission_bps:g} bps of the traded value",
+        "slippage": f"{request.slippage_bps:g} bps of the price",
+        "fill": "market orders, at the open of the next bar",
+    }
+    chosen = {name: str(value) for name, value in request.rules.items()}
+    return [(name.replace("_", " ").capitalize(), value) for name, value in (usual | chosen).items()]
+
+
 def footer(done: BacktestFinished) -> str:
     request = done.request
     facts = (
         ("Starting cash", f"{request.cash:,.2f}"),
         ("Full position", f"{request.quantity:,g} shares"),
-        ("Commission", f"{request.commission_bps:g} bps of the traded value"),
-        ("Slippage", f"{request.slippage_bps:g} bps of the price"),
-        ("Fills", "market orders, at the open of the next bar"),
+        *_rules(done),
+        ("Benchmark", benchmark_name(done) or "none"),
+        ("Prices", "raw, with splits and dividends" if request.basis == "raw" else "adjusted as their source does"),
         ("Prices from", ", ".join(done.sources) or "unknown"),
         ("Backtest", done.backtest_id),
         ("Bars, SHA-256", done.data_digest),
@@ -88,6 +100,6 @@ def footer(done: BacktestFinished) -> str:
     return (
         f'<section class="panel"><h2>How it was run</h2><table class="facts">{rows}</table></section>'
         "<footer>Session returns are from one UTC date's last bar to the next; Sharpe and Sortino take a risk-free "
-        "rate of 0. Bought and held: the starting cash spread evenly over the symbols at their first close, without "
-        "costs. The past of a strategy is not its future.</footer>"
+        "rate of 0. Bought and held: the starting cash, spread evenly where there are several symbols, at their first "
+        "close, without costs. The past of a strategy is not its future.</footer>"
     )

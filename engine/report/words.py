@@ -25,6 +25,15 @@ def title(done: BacktestFinished) -> str:
     return f"{done.request.strategy} on {symbols(done.request.symbols)}"
 
 
+def benchmark_name(done: BacktestFinished) -> str:
+    """What the run is held against; empty when it is held against nothing."""
+    if not done.benchmark:
+        return ""
+    if done.request.benchmark:
+        return f"{done.request.benchmark} bought and held"
+    return f"{symbols(done.request.symbols)} bought and held"
+
+
 def bar_size(done: BacktestFinished) -> str:
     seconds = int(done.request.bar_size.total_seconds())
     for length, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 _SYMBOLS_MAX = 1000
+_BASES = {"split": "split_adjusted", "raw": "raw"}
+_PRICE_FILES = (".csv", ".parquet", ".pq")
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 NoSeries = Annotated[bool, typer.Option("--no-series", help="Leave equity and benchmark over time out of --json.")]
@@ -41,6 +43,10 @@ def run(
     end_date: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Last day; else all there is.")] = "",
     param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter; repeat it.")] = None,
     source: Annotated[str, typer.Option(metavar="topic|database|FILE", help="Where the bars come from.")] = "topic",
+    basis: Annotated[str, typer.Option(metavar="split|raw", help="Adjusted for splits, or as traded.")] = "split",
+    benchmark: Annotated[
+        str, typer.Option(metavar="SYMBOL|FILE|none", help="What is bought and held beside; else the symbols.")
+    ] = "",
     bar_size: Annotated[str, typer.Option(help="1d, 1h, 1m or 5s; a FILE tells its own.")] = "1d",
     cash: Annotated[float, typer.Option(help="Money at the start.")] = 100_000.0,
     quantity: Annotated[float, typer.Option(help="Shares of a full position.")] = 100.0,
@@ -64,10 +70,15 @@ def run(
 
     A strategy of your own, FILE.py, always runs right here, as you. Every model and rule: docs/backtests.md.
     """
-    from producers.cli.running_backtest import ask, run_file, run_own, show_finished, write_report
+    from producers.cli.running_backtest import PriceFiles, ask, run_file, run_own, show_finished, write_report
 
     own = _own(strategy)
     file = None if source in ("topic", "database") else _file(source)
+    files = file and PriceFiles(file, _benchmark_file(benchmark))
+    if file and basis != "split":
+        raise UsageError("a FILE's prices are taken as they are: --basis is for --source topic or database")
+    if basis not in _BASES:
+        raise UsageError(f"no basis {basis!r}: choose one of {', '.join(_BASES)}")
     if own and source == "database":
         raise UsageError(f"{strategy} runs here, over --source topic or a price file: PRICES.csv")
     if bar_size not in BAR_SIZES:
@@ -80,6 +91,8 @@ def run(
         bar_size=BAR_SIZES[bar_size],
         dates=(start_date, end_date),
         source="topic" if file else source,
+        basis=_BASES[basis],
+        benchmark=_benchmark_of(benchmark, file),
         cash=cash,
         quantity=quantity,
         commission_bps=commission_bps,
@@ -87,9 +100,9 @@ def run(
         rules=rules_from({"commission": commission, "slippage": slippage, "sizing": sizing}, rule or []),
     )
     if own:
-        finished = run_own(request, own, file or _running())
+        finished = run_own(request, own, files or _running())
     else:
-        finished = run_file(request, file) if file else ask(_running(), request)
+        finished = run_file(request, files) if files else ask(_running(), request)
     if report is not None:
         write_report(finished, report)
     show_finished(finished, as_json=as_json, series=not no_series)
@@ -218,6 +231,27 @@ def symbols_of(text: str, file: Path | None) -> tuple[str, ...]:
     if len(names) > _SYMBOLS_MAX:
         raise UsageError(f"{len(names)} symbols at once are too many: at most {_SYMBOLS_MAX}")
     return names
+
+
+def _benchmark_file(benchmark: str) -> Path | None:
+    return Path(benchmark) if benchmark.lower().endswith(_PRICE_FILES) else None
+
+
+def _benchmark_of(benchmark: str, file: Path | None) -> str:
+    """The benchmark by name. Raises UsageError for one that is not where the prices are."""
+    from infra.symbol_names import parse_symbol
+    from schemas.backtest import NO_BENCHMARK
+
+    own_file = _benchmark_file(benchmark)
+    if file is None and own_file is not None:
+        raise UsageError("a benchmark in a file is for a --source that is one: name a symbol")
+    if own_file is not None:
+        return _named_after(own_file)
+    if benchmark in ("", NO_BENCHMARK):
+        return benchmark
+    if file is not None:
+        raise UsageError(f"--benchmark {benchmark}: prices from a file are held against those of a file, or none")
+    return str(parse_symbol(benchmark))
 
 
 def _named_after(file: Path) -> str:

@@ -5,41 +5,79 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from engine.columns import BarColumns, ColumnsError
+from engine.columns import BarColumns, ColumnsError, Integers
+from engine.facts import to_datetime, to_microseconds
+from infra.calendars.calendar import UnknownExchangeError, calendar_of
 from infra.errors import UsageError
+from infra.symbol_names import parse_symbol
 
 HEADER = ("time", "open", "high", "low", "close", "volume")
 _CONTRACT = 1  # a file knows no contract ids, and has one contract
 _DAY_US = 86_400_000_000
+_DAILY_MIN_US = 20 * 3_600_000_000  # summer time may begin between two opens
+_DAILY_MAX_US = 2 * _DAY_US
 
 
 def read_prices(path: Path, symbol: str) -> BarColumns:
     """The bars of a file with the columns of HEADER. Times without a zone are UTC and say when a bar began.
 
-    The bars' size is the least distance between two of them. Raises UsageError, in one line, for what is wrong.
+    `start` may stand for `time`; `end` and `source` are read when they are there, as `scizor data export` writes them.
+    Else the bars' size is the least distance between two of them, and a daily bar lasts as long as the session of its
+    exchange. Raises UsageError, in one line, for what is wrong.
     """
     frame = _frame(path)
+    if "time" not in frame.columns and "start" in frame.columns:
+        frame = frame.rename({"start": "time"})
     missing = [name for name in HEADER if name not in frame.columns]
     if missing:
         raise UsageError(f"{path} has no column {', '.join(missing)}: its header has to be {','.join(HEADER)}")
     if frame.is_empty():
         raise UsageError(f"{path} holds no bars")
-    starts = np.sort(_starts(frame["time"], path))
-    order = np.argsort(_starts(frame["time"], path), kind="stable")
-    size = int(np.diff(starts).min()) if len(starts) > 1 else _DAY_US
+    moments = _moments(frame["time"], path)
+    order = np.argsort(moments, kind="stable")
+    starts = moments[order]
     try:
-        numbers = [frame[name].cast(pl.Float64).to_numpy()[order] for name in HEADER[1:]]
+        opens, highs, lows, closes, volumes = (frame[name].cast(pl.Float64).to_numpy()[order] for name in HEADER[1:])
     except pl.exceptions.PolarsError:
         raise UsageError(f"{path} holds a price or volume that is no number") from None
-    if size == 0:
+    if len(starts) > 1 and not np.diff(starts).min():
         raise UsageError(f"{path} holds two bars of one time")
+    if "end" in frame.columns:
+        ends = _moments(frame["end"], path)[order]
+    else:
+        starts, ends = _intervals(starts, symbol)
+    sources = tuple(sorted(map(str, frame["source"].unique().to_list()))) if "source" in frame.columns else ()
     try:
-        opens, highs, lows, closes, volumes = numbers
-        ends = starts + size - (size >= _DAY_US)  # a day ends within itself, not at the next midnight
         contract = np.full(len(starts), _CONTRACT)
-        return BarColumns(contract, starts, ends, opens, highs, lows, closes, volumes, {_CONTRACT: symbol})
+        return BarColumns(contract, starts, ends, opens, highs, lows, closes, volumes, {_CONTRACT: symbol}, sources)
     except ColumnsError as error:
         raise UsageError(f"{path}: {error}") from None
+
+
+def _intervals(starts: Integers, symbol: str) -> tuple[Integers, Integers]:
+    """When each bar began and ended: a day ends within itself, not at the next midnight."""
+    size = int(np.diff(starts).min()) if len(starts) > 1 else _DAY_US
+    if _DAILY_MIN_US <= size < _DAILY_MAX_US and (sessions := _sessions(starts, symbol)) is not None:
+        return sessions
+    return starts, starts + size - (size >= _DAY_US)
+
+
+def _sessions(starts: Integers, symbol: str) -> tuple[Integers, Integers] | None:
+    """As the topics have daily bars: from the open to the close of the symbol's exchange; None when some bar is of no
+    session of it, or does not begin with one."""
+    try:
+        calendar = calendar_of(parse_symbol(symbol).exchange)
+    except UnknownExchangeError:
+        return None
+    found = []
+    for start in map(to_datetime, starts.tolist()):
+        is_date = start.time() == start.time().min
+        session = calendar.session(start.date() if is_date else start.astimezone(calendar.zone).date())
+        if session is None or not (is_date or start == session.open):
+            return None
+        found.append((to_microseconds(session.open), to_microseconds(session.close)))
+    opened, closed = np.array(found, dtype=np.int64).T
+    return opened, closed
 
 
 def _frame(path: Path) -> pl.DataFrame:
@@ -54,7 +92,7 @@ def _frame(path: Path) -> pl.DataFrame:
         raise UsageError(f"{path} cannot be read: {reason}") from None
 
 
-def _starts(times: pl.Series, path: Path) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _moments(times: pl.Series, path: Path) -> Integers:
     try:
         if times.dtype == pl.String:
             times = times.str.to_datetime(time_zone="UTC", time_unit="us", strict=True)

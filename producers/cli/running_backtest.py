@@ -5,11 +5,14 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from engine.answer import NO_BARS, answer, finished, prepared, trial
+from engine.answer import NO_BARS, answer, finished, held_against, prepared, trial
 from engine.backtest import BacktestResult, run
+from engine.material import Material
 from engine.report import page
+from engine.report.words import benchmark_name
 from engine.strategy_source import at_line
 from infra.clock import SystemClock
 from infra.engine_code import code_hash
@@ -23,7 +26,7 @@ from producers.cli.desk import Desk
 from producers.cli.price_file import read_prices
 from producers.cli.records import run as run_with_kafka
 from producers.cli.strategy_files import StrategyFile
-from producers.cli.topic_bars import read_topics
+from producers.cli.topic_bars import read_material
 from producers.cli.trial_ledger import hand_over
 from schemas.backtest import BacktestFinished, BacktestProgress, BacktestRequested
 from schemas.event import Event
@@ -37,35 +40,52 @@ class BacktestFailedError(ScizorError):
     """The backtester said that it could not."""
 
 
-def run_file(request: BacktestRequested, file: Path) -> BacktestFinished:
+@dataclass(frozen=True)
+class PriceFiles:
+    """The bars of a run in a file, and those of its benchmark in another, if that is one."""
+
+    prices: Path
+    benchmark: Path | None = None
+
+    def read(self, request: BacktestRequested) -> Material:
+        beside = None
+        if self.benchmark is not None:
+            beside = read_prices(self.benchmark, request.benchmark)
+        return Material(read_prices(self.prices, request.symbols[0]), beside)
+
+
+def run_file(request: BacktestRequested, files: PriceFiles) -> BacktestFinished:
     """Run over the file's bars in this process, without anything else running."""
-    columns = read_prices(file, request.symbols[0])
+    material = files.read(request)
     try:
-        result = answer(request, columns)
+        result = answer(request, material.columns)
+        return _on_record(request, material, result)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    return _on_record(request, result)
 
 
-def run_own(request: BacktestRequested, own: StrategyFile, bars: Path | Settings) -> BacktestFinished:
+def run_own(request: BacktestRequested, own: StrategyFile, bars: PriceFiles | Settings) -> BacktestFinished:
     """Run a person's own text in this process, over a file's bars or those of the topics."""
     strategy = own.loaded()
-    if isinstance(bars, Path):
-        columns = read_prices(bars, request.symbols[0])
+    if isinstance(bars, PriceFiles):
+        material = bars.read(request)
     else:
-        columns = run_with_kafka(read_topics(bars, request), bars)
+        material = run_with_kafka(read_material(bars, request), bars)
     try:
-        wanted, options = prepared(request, columns)
-        result = run(wanted, strategy, strategy.Config.parse(request.parameters), options)
+        wanted, options = prepared(request, material.columns)
+        config = strategy.Config.parse(request.parameters)
+        result = run(wanted, strategy, config, options, market=material.market)
+        return _on_record(request, material, result)
     except ValueError as error:
         raise UsageError(f"{error}{at_line(error.__cause__ or error, f'{own.name}.py')}") from None
-    return _on_record(request, result)
 
 
-def _on_record(request: BacktestRequested, result: BacktestResult) -> BacktestFinished:
+def _on_record(request: BacktestRequested, material: Material, ran: BacktestResult) -> BacktestFinished:
     """Told only once the ledger has it: every run counts in what a strategy's best one is worth."""
     settings = load_settings()
-    done = finished(request, result, code_hash=code_hash(request.code_sha256), now=SystemClock().now())
+    result = held_against(request, ran, material.benchmark)
+    code = code_hash(request.code_sha256)
+    done = finished(request, result, code_hash=code, now=SystemClock().now(), notes=material.notes)
     TrialBook(settings.home).append([trial(done, result)])
     hand_over(settings)
     return done
@@ -144,6 +164,9 @@ def show_finished(told: BacktestFinished, *, as_json: bool, series: bool = True)
     print(f"{told.request.strategy} on {', '.join(told.request.symbols)}: {told.bars:,} bars, {first} to {last}")
     for name, text in figures(told):
         print(f"  {name:<20}{text:>16}")
+    if told.benchmark:
+        change = told.metrics.get("benchmark_return")
+        print(f"  {'benchmark':<20}{'-' if change is None else f'{change:+.2%}':>16}  {benchmark_name(told)}")
     print(f"  {'backtest':<20}{told.backtest_id}")
 
 

@@ -23,13 +23,45 @@ def _written(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_days_come_out_in_order_and_end_within_themselves(tmp_path: Path) -> None:
+def test_days_come_out_in_order_and_last_as_long_as_their_sessions(tmp_path: Path) -> None:
     columns = read_prices(_written(tmp_path, ROWS), "AAPL")
 
     assert columns.close.tolist() == [444.57, 441.40, 430.47]
+    assert to_datetime(int(columns.start_us[0])) == datetime(2013, 2, 27, 14, 30, tzinfo=UTC)
+    assert to_datetime(int(columns.end_us[0])) == datetime(2013, 2, 27, 21, 0, tzinfo=UTC)
+    assert columns.symbol(columns.contracts[0]) == "AAPL"
+
+
+def test_sessions_are_those_of_the_exchange_that_is_named_and_may_be_told_by_their_opens(tmp_path: Path) -> None:
+    sydney = read_prices(_written(tmp_path, ROWS), "BHP:ASX")
+    summer = (
+        ROWS.replace("02-27", "03-08T14:30:00Z").replace("02-28", "03-11T13:30:00Z").replace("03-01", "03-12T13:30Z")
+    )
+    opens = read_prices(_written(tmp_path, summer), "AAPL")
+
+    assert to_datetime(int(sydney.start_us[0])) == datetime(2013, 2, 26, 23, 0, tzinfo=UTC)
+    ends = [to_datetime(each) for each in opens.end_us.tolist()]
+    assert ends == [datetime(2013, 3, day, hour, tzinfo=UTC) for day, hour in ((8, 21), (11, 20), (12, 20))]
+
+
+def test_days_on_which_the_exchange_was_closed_are_days_of_another_one(tmp_path: Path) -> None:
+    columns = read_prices(_written(tmp_path, ROWS.replace("2013-03-01", "2013-03-02")), "AAPL")
+
     assert to_datetime(int(columns.start_us[0])) == datetime(2013, 2, 27, tzinfo=UTC)
     assert to_datetime(int(columns.end_us[0])).date() == datetime(2013, 2, 27, tzinfo=UTC).date()
-    assert columns.symbol(columns.contracts[0]) == "AAPL"
+
+
+def test_what_is_known_of_a_bar_beside_its_prices_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "exported.parquet"
+    frame = pl.read_csv(_written(tmp_path, ROWS), try_parse_dates=True).rename({"time": "start"})
+    frame.with_columns(
+        end=pl.col("start").cast(pl.Datetime("us")).dt.offset_by("16h"), source=pl.lit("ib")
+    ).write_parquet(path)
+
+    columns = read_prices(path, "AAPL")
+
+    assert columns.sources == ("ib",)
+    assert to_datetime(int(columns.end_us[0])) == datetime(2013, 2, 27, 16, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,55 @@
+"""What a backtest is computed from: its bars, those of its benchmark, what happened to the market, what to know."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from engine.columns import BarColumns
+from engine.facts import CorporateAction, Dividend, Split, to_microseconds
+from engine.market import Market
+from schemas import corporate
+
+SURVIVORS = (
+    "All symbols are still listed today: those that failed meanwhile are missing (survivorship bias), and the figures "
+    "are better for it."
+)
+RAW = "Prices are raw: splits change positions and orders, dividends are paid in cash, indicators see both as jumps."
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """See the module."""
+
+    columns: BarColumns
+    benchmark: BarColumns | None = None
+    """None where the benchmark is that of the run's own symbols, or none."""
+    market: Market = field(default_factory=Market)
+    notes: tuple[str, ...] = ()
+    """What a reader must know of the bars before believing the figures."""
+
+
+def market_of(actions: Sequence[corporate.CorporateAction], columns: BarColumns) -> Market:
+    """What the engine has to do for prices that are raw; a change of name or the end of a listing needs nothing."""
+    found: list[CorporateAction] = []
+    for each in actions:
+        own, moment = columns.rows.get(each.contract_id), to_microseconds(each.event_time)
+        if own is None or moment <= columns.start_us[own[0]]:
+            continue  # it was over before the first bar
+        if isinstance(each, corporate.Split):
+            found.append(Split(each.contract_id, moment, each.new_shares / each.old_shares))
+        elif isinstance(each, corporate.Dividend):
+            found.append(Dividend(each.contract_id, moment, each.amount))
+    return Market(actions=tuple(sorted(found, key=lambda action: action.time_us)))
+
+
+def material_of(
+    columns: BarColumns,
+    traded: Mapping[int, str],
+    benchmark: int | None = None,
+    actions: Sequence[corporate.CorporateAction] = (),
+    all_survived: bool = False,
+) -> Material:
+    """What was read of all contracts, cut into what is traded and what it is held against."""
+    own = columns.select(traded)
+    notes = [SURVIVORS] * all_survived + [RAW] * bool(actions)
+    beside = None if benchmark is None else columns.select([benchmark])
+    return Material(own, beside, market_of(actions, own), tuple(notes))

@@ -1,0 +1,163 @@
+"""The bars that a backtest is about, from the topics or the database: also those of its benchmark, and what companies
+did where prices are not adjusted for it."""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import polars as pl
+
+from infra.adjustment import Known, adjusted, in_force
+from infra.bar_replay import BarFilter, read_bars
+from infra.columns import BAR_SCHEMA
+from infra.errors import UsageError
+from infra.replay import fold
+from infra.series_replay import Arrays, read_series
+from infra.settings import Settings
+from infra.store import bars as stored_bars
+from infra.store import corporate
+from infra.store.database import Store
+from infra.symbol_meanings import the_one_meant
+from infra.symbol_names import UNKNOWN_SYMBOL, parse_symbol
+from schemas.backtest import NO_BENCHMARK, BacktestRequested
+from schemas.corporate import CorporateAction
+from schemas.market import Basis
+from schemas.validation import Symbol, SymbolState
+
+OnRead = Callable[[int], None]
+_SYMBOLS = "reference.symbols.v1"
+_ACTIONS = "reference.corporate_actions.v1"
+_SHOWN = ("contract_id", "start_us", "end_us", "open", "high", "low", "close", "volume")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class UnknownSymbolError(UsageError):
+    def __init__(self, name: str, near: str) -> None:
+        hint = f" (did you mean {near}?)" if near else ""
+        super().__init__(f"{UNKNOWN_SYMBOL} {name}{hint}: `scizor symbols validate {name}` makes it known")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Bars of all contracts by column, sorted by end and contract, and what they are."""
+
+    arrays: Arrays
+    sources: tuple[str, ...]
+    symbols: Mapping[int, str]
+    """By contract, those that the run trades."""
+    benchmark: tuple[int, str] | None
+    """Contract and name of the benchmark, when a symbol was asked for."""
+    actions: Sequence[CorporateAction]
+    """In force, of contracts whose prices are raw."""
+    all_survived: bool
+    """Several symbols, and each of them is still traded."""
+
+
+async def find_bars(settings: Settings, request: BacktestRequested, on_read: OnRead = lambda _: None) -> Found:
+    """One bar per contract and start, the newest revision, as known when the reading began; what companies did, as
+    known when it was asked for.
+
+    Raises UsageError, in one line, for symbols that are unknown.
+    """
+    entries = await _registry(settings)
+    meant = {name: _meant(name, entries) for name in request.symbols}
+    symbols = {_contract_id(entry): name for name, entry in meant.items()}
+    benchmark = None
+    if request.benchmark not in ("", NO_BENCHMARK):
+        benchmark = (_contract_id(_meant(request.benchmark, entries)), request.benchmark)
+    wanted = BarFilter(
+        contract_ids=sorted({*symbols, *((benchmark[0],) if benchmark else ())}),
+        bar_size_seconds=int(request.bar_size.total_seconds()),
+        start_us=_microseconds(request.start),
+        end_us=_microseconds(request.end),
+    )
+    actions: Sequence[CorporateAction] = ()
+    if request.basis == Basis.RAW.value:
+        frame, actions = await _raw(settings, request, wanted, on_read)
+        arrays, sources = _columns(frame)
+    elif request.source == "topic":
+        arrays, sources = await read_series(settings, wanted, on_progress=on_read)
+    else:
+        arrays, sources = _columns((await _stored(settings, wanted))[0])
+    survived = len(meant) > 1 and all(each.state is not SymbolState.DELISTED for each in meant.values())
+    return Found(arrays, sources, symbols, benchmark, actions, survived)
+
+
+async def _registry(settings: Settings) -> list[Symbol]:
+    found: dict[str, Symbol] = {}
+    async for event, _ in fold(settings, [_SYMBOLS]):
+        if isinstance(event, Symbol):
+            found[event.symbol_id] = event
+    return list(found.values())
+
+
+def _meant(name: str, entries: Iterable[Symbol]) -> Symbol:
+    """The entry that a name means. Raises UnknownSymbolError."""
+    entry = the_one_meant(parse_symbol(name), entries)
+    if entry is None or entry.contract is None:
+        known = [each.symbol for each in entries if each.contract is not None]
+        raise UnknownSymbolError(name, next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.5)), ""))
+    return entry
+
+
+def _contract_id(entry: Symbol) -> int:
+    assert entry.contract is not None, "what is meant has a contract"
+    return entry.contract.contract_id
+
+
+async def _stored(
+    settings: Settings, wanted: BarFilter, actions_of: Iterable[int] = ()
+) -> tuple[pl.DataFrame, list[CorporateAction]]:
+    store = Store(settings, "backtester")
+    try:
+        async with store.reading() as connection:
+            frame = await stored_bars.read_bars(connection, wanted)
+            told = [each for number in actions_of for each in await corporate.actions_of(connection, number)]
+            return frame, told
+    finally:
+        await store.close()
+
+
+# prices as they were traded
+
+
+async def _raw(
+    settings: Settings, request: BacktestRequested, wanted: BarFilter, on_read: OnRead
+) -> tuple[pl.DataFrame, list[CorporateAction]]:
+    """Those that came raw, else made of adjusted ones; all of them are read, since a later split divides earlier
+    prices."""
+    whole = replace(wanted, start_us=None, end_us=None, basis=None)
+    contracts = list(wanted.contract_ids or ())
+    if request.source == "topic":
+        frame = await read_bars(settings, wanted=whole, on_progress=on_read)
+        told = [cast(CorporateAction, event) async for event, _ in fold(settings, [_ACTIONS])]
+    else:
+        frame, told = await _stored(settings, whole, contracts)
+    frames, actions = [BAR_SCHEMA.to_frame()], list[CorporateAction]()
+    for contract_id in contracts:
+        own = frame.filter(pl.col("contract_id") == contract_id)
+        known = in_force([each for each in told if each.contract_id == contract_id], request.ingest_time)
+        frames.append(_undone(own, known).select(frames[0].columns))
+        actions += known
+    made = pl.concat(frames).filter(replace(wanted, basis=Basis.RAW.value).expression())
+    return made.sort("end_us", "contract_id"), actions
+
+
+def _undone(own: pl.DataFrame, known: Sequence[CorporateAction]) -> pl.DataFrame:
+    """One contract's bars, raw."""
+    for basis in (Basis.RAW, Basis.SPLIT_ADJUSTED):
+        bars = own.filter(pl.col("basis") == basis.value)
+        if len(bars):
+            closes = bars.select("end_us", "ingest_us", "close")
+            return adjusted(bars, Basis.RAW, Known(known, int(bars["end_us"].to_numpy().max()), closes))
+    return own.clear()
+
+
+def _columns(frame: pl.DataFrame) -> tuple[Arrays, tuple[str, ...]]:
+    return {name: frame[name].to_numpy() for name in _SHOWN}, tuple(sorted(frame["source"].unique().to_list()))
+
+
+def _microseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
