@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
@@ -41,26 +43,34 @@ class WalkForwardIn(Body):
     """Search in one window, test on what follows, move on. Lengths in sessions."""
 
     kind: Literal["anchored", "rolling"] = "rolling"
-    train: int = Field(504, ge=20, le=100_000)
-    test: int = Field(126, ge=5, le=100_000)
-    gap: int = Field(0, ge=0, le=10_000, description="Sessions left out between the two.")
+    train: int = Field(504, strict=True, ge=20, le=100_000)
+    test: int = Field(126, strict=True, ge=5, le=100_000)
+    gap: int = Field(0, strict=True, ge=0, le=10_000, description="Sessions left out between the two.")
 
 
 class OptimizationIn(Body):
     """What to search. `backtest` is what every parameter set is run as; its parameters are those that stay."""
 
-    backtest: BacktestIn
+    backtest: BacktestIn = Field(examples=[{"strategy": "moving_average_crossover", "symbols": ["AAPL"]}])
     axes: list[Range] = Field(min_length=1, max_length=50, examples=[["fast=5:50:5", "slow=20:200:10"]])
     constraints: list[Range] = Field(default_factory=list, max_length=50, examples=[["fast < slow"]])
     method: Method = "grid"
     objectives: list[Range] = Field(["sharpe"], min_length=1, max_length=4)
-    trials: int | None = Field(None, ge=1, le=TRIALS_MAX, description="At most; null: the whole grid, or 100.")
-    seed: int = Field(1, ge=0, lt=2**32)
-    batch: int = Field(16, ge=1, le=1000, description="Chosen at once; the population of nsga2 and genetic.")
-    prune: bool = False
+    trials: int | None = Field(
+        None, strict=True, ge=1, le=TRIALS_MAX, description="At most; null: the whole grid, or 100."
+    )
+    seed: int = Field(1, strict=True, ge=0, lt=2**32)
+    batch: int = Field(
+        16, strict=True, ge=1, le=1000, description="Chosen at once; the population of nsga2 and genetic."
+    )
+    prune: bool = Field(False, strict=True)
     walk_forward: WalkForwardIn | None = None
-    holdout: float = Field(0.0, ge=0, le=0.8, allow_inf_nan=False, description="The last part, never searched.")
-    read_holdout: bool = Field(False, description="Look at that part with the best set: this goes on record.")
+    holdout: float = Field(
+        0.0, strict=True, ge=0, le=0.8, allow_inf_nan=False, description="The last part, never searched."
+    )
+    read_holdout: bool = Field(
+        False, strict=True, description="Look at that part with the best set: this goes on record."
+    )
 
 
 class SearchProgressOut(Answer):
@@ -128,12 +138,12 @@ class Optimizations:
 
     async def request(self, caller: Trader, body: OptimizationIn, response: Response) -> Accepted:
         """Publishes the request; `location` tells progress and result."""
-        order_of_times(body.backtest.start, body.backtest.end)
-        if await self._pinned(body.backtest.strategy, body.backtest.parameters):
-            raise InvalidError(
-                f"{body.backtest.strategy} was uploaded: it runs in the sandbox, one backtest at a time; search its "
-                "file with scizor optimize, as yourself"
-            )
+        with _named("backtest"):
+            order_of_times(body.backtest.start, body.backtest.end)
+            uploaded = await self._pinned(body.backtest.strategy, body.backtest.parameters)
+        if uploaded:
+            told = "was uploaded: it runs in the sandbox, one backtest at a time"
+            raise InvalidError(f"backtest: {body.backtest.strategy} {told}; search its file with scizor optimize")
         request = self._event(caller.label, body)
         await asyncio.to_thread(_refuse_impossible, request)
         name = request.optimization_id
@@ -227,16 +237,34 @@ class Optimizations:
         return {**row, "state": "running", "progress": SearchProgressOut.model_validate(progress).model_dump()}
 
 
+@contextmanager
+def _named(field: str) -> Iterator[None]:
+    """Say which field of the body a refusal is about."""
+    try:
+        yield
+    except InvalidError as error:
+        raise InvalidError(f"{field}: {error}") from error
+    except ValueError as error:
+        raise InvalidError(f"{field}: {error}") from error
+
+
 def _refuse_impossible(request: OptimizationRequested) -> None:
     """Say now what the backtester would say later."""
     from engine.answer import check  # loads the engine, hence not at import
+    from engine.research.constraints import ConstraintError
+    from engine.research.evaluation import ObjectiveError
     from engine.research.request import plan_of
 
-    try:
+    with _named("backtest"):
         check(request.backtest)
+    try:
         plan_of(request)
+    except ConstraintError as error:
+        raise InvalidError(f"constraints: {error}") from error
+    except ObjectiveError as error:
+        raise InvalidError(f"objectives: {error}") from error
     except ValueError as error:
-        raise InvalidError(str(error)) from error
+        raise InvalidError(f"axes: {error}") from error
 
 
 def _report_of(row: dict[str, Any]) -> str:

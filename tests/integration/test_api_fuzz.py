@@ -20,7 +20,7 @@ from infra.api_keys import Role
 from infra.clock import SystemClock
 from infra.http import HttpServer
 from infra.settings import REPOSITORY, Settings
-from infra.store import api_keys, backtests, book_moves, collection, orders, quarantine, symbols, uploads
+from infra.store import api_keys, backtests, book_moves, collection, optimizations, orders, quarantine, symbols, uploads
 from infra.store.tables import bars
 from infra.store.uploads import NewVersion
 from schemas.account import RiskLimits
@@ -34,6 +34,7 @@ from tests.integration.test_api_backtester import a_request, a_result
 from tests.integration.test_api_data import a_finding
 from tests.integration.test_api_farmer import a_symbol, row_of
 from tests.integration.test_api_trader import ACCOUNT, a_working_order, know_account_and_apple, store_decision, tell
+from tests.unit.test_optimisation import an_optimization, optimised
 
 _KEYS = 20
 _UPLOADED = [f"mine_{number}" for number in range(30)]
@@ -57,6 +58,9 @@ async def fill_backtester(api: Api) -> None:
     done = a_request()
     jobs: list[backtests.JobEvent] = [done, a_result(done), a_request(backtest_id="bt-2")]
     await api.store(lambda connection: backtests.put_jobs(connection, jobs))
+    searched = optimised(an_optimization(optimization_id="s-2"))
+    searches = [an_optimization(optimization_id="s-1"), searched]
+    await api.store(lambda connection: optimizations.put_optimizations(connection, searches))
     for name in _UPLOADED:
         await api.store(partial(keep_upload, name=name))
 
@@ -91,7 +95,12 @@ FILLS: Mapping[str, Fill] = {
 }
 EXIST: Mapping[str, Mapping[str, Sequence[str]]] = {
     "api_farmer": {"symbol": ["AAPL"], "run_id": ["run-1"], "quarantine_id": [a_finding().quarantine_id]},
-    "api_backtester": {"backtest_id": ["bt-1", "bt-2"], "name": _UPLOADED, "version": ["1"]},
+    "api_backtester": {
+        "backtest_id": ["bt-1", "bt-2"],
+        "optimization_id": ["s-1", "s-2"],
+        "name": _UPLOADED,
+        "version": ["1"],
+    },
     "api_trader": {"order_id": ["intent-1"], "strategy_id": ["crossover"]},
 }
 NEVER_BY_CHANCE = {"GET /backtests/compare", "POST /corporate-actions", "POST /strategies", "PUT /strategies/{name}"}
