@@ -29,6 +29,7 @@ def apply_action(replay: "Replay", row: int, action: CorporateAction) -> None:
 
 def _split(replay: "Replay", row: int, split: Split) -> None:
     position = replay.strategy.positions[split.contract_id]
+    replay.exchange.disturb(split.contract_id)
     for order in replay.exchange.working.get(split.contract_id, ()):
         split_order(order, split.ratio, replay.options.lot)
     if not position.quantity:
@@ -55,6 +56,7 @@ def split_order(order: Order, ratio: float, lot: float) -> None:
 
 def _pay(replay: "Replay", row: int, dividend: Dividend) -> None:
     held = replay.strategy.positions[dividend.contract_id].quantity
+    replay.exchange.disturb(dividend.contract_id)
     for order in replay.exchange.working.get(dividend.contract_id, ()):
         lower_order(order, dividend.amount)
     if held:

@@ -80,6 +80,7 @@ class BacktestDesk:
         if order is None:
             return False
         if replay.options.latency_us:
+            replay.exchange.disturb(order.contract_id)
             order.cancel_us = replay.now_us + replay.options.latency_us
         else:
             replay.exchange.cancel(order, "canceled by the strategy")
@@ -100,6 +101,7 @@ class BacktestDesk:
                 raise OrderRequestError(f"a {order.kind} order has no {name}")
         terms = (side * wanted, order.limit if limit is None else limit, order.stop if stop is None else stop)
         if replay.options.latency_us:
+            replay.exchange.disturb(order.contract_id)
             order.change = (replay.now_us + replay.options.latency_us, *terms)
         else:
             replay.exchange.change(order, *terms)

@@ -75,6 +75,7 @@ class Replay(RunBooks):
         self._rows: Iterator[bool] = iter(())
         self._moment: int | None = None
         self._numbers = None
+        self._session_ends = {}
         self._happenings: list[tuple[int, bool, int, Callable[[], None]]] = []
         revealed.let_look_back(lambda: self.row)
         self._shown: list[tuple[Value, Floats | None]] = [*revealed.shown]

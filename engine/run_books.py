@@ -34,7 +34,8 @@ class RunBooks(ABC):
         self.denied: list[OrderNews] = []
         self.full = FullPosition(options.sizing, options.sizing_percent, options.quantity, columns, market)
         self._marks: dict[int, float] = {}
-        self._numbers: Integers | None = None
+        self._numbers: Integers | None = None  # each row's session
+        self._session_ends: dict[int, Integers] = {}  # by contract: which of its bars end one
         self._counts_odds = options.sizing == "kelly_fraction"
         self._listens = type(strategy).on_fill is not BaseStrategy.on_fill
         self._hears = type(strategy).on_order is not BaseStrategy.on_order
@@ -60,7 +61,7 @@ class RunBooks(ABC):
 
     def bar(self, row: int) -> Bar:
         """One row as a struct."""
-        return next(iter(self.columns.bars(row, row + 1)))
+        return self.columns.bar(row)
 
     # orders
 
@@ -172,6 +173,18 @@ class RunBooks(ABC):
         number = self._numbers[row]
         first = place == 0 or self._numbers[own[place - 1]] != number
         return bool(first), bool(place == len(own) - 1 or self._numbers[own[place + 1]] != number)
+
+    def session_end(self, row: int) -> int:
+        """The last row of the row's contract in the row's session."""
+        if self._numbers is None:
+            self._numbers = self.market.session_numbers(self.columns)
+        contract_id = int(self.columns.contract_id[row])
+        own = self.columns.rows[contract_id]
+        known = self._session_ends.get(contract_id)
+        if known is None:
+            numbers = self._numbers[own]
+            known = self._session_ends[contract_id] = np.append(np.flatnonzero(np.diff(numbers)), len(own) - 1)
+        return int(own[known[np.searchsorted(known, self.columns.places[row])]])
 
     def worth(self, contract_id: int, time_us: int) -> float:
         """What a unit of the contract's currency is worth in the account's."""

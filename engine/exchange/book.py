@@ -14,6 +14,7 @@ from typing import Protocol
 from engine.exchange.costs import ByOrder, Commission, Slippage
 from engine.exchange.matching import Offer, at_close, at_price, in_range, range_for
 from engine.exchange.orders import Execution, Order
+from engine.exchange.quiet import Quiet, quiet
 from engine.exchange.rules import Rules
 from engine.facts import Bar
 from engine.order_requests import OrderKind, OrderState, TimeInForce
@@ -37,6 +38,9 @@ class Broker(Protocol):
     def edges(self, row: int) -> tuple[bool, bool]:
         """Whether the row is the first, and the last, of its contract in its session."""
 
+    def session_end(self, row: int) -> int:
+        """The last row of the row's contract in the row's session."""
+
     def worth(self, contract_id: int, time_us: int) -> float:
         """What a unit of the contract's currency is worth in the account's."""
 
@@ -53,6 +57,7 @@ class Exchange:
         self._broker = broker
         self._touch = rules.limit_fill == "touch"
         self._by_id: dict[int, Order] = {}
+        self._quiet: dict[int, Quiet] = {}  # by contract: what leaves its orders alone
         self._room: dict[int, tuple[int, float]] = {}  # by contract: a row, and how much may still trade in it
         self._markets_wait = rules.fill in ("same_close", "worst_of_bar")
         self.plain = rules.plain and callable(commission)
@@ -62,6 +67,7 @@ class Exchange:
 
     def place(self, order: Order) -> None:
         """Let `order` work; a target's takes the place of the contract's earlier target."""
+        self.disturb(order.contract_id)
         orders = self.working.get(order.contract_id)
         if orders is None:
             self.working[order.contract_id] = [order]
@@ -71,6 +77,10 @@ class Exchange:
             orders[:] = [*(each for each in orders if each.order_id), order]
         if order.order_id:
             self._by_id[order.order_id] = order
+
+    def disturb(self, contract_id: int) -> None:
+        """The contract's orders, or their terms, are not what they were."""
+        self._quiet.pop(contract_id, None)
 
     def drop_target(self, contract_id: int) -> None:
         """Let no target's order work."""
@@ -97,6 +107,7 @@ class Exchange:
         """Rows begin anew: other columns follow."""
         self.executions.clear()
         self._room.clear()
+        self._quiet.clear()
 
     # a bar
 
@@ -106,15 +117,29 @@ class Exchange:
         if self.plain and len(orders) == 1 and not orders[0].order_id:
             self._fill_target(orders[0], bar, row)
             return
+        if self._is_quiet(bar, row):
+            return
         self.match_open(bar, row)
         if bar.contract_id in self.working:
             self.match_rest(bar, row)
+
+    def _is_quiet(self, bar: Bar, row: int) -> bool:
+        known = self._quiet.get(bar.contract_id)
+        return (
+            known is not None
+            and bar.low > known.low
+            and bar.high < known.high
+            and bar.start_us < known.until_us
+            and row < known.until_row
+        )
 
     def match_open(self, bar: Bar, row: int) -> None:
         """The open: who may begin begins, who must end ends, and all that trade at the open's price do."""
         orders = self.working[bar.contract_id]
         if self.plain and len(orders) == 1 and not orders[0].order_id:
             self._fill_target(orders[0], bar, row)
+            return
+        if self._is_quiet(bar, row):
             return
         for order in tuple(orders):
             if order.state.final or not self._works(order, bar, row):
@@ -144,6 +169,8 @@ class Exchange:
 
     def match_rest(self, bar: Bar, row: int) -> None:
         """The range, then the close."""
+        if self._is_quiet(bar, row):
+            return
         orders = self.working.get(bar.contract_id, [])
         for order in self._sequence(bar, [each for each in orders if each.begun]):
             if order.state.final:
@@ -159,6 +186,11 @@ class Exchange:
         self._meet_late(bar, row)
         self._match_close(bar, row)
         self._tidy(bar.contract_id)
+        self.disturb(bar.contract_id)
+        if resting := self.working.get(bar.contract_id):
+            found = quiet(resting, self._broker.session_end(row))
+            if found is not None:
+                self._quiet[bar.contract_id] = found
 
     def match_now(self, bar: Bar, row: int) -> None:
         """What may trade at the close of a bar that has just ended: market orders decided on there."""
@@ -188,9 +220,9 @@ class Exchange:
             self.change(order, *order.change[1:])
         return order.tif is not TimeInForce.OPG or self._broker.edges(row)[0]
 
-    @staticmethod
-    def change(order: Order, quantity: float, limit: float, stop: float) -> None:
+    def change(self, order: Order, quantity: float, limit: float, stop: float) -> None:
         """Let a modification hold."""
+        self.disturb(order.contract_id)
         order.quantity, order.limit, order.stop, order.change = quantity, limit, stop, None
 
     def _meet(self, order: Order, offer: Offer | None, bar: Bar, row: int, time_us: int) -> None:
@@ -293,6 +325,7 @@ class Exchange:
         return self._commission.of_order(order.filled, order.value, quantity, price, time_us)
 
     def _book(self, order: Order, execution: Execution, *, inside: bool) -> None:
+        self.disturb(order.contract_id)
         size = abs(execution.quantity)
         order.filled += size
         order.value += size * abs(execution.price)
@@ -316,12 +349,14 @@ class Exchange:
                 continue
             if order.reduces and abs(other.quantity) > size:
                 other.quantity += -size if other.buys else size
+                self.disturb(other.contract_id)
             else:
                 self._end(other, OrderState.CANCELED, f"order {order.order_id} of its group filled")
 
     def _end(self, order: Order, state: OrderState, reason: str) -> None:
         if order.state.final:
             return
+        self.disturb(order.contract_id)
         order.state = state
         self._broker.told(order, reason)
         if order.order_id and not order.filled:

@@ -56,5 +56,10 @@ class Floor:
     def edges(self, row: int) -> tuple[bool, bool]:
         return self.sessions.get(row, (True, True))
 
+    def session_end(self, row: int) -> int:
+        while not self.edges(row)[1]:
+            row += 1
+        return row
+
     def worth(self, contract_id: int, time_us: int) -> float:
         return 1.0
