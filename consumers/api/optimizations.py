@@ -256,6 +256,8 @@ def _refuse_impossible(request: OptimizationRequested) -> None:
     from engine.research.request import plan_of
 
     with _named("backtest"):
+        if request.backtest.basis == "raw":
+            raise ValueError("basis: a search runs on adjusted prices, raw ones are for a single backtest")
         check(request.backtest)
     try:
         plan_of(request)

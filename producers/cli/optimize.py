@@ -52,6 +52,12 @@ def optimize(  # each is an option of the command
     quantity: Annotated[float, typer.Option(help="Shares of a full position.")] = 100.0,
     commission_bps: Annotated[float, typer.Option(help="Basis points of the traded value.")] = 10.0,
     slippage_bps: Annotated[float, typer.Option(help="Basis points of the price.")] = 0.0,
+    commission: Annotated[str, typer.Option(metavar="NAME[=RATE]", help="ib_fixed=0.005, ib_tiered, ...")] = "",
+    slippage: Annotated[str, typer.Option(metavar="NAME[=RATE]", help="half_spread=5, volume_share=0.1, ...")] = "",
+    sizing: Annotated[str, typer.Option(metavar="NAME[=PERCENT]", help="percent_of_equity=50, ...")] = "",
+    rule: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A rule of docs/backtests.md; repeat it.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes, for a search right here; 0: one per core.")] = 0,
     executor: Annotated[
         str, typer.Option(metavar="process|dask://HOST:PORT", help="Who does the runs of a search right here.")
@@ -67,6 +73,7 @@ def optimize(  # each is an option of the command
     Every run goes to the ledger of trials, and counts in what the best one is worth.
     """
     from producers.cli import search_here, search_there
+    from producers.cli.run_rules import rules_from
     from producers.cli.search_view import show, write_page
 
     if cancel:
@@ -91,6 +98,7 @@ def optimize(  # each is an option of the command
             quantity=quantity,
             commission_bps=commission_bps,
             slippage_bps=slippage_bps,
+            rules=rules_from({"commission": commission, "slippage": slippage, "sizing": sizing}, rule or []),
         )
         request = _request(
             backtest,

@@ -59,7 +59,7 @@ async def fill_backtester(api: Api) -> None:
     jobs: list[backtests.JobEvent] = [done, a_result(done), a_request(backtest_id="bt-2")]
     await api.store(lambda connection: backtests.put_jobs(connection, jobs))
     searched = optimised(an_optimization(optimization_id="s-2"))
-    searches = [an_optimization(optimization_id="s-1"), searched]
+    searches: list[optimizations.SearchEvent] = [an_optimization(optimization_id="s-1"), searched]
     await api.store(lambda connection: optimizations.put_optimizations(connection, searches))
     for name in _UPLOADED:
         await api.store(partial(keep_upload, name=name))
