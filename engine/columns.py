@@ -113,6 +113,10 @@ class BarColumns:
             return map(Bar, repeat(self.contracts[0]), *rest)
         return map(Bar, self.contract_id[first:stop].tolist(), *rest)
 
+    def bar(self, row: int) -> Bar:
+        """One row as a struct."""
+        return Bar(*(getattr(self, name).item(row) for name in COLUMNS))
+
     def digest(self) -> str:
         """SHA-256 over the eight columns, little-endian, each with its name; names and sources are left out."""
         whole = hashlib.sha256()
@@ -163,5 +167,5 @@ class BarColumns:
             self._refuse_row(int(np.argmax(wrong)), why)
 
     def _refuse_row(self, row: int, why: str) -> None:
-        bar = next(iter(self.bars(row, row + 1)))
+        bar = self.bar(row)
         raise ColumnsError(f"bar {row} of {self.symbol(bar.contract_id)} at {bar.start:%Y-%m-%d %H:%M}: {why}")
