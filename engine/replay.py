@@ -7,14 +7,13 @@ what a run does not use costs it nothing.
 import heapq
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import count, repeat
 from operator import length_hint
 from typing import Any
 
 import numpy as np
 
-from engine.columns import BarColumns, Floats
+from engine.columns import BarColumns, Floats, Integers
 from engine.desk import BacktestDesk
 from engine.exchange import Order
 from engine.facts import Bar, CorporateAction, Session
@@ -31,6 +30,7 @@ CHUNK = 4096
 """Bars turned from columns to lists at a time: few enough to stay in the processor's cache."""
 
 _PROGRESS_BARS = 16 * CHUNK
+_NEVER_US = 2**63 - 1
 
 
 def told(failure: Exception) -> str:
@@ -69,6 +69,8 @@ class Replay(RunBooks):
         self.columns = columns
         self.revealed = revealed
         self._due: dict[int, tuple[int, int]] = {}  # by contract: when the next bar of its orders opens, and its row
+        self._starts: dict[int, Integers] = {}  # by contract: when its bars begin
+        self._soonest_us = _NEVER_US  # the least of them, or less
         self._opened: dict[int, int] = {}  # by contract: the row whose open its orders have met, and not yet the rest
         self._stop = 0
         self._ready: list[bool] = []
@@ -144,7 +146,7 @@ class Replay(RunBooks):
 
     def _failed(self, failure: Exception, first: int) -> StrategyFailedError:
         row = min(max(self.row, first), len(self.columns) - 1)
-        bar = next(iter(self.columns.bars(row, row + 1)))
+        bar = self.columns.bar(row)
         where = f"{self.columns.symbol(bar.contract_id)}, {bar.end:%Y-%m-%d %H:%M:%S}"
         return StrategyFailedError(f"{type(self.strategy).__name__} failed at {where}: {told(failure)}")
 
@@ -155,6 +157,7 @@ class Replay(RunBooks):
     def _chunk(self, first: int, stop: int) -> None:
         """The loop that everything else stays out of: two slots are set by the `for` itself, further ones in C."""
         working, match = self.exchange.working, self._match_own if self._single else self._match_due
+        each_bar = self._single or self.options.fill == "same_close"
         on_bar = self.strategy.on_bar if self.options.account != "margin" else self._on_bar_with_margin
         (one, ones), (two, twos) = ((slot, self._cut(values, first, stop)) for slot, values in self._shown[:2])
         self._ready = self.revealed.ready[first:stop].tolist()
@@ -163,7 +166,7 @@ class Replay(RunBooks):
         for one.now, two.now, is_ready, bar, _ in zip(
             ones, twos, self._rows, self.columns.bars(first, stop), rest, strict=False
         ):
-            if working:
+            if working and (each_bar or self._opened or bar.end_us > self._soonest_us):
                 match(bar)
             if is_ready:
                 decision = on_bar(bar)
@@ -182,8 +185,8 @@ class Replay(RunBooks):
         ]
         if not self._single:
             positions = map(self.strategy.positions.__getitem__, self.columns.contract_id[first:stop].tolist())
-            setters.append(map(partial(setattr, self.strategy, "position"), positions))
-        return zip(*setters, strict=False) if setters else repeat(None)
+            setters.append(map(vars(self.strategy).__setitem__, repeat("position"), positions))
+        return setters[0] if len(setters) == 1 else zip(*setters, strict=False) if setters else repeat(None)
 
     # matching
 
@@ -193,13 +196,8 @@ class Replay(RunBooks):
 
     def _match_due(self, bar: Bar) -> None:
         """With several, every bar that opened before the one in hand closed meets its open, even if it ends later."""
-        due = [(opens_us, contract_id) for contract_id, (opens_us, _) in self._due.items() if opens_us < bar.end_us]
-        for _, contract_id in sorted(due):
-            _, row = self._due.pop(contract_id)
-            if contract_id in self.exchange.working:
-                self.exchange.match_open(self.bar(row), row)
-            if contract_id in self.exchange.working:
-                self._opened[contract_id] = row
+        if self._soonest_us < bar.end_us:
+            self._meet_opens(bar.end_us)
         contract_id = bar.contract_id
         row = self._opened.get(contract_id, -1)
         if row >= 0 and row == self.row:
@@ -211,16 +209,32 @@ class Replay(RunBooks):
         elif self.options.fill == "same_close" and contract_id in self.exchange.working:
             self.exchange.match_now(bar, self.row)  # decided on at this very moment, by a bar that ends with it
 
+    def _meet_opens(self, end_us: int) -> None:
+        due = [(opens_us, contract_id) for contract_id, (opens_us, _) in self._due.items() if opens_us < end_us]
+        for _, contract_id in sorted(due):
+            _, row = self._due.pop(contract_id)
+            if contract_id in self.exchange.working:
+                self.exchange.match_open(self.bar(row), row)
+            if contract_id in self.exchange.working:
+                self._opened[contract_id] = row
+        self._soonest_us = min((opens_us for opens_us, _ in self._due.values()), default=_NEVER_US)
+
     def expect_open(self, contract_id: int, after_us: int) -> None:
         """Note when, and in which row, the contract opens next; without such a bar its orders wait for ever."""
         if self._single or self._opened.get(contract_id, -1) > self.row:
             return  # its bar is under way, and what comes after that is noted when it ends
         own = self.columns.rows.get(contract_id)
-        place = 0 if own is None else int(np.searchsorted(self.columns.start_us[own], after_us))
-        if own is not None and place < len(own):
-            opens = (int(self.columns.start_us[own[place]]), int(own[place]))
+        if own is None:
+            return
+        starts = self._starts.get(contract_id)
+        if starts is None:
+            starts = self._starts[contract_id] = self.columns.start_us[own]
+        place = int(starts.searchsorted(after_us))
+        if place < len(own):
+            opens = (int(starts[place]), int(own[place]))
             noted = self._due.get(contract_id, opens)  # of a bar gone by, when nothing worked as it came
-            self._due[contract_id] = min(opens, noted) if noted[1] > self.row else opens
+            self._due[contract_id] = expected = min(opens, noted) if noted[1] > self.row else opens
+            self._soonest_us = min(self._soonest_us, expected[0])
 
     # decisions
 

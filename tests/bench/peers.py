@@ -96,14 +96,26 @@ def backtesting_py(package: Any, columns: BarColumns) -> Any:
 
 
 def bt_universe(package: Any, opening: np.ndarray, close: np.ndarray) -> Any:
-    """bt with one account: the same targets, as weights are not what we hold, by its order-free selection."""
+    """bt with one account: 100 shares bought and sold on the day after a crossing, at the price that bt knows."""
     pd = importlib.import_module("pandas")
+    names = [f"S{number:03d}" for number in range(close.shape[1])]
     days = pd.bdate_range("2010-01-04", periods=len(close))
-    prices = pd.DataFrame(close, index=days, columns=[f"S{number:03d}" for number in range(close.shape[1])])
-    fast, slow = prices.rolling(FAST).mean(), prices.rolling(SLOW).mean()
-    held = (fast > slow).astype(float)
-    weights = held.div(close.shape[1])
-    strategy = package.Strategy("cross", [package.algos.WeighTarget(weights), package.algos.Rebalance()])
-    return package.run(
-        package.Backtest(strategy, prices, commissions=lambda quantity, price: abs(quantity) * price * 0.001)
-    )
+    prices = pd.DataFrame(close, index=days, columns=names)
+    above = (prices.rolling(FAST).mean() > prices.rolling(SLOW).mean()).to_numpy()
+    changes = np.diff(above.astype(np.int64), axis=0, prepend=0)
+    orders = {day: row for day, row in zip(days[1:], changes[:-1], strict=True) if row.any()}
+
+    class Trade(package.Algo):  # type: ignore[misc] # ships no types
+        def __call__(self, target: Any) -> bool:
+            row = orders.get(target.now)
+            if row is not None:
+                for number in np.flatnonzero(row):
+                    target.transact(100 * int(row[number]), child=names[number], update=False)
+            return True
+
+    strategy = package.Strategy("cross", [Trade()], names)
+    charged = package.Backtest(
+        strategy, prices, initial_capital=CASH, integer_positions=True,
+        commissions=lambda quantity, price: abs(quantity) * price * 0.001,
+    )  # fmt: skip
+    return package.run(charged)
