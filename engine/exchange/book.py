@@ -9,13 +9,13 @@ commission on quantity and price, then cash -= quantity * price + commission.
 """
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from engine.exchange.costs import ByOrder, Commission, Slippage
 from engine.exchange.matching import Offer, at_close, at_price, in_range, range_for
 from engine.exchange.orders import Execution, Order
-from engine.exchange.quiet import Quiet, quiet
+from engine.exchange.quiet import quiet
 from engine.exchange.rules import Rules
+from engine.exchange.working import Broker, WorkingOrders
 from engine.facts import Bar
 from engine.order_requests import OrderKind, OrderState, TimeInForce
 
@@ -23,85 +23,20 @@ _AT_CLOSE = (OrderKind.MARKET_ON_CLOSE, OrderKind.LIMIT_ON_CLOSE)
 _AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK)
 
 
-class Broker(Protocol):
-    """Whoever keeps the account and the calendar."""
-
-    def filled(self, execution: Execution) -> None:
-        """Take note of an execution."""
-
-    def told(self, order: Order, reason: str) -> None:
-        """Take note of an order's state."""
-
-    def refuses(self, quantity: float, execution: Execution) -> str:
-        """Why the account cannot carry this execution; empty when it can."""
-
-    def edges(self, row: int) -> tuple[bool, bool]:
-        """Whether the row is the first, and the last, of its contract in its session."""
-
-    def session_end(self, row: int) -> int:
-        """The last row of the row's contract in the row's session."""
-
-    def worth(self, contract_id: int, time_us: int) -> float:
-        """What a unit of the contract's currency is worth in the account's."""
-
-
-class Exchange:
-    """Working orders by contract, in the order of their placing, and what was executed."""
+class Exchange(WorkingOrders):
+    """Working orders, how they meet bars, and what was executed."""
 
     def __init__(self, commission: Commission | ByOrder, slippage: Slippage, rules: Rules, broker: Broker) -> None:
+        super().__init__(broker)
         self.rules = rules
-        self.working: dict[int, list[Order]] = {}
         self.executions: list[Execution] = []
         self._commission = commission
         self._slippage = slippage
-        self._broker = broker
         self._touch = rules.limit_fill == "touch"
-        self._by_id: dict[int, Order] = {}
-        self._quiet: dict[int, Quiet] = {}  # by contract: what leaves its orders alone
         self._room: dict[int, tuple[int, float]] = {}  # by contract: a row, and how much may still trade in it
         self._markets_wait = rules.fill in ("same_close", "worst_of_bar")
         self.plain = rules.plain and callable(commission)
         """Whether a lone target's order fills whole at the next open, whatever it costs: what most runs do."""
-
-    # orders come and go
-
-    def place(self, order: Order) -> None:
-        """Let `order` work; a target's takes the place of the contract's earlier target."""
-        self.disturb(order.contract_id)
-        orders = self.working.get(order.contract_id)
-        if orders is None:
-            self.working[order.contract_id] = [order]
-        elif order.order_id:
-            orders.append(order)
-        else:
-            orders[:] = [*(each for each in orders if each.order_id), order]
-        if order.order_id:
-            self._by_id[order.order_id] = order
-
-    def disturb(self, contract_id: int) -> None:
-        """The contract's orders, or their terms, are not what they were."""
-        self._quiet.pop(contract_id, None)
-
-    def drop_target(self, contract_id: int) -> None:
-        """Let no target's order work."""
-        orders = self.working.get(contract_id)
-        if orders:
-            orders[:] = [each for each in orders if each.order_id]
-            self._tidy(contract_id)
-
-    def find(self, order_id: int) -> Order | None:
-        """The order of this id, while it works."""
-        order = self._by_id.get(order_id)
-        return None if order is None or order.state.final else order
-
-    def cancel(self, order: Order, reason: str = "") -> None:
-        """End `order` now."""
-        self._end(order, OrderState.CANCELED, reason)
-        self._tidy(order.contract_id)
-
-    def placed(self) -> list[Order]:
-        """All orders that work, targets' included."""
-        return [each for orders in self.working.values() for each in orders if not each.state.final]
 
     def begin_rows(self) -> None:
         """Rows begin anew: other columns follow."""
@@ -122,16 +57,6 @@ class Exchange:
         self.match_open(bar, row)
         if bar.contract_id in self.working:
             self.match_rest(bar, row)
-
-    def _is_quiet(self, bar: Bar, row: int) -> bool:
-        known = self._quiet.get(bar.contract_id)
-        return (
-            known is not None
-            and bar.low > known.low
-            and bar.high < known.high
-            and bar.start_us < known.until_us
-            and row < known.until_row
-        )
 
     def match_open(self, bar: Bar, row: int) -> None:
         """The open: who may begin begins, who must end ends, and all that trade at the open's price do."""
@@ -219,11 +144,6 @@ class Exchange:
         if order.change is not None and start_us >= order.change[0]:
             self.change(order, *order.change[1:])
         return order.tif is not TimeInForce.OPG or self._broker.edges(row)[0]
-
-    def change(self, order: Order, quantity: float, limit: float, stop: float) -> None:
-        """Let a modification hold."""
-        self.disturb(order.contract_id)
-        order.quantity, order.limit, order.stop, order.change = quantity, limit, stop, None
 
     def _meet(self, order: Order, offer: Offer | None, bar: Bar, row: int, time_us: int) -> None:
         if offer is not None:
@@ -342,38 +262,3 @@ class Exchange:
             self._tell_group(order, size)
         self._broker.filled(execution)
         self._broker.told(order, "")
-
-    def _tell_group(self, order: Order, size: float) -> None:
-        for other in self.placed():
-            if other.oca != order.oca or other is order or other.state.final:
-                continue
-            if order.reduces and abs(other.quantity) > size:
-                other.quantity += -size if other.buys else size
-                self.disturb(other.contract_id)
-            else:
-                self._end(other, OrderState.CANCELED, f"order {order.order_id} of its group filled")
-
-    def _end(self, order: Order, state: OrderState, reason: str) -> None:
-        if order.state.final:
-            return
-        self.disturb(order.contract_id)
-        order.state = state
-        self._broker.told(order, reason)
-        if order.order_id and not order.filled:
-            for child in tuple(self.working.get(order.contract_id, ())):
-                if child.parent is order:
-                    self._end(child, OrderState.CANCELED, f"its parent {order.order_id} ended without a fill")
-
-    def _tidy(self, contract_id: int) -> None:
-        """Forget what has ended."""
-        orders = self.working.get(contract_id)
-        if orders is None:
-            return
-        for order in orders:
-            if order.parent is not None and order.parent.state.final and not order.state.final and order.left <= 0:
-                self._end(order, OrderState.FILLED if order.filled else OrderState.CANCELED, "nothing is left for it")
-            if order.state.final:
-                self._by_id.pop(order.order_id, None)
-        orders[:] = [each for each in orders if not each.state.final]
-        if not orders:
-            del self.working[contract_id]
