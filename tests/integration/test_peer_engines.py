@@ -1,7 +1,7 @@
 """The crossover on thirteen years of Apple, fill by fill as three independent engines have it.
 
 The peers are in the extra `bench`; where they are not installed their tests are skipped, and what they said is kept
-here as a hash. It was made by `python -m tests.integration.test_peer_engines` with backtesting 0.6.6, vectorbt 1.2.0 and bt
+here as a hash. `python -m tests.integration.test_peer_engines` made it with backtesting 0.6.6, vectorbt 1.2.0 and bt
 1.4.1, which print the same one: SHA-256 over a line for each fill of its date, signed quantity, price and commission.
 
 What the peers are told is computed here without the engine, from whole cents, so that a tie of two averages is one.
