@@ -1,7 +1,7 @@
 """Who does work that can be spread: this process, processes of this machine, or a Dask cluster, as one Executor."""
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
@@ -27,6 +27,19 @@ class Here(Executor):
             future.set_exception(error)
         return future
 
+    def map(self, fn: Callable[..., R], *iterables: Iterable[Any], **ignored: Any) -> Iterator[R]:
+        """One at a time, when it is asked for: whoever stops asking stops the work."""
+        return map(fn, *iterables)
+
+
+class Processes(ProcessPoolExecutor):
+    """Processes of this machine, which can be ended while they work."""
+
+    def kill(self) -> None:
+        """Whoever waits for a result gets BrokenProcessPool."""
+        for process in list((self._processes or {}).values()):  # the standard library offers this from 3.14 on
+            process.kill()
+
 
 @contextmanager
 def executor(where: str, workers: int, preload: Sequence[str] = ()) -> Iterator[Executor]:
@@ -47,7 +60,7 @@ def executor(where: str, workers: int, preload: Sequence[str] = ()) -> Iterator[
         return
     context = multiprocessing.get_context("forkserver")  # a fork of a process with threads may hang
     context.set_forkserver_preload(list(preload))
-    pool = ProcessPoolExecutor(workers, mp_context=context)
+    pool = Processes(workers, mp_context=context)
     try:
         yield pool
     finally:

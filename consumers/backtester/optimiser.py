@@ -38,6 +38,7 @@ SLICE_SECONDS = 30.0
 """Then others get their turn; far below the five minutes after which the group takes a silent member's work away."""
 
 _SECONDS_MAX = 6 * 3600.0
+_RUN_SECONDS_MAX = 200.0
 _TELL_SECONDS = 0.5
 _FLUSH_SECONDS = 5.0
 _MEMORIES_MAX = 3
@@ -62,6 +63,7 @@ class Optimiser:
         self._service = service
         self._workers = workers or min(len(os.sched_getaffinity(0)), _WORKERS_MAX)
         self._slice_seconds = slice_seconds
+        self._patience = slice_seconds + _RUN_SECONDS_MAX
         self._code_hash = code_hash()
         self._cancellations = Cancellations(service.settings, service.catalogue.topic_of(OptimizationRequested))
         self._desks: OrderedDict[str, _Desk] = OrderedDict()
@@ -122,9 +124,16 @@ class Optimiser:
         try:
             if by := self._cancellations.by(request.optimization_id):
                 raise CanceledError(f"canceled by {by}")
-            return await self._work(request, state, origin)
+            async with asyncio.timeout(self._patience):
+                return await self._work(request, state, origin)
         except SliceEndedError:
             return None
+        except TimeoutError:
+            state.stop = "given up"
+            if isinstance(self._pool, fan_out.Processes):
+                self._pool.kill()
+            self._pool = None
+            return self._failed(request, f"a single run takes more than {self._patience:.0f} s: fewer symbols or bars")
         except (UsageError, EnvironmentUnhealthyError, ValueError, CanceledError) as error:
             return self._failed(request, str(error))
         except BrokenProcessPool:

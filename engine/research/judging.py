@@ -1,5 +1,6 @@
 """What the ledger says of a strategy, as evidence for the gate."""
 
+import json
 import math
 from collections.abc import Sequence
 
@@ -43,7 +44,7 @@ def _distance(trial: Trial) -> float:
 def evidence_of(candidate: Trial, trials: Sequence[Trial]) -> Evidence:
     """Everything the ledger holds about the candidate's strategy; `trials` may repeat themselves."""
     ours = [each for each in once_each([*trials, candidate]) if each.strategy == candidate.strategy]
-    counted = [each for each in ours if each.purpose in COUNTED]
+    counted = _chances(ours)
     estimate = estimate_of(candidate)
     assert estimate is not None, "a candidate has a Sharpe ratio"
     readings = [each for each in ours if each.purpose == "holdout" and set(each.symbols) & set(candidate.symbols)]
@@ -58,6 +59,17 @@ def evidence_of(candidate: Trial, trials: Sequence[Trial]) -> Evidence:
         looks=len(seen),
         held_out=readings[0].sharpe if readings else None,
     )
+
+
+def _chances(trials: Sequence[Trial]) -> list[Trial]:
+    """Those that count: training on a part of the time what the same search ran over all of it is no chance more."""
+    whole = {_chance(each) for each in trials if each.purpose == "search"}
+    counted = [each for each in trials if each.purpose in COUNTED]
+    return [each for each in counted if each.purpose != "train" or _chance(each) not in whole]
+
+
+def _chance(trial: Trial) -> tuple[str, str]:
+    return trial.study_id, json.dumps(trial.parameters, sort_keys=True)
 
 
 def gate(trials: Sequence[Trial], code_hash: str = "", limits: GateLimits | None = None) -> tuple[Trial, Verdict]:

@@ -45,6 +45,8 @@ def entry(
     returns = session_returns(result.curve)
     estimate = SharpeEstimate.of(returns)
     days, first, ppm = compact(result.curve, returns)
+    columns = result.columns
+    begin = int(np.searchsorted(columns.end_us, result.curve.times_us[0]))  # bars before it only warmed indicators
     return Trial(
         event_time=now,
         ingest_time=now,
@@ -59,8 +61,8 @@ def entry(
         observations=int(result.metrics.sessions or 0),
         purpose=purpose,
         study_id=study_id,
-        start=to_datetime(int(result.columns.start_us.min())),
-        end=to_datetime(int(result.columns.end_us[-1])),
+        start=to_datetime(int(columns.start_us[begin])),
+        end=to_datetime(int(columns.end_us[-1])),
         trades=int(result.metrics.trades or 0),
         periods_per_year=result.metrics.periods_per_year,
         skew=None if estimate is None else float(f"{estimate.skew:.12g}"),

@@ -21,6 +21,7 @@ from engine.research.evaluation import (
     run_over,
 )
 from engine.research.folds import FoldError
+from engine.research.judging import candidate_of, evidence_of
 from engine.research.optimisation import NothingFoundError, Workshop, optimise
 from engine.research.page import page
 from engine.research.request import plan_of
@@ -198,6 +199,8 @@ def test_a_walk_forward_tests_each_choice_on_what_follows_and_stitches_the_tests
     grown = np.prod([1 + fold["total_return"] for fold in walk["folds"]]) - 1
     assert walk["total_return"] == pytest.approx(grown)
     assert sum(each.purpose == "test" for each in diary.trials) == 5
+    assert sum(each.purpose == "train" for each in diary.trials) == 5 * 19
+    assert done.result["overfitting"]["trials"] == 19  # to train on parts of the time is no chance more
     assert done.result["trials_run"] == 19
     assert "no search has seen them" in page(done)
 
@@ -228,7 +231,11 @@ def test_what_is_held_out_is_never_seen_by_the_search_and_each_reading_is_on_rec
     assert all(each.end is not None and each.end.date().isoformat() < since for each in first.trials)
     assert unread.result["holdout"]["reading"] is None
     assert read.result["holdout"]["looks_before"] == 0
-    assert sum(each.purpose == "holdout" for each in second.trials) == 1
+    (reading,) = (each for each in second.trials if each.purpose == "holdout")
+    assert reading.start is not None
+    assert reading.start.date().isoformat() == since
+    evidence = evidence_of(candidate_of(second.trials), second.trials)
+    assert (evidence.looks, evidence.held_out) == (1, reading.sharpe)
     assert again.result["holdout"]["looks_before"] == 1
     assert again.result["holdout"]["looked_at_by"][0]["study_id"] == "o2"
     assert any("no test any more" in each for each in again.warnings)
