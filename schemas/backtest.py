@@ -57,6 +57,12 @@ class BacktestProgress(Event):
     bars_total: int
     eta_seconds: float | None = None
     """How long the rest of the bars will take at the rate so far; None while nobody can say."""
+    asked_at: str = ""
+    """Which record of the request this is about, as partition/offset: a request may be sent again."""
+    worker: str = ""
+    """Which process does the work."""
+    finished: bool = False
+    """The last word: the result is on its topic."""
 
 
 class BacktestFinished(Event):

@@ -10,7 +10,9 @@ from typing import Literal
 from prometheus_client import Counter
 
 from consumers.backtester.cancellations import Cancellations
+from consumers.backtester.colleagues import BEAT_SECONDS, SILENT_SECONDS, Colleagues
 from consumers.backtester.data import material_for
+from consumers.backtester.pace import Pace
 from consumers.backtester.uploaded import OnProgress, answer_inside, code_hash_of, text_of
 from engine import answer
 from engine.backtest import BacktestResult
@@ -24,7 +26,8 @@ from infra.service import Service
 from schemas.backtest import BacktestCanceled, BacktestFinished, BacktestProgress, BacktestRequested, Trial
 
 REQUESTS = "backtest.requests.v1"
-_SECONDS_MAX = 240.0  # below the five minutes after which the group takes a silent member's work away
+PROGRESS = "backtest.progress.v1"
+SECONDS_MAX = 3600.0
 _TELL_SECONDS = 0.25
 
 Now = Callable[[], datetime]
@@ -59,8 +62,10 @@ class _State:
 class Backtester:
     """One member of the group; starts of more members share the requests."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, silent_seconds: float = SILENT_SECONDS) -> None:
         self._service = service
+        self._worker = service.entropy.new_id()
+        self._colleagues = Colleagues(service.clock, self._worker, silent_seconds=silent_seconds)
         self._code_hash = code_hash()
         self._gate = SandboxGate(service.clock, service.settings.home)
         self._cancellations = Cancellations(service.settings, service.catalogue.topic(REQUESTS))
@@ -73,6 +78,7 @@ class Backtester:
         self._service.on(BacktestRequested, self.on_request)
         self._service.on(BacktestCanceled, self.on_cancel)
         self._service.task("cancellations", self._cancellations.follow)
+        self._service.task("colleagues", self._follow_colleagues)
         self._service.before(self._prove)
         self._service.after(self._gate.close)
 
@@ -81,12 +87,18 @@ class Backtester:
         if self._gate.why_closed:
             self._service.log.warning("uploaded strategies do not run here", reason=self._gate.why_closed)
 
+    async def _follow_colleagues(self) -> None:
+        await self._colleagues.follow(self._service.settings, self._service.catalogue.topic(PROGRESS))
+
     async def on_cancel(self, canceled: BacktestCanceled, origin: Origin) -> None:
         """Heard of already, beside the queue: see Cancellations."""
 
     async def on_request(self, request: BacktestRequested, origin: Origin) -> None:
-        """Run it and tell what came of it. A repetition gives the same result under the same id."""
+        """Run it and tell what came of it. A request that is sent again gives the same result under the same id; one
+        that the group hands on is left to whoever works on it."""
         await self._cancellations.caught_up()
+        if not await self._colleagues.leave_it_to_us(request.backtest_id, _place(origin)):
+            return
         by = self._cancellations.by(request.backtest_id)
         state = _State(stop=f"canceled by {by}" if by else "")
         telling = asyncio.create_task(self._tell(request, state, origin))
@@ -99,6 +111,8 @@ class Backtester:
         if trial is not None:
             await self._service.publish(trial, cause=origin)
         await self._service.publish(finished, cause=origin)
+        last = self._progress(request, state, origin, None).revised(finished=True)
+        await self._service.publish(last, cause=origin)
         self._counted.labels("succeeded" if finished.succeeded else "failed").inc()
         self._service.log.info(
             "backtest finished",
@@ -136,19 +150,24 @@ class Backtester:
 
     async def _tell(self, request: BacktestRequested, state: _State, origin: Origin) -> None:
         """Publish progress while it changes; stop the run when nobody wants it or it takes too long."""
-        begun = self._service.clock.monotonic()
+        clock = self._service.clock
+        begun, pace = clock.monotonic(), Pace(clock)
         told: tuple[Phase, int] | None = None
+        told_at = begun
         while True:
             if by := self._cancellations.by(request.backtest_id):
                 state.stop = f"canceled by {by}"
-            elif self._service.clock.monotonic() - begun > _SECONDS_MAX:
-                state.stop = f"it took longer than {_SECONDS_MAX:.0f} s: fewer symbols, or larger bars"
-            if told != (state.phase, state.done):
-                told = (state.phase, state.done)
-                await self._service.publish(self._progress(request, state), cause=origin)
+            elif clock.monotonic() - begun > SECONDS_MAX:
+                state.stop = f"it took longer than {SECONDS_MAX / 60:.0f} minutes: fewer symbols, or larger bars"
+            eta = pace.eta_seconds(state.done, state.total) if state.phase == "running" else None
+            if told != (state.phase, state.done) or clock.monotonic() - told_at >= BEAT_SECONDS:
+                told, told_at = (state.phase, state.done), clock.monotonic()
+                await self._service.publish(self._progress(request, state, origin, eta), cause=origin)
             await asyncio.sleep(_TELL_SECONDS)
 
-    def _progress(self, request: BacktestRequested, state: _State) -> BacktestProgress:
+    def _progress(
+        self, request: BacktestRequested, state: _State, origin: Origin, eta: float | None
+    ) -> BacktestProgress:
         now = self._service.clock.now()
         return BacktestProgress(
             event_time=now,
@@ -157,7 +176,14 @@ class Backtester:
             phase=state.phase,
             bars_done=state.done,
             bars_total=state.total,
+            eta_seconds=eta,
+            asked_at=_place(origin),
+            worker=self._worker,
         )
+
+
+def _place(origin: Origin) -> str:
+    return f"{origin.partition}/{origin.offset}"
 
 
 @dataclass(frozen=True)
@@ -171,6 +197,7 @@ class _Work:
 
     def compute(self, now: Now, state: _State) -> tuple[BacktestFinished, Trial]:
         """The result and what the ledger notes of it."""
+        state.running(0, len(self.material.columns))
         ran = self.run(self.request, self.material, state.running)
         state.phase = "reporting"
         result = answer.held_against(self.request, ran, self.material.benchmark)

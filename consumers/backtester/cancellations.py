@@ -2,17 +2,14 @@
 
 import asyncio
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
-from infra import broker
-from infra.delivery import MalformedRecordError, parse
+from consumers.backtester import beside
 from infra.settings import Settings
 from infra.topics import TopicSpec
 from schemas.backtest import BacktestCanceled
+from schemas.event import Event
 from schemas.research import OptimizationCanceled
 
 _REMEMBERED_MAX = 10_000
-_POLL_MS = 500
 
 
 class Cancellations:
@@ -34,30 +31,9 @@ class Cancellations:
 
     async def follow(self) -> None:
         """Read the topic from its beginning, for ever."""
-        consumer: AIOKafkaConsumer = broker.reader(self._settings)
-        await consumer.start()
-        try:
-            name = self._settings.topic_prefix + self._topic.name
-            places = [TopicPartition(name, number) for number in range(self._topic.partitions)]
-            consumer.assign(places)
-            await consumer.seek_to_beginning(*places)
-            ends = await consumer.end_offsets(places)
-            while True:
-                if not self._caught_up.is_set():
-                    reached = [await consumer.position(place) >= ends[place] for place in places]
-                    if all(reached):
-                        self._caught_up.set()
-                for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
-                    for record in records:
-                        self._note(record)
-        finally:
-            await consumer.stop()
+        await beside.follow(self._settings, self._topic, self._note, self._caught_up)
 
-    def _note(self, record: object) -> None:
-        try:
-            event = parse(self._topic, record)  # type: ignore[arg-type] # aiokafka ships no types
-        except MalformedRecordError:
-            return  # the group that does the work sets it aside
+    def _note(self, event: Event) -> None:
         if isinstance(event, BacktestCanceled | OptimizationCanceled):
             subject = event.backtest_id if isinstance(event, BacktestCanceled) else event.optimization_id
             self._canceled[subject] = event.by

@@ -33,7 +33,7 @@ from schemas.event import Event
 
 _TOPICS = ("backtest.progress.v1", "backtest.results.v1")
 _SILENCE_SECONDS = 60.0
-_SECONDS_MAX = 900.0
+_SECONDS_MAX = 3660.0  # a little longer than a run may take
 
 
 class BacktestFailedError(ScizorError):
@@ -106,9 +106,15 @@ async def _ask(settings: Settings, request: BacktestRequested) -> BacktestFinish
             told = await _next(events, request.backtest_id)
             if isinstance(told, BacktestFinished):
                 return _succeeded(told)
-            of = f" of {told.bars_total:,}" if told.bars_total else ""
-            print(f"{told.phase}: {told.bars_done:,}{of} bars", file=sys.stderr)
+            if not told.finished:
+                print(_progress(told), file=sys.stderr)
     raise EnvironmentUnhealthyError(_unanswered(request.backtest_id, _SECONDS_MAX))
+
+
+def _progress(told: BacktestProgress) -> str:
+    of = f" of {told.bars_total:,}" if told.bars_total else ""
+    left = f", {told.eta_seconds:.0f} s left" if told.eta_seconds is not None else ""
+    return f"{told.phase}: {told.bars_done:,}{of} bars{left}"
 
 
 async def _next(events: AsyncIterator[Event], backtest_id: str) -> BacktestProgress | BacktestFinished:

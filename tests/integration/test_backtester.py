@@ -15,6 +15,7 @@ import aiokafka
 import pytest
 
 from consumers.backtester.backtester import Backtester
+from consumers.backtester.colleagues import SILENT_SECONDS
 from consumers.backtester.data import columns_for
 from consumers.backtester.optimiser import Optimiser
 from engine.answer import answer
@@ -22,7 +23,7 @@ from engine.columns import BarColumns
 from engine.facts import to_datetime
 from engine.registry import strategy_class
 from engine.strategy import BaseStrategy
-from infra import broker, topic_admin
+from infra import broker, consume, topic_admin
 from infra.columns import frame_of
 from infra.replay import fold
 from infra.service import Service
@@ -36,6 +37,7 @@ from schemas.market import Bar, HistoricalBar, Source
 from schemas.validation import Symbol, SymbolState
 from tests.bars import APPLE, IBM, real_daily
 from tests.builders import SEEN, a_contract, a_historical_bar
+from tests.integration.a_slow_backtester import REBALANCE_MS
 from tests.unit.test_answer import a_request
 
 RESULTS = "backtest.results.v1"
@@ -102,9 +104,9 @@ async def a_market(settings: Settings, *, days: int = 500) -> None:
 
 
 @contextlib.asynccontextmanager
-async def backtesting(settings: Settings) -> AsyncIterator[Service]:
+async def backtesting(settings: Settings, silent_seconds: float = SILENT_SECONDS) -> AsyncIterator[Service]:
     service = Service("backtester", settings)
-    Backtester(service).wire()
+    Backtester(service, silent_seconds=silent_seconds).wire()
     Optimiser(service, workers=1).wire()
     task = asyncio.create_task(service.run())
     try:
@@ -239,7 +241,7 @@ async def test_a_cancellation_stops_a_run_that_goes_on(
 ) -> None:
     import time
 
-    from engine import backtest
+    from engine import replay
 
     class Slow(strategy_class("buy_and_hold")):  # type: ignore[misc] # a base that is found by name
         """Takes its time on every bar."""
@@ -247,8 +249,8 @@ async def test_a_cancellation_stops_a_run_that_goes_on(
         def on_bar(self, bar: Any) -> None:
             time.sleep(0.02)
 
-    monkeypatch.setattr(backtest, "CHUNK", 5)
-    monkeypatch.setattr(backtest, "_PROGRESS_CHUNKS", 1)
+    monkeypatch.setattr(replay, "CHUNK", 5)
+    monkeypatch.setattr(replay, "_PROGRESS_BARS", 5)
     slow: Callable[[str], type[BaseStrategy]] = lambda name: Slow  # noqa: E731 - one word more for a name than for it
     monkeypatch.setattr("engine.answer.strategy_class", slow)
     await a_market(stack_settings, days=2000)
@@ -268,6 +270,54 @@ async def test_a_cancellation_stops_a_run_that_goes_on(
     assert (done.succeeded, done.error) == (False, "canceled by somebody")
 
 
+@pytest.mark.parametrize("dies", [True, False])
+async def test_a_killed_members_backtest_is_finished_by_another_and_that_of_a_busy_one_is_left_to_it(
+    stack_settings: Settings, monkeypatch: pytest.MonkeyPatch, dies: bool
+) -> None:
+    monkeypatch.setattr(consume, "_REBALANCE_MS", REBALANCE_MS)
+    await a_market(stack_settings, days=2000 if dies else 250)
+    request = a_request(strategy="buy_and_hold")
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.integration.a_slow_backtester", cwd=REPOSITORY, env=_environment(stack_settings)
+    )
+    try:
+        await send(stack_settings, "backtest.requests.v1", [request])
+        begun = await _told(stack_settings, request.backtest_id)
+        async with backtesting(stack_settings, silent_seconds=5) as service:  # joins, and gets the busy one's work
+            assert await events_of(stack_settings, RESULTS) == []
+            if dies:
+                child.kill()
+            done = await result_of(stack_settings, request.backtest_id, seconds=40)
+            last = await _told(stack_settings, request.backtest_id, finished=True)
+            await _worked_off(service)
+    finally:
+        if child.returncode is None:
+            child.kill()
+        await child.wait()
+
+    assert done.succeeded, done.error
+    assert (begun.worker != last.worker) is dies
+    assert begun.asked_at == last.asked_at
+    assert len(await events_of(stack_settings, RESULTS)) == 1
+
+
+async def _worked_off(service: Service) -> None:
+    """Until nothing waits in the queue."""
+    async with asyncio.timeout(20):
+        while any(sum(each.lag().values()) for each in service._consumers) or not service._consumers:
+            await asyncio.sleep(0.1)
+
+
+async def _told(settings: Settings, backtest_id: str, *, finished: bool = False) -> BacktestProgress:
+    async with asyncio.timeout(30):
+        while True:
+            for event in await events_of(settings, "backtest.progress.v1"):
+                assert isinstance(event, BacktestProgress)
+                if (event.backtest_id, event.finished) == (backtest_id, finished) and event.phase != "reading":
+                    return event
+            await asyncio.sleep(0.1)
+
+
 async def test_the_columns_of_a_replay_are_those_of_the_file_they_came_from(stack_settings: Settings) -> None:
     await a_market(stack_settings)
 
@@ -280,14 +330,20 @@ async def test_the_columns_of_a_replay_are_those_of_the_file_they_came_from(stac
 # the command line
 
 
+def _environment(settings: Settings) -> dict[str, str]:
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SCIZOR_")},
+        "SCIZOR_HOME": str(settings.home),
+        "SCIZOR_KAFKA": settings.kafka,
+        "SCIZOR_TOPIC_PREFIX": settings.topic_prefix,
+        "SCIZOR_DATABASE_URL": settings.database_url.get_secret_value(),
+    }
+
+
 def scizor(settings: Settings | None, *arguments: str) -> "subprocess.CompletedProcess[str]":
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SCIZOR_")}
     if settings is not None:
-        environment |= {
-            "SCIZOR_HOME": str(settings.home),
-            "SCIZOR_KAFKA": settings.kafka,
-            "SCIZOR_TOPIC_PREFIX": settings.topic_prefix,
-        }
+        environment = {name: value for name, value in _environment(settings).items() if name != "SCIZOR_DATABASE_URL"}
     return subprocess.run(
         [sys.executable, "-m", "producers.cli.main", *arguments],
         cwd=REPOSITORY,

@@ -1,0 +1,30 @@
+"""A member of the backtester's group whose runs take their time: started as a process of its own, to be killed."""
+
+import time
+from typing import Any
+
+from engine import answer
+from engine.registry import strategy_class
+from infra import consume
+
+REBALANCE_MS = 3_000
+"""Whoever is busy for longer while others come and go loses its requests to them."""
+
+
+class Slow(strategy_class("buy_and_hold")):  # type: ignore[misc] # a base that is found by name
+    """Takes its time on every bar."""
+
+    def on_bar(self, bar: Any) -> None:
+        time.sleep(0.05)
+
+
+def main() -> None:
+    from consumers.backtester.__main__ import main as backtester
+
+    answer.strategy_class = lambda name: Slow
+    consume._REBALANCE_MS = REBALANCE_MS
+    backtester()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Which request is in whose hands, and how long the rest will take."""
+
+from typing import Any
+
+import pytest
+
+from consumers.backtester.colleagues import SILENT_SECONDS, Colleagues
+from consumers.backtester.pace import Pace
+from infra.clock import ManualClock
+from schemas.backtest import BacktestProgress
+from tests.builders import SEEN
+
+
+def a_word(**changes: Any) -> BacktestProgress:
+    fields = {
+        "event_time": SEEN,
+        "ingest_time": SEEN,
+        "backtest_id": "one",
+        "phase": "running",
+        "bars_done": 5,
+        "bars_total": 10,
+        "asked_at": "0/7",
+        "worker": "another",
+    }
+    return BacktestProgress(**(fields | changes))
+
+
+@pytest.mark.parametrize(
+    ("word", "who"),
+    [
+        (a_word(), "another"),
+        (a_word(worker="me"), None),
+        (a_word(finished=True), None),
+        (a_word(backtest_id="two"), None),
+        (a_word(worker=""), None),
+    ],
+)
+def test_what_another_process_works_on_is_left_to_it(word: BacktestProgress, who: str | None) -> None:
+    colleagues = Colleagues(ManualClock(SEEN), "me")
+
+    colleagues.hear(word)
+
+    assert colleagues.at_work("one") == who
+
+
+def test_what_nobody_speaks_of_any_more_is_taken_over_and_a_word_in_time_keeps_it() -> None:
+    clock = ManualClock(SEEN)
+    colleagues = Colleagues(clock, "me")
+    colleagues.hear(a_word())
+    clock.advance(SILENT_SECONDS - 1)
+    colleagues.hear(a_word(phase="reporting"))
+    clock.advance(SILENT_SECONDS - 1)
+    assert colleagues.at_work("one") == "another"
+
+    clock.advance(1)
+
+    assert colleagues.at_work("one") is None
+
+
+def test_only_the_record_that_was_finished_is_not_done_again() -> None:
+    colleagues = Colleagues(ManualClock(SEEN), "me")
+    colleagues.hear(a_word(finished=True))
+
+    assert colleagues.is_done("one", "0/7")
+    assert not colleagues.is_done("one", "0/8"), "the same request was sent once more"
+    assert not colleagues.is_done("two", "0/7")
+
+
+def test_the_rest_takes_as_long_as_the_rate_so_far_says() -> None:
+    clock = ManualClock(SEEN)
+    pace = Pace(clock)
+    assert pace.eta_seconds(100, 1_000) is None
+    clock.advance(0.4)
+    assert pace.eta_seconds(150, 1_000) is None, "too early to say"
+    clock.advance(1.6)
+
+    assert pace.eta_seconds(300, 1_000) == 7.0
+    assert pace.eta_seconds(1_000, 1_000) == 0.0
+    assert Pace(clock).eta_seconds(0, 0) is None
