@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from infra.columns import BAR_SCHEMA, NATURAL_KEY, decode_bars, newest
+from infra.columns import BAR_SCHEMA, MANY, NATURAL_KEY, decode_bars, newest
 from infra.removals import REMOVALS, counts, read_removals
 from infra.replay import read_to_end
 from infra.settings import Settings
@@ -68,17 +68,25 @@ async def read_bars(
     catalogue = catalogue or load_catalogue()
     expression = (wanted or BarFilter()).expression()
     frames = [BAR_SCHEMA.to_frame()]
-    count = 0
+    count, extent = 0, 0
     removed: dict[int, SymbolRemoved] = {}
-    async for records in read_to_end(settings, [*topics, REMOVALS], catalogue=catalogue):
+
+    def expect(records: int) -> None:
+        nonlocal extent
+        extent = records
+
+    async for records in read_to_end(settings, [*topics, REMOVALS], on_extent=expect, catalogue=catalogue):
         topic = catalogue.topic(records[0].topic.removeprefix(settings.topic_prefix))
         if topic.name == REMOVALS:
             removed |= read_removals(topic, records)
             continue
-        frames.append(decode_bars(topic, records).frame.filter(expression))
+        frame = decode_bars(topic, records, many=extent >= MANY).frame
+        fit = frame.select(fit=expression).to_series()
+        frames.append(frame if fit.all() else frame.filter(fit))
         count += len(records)
         on_progress(count)
-    return _in_order(pl.concat(frames).filter(counts(removed)))
+    found = pl.concat(frames)
+    return _in_order(found.filter(counts(removed)) if removed else found)
 
 
 def _in_order(frame: pl.DataFrame) -> pl.DataFrame:

@@ -4,12 +4,14 @@ Our own writers always write a bar in the same way, so a poll of them is read by
 text is not exactly of that shape goes through the schema, one by one: it decides what is a bar.
 """
 
+import functools
 import hashlib
+import operator
 import string
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -21,6 +23,12 @@ from infra.bar_text import Fields, Frames, Numbers
 from infra.delivery import MalformedRecordError, Record, parse
 from infra.topics import TopicSpec
 from schemas.market import Bar, Basis, HistoricalBar, PriceKind, Source
+
+if TYPE_CHECKING:
+    from infra import bar_parser
+
+MANY = 50_000
+"""From so many bars on, what reads them in compiled code is worth loading."""
 
 BAR_SCHEMA = pl.Schema(
     {
@@ -52,6 +60,7 @@ _AT_ONCE = 5_000
 """Records whose text, and what is read of it, stays in a processor's cache."""
 _ODD = b"-"
 """Stands for a value that the quick way must not see."""
+_VALUE, _HEADERS = operator.attrgetter("value"), operator.attrgetter("headers")
 _BAR_SIZE: TypeAdapter[timedelta] = TypeAdapter(Bar.model_fields["bar_size"].rebuild_annotation())
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
@@ -65,24 +74,27 @@ class Decoded:
     failures: tuple[tuple[int, str], ...]
 
 
-def decode_bars(topic: TopicSpec, records: Sequence[Record]) -> Decoded:
-    """Bars of one topic of bars as a frame of BAR_SCHEMA."""
-    if len(records) <= _AT_ONCE:
-        return _decode(topic, records)
-    parts = [_decode(topic, records[first : first + _AT_ONCE]) for first in range(0, len(records), _AT_ONCE)]
+def decode_bars(topic: TopicSpec, records: Sequence[Record], *, many: bool = False) -> Decoded:
+    """Bars of one topic of bars as a frame of BAR_SCHEMA; `many` when these are some of at least MANY bars."""
+    read, at_once = (_parsed, 2 * _AT_ONCE) if many else (_cut, _AT_ONCE)
+    if len(records) <= at_once:
+        return _decode(topic, records, read)
+    parts = [_decode(topic, records[first : first + at_once], read) for first in range(0, len(records), at_once)]
     failures = [
-        (number * _AT_ONCE + place, reason) for number, part in enumerate(parts) for place, reason in part.failures
+        (number * at_once + place, reason) for number, part in enumerate(parts) for place, reason in part.failures
     ]
     return Decoded(pl.concat([part.frame for part in parts]), tuple(failures))
 
 
-def _decode(topic: TopicSpec, records: Sequence[Record]) -> Decoded:
+def _decode(topic: TopicSpec, records: Sequence[Record], read: "_Read") -> Decoded:
     if not records:
         return Decoded(BAR_SCHEMA.to_frame(), ())
-    values = [_ODD if record.value is None or record.headers else record.value for record in records]
+    values: list[Any] = list(map(_VALUE, records))
+    if None in values or any(map(_HEADERS, records)):
+        values = [_ODD if record.value is None or record.headers else record.value for record in records]
     if max(map(len, values)) > topic.message_max_bytes:
         values = [_ODD if len(value) > topic.message_max_bytes else value for value in values]
-    frame, odd = _cut(values, topic.classes[0].__name__)
+    frame, odd = read(values, topic.classes[0].__name__)
     return _with_odd_ones(topic, records, frame, odd) if odd else Decoded(frame, ())
 
 
@@ -135,11 +147,27 @@ def _whole_seconds(size: timedelta) -> int:
     return size // _SECOND
 
 
-# the quick way
+# the quick ways: a row for each value, and which of them are not exactly of our shape: nothing in those rows means
+# anything
+
+_Read = Callable[[Sequence[bytes], str], tuple[pl.DataFrame, list[int]]]
+
+
+def _parsed(values: Sequence[bytes], event_type: str) -> tuple[pl.DataFrame, list[int]]:
+    """Row by row, in compiled code."""
+    from infra import bar_parser  # numba is loaded where there is much to read
+
+    rows = bar_parser.read(values, _shape(event_type))
+    columns: dict[str, Any] = dict(zip(_DECIMAL, rows.floats, strict=True))
+    columns |= dict(zip((name for name in _FIELDS if name in _INTEGERS), rows.integers, strict=True))
+    for name, texts in zip((name for name in _FIELDS if name in _FEW), rows.kinds, strict=True):
+        columns[name], good = _meanings(name, columns[name], texts)
+        rows.right[~good] = False
+    return _checked(columns, rows.right)
 
 
 def _cut(values: Sequence[bytes], event_type: str) -> tuple[pl.DataFrame, list[int]]:
-    """A row for each value, and which of them are not exactly of our shape: nothing in those rows means anything."""
+    """Column by column."""
     fields, wrong = Fields.cut(values, len(_FIELDS))
     right = fields.framed(_FRAMES)
     right[wrong] = False
@@ -155,8 +183,12 @@ def _cut(values: Sequence[bytes], event_type: str) -> tuple[pl.DataFrame, list[i
         columns[name], good = _meanings(name, *bar_text.kinds(fields, begins[row], ends[row], _KINDS_MAX))
         right &= good
     row = _FIELDS.index("symbol")
-    right &= bar_text.names(fields, begins[row], ends[row], _ALPHANUMERIC, _ALPHANUMERIC + b"._:/ -")
+    right &= bar_text.names(fields, begins[row], ends[row], _FIRST, _OTHERS)
     right &= fields.equal(begins[-1], event_type.encode()) & (ends[-1] - begins[-1] == len(event_type))
+    return _checked(columns, right)
+
+
+def _checked(columns: dict[str, Any], right: NDArray[np.bool_]) -> tuple[pl.DataFrame, list[int]]:
     right &= _obeys_rules(columns)
     frame = pl.DataFrame(
         [pl.Series(name, columns[_FIELD_OF.get(name, name)], dtype=dtype) for name, dtype in BAR_SCHEMA.items()]
@@ -190,7 +222,9 @@ def _obeys_rules(columns: dict[str, Any]) -> NDArray[np.bool_]:
 
 
 _KINDS_MAX = 16
-_ALPHANUMERIC = (string.ascii_letters + string.digits).encode()
+_FIRST = (string.ascii_letters + string.digits).encode()
+_OTHERS = _FIRST + b"._:/ -"
+"""Characters of names."""
 _TIMES = ("start", "event_time", "ingest_time")
 _WHOLE = ("contract_id", "revision")
 _DECIMAL = (*_PRICES, "volume")
@@ -201,6 +235,7 @@ _FEW: dict[str, Callable[[bytes], Any]] = {
     "basis": {each.value.encode(): each.value for each in Basis}.get,
     "late": {b"false": False, b"true": True}.get,
 }
+_INTEGERS = {*_TIMES, *_WHOLE, *_FEW}
 _FIELD_OF = {"bar_size_seconds": "bar_size", "start_us": "start", "end_us": "event_time", "ingest_us": "ingest_time"}
 
 
@@ -212,6 +247,25 @@ def _frame_of_field(name: str) -> tuple[bytes, bytes]:
 
 
 _FRAMES = Frames([_frame_of_field(name) for name in _FIELDS])
+
+
+@functools.cache
+def _shape(event_type: str) -> "bar_parser.Shape":
+    from infra import bar_parser
+
+    sorts = {
+        **dict.fromkeys(_TIMES, bar_parser.TIME),
+        **dict.fromkeys(_WHOLE, bar_parser.WHOLE),
+        **dict.fromkeys(_DECIMAL, bar_parser.DECIMAL),
+        **dict.fromkeys(_FEW, bar_parser.KIND),
+        "symbol": bar_parser.NAME,
+    }
+    fields = [name for name in _FIELDS if name != "type"]
+    before = [_frame_of_field(name)[0] for name in _FIELDS]
+    after = [b"", *(_frame_of_field(name)[1] + b"," for name in fields)]
+    frames = [last + first for last, first in zip(after, before, strict=True)]
+    frames[-1] += event_type.encode() + _frame_of_field("type")[1]
+    return bar_parser.Shape([sorts[name] for name in fields], frames, _FIRST, _OTHERS)
 
 
 # one set of bars, one digest

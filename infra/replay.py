@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from infra import broker
 from infra.delivery import MalformedRecordError, Record, parse
+from infra.garbage import collecting_seldom
 from infra.settings import Settings
 from infra.topics import Catalogue, load_catalogue
 from schemas.event import Event
@@ -21,11 +22,13 @@ async def read_to_end(
     topics: Sequence[str],
     *,
     start: Callable[[Mapping[TopicPartition, int]], Mapping[TopicPartition, int]] = lambda begins: begins,
+    on_extent: Callable[[int], None] = lambda _: None,
     catalogue: Catalogue | None = None,
 ) -> AsyncIterator[list[Record]]:
     """Polls of raw records of `topics` (logical names), from the beginning to the present end offsets.
 
-    `start` may answer, from where each partition begins, where to begin instead.
+    `start` may answer, from where each partition begins, where to begin instead. `on_extent` gets how many records
+    there are to come, at most.
     Order holds within a partition. A replay ends where the topic ended when it began, never at a timestamp.
     """
     consumer: AIOKafkaConsumer = broker.reader(settings, max_partition_fetch_bytes=4 * 1024 * 1024)
@@ -40,18 +43,22 @@ async def read_to_end(
         starts = {place: max(wished.get(place, 0), begin) for place, begin in begins.items()}
         for place in places:
             consumer.seek(place, starts[place])
+        on_extent(sum(max(0, ends[place] - starts[place]) for place in places))
         remaining = {place for place in places if ends[place] > starts[place]}
-        while remaining:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                polled = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
-            for place, records in polled.items():
-                wanted = records if records[-1].offset < ends[place] else [r for r in records if r.offset < ends[place]]
-                if wanted:
-                    yield wanted
-            for place in list(remaining):
-                if await consumer.position(place) >= ends[place]:
-                    remaining.discard(place)
-                    consumer.pause(place)
+        with collecting_seldom():
+            while remaining:
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    polled = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
+                for place, records in polled.items():
+                    wanted = (
+                        records if records[-1].offset < ends[place] else [r for r in records if r.offset < ends[place]]
+                    )
+                    if wanted:
+                        yield wanted
+                for place in list(remaining):
+                    if await consumer.position(place) >= ends[place]:
+                        remaining.discard(place)
+                        consumer.pause(place)
     finally:
         await consumer.stop()
 

@@ -1,13 +1,17 @@
 """Bars by column: the quick way reads what the schema reads, and never accepts what the schema refuses."""
 
+import re
 import string
-from collections.abc import Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import polars as pl
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from infra import columns
@@ -17,6 +21,7 @@ from infra.topics import load_catalogue
 from schemas.market import Basis, HistoricalBar, PriceKind, Source
 from tests.builders import APPLE, NOON, a_bar, a_historical_bar
 
+Reader = Callable[[Sequence[bytes], str], tuple[pl.DataFrame, list[int]]]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HISTORY = load_catalogue().topic("market.history.v1")
 
@@ -39,9 +44,15 @@ def records(*values: bytes | None) -> list[OneRecord]:
     return [OneRecord(value) for value in values]
 
 
-def quickly(*values: bytes) -> tuple[pl.DataFrame, list[int]]:
-    """What the quick way alone makes of values: the frame and the rows it leaves to the schema."""
-    return columns._cut(values, "HistoricalBar")
+READERS = {"by column": columns._cut, "compiled": columns._parsed}
+WAYS = pytest.mark.parametrize("many", [False, True], ids=list(READERS))
+"""Each reads as the schema does."""
+
+
+@pytest.fixture(params=READERS.values(), ids=list(READERS))
+def reader(request: pytest.FixtureRequest) -> Reader:
+    """A quick way alone: it makes of values the frame and the rows it leaves to the schema."""
+    return cast(Reader, request.param)
 
 
 prices = st.one_of(
@@ -80,9 +91,10 @@ def bars(draw: st.DrawFn) -> HistoricalBar:
     )
 
 
-@given(st.lists(bars(), min_size=1, max_size=8))
-def test_what_is_written_is_read_to_the_last_bit(some: list[HistoricalBar]) -> None:
-    decoded = decode_bars(HISTORY, records(*(bar.to_json() for bar in some)))
+@WAYS
+@given(some=st.lists(bars(), min_size=1, max_size=8))
+def test_what_is_written_is_read_to_the_last_bit(some: list[HistoricalBar], many: bool) -> None:
+    decoded = decode_bars(HISTORY, records(*(bar.to_json() for bar in some)), many=many)
     assert decoded.failures == ()
     assert decoded.frame.equals(frame_of(some))
     assert [value.hex() for value in decoded.frame["close"]] == [bar.close.hex() for bar in some]
@@ -96,15 +108,15 @@ ORDINARY = [
 ]
 
 
-def test_ordinary_bars_never_need_the_schema() -> None:
-    frame, odd = quickly(*(bar.to_json() for bar in ORDINARY))
+def test_ordinary_bars_never_need_the_schema(reader: Reader) -> None:
+    frame, odd = reader([bar.to_json() for bar in ORDINARY], "HistoricalBar")
     assert odd == []
     assert frame.equals(frame_of(ORDINARY))
 
 
-@settings(max_examples=200)
-@given(st.data())
-def test_a_changed_text_is_read_as_the_schema_reads_it_or_left_to_it(data: st.DataObject) -> None:
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])  # a reader has no state
+@given(data=st.data())
+def test_a_changed_text_is_read_as_the_schema_reads_it_or_left_to_it(reader: Reader, data: st.DataObject) -> None:
     text = bytearray(data.draw(bars()).to_json())
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.integers(0, len(text) - 1))
@@ -114,7 +126,7 @@ def test_a_changed_text_is_read_as_the_schema_reads_it_or_left_to_it(data: st.Da
         text[place : place + data.draw(st.integers(0, 2))] = change
     changed = bytes(text)
     neighbour = ORDINARY[0].to_json()
-    frame, odd = quickly(neighbour, changed, neighbour)
+    frame, odd = reader([neighbour, changed, neighbour], "HistoricalBar")
     assert set(odd) <= {1}, "a neighbour suffers"
     if not odd:
         assert frame[1:2].equals(frame_of([HistoricalBar.model_validate_json(changed)]))
@@ -139,10 +151,11 @@ BROKEN = {
 }
 
 
+@WAYS
 @pytest.mark.parametrize("value", BROKEN.values(), ids=BROKEN.keys())
-def test_a_malformed_record_is_told_with_its_place_and_its_neighbours_are_kept(value: bytes | None) -> None:
+def test_a_malformed_record_is_told_with_its_place_and_its_neighbours_are_kept(value: bytes | None, many: bool) -> None:
     first, last = ORDINARY[0], ORDINARY[1]
-    decoded = decode_bars(HISTORY, records(first.to_json(), value, last.to_json()))
+    decoded = decode_bars(HISTORY, records(first.to_json(), value, last.to_json()), many=many)
     assert decoded.frame.equals(frame_of([first, last]))
     ((place, reason),) = decoded.failures
     assert place == 1
@@ -168,8 +181,9 @@ def test_a_record_with_a_broken_header_is_malformed_and_with_good_ones_is_a_bar(
     ],
     ids=["a new field", "spaces", "an integer", "an exponent", "another time zone", "another order"],
 )
-def test_what_others_write_in_their_way_is_a_bar_too(text: bytes) -> None:
-    decoded = decode_bars(HISTORY, records(text, ORDINARY[1].to_json()))
+@WAYS
+def test_what_others_write_in_their_way_is_a_bar_too(text: bytes, many: bool) -> None:
+    decoded = decode_bars(HISTORY, records(text, ORDINARY[1].to_json()), many=many)
     assert decoded.failures == ()
     assert decoded.frame.equals(frame_of(ORDINARY[:2]))
 
@@ -181,12 +195,59 @@ def test_the_schema_and_the_columns_refuse_for_the_same_reasons() -> None:
                 parse(HISTORY, OneRecord(value))
 
 
-def test_more_than_is_read_at_once_keeps_its_order_and_places(monkeypatch: pytest.MonkeyPatch) -> None:
+@WAYS
+def test_more_than_is_read_at_once_keeps_its_order_and_places(monkeypatch: pytest.MonkeyPatch, many: bool) -> None:
     monkeypatch.setattr(columns, "_AT_ONCE", 3)
     values = [bar.to_json() for bar in ORDINARY]
-    decoded = decode_bars(HISTORY, records(*values[:4], b"{", *values[4:], b"["))
+    decoded = decode_bars(HISTORY, records(*values[:4], b"{", *values[4:], b"["), many=many)
     assert decoded.frame.equals(frame_of(ORDINARY))
     assert [place for place, _ in decoded.failures] == [4, 9]
+
+
+# every one of these is a bar whose open is that number
+NUMBERS = [
+    "0.0", "-0.0", "0.1", "-440.25", "9007199254740992.0", "9007199254740993.0", "900719925474099.3",
+    "0.30000000000000004",
+    "97.27285714285714", "63.272857142857141", "0.0000000000000000000001", "0.00000000000000000000001", "1e5", "1.5E-7",
+    "123456789012345.0", "1234567890123456.0", "12345678901234567890.5", "4.35", "2.675", "1.0000000000000000",
+]  # fmt: skip
+
+
+@WAYS
+def test_a_number_is_the_nearest_there_is(many: bool) -> None:
+    pattern = rb'"(open|high|low|close)":[^,]*'
+    values = [re.sub(pattern, rb'"\1":' + text.encode(), ORDINARY[0].to_json()) for text in NUMBERS]
+    decoded = decode_bars(HISTORY, records(*values), many=many)
+    assert [value.hex() for value in decoded.frame["open"]] == [float(text).hex() for text in NUMBERS]
+    assert decoded.failures == ()
+
+
+@given(digits=st.integers(0, 2**53 + 2), places=st.integers(1, 23), negative=st.booleans())
+def test_a_compiled_number_is_exact_however_many_places_it_has(digits: int, places: int, negative: bool) -> None:
+    text = str(digits).rjust(places + 1, "0")
+    number = f"{'-' * negative}{text[:-places]}.{text[-places:]}"
+    value = re.sub(rb'"(open|high|low|close)":[^,]*', rb'"\1":' + number.encode(), ORDINARY[0].to_json())
+    frame, odd = columns._parsed([value], "HistoricalBar")
+    assert odd or frame["open"][0].hex() == float(number).hex()
+    assert bool(odd) == (digits > 2**53 or places > 22 or len(text) - places > 15)
+
+
+def test_more_texts_than_are_told_apart_are_left_to_the_schema(reader: Reader) -> None:
+    some = [ORDINARY[0].revised(bar_size=timedelta(seconds=1 + n)) for n in range(20)]
+    _, odd = reader([bar.to_json() for bar in some], "HistoricalBar")
+    assert odd == [16, 17, 18, 19]
+    for many in (False, True):
+        assert decode_bars(HISTORY, records(*(bar.to_json() for bar in some)), many=many).frame.equals(frame_of(some))
+
+
+def test_what_reads_little_does_not_load_the_compiler() -> None:
+    program = (
+        "import sys; import consumers.persister, infra.bar_replay, infra.series_replay; "
+        "from tests.unit.test_bar_columns import HISTORY, ORDINARY, decode_bars, records; "
+        "assert len(decode_bars(HISTORY, records(*(bar.to_json() for bar in ORDINARY))).frame) == 8; "
+        "sys.exit(' '.join(each for each in sys.modules if each.startswith('numba')) or 0)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_nothing_is_an_empty_frame() -> None:
