@@ -15,6 +15,8 @@ MODULES = {
     "engine.columns": "tests.bench.engine_columns",
     "engine.sweep": "tests.bench.engine_columns",
     "engine.universe": "tests.bench.engine_columns",
+    "engine.process": "tests.bench.engine_process",
+    "engine.memory": "tests.bench.engine_process",
     "engine.sandbox": "tests.bench.sandbox",
     "kafka.replay": "tests.bench.kafka",
     "kafka.replay.cached": "tests.bench.kafka",

@@ -1,0 +1,130 @@
+"""Whole processes: from the start of the interpreter to the result, and the most memory each held.
+
+Each figure comes beside a process that only loads the same libraries and reads the same file.
+"""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from engine.columns import COLUMNS
+from engine.long_run import pieces_of
+from tests.bench.engine_events import minute_bars
+
+_ROUNDS = 5
+_READ = """
+import re, sys
+import polars as pl
+def bars():
+    frame = pl.read_parquet(sys.argv[1])
+    return {name: frame[name].to_numpy() for name in frame.columns}
+def tell(*found):
+    status = open("/proc/self/status").read()  # what getrusage tells is the parent's where that was larger
+    print(*found, int(re.search("VmHWM:.* (\\d+) kB", status)[1]) // 1024)
+"""
+_BARE = _READ + "import numba, numpy, msgspec, pydantic\ntell(len(bars()))\n"
+_COLUMNS = (
+    _READ
+    + """
+from engine.column_path import run_columns
+from engine.columns import BarColumns
+from engine.strategies.moving_average_crossover import MovingAverageCrossover
+result = run_columns(BarColumns(**bars()), MovingAverageCrossover)
+tell(len(result.executions))
+"""
+)
+_EVENTS = (
+    _READ
+    + """
+from engine.backtest import run
+from engine.columns import BarColumns
+from engine.strategies.moving_average_crossover import MovingAverageCrossover
+result = run(BarColumns(**bars()), MovingAverageCrossover)
+tell(len(result.executions))
+"""
+)
+_PIECES = (
+    _READ
+    + """
+from engine.columns import COLUMNS, BarColumns
+from engine.long_run import run_pieces
+from engine.strategies.moving_average_crossover import MovingAverageCrossover
+def pieces():
+    for number in range(int(sys.argv[2])):
+        part = pl.read_parquet(f"{sys.argv[1]}.{number}")
+        yield BarColumns(**{name: part[name].to_numpy() for name in COLUMNS})
+tell(len(run_pieces(pieces(), MovingAverageCrossover).fills))
+"""
+)
+
+
+def run(quick: bool) -> list[dict[str, Any]]:
+    count = 200_000 if quick else 1_000_000
+    with tempfile.TemporaryDirectory(prefix="scizor-bench-") as folder:
+        file, long = Path(folder) / "bars.parquet", Path(folder) / "long.parquet"
+        _written(file, count)
+        pieces_written = _written_in_pieces(long, 10 * count)
+        bare = _times(_BARE, file)
+        found = {"columns": _times(_COLUMNS, file), "events": _times(_EVENTS, file)}
+        pieces = _once(_PIECES, long, pieces_written)
+    rows = [
+        {
+            "name": f"engine.process.{which}",
+            "value": statistics.median(seconds),
+            "unit": "s",
+            "raw": statistics.median(bare[0]),
+            "ratio": statistics.median(seconds) / statistics.median(bare[0]),
+            "detail": {
+                "bars": count,
+                "peak_mb": peak,
+                "raw_is": "a process that loads the libraries and reads the file",
+            },
+        }
+        for which, (seconds, peak) in found.items()
+    ]
+    memory = {"bars": 10 * count, "seconds": pieces[0], "raw_is": "the same process with a tenth of the bars at once"}
+    rows.append(
+        {
+            "name": "engine.memory.pieces",
+            "value": pieces[1],
+            "unit": "MB",
+            "raw": found["events"][1],
+            "ratio": pieces[1] / found["events"][1],
+            "detail": memory,
+        }
+    )
+    return rows
+
+
+def _written(file: Path, count: int) -> None:
+    columns = minute_bars(count)
+    frame = pl.DataFrame({name: getattr(columns, name) for name in COLUMNS})
+    frame.write_parquet(file)
+
+
+def _written_in_pieces(file: Path, count: int) -> int:
+    """The bars as files of one piece each; how many."""
+    number = 0
+    for part in pieces_of(minute_bars(count)):
+        pl.DataFrame({name: getattr(part, name) for name in COLUMNS}).write_parquet(f"{file}.{number}")
+        number += 1
+    return number
+
+
+def _times(code: str, file: Path) -> tuple[list[float], int]:
+    """Wall seconds of a few processes, the first only to warm up, and the most megabytes that one held."""
+    done = [_once(code, file) for _ in range(_ROUNDS + 1)]
+    return [seconds for seconds, _ in done[1:]], max(peak for _, peak in done)
+
+
+def _once(code: str, file: Path, *arguments: int) -> tuple[float, int]:
+    begun = time.perf_counter()
+    command = [sys.executable, "-c", code, str(file), *map(str, arguments)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    return time.perf_counter() - begun, int(told.stdout.split()[-1])
