@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from engine.aims import Aim
 from engine.exchange import Order, order_of
 from engine.facts import to_datetime
 from engine.order_requests import BracketIds, OrderNews, OrderRequest, OrderRequestError
@@ -49,12 +50,39 @@ class BacktestDesk:
 
     def place_bracket(self, entry: OrderRequest, stop: OrderRequest, target: OrderRequest) -> BracketIds:
         """Three orders of which the last two wait for the first and reduce each other."""
+        return BracketIds(*self._place_family(entry, stop, target))
+
+    def _place_family(self, entry: OrderRequest, *children: OrderRequest) -> list[int]:
+        """An order, and children that wait for it and reduce each other."""
         first = self._place(entry)
-        children = []
-        for child in (stop, target):
-            placed = self._place(msgspec.structs.replace(child, parent=first.order_id), first, f"#{first.order_id}")
-            children.append(placed.order_id)
-        return BracketIds(first.order_id, *children)
+        placed = [first.order_id]
+        for child in children:
+            request = msgspec.structs.replace(child, parent=first.order_id)
+            placed.append(self._place(request, first, f"#{first.order_id}").order_id)
+        return placed
+
+    def aim(self, aim: Aim) -> None:
+        """Let all that works for the contract make way for what brings it to the target.
+
+        A protected position is entered from flat: on its side already, a protected aim changes nothing; on the other
+        side, one order leaves and another enters.
+        """
+        replay, contract_id = self._replay, aim.contract_id
+        if contract_id not in replay.strategy.positions:
+            raise OrderRequestError(f"a target for contract {contract_id}, which is not in this run")
+        held = replay.strategy.positions[contract_id].quantity
+        wanted = replay.wanted(contract_id, aim.value)
+        if aim.protected and held * wanted > 0:
+            return
+        replay.exchange.drop_target(contract_id)
+        for news in self.working():
+            if news.contract_id == contract_id:
+                self.cancel(news.order_id)
+        leaving, entering = (-held, wanted) if aim.protected else (0.0, wanted - held)
+        if leaving:
+            self._place(aim.entry(leaving))
+        if entering:
+            self._place_family(aim.entry(entering), *aim.protection(entering))
 
     def _place(self, request: OrderRequest, parent: Order | None = None, group: str = "") -> Order:
         replay = self._replay

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from engine.aims import Aim
 from engine.facts import to_microseconds
 from engine.order_requests import BracketIds, OrderKind, OrderNews, OrderRequest, TimeInForce
 
@@ -30,6 +31,9 @@ class Desk(Protocol):
 
     def place_bracket(self, entry: OrderRequest, stop: OrderRequest, target: OrderRequest) -> BracketIds:
         """Three orders of which the last two wait for the first and reduce each other."""
+
+    def aim(self, aim: Aim) -> None:
+        """Let all that works for the contract make way for what brings it to the target."""
 
     def cancel(self, order_id: int) -> bool:
         """Ask for an order's end; False when it does not work any more."""
@@ -120,6 +124,19 @@ class OrderEntry:
             contract_id=number, quantity=away, kind=OrderKind.LIMIT, tif=kept, limit=target, reason="target"
         )
         return self._desk.place_bracket(first, protective, taking)
+
+    def aim(self, target: float, *, contract_id: int | None = None, kind: str | None = None, **levels: Any) -> None:
+        """Hold `target` (-1 to 1) of the full position, by a market order or, with a `price`, by an order that stands
+        there until the next aim (`kind` LMT or STP); `stop`, `take_profit` and `trail` protect what it enters.
+
+        Whatever works for the contract is canceled first. While a position of the target's side is held, an aim with
+        protection changes nothing. Raises OrderRequestError for terms that cannot be.
+        """
+        number = self._desk.contract_in_hand() if contract_id is None else contract_id
+        implied = OrderKind.MARKET if levels.get("price") is None else OrderKind.LIMIT
+        self._desk.aim(
+            Aim(contract_id=number, value=target, kind=implied if kind is None else OrderKind(kind), **levels)
+        )
 
     def cancel(self, order_id: int) -> bool:
         """Ask for an order's end; False when it does not work any more."""

@@ -54,6 +54,12 @@ def _summed(values: Floats, firsts: Integers, lasts: Integers) -> Floats:
     return np.array([float(np.add.accumulate(values[a : b + 1])[-1]) for a, b in zip(firsts, lasts, strict=True)])
 
 
+def slots_by_name(strategy: BaseStrategy) -> dict[str, Slot]:
+    """All slots by the strategy's names for them; one without a name by what it is."""
+    names = {id(slot): name for name, slot in vars(strategy).items() if isinstance(slot, Slot)}
+    return {names.get(id(slot)) or str(slot): slot for slot in strategy.slots}
+
+
 class Revealed:
     """The values of a strategy's slots over `columns`; `ready` says at which rows all of them have one."""
 
@@ -73,8 +79,11 @@ class Revealed:
 
     def named(self) -> dict[str, Floats]:
         """All slots by the strategy's names for them; one without a name by what it is."""
-        names = {id(slot): name for name, slot in vars(self._strategy).items() if isinstance(slot, Slot)}
-        return {names.get(id(slot)) or str(slot): self._values[id(slot)] for slot in self._strategy.slots}
+        return {name: self.column(slot) for name, slot in slots_by_name(self._strategy).items()}
+
+    def column(self, slot: Slot) -> Floats:
+        """A slot's values, in the order of the rows; shape `(bars,)`."""
+        return self._values[id(slot)]
 
     def let_look_back(self, row: Any) -> None:
         """Give the shown slots their past; `row()` tells the row in hand."""

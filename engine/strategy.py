@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from engine.column_path.orders import Orders
     from engine.column_path.shown import Shown
     from engine.columns import Floats
     from engine.crossing_rule import CrossingRule
@@ -255,12 +256,13 @@ class BaseStrategy(OrderEntry):
         """Decide on a closed bar. None: no change."""
         return None
 
-    def targets(self, columns: "Shown") -> "Floats":
+    def targets(self, columns: "Shown") -> "Floats | Orders":
         """What `on_bar` answers, for all bars at once: targets in [-1, 1], NaN for no change; shape `(bars,)`.
 
         For strategies whose decisions follow from declared indicators and prices alone. `columns[self.fast]` is the
         column of a slot, `columns.close` one of the bars. With it a strategy runs by columns too
-        (`engine.column_path`), which a sweep does thousands of times a second.
+        (`engine.column_path`), which a sweep does thousands of times a second. One that calls `self.aim` with prices
+        answers `Orders`.
         """
         raise NotImplementedError(f"{type(self).__name__} decides bar by bar")
 

@@ -4,8 +4,9 @@ For strategies that can say their targets as columns (`BaseStrategy.targets`) an
 fills whole at the next open. The fills, their cost and the equity are those of `engine.backtest.run`, bit for bit.
 """
 
+from engine.column_path.orders import Orders
 from engine.column_path.run import ColumnPathError, run_columns
 from engine.column_path.shown import Shown
 from engine.column_path.sweep import Scores, sweep, sweep_crossings
 
-__all__ = ["ColumnPathError", "Scores", "Shown", "run_columns", "sweep", "sweep_crossings"]
+__all__ = ["ColumnPathError", "Orders", "Scores", "Shown", "run_columns", "sweep", "sweep_crossings"]

@@ -1,10 +1,14 @@
 """A backtest by columns: from targets to fills, their cost, and equity."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from engine.backtest import BacktestResult
+from engine.column_path import by_orders
+from engine.column_path.orders import Orders
+from engine.column_path.sequence import in_order
 from engine.column_path.shown import Layout, Shown
 from engine.columns import BarColumns, Floats, Integers
 from engine.executions import ExecutionColumns
@@ -30,17 +34,24 @@ def run_columns(
     """Run `strategy_class` over `columns` by its targets; fills and equity are those of `engine.backtest.run`.
 
     `shared` keeps indicators for the next run on the same columns. Raises BacktestError without bars, ColumnPathError
-    for a strategy without targets or rules that take more than a market order at the next open.
+    for a strategy without targets, and for rules and orders that columns do not know.
     """
     if not len(columns):
         raise BacktestError("there are no bars to run on")
     options = options or BacktestOptions()
+    refuse(options, strategy_class)
     strategy = strategy_class(config)
-    refuse(options, strategy)
     layout = Layout.of(columns)
     shown = Shown(layout, strategy, shared)
-    at, quantity, unfilled = fills(targets_of(strategy, shown), layout, options)
-    executions = _executions(columns, layout, options, at, quantity)
+    wishes = wishes_of(strategy, shown)
+    if isinstance(wishes, Orders) or not options.plain:
+        orders = wishes if isinstance(wishes, Orders) else Orders(wishes)
+        if options.limit_fill == "queue" and orders.rests:
+            raise ColumnPathError("columns know no queue before a limit order: run it bar by bar")
+        executions, unfilled = by_orders.executions(columns, layout, options, orders)
+    else:
+        at, quantity, unfilled = fills(wishes, layout, options)
+        executions = _executions(columns, layout, options, at, quantity)
     return BacktestResult(
         strategy=strategy_class.__name__,
         parameters=strategy.config.model_dump(mode="json"),
@@ -50,30 +61,44 @@ def run_columns(
         curve=_curve(columns, executions, options.cash),
         unfilled=unfilled,
         warmup=strategy.warmup,
+        indicators=shown.named(),
     )
 
 
-def refuse(options: BacktestOptions, strategy: BaseStrategy) -> None:
+def refuse(options: BacktestOptions, strategy_class: type[BaseStrategy]) -> None:
     """Raise ColumnPathError for what columns cannot do."""
-    name = type(strategy).__name__
-    if type(strategy).targets is BaseStrategy.targets:
-        raise ColumnPathError(f"{name} has no `targets`: run it bar by bar")
-    if not options.plain or options.sizing != "fixed":
-        raise ColumnPathError("columns know market orders of a fixed size at the next open: run it bar by bar")
+    if strategy_class.targets is BaseStrategy.targets:
+        raise ColumnPathError(f"{strategy_class.__name__} has no `targets`: run it bar by bar")
+    unknown = (
+        (options.fill == "same_close", "fill=same_close"),
+        (options.delayed, "latency"),
+        (options.account != "unlimited", f"account={options.account}"),
+        (options.sizing != "fixed", f"sizing={options.sizing}"),
+        (options.financing_percent, "financing"),
+        (options.borrow_percent, "a fee for borrowing"),
+    )
+    told = [what for holds, what in unknown if holds]
+    if told:
+        raise ColumnPathError(f"columns do not know {', '.join(told)}: run it bar by bar")
 
 
-def targets_of(strategy: BaseStrategy, shown: Shown) -> Floats:
-    """The strategy's targets, contract after contract, NaN where it was not asked yet."""
+def wishes_of(strategy: BaseStrategy, shown: Shown) -> Floats | Orders:
+    """What the strategy wants, contract after contract; its targets NaN where it was not asked yet."""
     from engine.column_path import compiled  # numba is loaded where columns are run
 
-    targets = np.array(strategy.targets(shown), dtype=np.float64)
-    name, layout = type(strategy).__name__, shown.layout
-    if targets.shape != (len(layout.columns),):
+    given = strategy.targets(shown)
+    targets = np.array(given.targets if isinstance(given, Orders) else given, dtype=np.float64)
+    name, bars = type(strategy).__name__, len(shown.layout.columns)
+    if targets.shape != (bars,):
         raise ColumnPathError(f"{name}.targets gave shape {targets.shape}, not one target a bar")
     if not compiled.within_one(targets):
         raise ColumnPathError(f"{name}.targets left [-1, 1]")
     shown.silence(targets)
-    return targets
+    if not isinstance(given, Orders):
+        return targets
+    if trouble := given.trouble(bars):
+        raise ColumnPathError(f"{name}.targets: {trouble}")
+    return replace(given, targets=targets)
 
 
 def fills(targets: Floats, layout: Layout, options: BacktestOptions) -> tuple[Integers, Floats, int]:
@@ -87,10 +112,10 @@ def fills(targets: Floats, layout: Layout, options: BacktestOptions) -> tuple[In
 def _executions(
     columns: BarColumns, layout: Layout, options: BacktestOptions, at: Integers, quantity: Floats
 ) -> ExecutionColumns:
-    """What the fills cost, in the order they happen: by the end of their bars, then by open and contract."""
+    """What the fills cost, in the order they happen."""
     rows = at if layout.order is None else layout.order[at]
     if layout.order is not None:
-        order = np.lexsort((columns.contract_id[rows], columns.start_us[rows], columns.end_us[rows]))
+        order = in_order(columns, rows)
         rows, quantity = rows[order], quantity[order]
     commission_of, slippage_of = options.costs()
     size, opening = np.abs(quantity), columns.open[rows]
@@ -121,6 +146,8 @@ def _curve(columns: BarColumns, executions: ExecutionColumns, cash: float) -> Cu
     """As `engine.ledger.curve` has it."""
     from engine.column_path import compiled
 
+    if not (np.diff(columns.end_us[executions.row]) >= 0).all():
+        executions = executions.taken(np.argsort(columns.end_us[executions.row], kind="stable"))
     paid = executions.quantity * executions.price + executions.commission
     balances = np.subtract.accumulate(np.concatenate(([cash], paid)))
     rows, quantity = executions.row, executions.quantity

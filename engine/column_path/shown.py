@@ -1,6 +1,6 @@
 """What a strategy sees when it says its targets for all bars at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -11,7 +11,7 @@ import numpy as np
 from engine.columns import BarColumns, Floats, Integers
 from engine.indicators import crossing, sma
 from engine.indicators.indicator import Indicator
-from engine.revealing import Revealed
+from engine.revealing import Revealed, slots_by_name
 from engine.slots import Slot
 from engine.strategy import BaseStrategy
 
@@ -54,10 +54,14 @@ class Shown:
         self._plain = shared is None and len(layout.columns) < _COMPILED_FROM
 
     def __getitem__(self, slot: Slot) -> Floats:
-        if slot.frame:
-            found = next(column for each, column in self._revealed.shown if each is slot)
-            return self.layout.arranged(found)  # type: ignore[no-any-return] # arrays
-        return self._column(slot)
+        key = _key(slot)
+        if key not in self._shared:
+            self._shared[key] = self._computed(slot)
+        return self._shared[key]
+
+    def named(self) -> Mapping[str, Floats]:
+        """All slots by the strategy's names for them, in the order of the rows; each is made when looked at."""
+        return _Named(self, slots_by_name(self._strategy))
 
     def on_crossing(self, slot: Slot, above: float, below: float) -> Floats:
         """Targets from a slot of `crossing`: `above` where it crosses above, `below` where below, else no change."""
@@ -102,17 +106,36 @@ class Shown:
     def _revealed(self) -> Revealed:
         return Revealed(self.layout.columns, self._strategy)
 
-    def _column(self, slot: Slot) -> Floats:
-        key = _key(slot)
-        if key not in self._shared:
-            given = [self._argument(each) for each in slot.arguments]
-            self._shared[key] = computed(slot.indicator, given, self.layout.offsets, plain=self._plain)
-        return self._shared[key]
+    def _computed(self, slot: Slot) -> Floats:
+        if slot.frame:
+            return self.layout.arranged(self._revealed.column(slot))  # type: ignore[no-any-return] # arrays
+        given = [self._argument(each) for each in slot.arguments]
+        return computed(slot.indicator, given, self.layout.offsets, plain=self._plain)
 
     def _argument(self, given: Any) -> Any:
         if isinstance(given, Slot):
-            return self._column(given)
+            return self[given]
         return self._of_bars(given) if isinstance(given, str) else given
+
+
+class _Named(Mapping[str, Floats]):
+    def __init__(self, shown: Shown, slots: Mapping[str, Slot]) -> None:
+        self._shown = shown
+        self._slots = slots
+
+    def __getitem__(self, name: str) -> Floats:
+        column, order = self._shown[self._slots[name]], self._shown.layout.order
+        if order is None:
+            return column
+        in_rows = np.empty_like(column)
+        in_rows[order] = column
+        return in_rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._slots)
+
+    def __len__(self) -> int:
+        return len(self._slots)
 
 
 def computed(indicator: Indicator, given: Sequence[Any], offsets: Integers, *, plain: bool = False) -> Floats:
@@ -132,4 +155,8 @@ def computed(indicator: Indicator, given: Sequence[Any], offsets: Integers, *, p
 
 
 def _key(slot: Slot) -> tuple[Any, ...]:
-    return (slot.indicator.name, *(_key(each) if isinstance(each, Slot) else each for each in slot.arguments))
+    return (
+        slot.indicator.name,
+        slot.frame,
+        *(_key(each) if isinstance(each, Slot) else each for each in slot.arguments),
+    )

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.backtest import BacktestResult
-from engine.column_path.run import ColumnPathError, refuse, run_columns, targets_of
+from engine.column_path.orders import Orders
+from engine.column_path.run import ColumnPathError, refuse, run_columns, wishes_of
 from engine.column_path.shown import Layout, Shown, computed
 from engine.columns import BarColumns, Floats, Integers
 from engine.crossing_rule import Average
@@ -45,15 +46,16 @@ def sweep(
     options = options or BacktestOptions()
     layout = Layout.of(columns)
     shared: dict[Any, Floats] = {}
-    plain = len(columns.contracts) == 1 and options.slippage in _FOLDED and options.commission in _FOLDED
-    ends, rows = _ends(columns), []
+    refuse(options, strategy_class)
+    ends = _ends(columns)
+    rows: list[Sequence[float]] = []
     for config in configs:
-        if plain:
-            strategy = strategy_class(config)
-            refuse(options, strategy)
-            rows.append(_outcome(columns, targets_of(strategy, Shown(layout, strategy, shared)), ends, options))
-        else:
+        strategy = strategy_class(config)
+        wishes = wishes_of(strategy, Shown(layout, strategy, shared)) if _is_folded(columns, options) else None
+        if wishes is None or isinstance(wishes, Orders):
             rows.append(_of_result(run_columns(columns, strategy_class, config, options, shared)))
+        else:
+            rows.append(_outcome(columns, wishes, ends, options))
     return _scores(np.array(rows).reshape(len(rows), _FIGURES), columns, options)
 
 
@@ -71,7 +73,8 @@ def sweep_crossings(
     options = options or BacktestOptions()
     if strategy_class.rule is None:
         raise ColumnPathError(f"{strategy_class.__name__} names no rule: use `sweep`")
-    if len(columns.contracts) != 1 or options.slippage not in _FOLDED or options.commission not in _FOLDED:
+    refuse(options, strategy_class)
+    if not _is_folded(columns, options):
         raise ColumnPathError("a compiled rule takes one contract and plain costs: use `sweep`")
     from engine.column_path import compiled
 
@@ -86,6 +89,12 @@ def sweep_crossings(
         firsts, seconds, first_of, second_of, below, columns.open, columns.close, _ends(columns), _costs(options), into
     )
     return _scores(into, columns, options)
+
+
+def _is_folded(columns: BarColumns, options: BacktestOptions) -> bool:
+    """Whether the loop that keeps scores alone can run."""
+    plain_costs = options.slippage in _FOLDED and options.commission in _FOLDED
+    return options.plain and plain_costs and len(columns.contracts) == 1
 
 
 def _distinct(columns: BarColumns, side: Average, parameters: Mapping[str, Sequence[Any]]) -> tuple[Floats, Integers]:
