@@ -21,7 +21,7 @@ class Slow(strategy_class("buy_and_hold")):  # type: ignore[misc] # a base that 
 def main() -> None:
     from consumers.backtester.__main__ import main as backtester
 
-    answer.strategy_class = lambda name: Slow
+    setattr(answer, "strategy_class", lambda name: Slow)  # noqa: B010 - what a module imports is not its own
     consume._REBALANCE_MS = REBALANCE_MS
     backtester()
 

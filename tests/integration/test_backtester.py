@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from consumers.backtester.optimiser import Optimiser
 from engine.answer import answer
 from engine.columns import BarColumns
 from engine.facts import to_datetime
+from engine.material import RAW
 from engine.registry import strategy_class
 from engine.strategy import BaseStrategy
 from infra import broker, consume, topic_admin
@@ -29,14 +30,18 @@ from infra.replay import fold
 from infra.service import Service
 from infra.settings import REPOSITORY, Settings
 from infra.store.bars import add_bars
+from infra.store.corporate import put_actions
 from infra.store.database import Store
 from infra.symbol_names import parse_symbol
+from producers.cli.price_file import read_prices
 from schemas.backtest import BacktestCanceled, BacktestFinished, BacktestProgress, BacktestRequested, Trial
+from schemas.corporate import ActionOrigin, Split
 from schemas.event import Event
-from schemas.market import Bar, HistoricalBar, Source
+from schemas.market import Bar, Basis, HistoricalBar, Source
 from schemas.validation import Symbol, SymbolState
 from tests.bars import APPLE, IBM, real_daily
 from tests.builders import SEEN, a_contract, a_historical_bar
+from tests.integration.a_data_shelf import SPLIT_DAY, real_days
 from tests.integration.a_slow_backtester import REBALANCE_MS
 from tests.unit.test_answer import a_request
 
@@ -180,6 +185,64 @@ async def test_the_database_gives_the_result_that_the_topic_gives(stack_settings
         database.data_digest,
         database.result_hash,
     )
+
+
+async def test_a_file_the_topic_and_the_database_give_one_result_and_raw_prices_come_with_a_split(
+    stack_settings: Settings, tmp_path: Path
+) -> None:
+    await topic_admin.apply(stack_settings)
+    frame = real_days(date(2004, 6, 1), date(2005, 6, 1), basis=Basis.SPLIT_ADJUSTED)
+    split = Split(
+        event_time=datetime(2005, 2, 28, 5, tzinfo=UTC), ingest_time=SEEN, contract_id=APPLE, symbol="AAPL",
+        ex_date=SPLIT_DAY, origin=ActionOrigin.PERSON, by="tests", new_shares=2, old_shares=1,
+        answers_since=SEEN - timedelta(days=1),
+    )  # fmt: skip
+    store = Store(stack_settings, "persister")
+    async with store.transaction() as transaction:
+        await add_bars(transaction.connection, frame)
+        await put_actions(transaction.connection, [split])
+    await store.close()
+    history = [
+        a_historical_bar(**{**row, "bar_size": timedelta(days=1), "source": Source.REAL, "basis": Basis.SPLIT_ADJUSTED})
+        for row in _rows(frame)
+    ]
+    await send(stack_settings, "reference.symbols.v1", [a_symbol("AAPL", APPLE)])
+    await send(stack_settings, "reference.corporate_actions.v1", [split])
+    await send(stack_settings, "market.history.v1", history)
+    days = [f"{row['start']:%Y-%m-%d},{','.join(str(row[name]) for name in PRICES)}" for row in _rows(frame)]
+    csv = tmp_path / "AAPL.csv"
+    csv.write_text("\n".join([f"time,{','.join(PRICES)}", *days]))
+    requests = [
+        a_request(backtest_id=f"{source} {basis}", source=source, basis=basis, parameters={"fast": 5, "slow": 20})
+        for source in ("topic", "database")
+        for basis in ("split_adjusted", "raw")
+    ]
+
+    from_file = answer(requests[0], read_prices(csv, "AAPL"))
+    async with backtesting(stack_settings):
+        await send(stack_settings, "backtest.requests.v1", requests)
+        topic, topic_raw, database, database_raw = [
+            await result_of(stack_settings, each.backtest_id) for each in requests
+        ]
+
+    assert len(from_file.executions) > 10
+    assert from_file.result_hash == topic.result_hash == database.result_hash
+    assert topic_raw.result_hash == database_raw.result_hash != topic.result_hash
+    assert RAW in topic_raw.warnings
+    first, last = [[float(each.fills[end]["price"]) for each in (topic_raw, topic)] for end in (0, -1)]
+    assert first[0] == 2 * first[1], "before the split"
+    assert last[0] == last[1], "after it"
+
+
+PRICES = ("open", "high", "low", "close", "volume")
+
+
+def _rows(frame: Any) -> list[dict[str, Any]]:
+    times = [("start", "start_us"), ("event_time", "end_us")]
+    return [
+        {**{name: row[name] for name in PRICES}, **{name: to_datetime(row[column]) for name, column in times}}
+        for row in frame.iter_rows(named=True)
+    ]
 
 
 IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
