@@ -1,7 +1,7 @@
 """Topics read again from the beginning, up to where they ended when the reading began."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -24,7 +24,7 @@ async def read_to_end(
     start: Callable[[Mapping[TopicPartition, int]], Mapping[TopicPartition, int]] = lambda begins: begins,
     on_extent: Callable[[int], None] = lambda _: None,
     catalogue: Catalogue | None = None,
-) -> AsyncIterator[list[Record]]:
+) -> AsyncGenerator[list[Record], None]:
     """Polls of raw records of `topics` (logical names), from the beginning to the present end offsets.
 
     `start` may answer, from where each partition begins, where to begin instead. `on_extent` gets how many records

@@ -7,14 +7,18 @@ bars is kept once the tail has grown to a fair part of what is kept already, so 
 
 import hashlib
 import json
+import mmap
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 from aiokafka import TopicPartition
+from numpy.typing import NDArray
 
 from infra.columns import BAR_SCHEMA
 from infra.delivery import Record
@@ -23,11 +27,12 @@ from schemas.market import Source
 
 COLUMNS = ("start_us", "end_us", "ingest_us", "open", "high", "low", "close", "volume", "revision", "source")
 SOURCES = tuple(each.value for each in Source)
+DTYPES = {name: "<f8" if BAR_SCHEMA[name] == pl.Float64 else "<i8" for name in COLUMNS} | {"source": "|u1"}
 _SERIES = ("contract_id", "bar_size_seconds", "price_kind", "basis")
 _RECORDS_MIN = 1_000
 _SHARE_MIN = 1 / 16
 _META = "segment.json"
-_FORMAT = hashlib.sha256(repr((1, BAR_SCHEMA, COLUMNS, SOURCES)).encode()).hexdigest()[:8]
+_FORMAT = hashlib.sha256(repr((2, BAR_SCHEMA, COLUMNS, SOURCES)).encode()).hexdigest()[:8]
 """Files of another shape are others' files."""
 
 
@@ -47,13 +52,25 @@ class Series:
 
 @dataclass(frozen=True)
 class Segment:
-    """What the offsets from `first` until before `stop` held; `last` is the digest of the record before `stop`."""
+    """What the offsets from `first` until before `stop` held; `last` is the digest of the record before `stop`.
+
+    `files` says of each how many rows it has, and at which byte each of COLUMNS begins.
+    """
 
     folder: Path
     first: int
     stop: int
     last: str
-    files: tuple[str, ...]
+    files: Mapping[str, Sequence[int]]
+
+    def columns(self, file: str) -> dict[str, NDArray[Any]]:
+        """A file's columns where they stand in it: nothing is copied; OSError or ValueError if they do not."""
+        rows, *places = self.files[file]
+        with (self.folder / file).open("rb") as opened:
+            mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+        return {
+            name: np.frombuffer(mapped, DTYPES[name], rows, place) for name, place in zip(COLUMNS, places, strict=True)
+        }
 
 
 def digest(record: Record) -> str:
@@ -84,7 +101,7 @@ class ReplayCache:
     def _segments(self, place: TopicPartition) -> Iterator[Segment]:
         for meta in self._of(place).glob(f"*/{_META}"):
             told = json.loads(meta.read_text())
-            yield Segment(meta.parent, told["first"], told["stop"], told["last"], tuple(told["files"]))
+            yield Segment(meta.parent, told["first"], told["stop"], told["last"], told["files"])
 
     def forget(self, place: TopicPartition) -> None:
         shutil.rmtree(self._of(place), ignore_errors=True)
@@ -99,7 +116,7 @@ class ReplayCache:
         draft = self._of(place) / f".{target.name}.{os.getpid()}"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
-        files = [self._write(draft, key, part) for key, part in frame.partition_by(*_SERIES, as_dict=True).items()]
+        files = dict(self._write(draft, key, part) for key, part in frame.partition_by(*_SERIES, as_dict=True).items())
         told = {"first": records.first, "stop": records.stop, "last": records.last, "files": files}
         (draft / _META).write_text(json.dumps(told))
         if target.exists():  # another process was quicker
@@ -110,13 +127,13 @@ class ReplayCache:
         return True
 
     @staticmethod
-    def _write(folder: Path, key: tuple[object, ...], part: pl.DataFrame) -> str:
+    def _write(folder: Path, key: tuple[object, ...], part: pl.DataFrame) -> tuple[str, list[int]]:
         name = Series(*key).file  # type: ignore[arg-type] # polars does not tell the types of a group's key
         source = pl.col("source").replace_strict(SOURCES, range(len(SOURCES)), return_dtype=pl.UInt8)
         ordered = part.with_columns(source).select(COLUMNS)
         ordered = ordered.sort("start_us", "revision", "ingest_us", maintain_order=True).rechunk()
-        ordered.write_ipc(folder / name)
-        return name
+        ordered.write_ipc(folder / name, record_batch_size=len(ordered))
+        return name, [len(ordered), *_places(folder / name, ordered)]
 
     def used(self, place: TopicPartition) -> None:
         """Of the series that have to go, the longest unused go first."""
@@ -134,6 +151,18 @@ class ReplayCache:
                 return
             shutil.rmtree(each, ignore_errors=True)
             del sizes[each]
+
+
+def _places(file: Path, frame: pl.DataFrame) -> Iterator[int]:
+    """Where in a file, which is not compressed, the bytes of each column stand."""
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        at = 0
+        for name in COLUMNS:
+            column = frame[name].to_numpy().astype(DTYPES[name], copy=False).tobytes()
+            at = text.find(column, at)
+            assert at >= 0, f"{file} holds {name} in one piece"
+            yield at
+            at += len(column)
 
 
 @dataclass(frozen=True)

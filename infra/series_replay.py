@@ -1,6 +1,7 @@
 """Series of bars from topics as arrays, through the cache: what a backtest runs on."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,26 +11,27 @@ from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
 from infra.bar_replay import TOPICS, BarFilter
-from infra.columns import BAR_SCHEMA, decode_bars
+from infra.columns import MANY, decode_bars
 from infra.delivery import Record
 from infra.removals import REMOVALS, counts, read_removals
 from infra.replay import read_to_end
-from infra.replay_cache import COLUMNS, SOURCES, ReplayCache, Segment, Series, Span, digest
+from infra.replay_cache import COLUMNS, DTYPES, SOURCES, ReplayCache, Segment, Series, Span, digest
 from infra.settings import Settings
 from infra.topics import Catalogue, load_catalogue
 from schemas.validation import SymbolRemoved
 
 _SHOWN = ("start_us", "end_us", "open", "high", "low", "close", "volume")
-_WITHOUT_INGEST = (*_SHOWN, "source")
 _AT_ONCE = 500_000
-"""Records of a place that are gathered until they become a segment."""
+"""Bars of a place that are gathered until they become a segment."""
+
+_DTYPES = {"contract_id": "<i8", **DTYPES}
 
 Arrays = dict[str, NDArray[Any]]
 """By column; ids and times are int64, prices and volume float64."""
 
 
-class _AnotherLogError(Exception):
-    """The place's record is not the one that the cache ends with: the topic was made anew."""
+class _UselessCacheError(Exception):
+    """What is kept of a place cannot be read, or does not end with the place's record: the topic was made anew."""
 
     def __init__(self, place: TopicPartition) -> None:
         super().__init__(f"{place.topic}-{place.partition}")
@@ -42,9 +44,11 @@ class _Place:
 
     begin: int
     chain: list[Segment]
-    records: list[Record] = field(default_factory=list)
+    verified: bool
+    """That the log still has the last record that was kept of it."""
+    waiting: list[pl.DataFrame] = field(default_factory=list)
+    last: Record | None = None
     frames: list[pl.DataFrame] = field(default_factory=list)
-    verified: bool = False
 
     @property
     def start(self) -> int | None:
@@ -67,7 +71,7 @@ async def read_series(
     while True:
         try:
             return await _Reading(settings, wanted, catalogue or load_catalogue(), on_progress).read()
-        except _AnotherLogError as error:
+        except _UselessCacheError as error:
             ReplayCache(settings).forget(error.place)
 
 
@@ -82,96 +86,107 @@ class _Reading:
         self._places: dict[TopicPartition, _Place] = {}
         self._removed: dict[int, SymbolRemoved] = {}
         self._on_progress = on_progress
+        self._extent = 0
 
     async def read(self) -> tuple[Arrays, tuple[str, ...]]:
         count = 0
         topics = [*TOPICS, REMOVALS]
-        async for records in read_to_end(self._settings, topics, start=self._starts, catalogue=self._catalogue):
-            place = TopicPartition(records[0].topic, records[0].partition)
-            if place not in self._places:
-                spec = self._catalogue.topic(REMOVALS)
-                self._removed |= read_removals(spec, records)
-                continue
-            self._take(place, records)
-            count += len(records)
-            self._on_progress(count)
+        replay = read_to_end(
+            self._settings, topics, start=self._starts, on_extent=self._expect, catalogue=self._catalogue
+        )
+        async with contextlib.aclosing(replay):
+            async for records in replay:
+                place = TopicPartition(records[0].topic, records[0].partition)
+                if place not in self._places:
+                    spec = self._catalogue.topic(REMOVALS)
+                    self._removed |= read_removals(spec, records)
+                    continue
+                self._take(place, records)
+                count += len(records)
+                self._on_progress(count)
         for place, kept in self._places.items():
-            if kept.chain and not kept.verified:
-                raise _AnotherLogError(place)
+            if not kept.verified:
+                raise _UselessCacheError(place)
             self._gather(place)
             self._cache.used(place)
         return self._merged()
 
+    def _expect(self, records: int) -> None:
+        self._extent = records
+
     def _starts(self, begins: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         removals = self._settings.topic_prefix + REMOVALS
-        self._places = {
-            place: _Place(begin, self._cache.chain(place, begin))
-            for place, begin in begins.items()
-            if place.topic != removals
-        }
+        for place, begin in begins.items():
+            if place.topic != removals:
+                chain = self._cache.chain(place, begin)
+                self._places[place] = _Place(begin, chain, verified=not chain)
         return {place: kept.start for place, kept in self._places.items() if kept.start is not None}
 
     def _take(self, place: TopicPartition, records: list[Record]) -> None:
         kept = self._places[place]
-        if kept.chain and not kept.verified:
+        if not kept.verified:
             if records[0].offset != kept.start or digest(records[0]) != kept.chain[-1].last:
-                raise _AnotherLogError(place)
+                raise _UselessCacheError(place)
             kept.verified = True
             records = records[1:]
-        kept.records += records
-        if len(kept.records) >= _AT_ONCE:
+        if not records:
+            return
+        topic = self._catalogue.topic(place.topic.removeprefix(self._settings.topic_prefix))
+        kept.waiting.append(decode_bars(topic, records, many=self._extent >= MANY).frame)
+        kept.last = records[-1]
+        if sum(map(len, kept.waiting)) >= _AT_ONCE:
             self._gather(place)
 
     def _gather(self, place: TopicPartition) -> None:
-        """Decode what came; keep it when it is worth it."""
+        """Keep what came when it is worth it."""
         kept = self._places[place]
-        if not kept.records:
+        if kept.last is None:
             return
-        topic = self._catalogue.topic(place.topic.removeprefix(self._settings.topic_prefix))
-        frame = decode_bars(topic, kept.records).frame
+        frame = pl.concat(kept.waiting)
         first = kept.chain[-1].stop if kept.chain else kept.begin
-        span = Span(first, kept.records[-1].offset + 1, digest(kept.records[-1]))
+        span = Span(first, kept.last.offset + 1, digest(kept.last))
         if not kept.frames and self._cache.keep(place, kept.chain, frame, span):
             kept.chain = self._cache.chain(place, kept.begin)
         else:
-            kept.frames.append(frame.filter(self._wanted.expression()))
-        kept.records = []
+            code = pl.col("source").replace_strict(SOURCES, range(len(SOURCES)), return_dtype=pl.UInt8)
+            kept.frames.append(frame.filter(self._wanted.expression()).with_columns(code))
+        kept.waiting, kept.last = [], None
 
     # from what is kept and what came to one array a column
 
     def _merged(self) -> tuple[Arrays, tuple[str, ...]]:
-        rest = self._removed or self._wanted.known_by_us is not None
-        frame = self._collected(COLUMNS if rest else _WITHOUT_INGEST)
-        if not _is_in_order(frame):
-            frame = self._collected(COLUMNS)
-            frame = frame.sort("contract_id", "start_us", "revision", "ingest_us", maintain_order=True)
-            frame = frame.unique(("contract_id", "start_us"), keep="last", maintain_order=True)
-        arrays: Arrays = {name: frame[name].to_numpy() for name in ("contract_id", *_SHOWN)}
-        if len(frame) and arrays["contract_id"][0] != arrays["contract_id"][-1]:
-            order = np.argsort(arrays["end_us"], kind="stable")
-            arrays = {name: np.take(values, order) for name, values in arrays.items()}
-        found = np.flatnonzero(np.bincount(frame["source"].to_numpy(), minlength=len(SOURCES)))
-        return arrays, tuple(sorted(SOURCES[each] for each in found))
+        parts = [part for contract_id in sorted(self._wanted.contract_ids or ()) for part in self._parts(contract_id)]
+        if self._removed or self._wanted.known_by_us is not None or not _are_in_order(parts):
+            parts = [self._settled(parts)]
+        found = [code for code in range(len(SOURCES)) if any((part["source"] == code).any() for part in parts)]
+        return _by_time(parts), tuple(sorted(SOURCES[code] for code in found))
 
-    def _collected(self, names: Sequence[str]) -> pl.DataFrame:
-        """All wanted bars, contract after contract, each in the order of the places that hold them."""
-        places = [self._places[place] for place in sorted(self._places)]
-        code = pl.col("source").replace_strict(SOURCES, range(len(SOURCES)), return_dtype=pl.UInt8)
-        fresh = pl.concat([BAR_SCHEMA.to_frame(), *(frame for kept in places for frame in kept.frames)])
-        fresh = fresh.with_columns(code).select("contract_id", *names)
-        parts = [fresh.clear().lazy()]
-        for contract_id in sorted(self._wanted.contract_ids or ()):
-            series = self._series(contract_id)
-            number = pl.lit(contract_id, dtype=pl.Int64).alias("contract_id")
-            parts += [
-                pl.scan_ipc(segment.folder / series.file).select(number, *names)
-                for kept in places
-                for segment in kept.chain
-                if series.file in segment.files
-            ]
-            if len(fresh):
-                parts.append(fresh.lazy().filter(pl.col("contract_id") == contract_id))
-        return pl.concat(parts).filter(self._expression()).collect()
+    def _parts(self, contract_id: int) -> Iterator[Arrays]:
+        """A contract's bars in the wanted time, in the order of the places that hold them."""
+        file = self._series(contract_id).file
+        for place in sorted(self._places):
+            for segment in self._places[place].chain:
+                if file in segment.files:
+                    yield self._bounded(contract_id, self._mapped(place, segment, file))
+        for place in sorted(self._places):
+            for frame in self._places[place].frames:
+                part = frame.filter(pl.col("contract_id") == contract_id)
+                if len(part):
+                    yield {name: part[name].to_numpy() for name in ("contract_id", *COLUMNS)}
+
+    def _mapped(self, place: TopicPartition, segment: Segment, file: str) -> Arrays:
+        try:
+            return segment.columns(file)
+        except (OSError, ValueError) as error:  # another process needed the room, or a crash left half a file
+            raise _UselessCacheError(place) from error
+
+    def _bounded(self, contract_id: int, columns: Arrays) -> Arrays:
+        """Rows of a file, which are sorted by start."""
+        starts = columns["start_us"]
+        first = 0 if self._wanted.start_us is None else int(np.searchsorted(starts, self._wanted.start_us))
+        stop = len(starts) if self._wanted.end_us is None else int(np.searchsorted(starts, self._wanted.end_us))
+        part = {name: values[first:stop] for name, values in columns.items()}
+        return part | {"contract_id": np.broadcast_to(np.int64(contract_id), len(part["start_us"]))}
 
     def _series(self, contract_id: int) -> Series:
         wanted = self._wanted
@@ -180,19 +195,44 @@ class _Reading:
         assert wanted.basis is not None, "a series has one basis"
         return Series(contract_id, wanted.bar_size_seconds, wanted.price_kind, wanted.basis)
 
-    def _expression(self) -> pl.Expr:
-        """What the files do not say by their names."""
-        wanted = pl.lit(True)
-        if self._wanted.start_us is not None:
-            wanted &= pl.col("start_us") >= self._wanted.start_us
-        if self._wanted.end_us is not None:
-            wanted &= pl.col("start_us") < self._wanted.end_us
-        if self._wanted.known_by_us is not None:
-            wanted &= pl.col("ingest_us") <= self._wanted.known_by_us
-        return wanted & counts(self._removed)
+    def _settled(self, parts: Sequence[Arrays]) -> Arrays:
+        """Of all parts what counts, the newest bar of each contract and start, sorted by those."""
+        columns = {
+            name: np.concatenate([np.empty(0, _DTYPES[name]), *(part[name] for part in parts)]) for name in _DTYPES
+        }
+        known = pl.lit(True) if self._wanted.known_by_us is None else pl.col("ingest_us") <= self._wanted.known_by_us
+        frame = pl.DataFrame(columns).filter(known & counts(self._removed))
+        frame = frame.sort("contract_id", "start_us", "revision", "ingest_us", maintain_order=True)
+        frame = frame.unique(("contract_id", "start_us"), keep="last", maintain_order=True)
+        return {name: frame[name].to_numpy() for name in frame.columns}
 
 
-def _is_in_order(frame: pl.DataFrame) -> bool:
+def _are_in_order(parts: Sequence[Arrays]) -> bool:
     """Whether each contract's bars begin one after the other, none twice."""
-    contracts, starts = frame["contract_id"].to_numpy(), frame["start_us"].to_numpy()
-    return bool(((starts[1:] > starts[:-1]) | (contracts[1:] != contracts[:-1])).all())
+    before: dict[int, int] = {}
+    for part in parts:
+        starts = part["start_us"]
+        if not len(starts):
+            continue
+        contract_id = int(part["contract_id"][0])
+        if starts[0] <= before.get(contract_id, starts[0] - 1) or not (starts[1:] > starts[:-1]).all():
+            return False
+        before[contract_id] = starts[-1]
+    return True
+
+
+def _by_time(parts: Sequence[Arrays]) -> Arrays:
+    """All parts, which are sorted by contract, by the bars' ends."""
+    count = sum(len(part["start_us"]) for part in parts)
+    block = np.empty((1 + len(_SHOWN), count), dtype=np.int64)  # in one piece, for which the system has large pages
+    arrays = {name: row.view(_DTYPES[name]) for name, row in zip(("contract_id", *_SHOWN), block, strict=True)}
+    for name, values in arrays.items() if parts else ():
+        np.concatenate([part[name] for part in parts], out=values)
+    contracts = arrays["contract_id"]
+    if count and contracts[0] != contracts[-1]:
+        order = np.argsort(arrays["end_us"], kind="stable")
+        gathered = np.empty(count, dtype=np.int64)
+        for values in arrays.values():
+            np.take(values, order, out=gathered.view(values.dtype), mode="clip")  # "raise" would copy once more
+            values[:] = gathered.view(values.dtype)
+    return arrays

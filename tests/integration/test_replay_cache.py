@@ -1,15 +1,16 @@
 """Replays through the cache find what replays without it find, read the log once, and notice another log."""
 
 import asyncio
+import os
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
 
-from infra import broker, replay_cache, topic_admin
+from infra import broker, replay, replay_cache, series_replay, topic_admin
 from infra.bar_replay import BarFilter, read_bars
 from infra.series_replay import read_series
 from infra.settings import Settings
@@ -60,6 +61,10 @@ async def both(settings: Settings, wanted: BarFilter) -> pl.DataFrame:
     return found
 
 
+def _us(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1_000_000
+
+
 async def test_what_the_cache_gives_is_what_the_topics_give_while_they_grow(stack_settings: Settings) -> None:
     await topic_admin.apply(stack_settings)
     dice = random.Random(7)
@@ -69,8 +74,8 @@ async def test_what_the_cache_gives_is_what_the_topics_give_while_they_grow(stac
         await send(stack_settings, "market.bars.v1", live)
         for wanted in (
             WANTED,
-            replace(WANTED, contract_ids=[APPLE + 1], start_us=int((NOON + 9 * STEP).timestamp()) * 1_000_000),
-            replace(WANTED, known_by_us=int((SEEN + timedelta(seconds=50_000)).timestamp()) * 1_000_000),
+            replace(WANTED, contract_ids=[APPLE + 1], start_us=_us(NOON + 9 * STEP), end_us=_us(NOON + 40 * STEP)),
+            replace(WANTED, known_by_us=_us(SEEN + timedelta(seconds=50_000))),
             replace(WANTED, price_kind="bid"),
             replace(WANTED, contract_ids=[4711]),
         ):
@@ -117,6 +122,27 @@ async def test_another_log_under_the_same_name_is_noticed(stack_settings: Settin
     second = await both(stack_settings, WANTED)
 
     assert not second.equals(first)
+
+
+async def test_a_long_log_becomes_several_segments_in_one_reading(
+    stack_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(series_replay, "_AT_ONCE", 20)
+    monkeypatch.setattr(replay, "_POLL_RECORDS", 15)
+    await topic_admin.apply(stack_settings)
+    await send(stack_settings, "market.history.v1", some_history(random.Random(5), 300))
+    await asyncio.wait_for(both(stack_settings, WANTED), 30)
+    assert segments(stack_settings) > 3
+    await both(stack_settings, WANTED)
+
+
+async def test_a_file_that_a_crash_has_cut_off_is_read_from_the_log_again(stack_settings: Settings) -> None:
+    await topic_admin.apply(stack_settings)
+    await send(stack_settings, "market.history.v1", some_history(random.Random(1), 200))
+    whole = await both(stack_settings, WANTED)
+    for file in (stack_settings.home / "replay-cache").rglob("*.arrow"):
+        os.truncate(file, 100)
+    assert (await both(stack_settings, WANTED)).equals(whole)
 
 
 async def test_the_cache_stays_below_its_bound_or_is_not_there(stack_settings: Settings) -> None:
