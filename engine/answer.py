@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.backtest import BacktestError, BacktestOptions, BacktestResult, run
+from engine.backtest import BacktestError, BacktestOptions, BacktestResult
+from engine.column_path import run_quickest
 from engine.columns import BarColumns, Floats
 from engine.extracts import by_symbol, prices, thinned, time_text
 from engine.facts import to_datetime, to_microseconds
@@ -61,7 +62,7 @@ def answer(
     """
     wanted, options = prepared(request, columns)
     strategy = strategy_class(request.strategy)
-    return run(wanted, strategy, strategy.Config.parse(request.parameters), options, on_progress, market)
+    return run_quickest(wanted, strategy, strategy.Config.parse(request.parameters), options, on_progress, market)
 
 
 def held_against(request: BacktestRequested, result: BacktestResult, bars: BarColumns | None) -> BacktestResult:

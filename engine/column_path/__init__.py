@@ -5,8 +5,9 @@ fills whole at the next open. The fills, their cost and the equity are those of 
 """
 
 from engine.column_path.orders import Orders
+from engine.column_path.quickest import run_quickest
 from engine.column_path.run import ColumnPathError, run_columns
 from engine.column_path.shown import Shown
 from engine.column_path.sweep import Scores, sweep, sweep_crossings
 
-__all__ = ["ColumnPathError", "Orders", "Scores", "Shown", "run_columns", "sweep", "sweep_crossings"]
+__all__ = ["ColumnPathError", "Orders", "Scores", "Shown", "run_columns", "run_quickest", "sweep", "sweep_crossings"]

@@ -13,7 +13,8 @@ from engine.column_path.shown import Layout, Shown
 from engine.columns import BarColumns, Floats, Integers
 from engine.executions import ExecutionColumns
 from engine.ledger import Curve
-from engine.options import BacktestError, BacktestOptions
+from engine.options import BacktestError, BacktestOptions, StrategyFailedError
+from engine.replay import told
 from engine.strategy import BaseStrategy, StrategyConfig
 
 _WITHOUT_LOOP = frozenset({"none", "bps", "fixed", "half_spread", "per_share"})
@@ -34,7 +35,8 @@ def run_columns(
     """Run `strategy_class` over `columns` by its targets; fills and equity are those of `engine.backtest.run`.
 
     `shared` keeps indicators for the next run on the same columns. Raises BacktestError without bars, ColumnPathError
-    for a strategy without targets, and for rules and orders that columns do not know.
+    for a strategy without targets, and for rules and orders that columns do not know, StrategyFailedError when the
+    strategy raises.
     """
     if not len(columns):
         raise BacktestError("there are no bars to run on")
@@ -67,8 +69,14 @@ def run_columns(
 
 def refuse(options: BacktestOptions, strategy_class: type[BaseStrategy]) -> None:
     """Raise ColumnPathError for what columns cannot do."""
+    if why := refusal(options, strategy_class):
+        raise ColumnPathError(f"{why}: run it bar by bar")
+
+
+def refusal(options: BacktestOptions, strategy_class: type[BaseStrategy]) -> str:
+    """What of the rules or the strategy columns cannot do; empty when they can."""
     if strategy_class.targets is BaseStrategy.targets:
-        raise ColumnPathError(f"{strategy_class.__name__} has no `targets`: run it bar by bar")
+        return f"{strategy_class.__name__} has no `targets`"
     unknown = (
         (options.fill == "same_close", "fill=same_close"),
         (options.delayed, "latency"),
@@ -77,16 +85,18 @@ def refuse(options: BacktestOptions, strategy_class: type[BaseStrategy]) -> None
         (options.financing_percent, "financing"),
         (options.borrow_percent, "a fee for borrowing"),
     )
-    told = [what for holds, what in unknown if holds]
-    if told:
-        raise ColumnPathError(f"columns do not know {', '.join(told)}: run it bar by bar")
+    found = [what for holds, what in unknown if holds]
+    return f"columns do not know {', '.join(found)}" if found else ""
 
 
 def wishes_of(strategy: BaseStrategy, shown: Shown) -> Floats | Orders:
     """What the strategy wants, contract after contract; its targets NaN where it was not asked yet."""
     from engine.column_path import compiled  # numba is loaded where columns are run
 
-    given = strategy.targets(shown)
+    try:
+        given = strategy.targets(shown)
+    except Exception as failure:
+        raise StrategyFailedError(f"{type(strategy).__name__}.targets failed: {told(failure)}") from failure
     targets = np.array(given.targets if isinstance(given, Orders) else given, dtype=np.float64)
     name, bars = type(strategy).__name__, len(shown.layout.columns)
     if targets.shape != (bars,):

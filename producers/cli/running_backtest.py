@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.answer import NO_BARS, answer, finished, held_against, prepared, trial
-from engine.backtest import BacktestResult, run
+from engine.backtest import BacktestResult
+from engine.column_path import run_quickest
 from engine.material import Material
 from engine.report import page
 from engine.report.words import benchmark_name
@@ -74,7 +75,7 @@ def run_own(request: BacktestRequested, own: StrategyFile, bars: PriceFiles | Se
     try:
         wanted, options = prepared(request, material.columns)
         config = strategy.Config.parse(request.parameters)
-        result = run(wanted, strategy, config, options, market=material.market)
+        result = run_quickest(wanted, strategy, config, options, market=material.market)
         return _on_record(request, material, result)
     except ValueError as error:
         raise UsageError(f"{error}{at_line(error.__cause__ or error, f'{own.name}.py')}") from None

@@ -9,15 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.answer import answer, finished
 from engine.backtest import BacktestError, BacktestResult, run
-from engine.column_path import ColumnPathError, Shown, run_columns, sweep, sweep_crossings
+from engine.column_path import ColumnPathError, Shown, quickest, run_columns, run_quickest, sweep, sweep_crossings
 from engine.columns import BarColumns, Floats
-from engine.facts import Bar
+from engine.facts import Bar, Dividend, Fill
 from engine.indicators import atr, rsi, sma
-from engine.options import BacktestOptions
+from engine.market import Market
+from engine.options import BacktestOptions, StrategyFailedError
 from engine.strategies.moving_average_crossover import MovingAverageCrossover
 from engine.strategy import BaseStrategy, StrategyConfig, StrategySignal
-from tests.bars import bars_of, columns_of, random_bars
+from schemas.backtest import BacktestRequested
+from tests.bars import APPLE, bars_of, columns_of, random_bars
+from tests.builders import SEEN
 from tests.unit.a_column_market import a_market, some_options, some_targets
 
 SEEDS = st.integers(0, 10**6)
@@ -293,3 +297,94 @@ def test_a_compiled_rule_needs_a_rule_one_contract_and_plain_costs() -> None:
         sweep_crossings(columns, MovingAverageCrossover, windows, BacktestOptions(commission="ib_fixed"))
     with pytest.raises(ColumnPathError, match="bar by bar"):
         sweep_crossings(columns, MovingAverageCrossover, windows, BacktestOptions(fill="same_close"))
+
+
+# by themselves
+
+
+def _reasons(result: BacktestResult) -> set[str]:
+    """What fills say of why they are: nothing, by columns."""
+    return {each.reason for each in result.executions}
+
+
+def test_a_long_run_goes_by_columns_and_ends_as_it_does_bar_by_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns, told = columns_of(random_bars(9, 4000)), []
+
+    by_events = run_quickest(columns, MovingAverageCrossover)
+    monkeypatch.setattr(quickest, "BARS_LEAST", 4000)
+    by_columns = run_quickest(columns, MovingAverageCrossover, on_progress=lambda *done: told.append(done))
+
+    assert "fast crossed above slow" in _reasons(by_events)
+    assert _reasons(by_columns) == {""}
+    assert told[-1] == (4000, 4000)
+    _same(by_columns, by_events)
+    assert by_columns.metrics == by_events.metrics
+    assert by_columns.round_trips == by_events.round_trips
+    assert by_columns.indicators.keys() == by_events.indicators.keys()
+
+
+class Listening(MovingAverageCrossover):
+    """Hears of its fills, and so may do anything."""
+
+    def on_fill(self, fill: Fill) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("strategy", "options", "market"),
+    [
+        (Listening, BacktestOptions(), None),
+        (MovingAverageCrossover, BacktestOptions(account="cash"), None),
+        (MovingAverageCrossover, BacktestOptions(limit_fill="queue"), None),
+        (MovingAverageCrossover, BacktestOptions(), Market(actions=(Dividend(APPLE, 0, 0.1),))),
+    ],
+)
+def test_what_columns_do_not_know_goes_bar_by_bar(
+    monkeypatch: pytest.MonkeyPatch, strategy: type[BaseStrategy], options: BacktestOptions, market: Market | None
+) -> None:
+    monkeypatch.setattr(quickest, "BARS_LEAST", 0)
+
+    result = run_quickest(columns_of(random_bars(9, 500)), strategy, options=options, market=market)
+
+    assert "fast crossed above slow" in _reasons(result)
+
+
+def test_targets_that_are_another_rule_than_on_bar_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ahead(MovingAverageCrossover):
+        """Its columns know the next bar."""
+
+        def targets(self, columns: Shown) -> Floats:
+            return np.where(np.append(columns.close[1:], 0.0) > columns.close, 1.0, 0.0)
+
+    columns = columns_of(random_bars(9, 500))
+    monkeypatch.setattr(quickest, "BARS_LEAST", 500)
+
+    with pytest.raises(StrategyFailedError, match=r"Ahead\.targets and Ahead\.on_bar differ"):
+        run_quickest(columns, Ahead)
+
+
+def test_targets_that_fail_are_told_in_one_line() -> None:
+    class Broken(BaseStrategy):
+        """Divides by nothing."""
+
+        def targets(self, columns: Shown) -> Floats:
+            raise ZeroDivisionError("no\nbars")
+
+    with pytest.raises(StrategyFailedError, match=r"^Broken\.targets failed: ZeroDivisionError: no bars$"):
+        run_columns(columns_of(random_bars(9, 50)), Broken)
+
+
+def test_an_answer_has_one_hash_either_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {"backtest_id": "b", "strategy": "moving_average_crossover", "requested_by": "tests"}
+    request = BacktestRequested(event_time=SEEN, ingest_time=SEEN, symbols=("AAPL",), **asked)
+    columns = columns_of(random_bars(9, 1000))
+
+    by_events = answer(request, columns)
+    monkeypatch.setattr(quickest, "BARS_LEAST", 1000)
+    by_columns = answer(request, columns)
+
+    assert _reasons(by_events) != _reasons(by_columns)
+    assert by_columns.result_hash == by_events.result_hash
+    one, other = (finished(request, each, code_hash="c", now=SEEN) for each in (by_events, by_columns))
+    silent = tuple({**each, "reason": ""} for each in one.fills)
+    assert other == one.model_copy(update={"fills": silent})
