@@ -82,6 +82,14 @@ class BarColumns:
         return places
 
     @cached_property
+    def following(self) -> Integers:
+        """The row of the contract's next bar, -1 after its last; shape `(bars,)`."""
+        following = np.full(len(self), -1, dtype=np.int64)
+        for own in self.rows.values():
+            following[own[:-1]] = own[1:]
+        return following
+
+    @cached_property
     def numbers(self) -> Integers:
         """Each row's contract as its number in `contracts`; shape `(bars,)`."""
         numbers = np.empty(len(self), dtype=np.int64)
@@ -115,7 +123,16 @@ class BarColumns:
 
     def bar(self, row: int) -> Bar:
         """One row as a struct."""
-        return Bar(*(getattr(self, name).item(row) for name in COLUMNS))
+        return Bar(
+            self.contract_id.item(row),
+            self.start_us.item(row),
+            self.end_us.item(row),
+            self.open.item(row),
+            self.high.item(row),
+            self.low.item(row),
+            self.close.item(row),
+            self.volume.item(row),
+        )
 
     def digest(self) -> str:
         """SHA-256 over the eight columns, little-endian, each with its name; names and sources are left out."""

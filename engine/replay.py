@@ -221,8 +221,19 @@ class Replay(RunBooks):
 
     def expect_open(self, contract_id: int, after_us: int) -> None:
         """Note when, and in which row, the contract opens next; without such a bar its orders wait for ever."""
-        if self._single or self._opened.get(contract_id, -1) > self.row:
+        row = self.row
+        if self._single or self._opened.get(contract_id, -1) > row:
             return  # its bar is under way, and what comes after that is noted when it ends
+        columns = self.columns
+        own_bar = columns.contract_id.item(row) == contract_id and columns.end_us.item(row) == after_us
+        if own_bar and contract_id not in self._due:
+            following = columns.following.item(row)
+            if following >= 0:
+                opens_us = columns.start_us.item(following)
+                self._due[contract_id] = (opens_us, following)
+                if opens_us < self._soonest_us:
+                    self._soonest_us = opens_us
+            return
         own = self.columns.rows.get(contract_id)
         if own is None:
             return
@@ -233,7 +244,7 @@ class Replay(RunBooks):
         if place < len(own):
             opens = (int(starts[place]), int(own[place]))
             noted = self._due.get(contract_id, opens)  # of a bar gone by, when nothing worked as it came
-            self._due[contract_id] = expected = min(opens, noted) if noted[1] > self.row else opens
+            self._due[contract_id] = expected = min(opens, noted) if noted[1] > row else opens
             self._soonest_us = min(self._soonest_us, expected[0])
 
     # decisions
