@@ -98,6 +98,9 @@ class Settings(BaseSettings):
         le=1_000_000,
         description="Megabytes of replayed bars kept as files below the state folder, for the next backtest; 0 keeps none.",
     )
+    backtests_open_max: int = Field(
+        20, ge=1, le=10_000, description="Backtests of one API key that may wait or run at a time; one more is refused."
+    )
     simulator_now: str = Field(
         "2013-02-28T09:25:00-05:00", description="Market time at which the gateway simulator starts."
     )

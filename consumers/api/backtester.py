@@ -5,6 +5,8 @@ import asyncio
 from fastapi import FastAPI
 
 from consumers.api.application import About
+from consumers.api.backtest_progress import Followed
+from consumers.api.backtest_results import BacktestResults
 from consumers.api.backtests import Backtests
 from consumers.api.catalog import StrategyCatalog
 from consumers.api.front import Front
@@ -33,9 +35,12 @@ def build(front: Front) -> FastAPI:
     catalog = StrategyCatalog(front, gate)
     searched = Latest[OptimizationProgress](lambda told: told.optimization_id, keys_max=1000)
     front.remember(OptimizationProgress, searched, fold=False)
+    backtests = Backtests(front, progress, catalog.pinned)
     routers = [
         catalog.router(),
-        Backtests(front, progress, catalog.pinned).router(),
+        BacktestResults(front, backtests).router(),  # before it, since /backtests/compare is no id
+        backtests.router(),
+        Followed(front, backtests, progress).router(),
         Optimizations(front, searched, catalog.pinned).router(),
     ]
     return front.app(ABOUT, routers, gate.facts)

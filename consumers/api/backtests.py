@@ -1,15 +1,16 @@
-"""Backtests: request, follow, read, compare, cancel."""
+"""Backtests: request, list, show, cancel."""
 
 import asyncio
+import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar, Literal
 
-from fastapi import APIRouter, Path, Query, Response
-from pydantic import Field
+from fastapi import APIRouter, Header, Path, Query, Response
+from pydantic import AfterValidator, Field
 
-from consumers.api.access import Trader, Viewer
+from consumers.api.access import Caller, Trader, Viewer
 from consumers.api.changes import Change
 from consumers.api.front import Front
 from consumers.api.models import (
@@ -24,24 +25,44 @@ from consumers.api.models import (
     Time,
     order_of_times,
 )
-from consumers.api.problems import ConflictError, InvalidError, NotFoundError
+from consumers.api.problems import ConflictError, InvalidError, NotFoundError, TooManyError
 from consumers.api.rows import answer, page, picked
 from consumers.api.views import Latest
-from infra.store import queries
+from infra.errors import UsageError
+from infra.store import backtest_queries, queries
+from infra.store.backtest_queries import Wanted
 from infra.store.queries import Slice
-from schemas.backtest import BacktestCanceled, BacktestFinished, BacktestProgress, BacktestRequested
+from infra.symbol_names import parse_symbol
+from schemas.backtest import NO_BENCHMARK, BacktestCanceled, BacktestProgress, BacktestRequested
 from schemas.event import Name, UtcTime
 
-COMPARED_MAX = 20
 _REMEMBERED_MAX = 1000
-_PAGE_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
-)
+_IDS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:backtests")
+_OF_THE_MOMENT = {"event_time", "ingest_time", "code_sha256"}
 
 BacktestId = Annotated[str, Path(min_length=1, max_length=128)]
 Pinned = Callable[[str, Mapping[str, Any]], Awaitable[str]]
 """Which text a strategy's name means from now on; empty for what comes with SCIZOR."""
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=8,
+        max_length=128,
+        pattern=r"^[\x21-\x7e]+$",
+        description="A fresh text for each new backtest, sent again when the request is repeated: from the same caller "
+        "the same text with the same body gives the same backtest, never a second one; with another body 409.",
+    ),
+]
 State = Literal["requested", "running", "done", "failed", "canceled"]
+
+
+def _benchmark(given: str) -> str:
+    if given in ("", NO_BENCHMARK):
+        return given
+    try:
+        return str(parse_symbol(given))
+    except UsageError as error:
+        raise ValueError(str(error)) from error
 
 
 class BacktestIn(Body):
@@ -54,6 +75,18 @@ class BacktestIn(Body):
     start: Time | None = None
     end: Time | None = None
     source: Literal["topic", "database"] = "topic"
+    basis: Literal["split_adjusted", "raw"] = Field(
+        "split_adjusted", description="Raw prices come with the splits and dividends that are known."
+    )
+    benchmark: Annotated[str, Field(max_length=64), AfterValidator(_benchmark)] = Field(
+        "", description="A symbol that is bought and held beside; `none`; empty: the symbols themselves."
+    )
+    rules: dict[str, str | float] = Field(
+        default_factory=dict,
+        max_length=40,
+        description="docs/backtests.md names them.",
+        examples=[{"fill": "next_open"}],
+    )
     cash: float = Field(100_000.0, gt=0, le=1e12, allow_inf_nan=False)
     quantity: float = Field(100.0, gt=0, le=1e9, allow_inf_nan=False, description="Shares of a full-strength position.")
     commission_bps: float = Field(10.0, ge=0, le=1000, allow_inf_nan=False)
@@ -66,6 +99,7 @@ class ProgressOut(Answer):
     phase: str
     bars_done: int
     bars_total: int
+    eta_seconds: float | None = Field(None, description="At the rate so far; null while nobody can say.")
 
 
 class SummaryOut(Answer):
@@ -104,13 +138,6 @@ class BacktestOut(SummaryOut):
     prices: list[dict[str, Any]] | None = None
 
 
-class ComparisonOut(Answer):
-    """Backtests side by side."""
-
-    items: list[SummaryOut]
-    metrics: dict[str, dict[str, float | None]] = Field(description="Metric -> backtest id -> value.")
-
-
 class Backtests:
     """Routes about backtests."""
 
@@ -119,6 +146,7 @@ class Backtests:
         self._pinned = pinned
         self._progress = progress
         self._requested: OrderedDict[str, BacktestRequested] = OrderedDict()
+        self._one_at_a_time = asyncio.Lock()
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["backtests"])
@@ -126,84 +154,84 @@ class Backtests:
         router.get("/backtests", summary="Backtests, the latest request first", response_model=Page[SummaryOut])(
             self.list_backtests
         )
-        router.get("/backtests/compare", summary="Backtests side by side")(self.compare)
-        router.get(
-            "/backtests/{backtest_id}", summary="One backtest: progress, then result", response_model=BacktestOut
-        )(self.show)
-        html: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}}}}
-        router.get(
-            "/backtests/{backtest_id}/report", summary="The result as one page", response_class=Response, responses=html
-        )(self.report)
-        router.delete("/backtests/{backtest_id}", status_code=202, summary="Cancel")(self.cancel)
+        one = "/backtests/{backtest_id}"
+        router.get(one, summary="One backtest: progress, then result", response_model=BacktestOut)(self.show)
+        router.delete(one, status_code=202, summary="Cancel")(self.cancel)
+        router.post(one + "/cancel", status_code=202, summary="Cancel", operation_id="cancel_backtest")(self.cancel)
         return router
 
-    async def request(self, caller: Trader, body: BacktestIn, response: Response) -> Accepted:
+    async def request(
+        self, caller: Trader, body: BacktestIn, response: Response, idempotency_key: IdempotencyKey = None
+    ) -> Accepted:
         """Publishes the request; `location` tells progress and result."""
         order_of_times(body.start, body.end)
-        now = self._front.service.clock.now()
+        now, entropy = self._front.service.clock.now(), self._front.service.entropy
+        name = entropy.new_id() if idempotency_key is None else _id_of(caller, idempotency_key)
         request = BacktestRequested(
             event_time=now,
             ingest_time=now,
-            backtest_id=self._front.service.entropy.new_id(),
+            backtest_id=name,
             requested_by=caller.label,
             code_sha256=await self._pinned(body.strategy, body.parameters),
             **body.model_dump(exclude={"bar_size"}),
             bar_size=body.bar_size,
         )
-        await asyncio.to_thread(_refuse_impossible, request)
-        await self._front.changes.make(caller, Change("POST /backtests", request.backtest_id, after=body), [request])
+        async with self._one_at_a_time:
+            known = None if idempotency_key is None else await self._known(name)
+            if known is None:
+                await asyncio.to_thread(_refuse_impossible, request)
+                await self._refuse_too_many(caller)
+                await self._publish(caller, body, request)
+            elif not _asks_the_same(request, known):
+                raise ConflictError("this Idempotency-Key was used for another backtest: take a fresh one for each")
+        response.headers["Location"] = location = f"/backtests/{name}"
+        return Accepted(id=name, location=location)
+
+    async def _publish(self, caller: Caller, body: BacktestIn, request: BacktestRequested) -> None:
+        change = Change("POST /backtests", request.backtest_id, after=body)
+        await self._front.changes.make(caller, change, [request])
         self._requested[request.backtest_id] = request
         if len(self._requested) > _REMEMBERED_MAX:
             self._requested.popitem(last=False)
-        response.headers["Location"] = location = f"/backtests/{request.backtest_id}"
-        return Accepted(id=request.backtest_id, location=location)
+
+    async def _known(self, backtest_id: str) -> BacktestRequested | None:
+        """What was asked for under this id before: by this process, or by an earlier one."""
+        if asked := self._requested.get(backtest_id):
+            return asked
+        async with self._front.reading() as connection:
+            row = await queries.backtest(connection, backtest_id)
+        return BacktestRequested.model_validate(row["request"]) if row and row["request"] else None
+
+    async def _refuse_too_many(self, caller: Caller) -> None:
+        """What was asked for here a moment ago may not be in the table yet: it counts too."""
+        mine = {name for name, each in self._requested.items() if each.requested_by == caller.label}
+        async with self._front.reading() as connection:
+            states = await backtest_queries.states_of(connection, caller.label, mine)
+        still = {name for name in {*mine, *states} if states.get(name, "requested") == "requested"}
+        if len(still) >= (most := self._front.service.settings.backtests_open_max):
+            raise QuotaError(f"this key has {len(still)} backtests open, and may have {most}: wait, or cancel some")
 
     async def list_backtests(
         self,
         caller: Viewer,
         strategy: Annotated[str | None, Query(max_length=128)] = None,
         state: Literal["requested", "done", "failed", "canceled"] | None = None,
+        symbol: Annotated[str | None, Query(max_length=64)] = None,
+        requested_by: Annotated[str | None, Query(max_length=128, description="The label of a key.")] = None,
         limit: Limit = 100,
         offset: Offset = 0,
     ) -> Response:
+        wanted = Wanted(strategy, state, str(parse_symbol(symbol)) if symbol else None, requested_by)
         async with self._front.reading() as connection:
-            rows = await queries.backtest_page(connection, Slice(limit, offset), strategy=strategy, state=state)
-        return page([picked(SummaryOut, self._with_progress(dict(row))) for row in rows], limit, offset)
-
-    async def compare(
-        self,
-        caller: Viewer,
-        ids: Annotated[list[str], Query(min_length=1, max_length=COMPARED_MAX, description="Repeat, or use commas.")],
-    ) -> ComparisonOut:
-        wanted = list(dict.fromkeys(each for group in ids for each in group.split(",") if each))
-        if not 2 <= len(wanted) <= COMPARED_MAX:
-            raise InvalidError(f"name 2 to {COMPARED_MAX} backtests in ids, not {len(wanted)}")
-        async with self._front.reading() as connection:
-            rows = await queries.backtest_summaries(connection, wanted)
-        found = {row["backtest_id"]: SummaryOut.model_validate(dict(row)) for row in rows}
-        if missing := [each for each in wanted if each not in found]:
-            raise NotFoundError(f"no backtest {', '.join(missing)}: GET /backtests lists them")
-        items = [found[each] for each in wanted]
-        names = dict.fromkeys(name for item in items for name in item.metrics or {})
-        metrics = {name: {item.backtest_id: (item.metrics or {}).get(name) for item in items} for name in names}
-        return ComparisonOut(items=items, metrics=metrics)
+            rows = await backtest_queries.backtest_page(connection, Slice(limit, offset), wanted)
+        return page([picked(SummaryOut, self.with_progress(dict(row))) for row in rows], limit, offset)
 
     async def show(self, caller: Viewer, backtest_id: BacktestId) -> Response:
-        row = self._with_progress(await self._row(backtest_id))
-        equity = [(moment.replace("+00:00", "Z"), value) for moment, value in row.get("equity") or ()]
-        return answer(picked(BacktestOut, row, equity=equity or None))
-
-    async def report(self, caller: Viewer, backtest_id: BacktestId) -> Response:
-        """One page that needs nothing else: save it, send it."""
-        row = await self._row(backtest_id)
-        if row["state"] != "done":
-            raise ConflictError(f"the backtest is {row['state']}: there is a report once it is done")
-        html = await asyncio.to_thread(_report_of, row)
-        return Response(html, media_type="text/html", headers={"Content-Security-Policy": _PAGE_POLICY})
+        return whole(self.with_progress(await self.row(backtest_id)))
 
     async def cancel(self, caller: Trader, backtest_id: BacktestId, response: Response) -> Accepted:
         """Nobody wants the result any more."""
-        row = await self._row(backtest_id)
+        row = await self.row(backtest_id)
         if row["state"] != "requested":
             raise ConflictError(f"the backtest is {row['state']} already")
         now = self._front.service.clock.now()
@@ -213,7 +241,7 @@ class Backtests:
         response.headers["Location"] = location = f"/backtests/{backtest_id}"
         return Accepted(id=backtest_id, location=location)
 
-    async def _row(self, backtest_id: str) -> dict[str, Any]:
+    async def row(self, backtest_id: str) -> dict[str, Any]:
         """What the table holds; what was requested here a moment ago may not be there yet."""
         async with self._front.reading() as connection:
             row = await queries.backtest(connection, backtest_id)
@@ -233,11 +261,30 @@ class Backtests:
             "request": request.model_dump(mode="json"),
         }
 
-    def _with_progress(self, row: dict[str, Any]) -> dict[str, Any]:
+    def with_progress(self, row: dict[str, Any]) -> dict[str, Any]:
         progress = self._progress.get(row["backtest_id"])
         if progress is None or row["state"] != "requested":
             return row
         return {**row, "state": "running", "progress": ProgressOut.model_validate(progress).model_dump()}
+
+
+def whole(row: Mapping[str, Any]) -> Response:
+    """Everything that a row tells."""
+    equity = [(moment.replace("+00:00", "Z"), value) for moment, value in row.get("equity") or ()]
+    return answer(picked(BacktestOut, row, equity=equity or None))
+
+
+class QuotaError(TooManyError):
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "10"}
+
+
+def _id_of(caller: Caller, key: str) -> str:
+    return str(uuid.uuid5(_IDS, f"{caller.key_id}\0{key}"))
+
+
+def _asks_the_same(asked: BacktestRequested, known: BacktestRequested) -> bool:
+    """Apart from when, and from which version of an uploaded text was the newest then."""
+    return asked.model_dump(exclude=_OF_THE_MOMENT) == known.model_dump(exclude=_OF_THE_MOMENT)
 
 
 def _refuse_impossible(request: BacktestRequested) -> None:
@@ -248,19 +295,3 @@ def _refuse_impossible(request: BacktestRequested) -> None:
         check(request)
     except ValueError as error:
         raise InvalidError(str(error)) from error
-
-
-def _report_of(row: dict[str, Any]) -> str:
-    from engine import report  # loads the engine, hence not at import
-
-    return report.page(_finished(row))
-
-
-def _finished(row: dict[str, Any]) -> BacktestFinished:
-    """The event that the row was made from."""
-    request = BacktestRequested.model_validate(row["request"])
-    finished_at: datetime = row["finished_at"]
-    kept = {name: row[name] for name in BacktestFinished.model_fields if row.get(name) is not None}
-    return BacktestFinished.model_validate(
-        {**kept, "request": request, "event_time": finished_at, "ingest_time": finished_at}
-    )

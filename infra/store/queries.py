@@ -135,24 +135,10 @@ async def collection_run(connection: AsyncConnection, run_id: str) -> RowMapping
 # backtests
 
 _JOB_SUMMARY = [
-    column for column in backtest_jobs.c if column.name not in {"fills", "round_trips", "equity", "benchmark", "prices", "request"}
+    column
+    for column in backtest_jobs.c
+    if column.name not in {"fills", "round_trips", "equity", "benchmark", "prices", "request"}
 ]
-
-
-async def backtest_page(
-    connection: AsyncConnection, part: Slice, *, strategy: str | None = None, state: str | None = None
-) -> Sequence[RowMapping]:
-    """Backtests without their fills and equity, the latest request first."""
-    latest = (
-        func.coalesce(backtest_jobs.c.requested_at, backtest_jobs.c.finished_at).desc(),
-        backtest_jobs.c.backtest_id,
-    )
-    statement = select(*_JOB_SUMMARY).order_by(*latest)
-    if strategy:
-        statement = statement.where(backtest_jobs.c.strategy == strategy)
-    if state:
-        statement = statement.where(backtest_jobs.c.state == state)
-    return await _rows(connection, part.of(statement))
 
 
 async def backtest(connection: AsyncConnection, backtest_id: str) -> RowMapping | None:

@@ -17,6 +17,22 @@ from tests.unit.test_optimisation import optimised
 REQUEST = {"strategy": "moving_average_crossover", "symbols": ["AAPL"], "parameters": {"fast": 5, "slow": 20}}
 
 
+A_TRIP = {
+    "symbol": "AAPL",
+    "direction": "long",
+    "quantity": "1",
+    "entry_time": "2013-02-27T14:30:00Z",
+    "entry_price": "100",
+    "exit_time": "2013-02-28T14:30:00Z",
+    "exit_price": "99.6",
+    "bars": 1,
+    "commission": "0.1",
+    "pnl": "-0.5",
+    "return": -0.005,
+    "open": False,
+}
+
+
 def a_request(**changes: Any) -> BacktestRequested:
     fields = {
         "event_time": SEEN,
@@ -68,6 +84,7 @@ async def test_a_backtest_is_requested_followed_and_cancelled(stack_settings: Se
                 phase="running",
                 bars_done=400,
                 bars_total=1000,
+                eta_seconds=1.5,
             ),
         )
         async with asyncio.timeout(10):
@@ -82,7 +99,7 @@ async def test_a_backtest_is_requested_followed_and_cancelled(stack_settings: Se
         timedelta(days=1),
         "test trader",
     )
-    assert running["progress"] == {"phase": "running", "bars_done": 400, "bars_total": 1000}
+    assert running["progress"] == {"phase": "running", "bars_done": 400, "bars_total": 1000, "eta_seconds": 1.5}
     assert cancelled.status_code == 202
     assert isinstance(wish, BacktestCanceled)
     assert wish.backtest_id == told.backtest_id
@@ -115,7 +132,7 @@ async def test_results_are_listed_shown_and_compared(stack_settings: Settings) -
     failed = a_request(backtest_id="bt-3")
     events: list[backtests.JobEvent] = [
         first,
-        a_result(first),
+        a_result(first, round_trips=(A_TRIP, A_TRIP)),
         a_result(second, metrics={"sharpe": 0.5}),
         a_result(failed, succeeded=False, error="no bars"),
     ]
@@ -130,6 +147,14 @@ async def test_results_are_listed_shown_and_compared(stack_settings: Settings) -
         too_late = await api.ask("DELETE", "/backtests/bt-1", Role.TRADER)
         report = await api.ask("GET", "/backtests/bt-1/report")
         no_report = await api.ask("GET", "/backtests/bt-3/report")
+        side_by_side = await api.ask("GET", "/backtests/compare?ids=bt-1,bt-2&format=html")
+        results = await api.get("/backtests/bt-1/results")
+        no_results = await api.ask("GET", "/backtests/bt-3/results")
+        trades = await api.get("/backtests/bt-1/trades?limit=1")
+        ended = await api.ask("GET", "/backtests/bt-3/progress", headers={"Accept": "text/event-stream"})
+        of_ibm = await api.get("/backtests?symbol=ibm")
+        performance = await api.get("/performance/strategies/buy_and_hold")
+        never_run = await api.ask("GET", "/performance/strategies/nothing")
 
     assert {each["backtest_id"] for each in done["items"]} == {"bt-1", "bt-2"}
     assert "equity" not in done["items"][0]
@@ -145,8 +170,18 @@ async def test_results_are_listed_shown_and_compared(stack_settings: Settings) -
     assert "connect-src" not in report.headers["Content-Security-Policy"], "the page may not ask anybody for anything"
     assert (no_report.status_code, no_report.json()["detail"]) == (
         409,
-        "the backtest is failed: there is a report once it is done",
+        "backtest bt-3 is failed (no bars): there is a result once it is done",
     )
+    assert (side_by_side.status_code, "2 backtests compared" in side_by_side.text) == (200, True)
+    assert results == one
+    assert no_results.status_code == 409
+    assert [(each["symbol"], each["pnl"], each["gain"]) for each in trades["items"]] == [("AAPL", "-0.5", -0.005)]
+    assert trades["next_offset"] == 1
+    assert ended.text.startswith('event: end\ndata: {"backtest_id":"bt-3","state":"failed","progress":null')
+    assert of_ibm["items"] == []
+    assert (performance["backtests"], performance["done"], performance["failed"]) == (2, 1, 1)
+    assert performance["metrics"]["sharpe"] == {"least": 1.5, "median": 1.5, "most": 1.5}
+    assert (performance["best"], never_run.status_code) == ("bt-1", 404)
 
 
 SEARCH = {"backtest": {"strategy": "moving_average_crossover", "symbols": ["AAPL"]}, "axes": ["fast=5:20:5"]}
@@ -188,3 +223,66 @@ async def test_a_search_is_requested_followed_cancelled_and_read(stack_settings:
     assert [each["optimization_id"] for each in listed["items"]] == [told.optimization_id]
     assert "Walk forward" in report.text
     assert late.status_code == 409
+
+
+async def test_a_request_that_is_repeated_with_its_key_is_one_backtest_and_a_key_has_only_so_many(
+    stack_settings: Settings,
+) -> None:
+    settings = stack_settings.model_copy(update={"backtests_open_max": 2})
+    async with serving("api_backtester", settings) as api:
+
+        async def post(key: str, **changes: Any) -> Any:
+            options = {"json": REQUEST | changes, "headers": {"Idempotency-Key": key}}
+            return await api.ask("POST", "/backtests", Role.TRADER, **options)
+
+        first, again = await post("the-first-key"), await post("the-first-key")
+        other = await post("the-first-key", symbols=["IBM"])
+        second = await post("the-second-key")
+        third = await post("the-third-key")
+        still = await post("the-first-key")
+        await api.ask("POST", f"{second.headers['Location']}/cancel", Role.TRADER)
+        asked = await api.first_told("backtest.requests.v1", 3)
+        known = [each for each in asked if isinstance(each, BacktestRequested | BacktestCanceled)]
+        await api.store(lambda connection: backtests.put_jobs(connection, known))
+        fourth = await post("the-fourth-key", rules={"fill": "same_close"}, benchmark="spy")
+        asked = await api.first_told("backtest.requests.v1", 4)
+        told = next(each for each in asked if isinstance(each, BacktestRequested) and each.rules)
+
+    assert [each.status_code for each in (first, again, other, second, third, still)] == [202, 202, 409, 202, 429, 202]
+    assert first.json() == again.json() == still.json()
+    assert "take a fresh one" in other.json()["detail"]
+    assert (third.headers["Retry-After"], "has 2 backtests open, and may have 2" in third.json()["detail"]) == (
+        "10",
+        True,
+    )
+    assert fourth.status_code == 202
+    assert (told.backtest_id, told.rules, told.benchmark, told.basis) == (
+        fourth.json()["id"],
+        {"fill": "same_close"},
+        "SPY",
+        "split_adjusted",
+    )
+
+
+async def test_progress_is_followed_until_the_backtest_has_ended(stack_settings: Settings) -> None:
+    async with serving("api_backtester", stack_settings) as api:
+        requested = await api.ask("POST", "/backtests", Role.TRADER, json=REQUEST)
+        (told,) = await api.first_told("backtest.requests.v1")
+        assert isinstance(told, BacktestRequested)
+        place, headers = f"{requested.headers['Location']}/progress", {"Accept": "text/event-stream"}
+        following = asyncio.create_task(api.ask("GET", place, headers=headers))
+        once = await api.get(place)
+        word = {"event_time": SEEN, "ingest_time": SEEN, "backtest_id": told.backtest_id, "bars_total": 10}
+        for done in (1, 9):
+            await tell(api, BacktestProgress(**word, phase="running", bars_done=done))
+            await asyncio.sleep(0.2)
+        await api.store(lambda connection: backtests.put_jobs(connection, [told, a_result(told)]))
+        last = await following
+
+    assert (once["state"], once["progress"]) == ("requested", None)
+    assert last.headers["content-type"].startswith("text/event-stream")
+    events = [block.partition("\n")[0] for block in last.text.split("\n\n") if block.startswith("event")]
+    assert events[-1] == "event: end"
+    assert set(events[:-1]) == {"event: progress"}
+    assert '"bars_done":9' in last.text
+    assert '"state":"done"' in last.text
