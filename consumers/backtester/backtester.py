@@ -10,7 +10,7 @@ from typing import Literal
 from prometheus_client import Counter
 
 from consumers.backtester.cancellations import Cancellations
-from consumers.backtester.colleagues import BEAT_SECONDS, SILENT_SECONDS, Colleagues
+from consumers.backtester.colleagues import BEAT_SECONDS, DEATHS_MAX, SILENT_SECONDS, Colleagues
 from consumers.backtester.data import material_for
 from consumers.backtester.pace import Pace
 from consumers.backtester.uploaded import OnProgress, answer_inside, code_hash_of, text_of
@@ -99,8 +99,7 @@ class Backtester:
         await self._cancellations.caught_up()
         if not await self._colleagues.leave_it_to_us(request.backtest_id, _place(origin)):
             return
-        by = self._cancellations.by(request.backtest_id)
-        state = _State(stop=f"canceled by {by}" if by else "")
+        state = _State(stop=self._why_not(request, origin))
         telling = asyncio.create_task(self._tell(request, state, origin))
         try:
             finished, trial = await self._run(request, state)
@@ -121,6 +120,13 @@ class Backtester:
             bars=finished.bars,
             error=finished.error or None,
         )
+
+    def _why_not(self, request: BacktestRequested, origin: Origin) -> str:
+        if by := self._cancellations.by(request.backtest_id):
+            return f"canceled by {by}"
+        if self._colleagues.died_over(request.backtest_id, _place(origin)) >= DEATHS_MAX:
+            return f"{DEATHS_MAX} processes ended over it, perhaps out of memory: fewer symbols, or larger bars"
+        return ""
 
     async def _run(self, request: BacktestRequested, state: _State) -> tuple[BacktestFinished, Trial | None]:
         now = self._service.clock.now

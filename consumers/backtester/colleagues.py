@@ -16,6 +16,8 @@ from infra.topics import TopicSpec
 from schemas.backtest import BacktestProgress
 from schemas.event import Event
 
+DEATHS_MAX = 3
+"""So many processes may end over one request: then it is taken for what ended them."""
 BEAT_SECONDS = 2.0
 """At least so often somebody who works says so."""
 SILENT_SECONDS = 15.0
@@ -28,6 +30,8 @@ _REMEMBERED_MAX = 10_000
 class _Word:
     told: BacktestProgress
     heard: float
+    workers: frozenset[str]
+    """Everybody who ever worked on this record of the request."""
 
 
 class Colleagues:
@@ -48,7 +52,10 @@ class Colleagues:
         """Take an event in."""
         if not isinstance(event, BacktestProgress):
             return
-        self._words[event.backtest_id] = _Word(event, self._clock.monotonic())
+        before = self._words.get(event.backtest_id)
+        same = before is not None and before.told.asked_at == event.asked_at
+        workers = (before.workers if before is not None and same else frozenset()) | {event.worker}
+        self._words[event.backtest_id] = _Word(event, self._clock.monotonic(), workers)
         self._words.move_to_end(event.backtest_id)
         if len(self._words) > _REMEMBERED_MAX:
             self._words.popitem(last=False)
@@ -65,6 +72,13 @@ class Colleagues:
             return None
         silent = self._clock.monotonic() - word.heard >= self._silent_seconds
         return None if silent else word.told.worker
+
+    def died_over(self, backtest_id: str, asked_at: str) -> int:
+        """How many others began with this record of the request and never ended."""
+        word = self._words.get(backtest_id)
+        if word is None or word.told.asked_at != asked_at or word.told.finished:
+            return 0
+        return len(word.workers - {self._me})
 
     async def leave_it_to_us(self, backtest_id: str, asked_at: str) -> bool:
         """Wait while another process works on it; whether it is left to do then."""

@@ -135,14 +135,21 @@ def show(backtest_id: str, report: ReportTo = None, as_json: AsJson = False, no_
 
 
 @app.command()
-def compare(backtest_ids: Annotated[list[str], typer.Argument(metavar="ID ID...")], as_json: AsJson = False) -> None:
-    """Two or more backtests side by side."""
+def compare(
+    backtest_ids: Annotated[list[str], typer.Argument(metavar="ID ID...")],
+    report: ReportTo = None,
+    as_json: AsJson = False,
+) -> None:
+    """Two or more backtests side by side; the beginnings of their ids are enough."""
     from producers.cli.past_backtests import chosen, comparison, results, summary
+    from producers.cli.running_backtest import write_comparison
 
     if len(backtest_ids) < 2:
         raise UsageError("comparing takes two backtests or more: `scizor backtest list` shows their ids")
     past = results(_running())
     found: list[BacktestFinished] = [chosen(past, each) for each in backtest_ids]
+    if report is not None:
+        write_comparison(found, report)
     if as_json:
         print(json.dumps({"backtests": [{**summary(each), "metrics": each.metrics} for each in found]}, indent=2))
     else:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from engine.answer import NO_BARS, answer, finished, held_against, prepared, tri
 from engine.backtest import BacktestResult
 from engine.column_path import run_quickest
 from engine.material import Material
-from engine.report import page
+from engine.report import comparison, page
 from engine.report.words import benchmark_name
 from engine.strategy_source import at_line
 from infra.clock import SystemClock
@@ -148,9 +148,22 @@ def write_report(told: BacktestFinished, path: Path) -> None:
     """The page, written whole or not at all."""
     if not told.succeeded:
         raise UsageError(f"there is no report of a backtest that failed: {told.error}")
+    _write(path, page(told))
+
+
+def write_comparison(found: Sequence[BacktestFinished], path: Path) -> None:
+    """Several on one page."""
+    try:
+        text = comparison(found)
+    except ValueError as error:
+        raise UsageError(f"no report: {error}") from None
+    _write(path, text)
+
+
+def _write(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(page(told), encoding="utf-8")
+        draft.write_text(text, encoding="utf-8")
         draft.replace(path)
     except OSError as error:
         raise UsageError(f"the report cannot be written to {path}: {error.strerror}") from None

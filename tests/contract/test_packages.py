@@ -22,7 +22,7 @@ _TOPIC = re.compile(r"(?:scizor\.)?[a-z]+(?:\.[a-z_]+)+\.v\d+(?:\.dlq)?")
 # Code finds a topic by the class of its event. These read whole topics, or show them, and so have to name them.
 NAMES_TOPICS = {
     "consumers/backtester/backtester.py": "folds requests that somebody has cancelled",
-    "consumers/backtester/data.py": "folds the registry",
+    "infra/backtest_bars.py": "folds the registry",
     "consumers/api/live_tape.py": "folds three topics as one tape",
     "consumers/executor/executor.py": "folds trading states before it acts",
     "consumers/portfolio.py": "folds the ledger of fills before it acts",

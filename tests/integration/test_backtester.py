@@ -428,17 +428,21 @@ async def test_a_person_runs_lists_shows_and_compares(stack_settings: Settings, 
 
     async with backtesting(stack_settings):
         ran = await command("run", "moving_average_crossover", "--symbols", "AAPL", "--param", "fast=5", "--json",
-                            "--report", str(page))  # fmt: skip
+                            "--benchmark", "ibm", "--report", str(page))  # fmt: skip
         second = await command("run", "buy_and_hold", "--symbols", "aapl,ibm", "--start-date", "2012-01-01")
         wrong = await command("run", "buy_and_hold", "--symbols", "APL")
         none = await command("run", "buy_and_hold", "--symbols", "AAPL", "--start-date", "2020-01-01")
-    listed = await command("list", "--json")
+    listed, report = await command("list", "--json"), page.read_text()
 
     assert ran.returncode == 0, ran.stderr
     document = json.loads(ran.stdout)
     assert document["succeeded"]
+    assert document["id"] == document["request"]["backtest_id"]
+    assert document["request"]["benchmark"] == "IBM"
+    assert document["metrics"]["benchmark_return"] != document["metrics"]["total_return"]
+    assert len(document["equity"]["time"]) == len(document["equity"]["value"]) == 500
     assert document["metrics"]["trades"] > 5
-    assert "</html>" in page.read_text()
+    assert "IBM bought and held" in report
     assert second.returncode == 0, second.stderr
     assert "buy_and_hold on AAPL, IBM" in second.stdout
     assert (wrong.returncode, none.returncode) == (2, 2)
@@ -448,10 +452,11 @@ async def test_a_person_runs_lists_shows_and_compares(stack_settings: Settings, 
     assert [row["strategy"] for row in rows if row["succeeded"]] == ["moving_average_crossover", "buy_and_hold"]
     ids = [row["backtest_id"] for row in rows]
     shown = await command("show", ids[0][:13])
-    compared = await command("compare", ids[0], ids[1])
+    compared = await command("compare", ids[0], ids[1], "--report", str(page))
     astray = await command("show", "nothing")
     assert ids[0] in shown.stdout
     assert "buy_and_hold" in compared.stdout
+    assert "2 backtests compared" in page.read_text()
     assert (astray.returncode, "no backtest 'nothing'" in astray.stderr) == (2, True)
 
 

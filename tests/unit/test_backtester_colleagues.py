@@ -66,6 +66,20 @@ def test_only_the_record_that_was_finished_is_not_done_again() -> None:
     assert not colleagues.is_done("two", "0/7")
 
 
+def test_who_began_and_never_ended_is_counted_until_the_request_is_sent_anew_or_done() -> None:
+    colleagues = Colleagues(ManualClock(SEEN), "me")
+    for worker in ("first", "second", "first", "me"):
+        colleagues.hear(a_word(worker=worker))
+    assert colleagues.died_over("one", "0/7") == 2
+    assert colleagues.died_over("one", "0/8") == colleagues.died_over("two", "0/7") == 0
+
+    colleagues.hear(a_word(worker="third", finished=True))
+
+    assert colleagues.died_over("one", "0/7") == 0
+    colleagues.hear(a_word(worker="fourth", asked_at="0/8"))
+    assert colleagues.died_over("one", "0/8") == 1
+
+
 def test_the_rest_takes_as_long_as_the_rate_so_far_says() -> None:
     clock = ManualClock(SEEN)
     pace = Pace(clock)
