@@ -1,17 +1,21 @@
 """One real Kafka and one real PostgreSQL for the whole run; each test gets its own topic prefix and database."""
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 from pydantic import SecretStr
 
 from infra import broker, migrate
+from infra.embedded.fostering import Nursery
 from infra.embedded.kafka import Folders, KafkaServer
 from infra.embedded.postgres import PostgresServer
 from infra.settings import Settings
+from tests.integration.a_forked_service import MODULES
 
 TEMPLATE = "template_scizor"
 
@@ -33,9 +37,39 @@ def kafka_server(servers_home: Path, jars: Path) -> Iterator[KafkaServer]:
     server = KafkaServer(Folders(servers_home / "kafka", servers_home / "logs", jars))
     try:
         server.start()
+        asyncio.run(groups_can_be_asked_about(server, servers_home))
         yield server
     finally:
         server.stop()
+
+
+async def groups_can_be_asked_about(server: KafkaServer, home: Path) -> None:
+    """A broker makes the topic of its groups when the first one is asked about, and answers a moment later."""
+    admin = broker.admin(settings_of_this_run(home).model_copy(update={"kafka": server.address}))
+    await admin.start()
+    try:
+        async with asyncio.timeout(30):
+            while True:
+                with contextlib.suppress(GroupCoordinatorNotAvailableError):
+                    await admin.find_coordinator("any")
+                    return
+                await asyncio.sleep(0.05)
+    finally:
+        await admin.close()
+
+
+@pytest.fixture(scope="session")
+def nursery(servers_home: Path) -> Iterator[Nursery]:
+    """Where tests that kill services get them from."""
+    logs = servers_home / "nursery"
+    logs.mkdir()
+    nursery = Nursery(MODULES, logs)
+    nursery.launch()
+    try:
+        yield nursery
+    finally:
+        nursery.ask_to_stop()
+        nursery.finish()
 
 
 @pytest.fixture(scope="session")

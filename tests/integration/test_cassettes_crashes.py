@@ -3,6 +3,7 @@
 from decimal import Decimal
 from pathlib import Path
 
+from infra.embedded.fostering import Nursery
 from infra.gateway_simulator.faults import cassette
 from infra.settings import Settings
 from schemas.orders import OrderStatus, OrderType
@@ -25,9 +26,11 @@ KILLED = (
 ENDS = (OrderStatus.FILLED, OrderStatus.EXPIRED, OrderStatus.CANCELED)
 
 
-async def test_an_executor_that_is_killed_sends_nothing_blindly_again(stack_settings: Settings, tmp_path: Path) -> None:
+async def test_an_executor_that_is_killed_sends_nothing_blindly_again(
+    stack_settings: Settings, nursery: Nursery, tmp_path: Path
+) -> None:
     """One stack for all: each death leaves behind what the next one finds."""
-    async with a_crashing_desk(stack_settings, tmp_path) as (path, simulator, executor):
+    async with a_crashing_desk(stack_settings, nursery, tmp_path) as (path, simulator, executor):
         for number, name in enumerate(KILLED):
             desk = Desk(path, Played(simulator, cassette.load(name)))
             await desk.trades(f"before-{number}")
@@ -52,10 +55,10 @@ async def _die(desk: Desk, executor: ExecutorProcess, order_id: str, quantity: i
 
 
 async def test_an_executor_that_was_stopped_sends_nothing_that_has_expired(
-    stack_settings: Settings, tmp_path: Path
+    stack_settings: Settings, nursery: Nursery, tmp_path: Path
 ) -> None:
     name = "executor-paused-at-its-order"
-    async with a_crashing_desk(stack_settings, tmp_path) as (path, simulator, _):
+    async with a_crashing_desk(stack_settings, nursery, tmp_path) as (path, simulator, _):
         desk = Desk(path, Played(simulator, cassette.load(name)))
         await desk.trades("before")
         simulator.server.gateway.director.load(desk.played.cassette)

@@ -4,9 +4,8 @@ The judge is the simulator's ledger, not our own word.
 """
 
 import contextlib
+import signal
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
@@ -16,11 +15,12 @@ import httpx
 import pytest
 
 from consumers import portfolio, risk
-from infra.embedded.programs import environment_of
+from infra.embedded.fostering import Foster, Nursery
 from infra.gateway import ClientSlot, Connection, Orders
-from infra.settings import REPOSITORY, Settings
+from infra.settings import Settings
 from schemas.account import TradingMode
 from schemas.orders import Side
+from tests.integration.a_forked_service import ended, forked, kill
 from tests.integration.a_simulator import Simulator, a_simulator, with_gateway
 from tests.integration.an_order_path import OrderPath, a_live_intent, an_order_path, running, some_limits, until
 
@@ -56,28 +56,22 @@ def a_free_port() -> int:
 class ExecutorProcess:
     """The real process, started again and again."""
 
-    def __init__(self, settings: Settings, simulator: Simulator, log: Path) -> None:
+    def __init__(self, settings: Settings, simulator: Simulator, nursery: Nursery, log: Path) -> None:
         self._settings = settings.model_copy(update={"metrics_port": a_free_port()})
         self._simulator = simulator
+        self._nursery = nursery
         self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def _launch(self) -> "subprocess.Popen[bytes]":
-        environment = {**environment_of(self._settings), "PATH": "/usr/bin:/bin"}
-        with self._log.open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "consumers.executor"], env=environment, cwd=REPOSITORY, stderr=log
-            )
+        self._process: Foster | None = None
 
     async def start(self) -> None:
         """Start, and wait until it says that it is ready to trade."""
-        self._process = self._launch()
+        self._process = forked(self._nursery, "consumers.executor", self._settings, self._log)
         self._simulator.server.gateway.faults.register("executor", self._process.pid)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self._settings.metrics_port}") as client:
 
             async def ready() -> bool:
                 assert self._process is not None
-                assert self._process.poll() is None, self._log.read_text()[-3000:]
+                assert self._process.exit_code is None, self._log.read_text()[-3000:]
                 try:
                     return (await client.get("/ready")).status_code == 200
                 except httpx.TransportError:
@@ -87,30 +81,23 @@ class ExecutorProcess:
 
     async def died(self) -> None:
         """Wait for the end that a fault brought."""
-        process = self._process
-        assert process is not None
-
-        async def gone() -> bool:
-            return process.poll() is not None
-
-        await until(gone, seconds=10)
-        assert process.returncode == -9
+        assert self._process is not None
+        assert await ended(self._process, seconds=10) == -signal.SIGKILL
 
     def kill(self) -> None:
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            kill(self._process)
 
 
 @contextlib.asynccontextmanager
 async def a_crashing_desk(
-    settings: Settings, folder: Path
+    settings: Settings, nursery: Nursery, folder: Path
 ) -> AsyncIterator[tuple[OrderPath, Simulator, ExecutorProcess]]:
     async with a_simulator(folder) as simulator, an_order_path(settings) as path:
         settings = with_gateway(settings, simulator.server.port, reconcile_patience_seconds=0.3)
         path.settings = settings
         await path.tell(some_limits())
-        executor = ExecutorProcess(settings, simulator, folder / "executor.log")
+        executor = ExecutorProcess(settings, simulator, nursery, folder / "executor.log")
         async with running(risk.build(settings), portfolio.build(settings)):
             try:
                 await executor.start()
@@ -137,9 +124,9 @@ async def crash(path: OrderPath, executor: ExecutorProcess, name: str, number: i
 
 @pytest.mark.timeout(400)  # twenty kills and recoveries, on a machine that may be busy
 async def test_an_executor_killed_at_any_moment_sends_no_order_twice_and_loses_no_fill(
-    stack_settings: Settings, tmp_path: Path
+    stack_settings: Settings, nursery: Nursery, tmp_path: Path
 ) -> None:
-    async with a_crashing_desk(stack_settings, tmp_path) as (path, simulator, executor):
+    async with a_crashing_desk(stack_settings, nursery, tmp_path) as (path, simulator, executor):
         faults = simulator.server.gateway.faults
         number = 0
         for plan, (_, times, on, do) in enumerate(PLANS):
@@ -157,9 +144,9 @@ async def test_an_executor_killed_at_any_moment_sends_no_order_twice_and_loses_n
 
 
 async def test_an_executor_killed_between_its_commit_and_the_socket_never_sends_that_order(
-    stack_settings: Settings, tmp_path: Path
+    stack_settings: Settings, nursery: Nursery, tmp_path: Path
 ) -> None:
-    async with a_crashing_desk(stack_settings, tmp_path) as (path, simulator, executor):
+    async with a_crashing_desk(stack_settings, nursery, tmp_path) as (path, simulator, executor):
         for statement in SLOW_COMMIT.strip().split(";\nCREATE CONSTRAINT"):
             prefix = "" if statement.startswith("CREATE FUNCTION") else "CREATE CONSTRAINT"
             await path.execute(prefix + statement)
@@ -178,9 +165,9 @@ async def test_an_executor_killed_between_its_commit_and_the_socket_never_sends_
 
 
 async def test_an_order_of_which_nobody_can_tell_keeps_its_reservation_and_blocks_its_instrument(
-    stack_settings: Settings, tmp_path: Path
+    stack_settings: Settings, nursery: Nursery, tmp_path: Path
 ) -> None:
-    async with a_crashing_desk(stack_settings, tmp_path) as (path, simulator, executor):
+    async with a_crashing_desk(stack_settings, nursery, tmp_path) as (path, simulator, executor):
         await trading(path)
         simulator.server.gateway.faults.arm(
             {"event": "placeOrder received"}, {"signal": "KILL", "target": "executor", "drop": True}

@@ -1,26 +1,29 @@
 """A real persister, killed again and again while bars, repeats and poison come in: nothing is lost, nothing twice."""
 
 import asyncio
-import contextlib
 import random
-import subprocess
-import sys
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 import asyncpg
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from infra import broker, topic_admin
 from infra.columns import bar_digest, frame_of
-from infra.embedded.programs import environment_of
-from infra.settings import REPOSITORY, Settings
+from infra.embedded.fostering import Foster, Nursery
+from infra.settings import Settings
 from infra.store.bars import read_bars
 from infra.store.database import Store
 from schemas.market import Bar
 from tests.builders import NOON, a_bar
+from tests.integration.a_forked_service import a_forked_service, ended
 
+Persister = Callable[[], AbstractContextManager[Foster]]
 KILLS = 20
 SLICE = 25
 CONTRACTS = 7
@@ -31,28 +34,6 @@ POISON = (
     b"\xff\xfe" * 40,
     a_bar().to_json().replace(b'"low":439.25', b'"low":999.0'),
 )
-
-
-def _start(settings: Settings) -> "subprocess.Popen[bytes]":
-    # the environment of the tests must not decide: every setting that matters is given
-    environment = {**environment_of(settings), "PYTHONUNBUFFERED": "1", "PATH": "/usr/bin:/bin"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "consumers.persister"],
-        env=environment,
-        cwd=REPOSITORY,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-@contextlib.contextmanager
-def _persister(settings: Settings) -> "Iterator[subprocess.Popen[bytes]]":
-    process = _start(settings)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _bar(number: int) -> Bar:
@@ -86,6 +67,10 @@ class Feed:
 
     def end(self) -> None:
         self._ended = True
+
+    async def say(self, value: bytes) -> None:
+        """One more record, which is none of `bars`."""
+        await self._producer.send_and_wait(self._topic, value, key=b"1")
 
     async def _send(self, bars: list[Bar]) -> None:
         sent = []
@@ -129,31 +114,34 @@ async def _dead_letters(settings: Settings) -> list[tuple[int, int]]:
         await consumer.stop()
 
 
-async def _one_life(settings: Settings, database: asyncpg.Connection, dice: random.Random) -> None:
+async def _one_life(persister: Persister, database: asyncpg.Connection, dice: random.Random) -> None:
     """A persister that stores something and dies at once, or while it goes on."""
     before = await _rows(database)
-    with _persister(settings):
+    with persister():
         await _until_rows(database, before + 1, 20)
         await asyncio.sleep(dice.choice([0, dice.uniform(0, 0.3)]))
 
 
-async def _last_life(settings: Settings, database: asyncpg.Connection, producer: AIOKafkaProducer, count: int) -> float:
+async def _last_life(persister: Persister, database: asyncpg.Connection, feed: Feed) -> float:
     """A persister that catches up; the seconds that a good bar takes right after poison."""
-    topic = settings.topic_prefix + "market.bars.v1"
-    with _persister(settings) as process:
+    count = len(feed.bars)
+    with persister() as process:
         await _until_rows(database, count, 20)
         for poison in POISON:
-            await producer.send_and_wait(topic, poison, key=b"1")
+            await feed.say(poison)
         begun = time.monotonic()
-        await producer.send_and_wait(topic, _bar(count).to_json(), key=b"1")
+        await feed.say(_bar(count).to_json())
         await _until_rows(database, count + 1, 5)
         seconds = time.monotonic() - begun
-        process.terminate()
-        assert await asyncio.to_thread(process.wait, 20) == 0
+        process.send(signal.SIGTERM)
+        assert await ended(process) == 0
         return seconds
 
 
-async def test_no_bar_is_lost_or_doubled_by_kills_repeats_and_poison(stack_settings: Settings) -> None:
+async def test_no_bar_is_lost_or_doubled_by_kills_repeats_and_poison(
+    stack_settings: Settings, nursery: Nursery, tmp_path: Path
+) -> None:
+    persister = partial(a_forked_service, nursery, "consumers.persister", stack_settings, tmp_path / "persister.log")
     await topic_admin.apply(stack_settings)
     database = await asyncpg.connect(stack_settings.database_url.get_secret_value())
     producer = broker.producer(stack_settings)
@@ -162,10 +150,10 @@ async def test_no_bar_is_lost_or_doubled_by_kills_repeats_and_poison(stack_setti
     feeding = asyncio.create_task(feed.run())
     try:
         for number in range(KILLS):
-            await _one_life(stack_settings, database, random.Random(number))
+            await _one_life(persister, database, random.Random(number))
         feed.end()
         await feeding
-        seconds_to_next_good = await _last_life(stack_settings, database, producer, len(feed.bars))
+        seconds_to_next_good = await _last_life(persister, database, feed)
         stored = await _rows(database)
     finally:
         feeding.cancel()

@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import random
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -13,15 +13,16 @@ from pathlib import Path
 import pytest
 
 from consumers.strategist.strategist import Strategist
+from infra.embedded.fostering import Foster, Nursery
 from infra.embedded.kafka import KafkaServer
-from infra.embedded.programs import environment_of
 from infra.service import Service
-from infra.settings import REPOSITORY, Settings
+from infra.settings import Settings
 from infra.topics import load_catalogue
 from schemas.market import Bar, Want
 from schemas.orders import OrderIntent
 from schemas.strategy import Deploy, JournalEntry, Signal, Start, Stop, StrategyState
 from tests.builders import a_historical_bar, a_tick
+from tests.integration.a_forked_service import a_forked_service, ended
 from tests.integration.a_trading_floor import (
     COMMAND,
     CONTRACTS,
@@ -39,6 +40,8 @@ from tests.integration.conftest import settings_of_this_run
 MINUTES = 300
 KILLS = 10
 KILLS_WHILE_STARTING = 3
+
+Process = Callable[[], AbstractContextManager[Foster]]
 
 
 @pytest.fixture
@@ -66,21 +69,6 @@ async def a_strategist(settings: Settings) -> AsyncIterator[Service]:
     finally:
         service.stop()
         await task
-
-
-@contextlib.contextmanager
-def a_process(settings: Settings) -> "Iterator[subprocess.Popen[bytes]]":
-    """`python -m consumers.strategist`, killed at the end whatever it is doing."""
-    environment = {**environment_of(settings), "PYTHONUNBUFFERED": "1", "PATH": "/usr/bin:/bin"}
-    command = [sys.executable, "-m", "consumers.strategist"]
-    process = subprocess.Popen(
-        command, env=environment, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 async def started(floor: Floor, *commands: Deploy) -> None:
@@ -141,8 +129,9 @@ async def undisturbed(settings: Settings, bars: list[Bar], expected: list[Expect
 class Lives:
     """A strategist that is killed again and again, while the feed goes on and also while it is dead."""
 
-    def __init__(self, floor: Floor, bars: int) -> None:
+    def __init__(self, floor: Floor, strategist: Process, bars: int) -> None:
         self._floor = floor
+        self._strategist = strategist
         self._bars = bars
         self._allowed = asyncio.Condition()
         self._share = 0.0
@@ -160,16 +149,15 @@ class Lives:
             self._allowed.notify_all()
 
     async def run(self) -> None:
-        settings = self._floor.settings
         for number in range(KILLS):
             await self._allow((number + 1) / (KILLS + 2))
             before = await self._journalled()
-            with a_process(settings) as process:
+            with self._strategist() as process:
                 await until(partial(self._more, before), 30)
                 await asyncio.sleep(self._dice.choice([0, self._dice.uniform(0, 0.4)]))
-                assert process.poll() is None, "it ended by itself"
+                assert process.exit_code is None, "it ended by itself"
             if number < KILLS_WHILE_STARTING:
-                with a_process(settings):
+                with self._strategist():
                     await asyncio.sleep(self._dice.uniform(0.5, 1.5))
         await self._allow(1.0)
 
@@ -180,7 +168,8 @@ class Lives:
         return await self._journalled() > before
 
 
-async def test_kills_and_repeats_change_no_decision(settings: Settings) -> None:
+async def test_kills_and_repeats_change_no_decision(settings: Settings, nursery: Nursery, tmp_path: Path) -> None:
+    strategist = partial(a_forked_service, nursery, "consumers.strategist", settings, tmp_path / "strategist.log")
     bars = random_bars(MINUTES)
     expected, held = expectations(bars, copies=2)
     calm, calm_state = await undisturbed(
@@ -198,16 +187,16 @@ async def test_kills_and_repeats_change_no_decision(settings: Settings) -> None:
     assert calm_state.positions == {CONTRACTS[key]: str(quantity) for key, quantity in held.items() if quantity}
 
     async with a_floor(settings, copies=2) as floor:
-        with a_process(settings):
+        with strategist():
             await started(floor, a_deployment())
-        lives = Lives(floor, len(bars))
+        lives = Lives(floor, strategist, len(bars))
         feeding = asyncio.create_task(floor.feed(bars, expected, lives.allowed))
         await lives.run()
-        with a_process(settings) as process:
+        with strategist() as process:
             await feeding
             state = await the_end(floor, expected, 2 * MINUTES)
-            process.terminate()
-            assert await asyncio.to_thread(process.wait, 20) == 0
+            process.send(signal.SIGTERM)
+            assert await ended(process) == 0
         await check_journal(floor)
 
     assert without_ingest_time(floor.intents) == without_ingest_time(calm.intents)
