@@ -155,9 +155,11 @@ class _Reading:
     # from what is kept and what came to one array a column
 
     def _merged(self) -> tuple[Arrays, tuple[str, ...]]:
-        parts = [part for contract_id in sorted(self._wanted.contract_ids or ()) for part in self._parts(contract_id)]
+        contract_ids = sorted(self._wanted.contract_ids or ())
+        parts = [part for each in contract_ids for part in self._parts(each) if len(part["start_us"])]
         if self._removed or self._wanted.known_by_us is not None or not _are_in_order(parts):
-            parts = [self._settled(parts)]
+            settled = self._settled(parts)
+            parts = [settled] if len(settled["start_us"]) else []
         found = [code for code in range(len(SOURCES)) if any((part["source"] == code).any() for part in parts)]
         return _by_time(parts), tuple(sorted(SOURCES[code] for code in found))
 
@@ -171,8 +173,7 @@ class _Reading:
         for place in sorted(self._places):
             for frame in self._places[place].frames:
                 part = frame.filter(pl.col("contract_id") == contract_id)
-                if len(part):
-                    yield {name: part[name].to_numpy() for name in ("contract_id", *COLUMNS)}
+                yield {name: part[name].to_numpy() for name in ("contract_id", *COLUMNS)}
 
     def _mapped(self, place: TopicPartition, segment: Segment, file: str) -> Arrays:
         try:
@@ -212,8 +213,6 @@ def _are_in_order(parts: Sequence[Arrays]) -> bool:
     before: dict[int, int] = {}
     for part in parts:
         starts = part["start_us"]
-        if not len(starts):
-            continue
         contract_id = int(part["contract_id"][0])
         if starts[0] <= before.get(contract_id, starts[0] - 1) or not (starts[1:] > starts[:-1]).all():
             return False
@@ -226,13 +225,16 @@ def _by_time(parts: Sequence[Arrays]) -> Arrays:
     count = sum(len(part["start_us"]) for part in parts)
     block = np.empty((1 + len(_SHOWN), count), dtype=np.int64)  # in one piece, for which the system has large pages
     arrays = {name: row.view(_DTYPES[name]) for name, row in zip(("contract_id", *_SHOWN), block, strict=True)}
-    for name, values in arrays.items() if parts else ():
-        np.concatenate([part[name] for part in parts], out=values)
-    contracts = arrays["contract_id"]
-    if count and contracts[0] != contracts[-1]:
-        order = np.argsort(arrays["end_us"], kind="stable")
-        gathered = np.empty(count, dtype=np.int64)
-        for values in arrays.values():
-            np.take(values, order, out=gathered.view(values.dtype), mode="clip")  # "raise" would copy once more
-            values[:] = gathered.view(values.dtype)
+    if not count:
+        return arrays
+    together = np.empty(count, dtype=np.int64)
+    order = None
+    if len({int(contract_id) for part in parts for contract_id in part["contract_id"][[0, -1]]}) > 1:
+        np.concatenate([part["end_us"] for part in parts], out=together)
+        order = np.argsort(together, kind="stable")
+    for name, values in arrays.items():
+        joined = values if order is None else together.view(values.dtype)
+        np.concatenate([part[name] for part in parts], out=joined)
+        if order is not None:
+            np.take(joined, order, out=values, mode="clip")  # "raise" would copy once more
     return arrays
