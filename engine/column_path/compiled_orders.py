@@ -20,6 +20,7 @@ _LEAVES, _ENTERS, _STOPS, _TAKES, _SLOTS = 0, 1, 2, 3, 4
 _QUANTITY, _KIND, _LIMIT, _LEVEL, _TRAIL, _FILLED, _VALUE, _ALIVE, _BEGUN, _TRIGGERED, _LATE = range(11)
 _ROW, _VOLUME, _ROOM, _INSIDE, _COUNT, _HELD = range(6)
 _NOTHING, _SLIPS, _RESTS = 0, 1, 2
+_SLACK = 1e-12
 _MOST_FILLS = 2 * _SLOTS  # in a bar
 
 _TABLE = types.float64[:, ::1]
@@ -184,10 +185,13 @@ def _match_rest(book: Any, prices: Any, bar: Any, rules: Any, into: Any) -> None
     touch, both_reached, markets_wait = rules[2], rules[3], rules[4]
     seen = (high, low, close)
     bar[_INSIDE] = 1
-    began = book[:, _BEGUN].copy()
     for turn in (False, True):
         for slot in range(_SLOTS):
-            if began[slot] == 0 or book[slot, _ALIVE] == 0 or _comes_later(book, slot, prices, both_reached) != turn:
+            if (
+                book[slot, _BEGUN] == 0
+                or book[slot, _ALIVE] == 0
+                or _comes_later(book, slot, prices, both_reached) != turn
+            ):
                 continue
             if book[slot, _KIND] == MARKET:
                 if markets_wait != 0:
@@ -208,6 +212,25 @@ def _tidied(book: Any) -> int:
             book[slot, _ALIVE] = 0
         alive += book[slot, _ALIVE] != 0
     return alive
+
+
+@jit(_uniform(types.float64, 2)(_TABLE))
+def _marks(book: Any) -> Any:
+    """A bar whose low lies above the one and whose high lies below the other leaves all orders as they are."""
+    low, high = -np.inf, np.inf
+    for slot in range(_SLOTS):
+        kind, level, trail = book[slot, _KIND], book[slot, _LEVEL], book[slot, _TRAIL]
+        if book[slot, _ALIVE] == 0 or (slot >= _STOPS and book[_ENTERS, _FILLED] == 0):
+            continue
+        if book[slot, _BEGUN] == 0 or book[slot, _TRIGGERED] != 0 or kind == MARKET:
+            return np.inf, -np.inf
+        if (book[slot, _QUANTITY] > 0) == (kind == LIMIT):  # reached from above: bought at a limit, sold at a stop
+            low = max(low, level)
+            high = min(high, level + trail * (1 - _SLACK) - _SLACK * abs(level)) if kind == TRAIL else high
+        else:
+            high = min(high, level)
+            low = max(low, level - trail * (1 - _SLACK) + _SLACK * abs(level)) if kind == TRAIL else low
+    return low, high
 
 
 @jit(types.void(_TABLE, types.int64, types.float64, types.float64, types.float64))
@@ -248,6 +271,15 @@ def _level(column: Any, row: int) -> Any:
     return column[row] if len(column) else np.nan
 
 
+@jit(types.int64(_F, _F, _F, types.int64, types.int64, _uniform(types.float64, 2)))
+def _leap(targets: Any, lows: Any, highs: Any, row: int, stop: int, marks: Any) -> Any:
+    """The next row, from `row` on, that has a target or meets an order."""
+    low, high = marks
+    while row < stop and np.isnan(targets[row]) and lows[row] > low and highs[row] < high:
+        row += 1
+    return row
+
+
 @jit(_tuple((_TABLE, types.int64))(_F, _uniform(_F, 4), _uniform(_F, 5), _I, types.float64, _RULES))
 def fills(targets: Any, levels: Any, bars: Any, offsets: Any, kind: float, rules: Any) -> Any:
     """What is filled, segment by segment, as FILL_COLUMNS; and how many orders still work at the end.
@@ -258,28 +290,35 @@ def fills(targets: Any, levels: Any, bars: Any, offsets: Any, kind: float, rules
     fixed and by the square of the volume's share. All columns are in the segments' order, and so are the rows told.
     """
     full, lot, participation = rules[0], rules[1], rules[5]
+    opening, highs, lows, close, volume = bars
+    entry, stop, take_profit, trail = levels
     book, bar, into = np.zeros((_SLOTS, 11)), np.zeros(6), np.empty((1024, FILL_COLUMNS))
     waiting = 0
     for segment in range(len(offsets) - 1):
         book[:, _ALIVE] = 0
-        bar[_HELD], alive = 0.0, 0
-        for row in range(offsets[segment], offsets[segment + 1]):
-            if alive:
+        bar[_HELD], low, high = 0.0, -np.inf, np.inf
+        row, end = offsets[segment] - 1, offsets[segment + 1]
+        while True:
+            row = _leap(targets, lows, highs, row + 1, end, (low, high))
+            if row == end:
+                break
+            if not (lows[row] > low and highs[row] < high):
                 if bar[_COUNT] + _MOST_FILLS > len(into):
                     into = np.concatenate((into, np.empty_like(into)))
-                prices = (bars[0][row], bars[1][row], bars[2][row], bars[3][row])
-                bar[_ROW], bar[_VOLUME] = row, bars[4][row]
+                prices = (opening[row], highs[row], lows[row], close[row])
+                bar[_ROW], bar[_VOLUME] = row, volume[row]
                 bar[_ROOM] = np.floor(bar[_VOLUME] * participation / lot + _ALMOST) * lot if participation else np.inf
                 _match_open(book, prices, bar, rules, into)
                 _match_rest(book, prices, bar, rules, into)
-                alive = _tidied(book)
+                _tidied(book)
+                low, high = _marks(book)
             target = targets[row]
             if np.isnan(target):
                 continue
             lots = target * full / lot
             wanted = np.trunc(lots + _ALMOST if lots > 0 else lots - _ALMOST) * lot
-            at_row = (_level(levels[0], row), _level(levels[1], row), _level(levels[2], row), _level(levels[3], row))
+            at_row = (_level(entry, row), _level(stop, row), _level(take_profit, row), _level(trail, row))
             _aim(book, wanted, bar[_HELD], kind, at_row)
-            alive = _tidied(book)
-        waiting += alive
+            low, high = _marks(book)
+        waiting += _tidied(book)
     return into[: int(bar[_COUNT])].copy(), waiting

@@ -18,7 +18,7 @@ SAME = 1e-9
 OPTIONS = BacktestOptions(cash=1e9)
 """Of every run: money enough that none is refused."""
 
-_ORDERS = ("order", "bracket", "cancel", "modify", "timer")
+_ORDERS = ("order", "bracket", "aim", "cancel", "modify", "timer")
 
 
 @dataclass(frozen=True)
