@@ -45,7 +45,7 @@ def check(request: BacktestRequested) -> None:
     """
     if not request.code_sha256:
         strategy_class(request.strategy).Config.parse(request.parameters)
-    _options(request)
+    options_of(request)
     if request.start and request.end and request.end <= request.start:
         raise BacktestError(f"the end {request.end:%Y-%m-%d} is not after the start {request.start:%Y-%m-%d}")
 
@@ -86,6 +86,11 @@ def held_against(request: BacktestRequested, result: BacktestResult, bars: BarCo
 def prepared(request: BacktestRequested, columns: BarColumns) -> tuple[BarColumns, BacktestOptions]:
     """The bars that a run is about and the rules it keeps to. Raises ValueError as `answer` does."""
     check(request)
+    return chosen(request, columns), options_of(request)
+
+
+def chosen(request: BacktestRequested, columns: BarColumns) -> BarColumns:
+    """Those of `columns` that lie in the request's time. Raises BacktestError when a symbol has none."""
     start_us = to_microseconds(request.start) if request.start else None
     end_us = to_microseconds(request.end) if request.end else None
     wanted = columns.select(start_us=start_us, end_us=end_us)
@@ -93,10 +98,11 @@ def prepared(request: BacktestRequested, columns: BarColumns) -> tuple[BarColumn
     if missing:
         names = ", ".join(missing[:_NAMED_MAX]) + (" and others" if len(missing) > _NAMED_MAX else "")
         raise BacktestError(f"{NO_BARS} {names}{_between(request)}: collect them first, or widen the dates")
-    return wanted, _options(request)
+    return wanted
 
 
-def _options(request: BacktestRequested) -> BacktestOptions:
+def options_of(request: BacktestRequested) -> BacktestOptions:
+    """Its money and rules. Raises ValueError for what cannot be."""
     return BacktestOptions(
         cash=request.cash,
         quantity=request.quantity,

@@ -20,7 +20,7 @@ from engine.options import BacktestError, BacktestOptions, StrategyFailedError
 from engine.order_requests import OrderNews
 from engine.replay import CHUNK, Replay, told
 from engine.result_hash import ResultHash
-from engine.statistics import StrategyMetrics, intervals, metrics, session_returns
+from engine.statistics import Brief, StrategyMetrics, intervals, metrics, session_returns
 from engine.statistics.benchmark import buy_and_hold
 from engine.strategy import BaseStrategy, StrategyConfig
 
@@ -63,6 +63,11 @@ class BacktestResult:
         """The figures."""
         benchmark = self.benchmark if len(self.benchmark) else None
         return metrics(self.curve, self.round_trips, self.executions, self.columns, benchmark)
+
+    @cached_property
+    def brief(self) -> Brief:
+        """A few of the figures, without computing the others."""
+        return Brief(self.curve, self.executions, lambda: self.round_trips, turned=bool(self.turns.splits))
 
     @cached_property
     def benchmark(self) -> Floats:

@@ -136,6 +136,10 @@ class BarColumns:
 
     def digest(self) -> str:
         """SHA-256 over the eight columns, little-endian, each with its name; names and sources are left out."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         whole = hashlib.sha256()
         for name in COLUMNS:
             column = getattr(self, name)

@@ -3,18 +3,20 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Self
 
 import numpy as np
 
-from engine.answer import prepared
+from engine.answer import chosen, options_of, prepared
 from engine.backtest import BacktestResult, run
+from engine.column_path.run import ColumnPathError
 from engine.columns import COLUMNS, BarColumns, Integers
 from engine.ledger import Curve
 from engine.registry import strategy_class
+from engine.research.by_columns import Grounds
 from engine.research.ledger import Purpose, entry
-from engine.statistics import StrategyMetrics
+from engine.statistics import Brief, StrategyMetrics
 from engine.strategy import BaseStrategy, nearest
 from engine.strategy_source import strategy_from
 from schemas.backtest import BacktestRequested, Trial
@@ -101,6 +103,9 @@ class Task:
     """Of a strategy in a file of the one who runs this; empty for one that SCIZOR ships."""
 
 
+RunIt = Callable[[Task, Mapping[str, Any]], BacktestResult]
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """What came of it: the ledger's entry and a score for each objective, or why there is none."""
@@ -120,14 +125,28 @@ class Evaluation:
 
 
 def evaluate_all(task: Task, sets: Sequence[Mapping[str, Any]]) -> list[Evaluation]:
-    """One after the other; what a process is handed at once."""
-    return [evaluate(task, each) for each in sets]
+    """One after the other, by columns where they can, which gives the same; what a process is handed at once."""
+    try:
+        grounds = grounds_of(task)
+    except ValueError:  # each run says it itself
+        grounds = None
+    run_it: RunIt = run_over if grounds is None else partial(_run_on, grounds)
+    return [_evaluated(task, each, run_it) for each in sets]
+
+
+def replay_all(task: Task, sets: Sequence[Mapping[str, Any]]) -> list[Evaluation]:
+    """The same, each bar by bar."""
+    return [_evaluated(task, each, run_over) for each in sets]
 
 
 def evaluate(task: Task, parameters: Mapping[str, Any]) -> Evaluation:
-    """Run it. What the strategy or its parameters do wrong is an outcome, not an exception."""
+    """Run one. What the strategy or its parameters do wrong is an outcome, not an exception."""
+    return evaluate_all(task, (parameters,))[0]
+
+
+def _evaluated(task: Task, parameters: Mapping[str, Any], run_it: RunIt) -> Evaluation:
     try:
-        result = run_over(task, parameters)
+        result = run_it(task, parameters)
         trial = entry(
             task.request,
             result,
@@ -136,13 +155,46 @@ def evaluate(task: Task, parameters: Mapping[str, Any]) -> Evaluation:
             purpose=task.purpose,
             study_id=task.study_id,
         )
+        return Evaluation(trial, tuple(_figure(result, each.metric) for each in task.objectives))
     except (ValueError, ArithmeticError) as error:
         return Evaluation(None, error=" ".join(str(error).split())[:500])
-    return Evaluation(trial, tuple(getattr(result.metrics, each.metric) for each in task.objectives))
+
+
+def _figure(result: BacktestResult, name: str) -> float | None:
+    found: float | None = result.brief.figure(name) if name in Brief.NAMES else getattr(result.metrics, name)
+    return found
+
+
+def grounds_of(task: Task) -> Grounds | None:
+    """What the runs of a task by columns have in common; None where each needs its bars one by one.
+
+    Raises ValueError as `run_over` does for bars that there are not.
+    """
+    if task.stretch.warm:  # the bars to warm on are others for each set
+        return None
+    asked = task.request.revised(parameters={}, start=None, end=None).model_dump_json()
+    return _grounds(task.load, task.source, task.stretch, task.text, asked)
+
+
+def _run_on(grounds: Grounds, task: Task, parameters: Mapping[str, Any]) -> BacktestResult:
+    config = strategy_of(task.request.strategy, task.text).Config.parse({**task.request.parameters, **parameters})
+    try:
+        return grounds.run(config)
+    except ColumnPathError:  # these very orders need bars one by one
+        return run_over(task, parameters)
+
+
+@lru_cache(maxsize=_LOADED_MAX)
+def _grounds(load: Load, source: str, stretch: Stretch, text: str, asked: str) -> Grounds | None:
+    """None where columns cannot do it. Raises ValueError as `prepared` does."""
+    request = BacktestRequested.model_validate_json(asked)
+    columns = chosen(request, _cut(load, source, stretch, 0))
+    grounds = Grounds(columns, strategy_of(request.strategy, text), options_of(request))
+    return None if grounds.refused else grounds
 
 
 def run_over(task: Task, parameters: Mapping[str, Any]) -> BacktestResult:
-    """The backtest itself; on a warm stretch the account is shown from its first session on.
+    """The backtest itself, bar by bar; on a warm stretch the account is shown from its first session on.
 
     Raises ValueError, in one line, as `engine.answer.answer` does.
     """

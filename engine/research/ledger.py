@@ -14,7 +14,7 @@ from engine.columns import Floats
 from engine.facts import to_datetime
 from engine.ledger import Curve
 from engine.research.overfitting import SharpeEstimate
-from engine.statistics import session_ends, session_returns
+from engine.statistics import session_ends
 from schemas.backtest import BacktestRequested, Trial
 
 STRETCHES_MAX = 1_024
@@ -42,9 +42,9 @@ def entry(
     reading = study_id if purpose == "holdout" else ""
     parts = [code_hash, request.strategy, dict(result.parameters), request.symbols, result.data_digest]
     identity = json.dumps([*parts, vars(result.options), *([reading] if reading else [])], default=str, sort_keys=True)
-    returns = session_returns(result.curve)
-    estimate = SharpeEstimate.of(returns)
-    days, first, ppm = compact(result.curve, returns)
+    brief = result.brief
+    estimate = SharpeEstimate.of(brief.returns)
+    days, first, ppm = compact(result.curve, brief.returns)
     columns = result.columns
     begin = int(np.searchsorted(columns.end_us, result.curve.times_us[0]))  # bars before it only warmed indicators
     return Trial(
@@ -56,15 +56,15 @@ def entry(
         parameters=dict(result.parameters),
         symbols=request.symbols,
         data_digest=result.data_digest,
-        sharpe=result.metrics.sharpe,
-        total_return=result.metrics.total_return,
-        observations=int(result.metrics.sessions or 0),
+        sharpe=brief.sharpe,
+        total_return=brief.total_return,
+        observations=int(brief.sessions or 0),
         purpose=purpose,
         study_id=study_id,
         start=to_datetime(int(columns.start_us[begin])),
         end=to_datetime(int(columns.end_us[-1])),
-        trades=int(result.metrics.trades or 0),
-        periods_per_year=result.metrics.periods_per_year,
+        trades=int(brief.trades or 0),
+        periods_per_year=brief.periods_per_year,
         skew=None if estimate is None else float(f"{estimate.skew:.12g}"),
         kurtosis=None if estimate is None else float(f"{estimate.kurtosis:.12g}"),
         returns_days=days,

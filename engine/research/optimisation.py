@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -13,7 +14,18 @@ from typing import Literal, Protocol
 from engine.backtest import BacktestResult
 from engine.columns import BarColumns
 from engine.facts import to_datetime
-from engine.research.evaluation import DAY_US, Evaluation, Load, Objective, Stretch, Task, evaluate_all, run_over
+from engine.research.evaluation import (
+    DAY_US,
+    Evaluation,
+    Load,
+    Objective,
+    Stretch,
+    Task,
+    evaluate_all,
+    grounds_of,
+    replay_all,
+    run_over,
+)
 from engine.research.findings import Fold, Pieces, result_of
 from engine.research.ledger import Purpose, entry
 from engine.research.request import Cut, cut, half_of, plan_of
@@ -27,8 +39,11 @@ Phase = Literal["searching", "testing", "judging"]
 RUNS_MAX = 20_000
 """Over all folds: each is kept until the end, some 20 kB of it for ten years of days."""
 
-_PARCEL = 4
-"""Sets that a worker is handed at once: few enough to hear of progress, enough to be worth the way."""
+_PARCEL_MIN = 4
+_PARCELS = 8
+"""Of a batch, unless that makes them smaller than _PARCEL_MIN sets: few enough in one to hear of progress, enough to
+be worth the way."""
+_REPLAYED_MAX = 8
 _SEED_STEP = 1_000_003  # each fold draws of its own
 
 
@@ -38,6 +53,10 @@ class TooMuchError(ValueError):
 
 class NothingFoundError(ValueError):
     """No parameter set gave a figure: one line that says what they said instead."""
+
+
+class DisagreementError(ValueError):
+    """A strategy says something else by columns than bar by bar: one line that says where."""
 
 
 class Bureau(Protocol):
@@ -168,18 +187,27 @@ class _Optimisation:
         found = Search(
             self.space,
             plan,
-            lambda sets, first_half: self._evaluate(half if first_half else task, sets),
+            lambda sets, first_half: spread(self.workshop.executor, half if first_half else task, sets),
             self.bureau.memory(f"{self.request.optimization_id}/{name}", plan.objectives),
             _Ear(self.bureau, phase, self._done, self._total, plan.objectives[0]),
         ).run()
+        self._replay(task, found)
         self._done += len(found.tried)
         self._ran += [each.evaluation.trial for each in found.tried if each.evaluation.trial is not None]
         return found
 
-    def _evaluate(self, task: Task, sets: Sequence[Parameters]) -> Iterator[Evaluation]:
-        """Spread over the workers a few at a time; results come back in the order of `sets`."""
-        parcels = [sets[first : first + _PARCEL] for first in range(0, len(sets), _PARCEL)]
-        return chain.from_iterable(self.workshop.executor.map(partial(evaluate_all, task), parcels))
+    def _replay(self, task: Task, found: Found) -> None:
+        """Run what won by columns bar by bar as well. Raises DisagreementError where that gives something else."""
+        if grounds_of(task) is None:
+            return
+        front = found.front()[:_REPLAYED_MAX]
+        again = self.workshop.executor.map(partial(replay_all, task), [[each.parameters] for each in front])
+        for each, replayed in zip(front, chain.from_iterable(again), strict=True):
+            if trouble := _disagreement(each.evaluation, replayed, task.objectives):
+                raise DisagreementError(
+                    f"{task.request.strategy} with {each.parameters}: {trouble}. Let `targets` say what `on_bar` does, "
+                    "or leave it out"
+                )
 
     def _task(self, stretch: Stretch) -> Task:
         shop = self.workshop
@@ -218,6 +246,24 @@ class _Optimisation:
     def _held_out_since(self) -> datetime | None:
         held_out = self.cut.held_out
         return None if held_out is None else to_datetime(held_out.first * DAY_US)
+
+
+def spread(executor: Executor, task: Task, sets: Sequence[Parameters]) -> Iterator[Evaluation]:
+    """Over the workers, a few at a time; results come back in the order of `sets`."""
+    size = max(_PARCEL_MIN, len(sets) // _PARCELS)
+    parcels = [sets[first : first + size] for first in range(0, len(sets), size)]
+    return chain.from_iterable(executor.map(partial(evaluate_all, task), parcels))
+
+
+def _disagreement(columns: Evaluation, bars: Evaluation, objectives: Sequence[Objective]) -> str:
+    """What is not the same by columns and bar by bar, in words; empty when all is."""
+    if bars.trial is None:
+        return f"bar by bar it says {bars.error}"
+    for objective, one, other in zip(objectives, columns.scores, bars.scores, strict=True):
+        alike = one == other if one is None or other is None else math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+        if not alike:
+            return f"{objective.metric} is {one} by columns and {other} bar by bar"
+    return ""
 
 
 def _why_nothing(found: Found) -> str:

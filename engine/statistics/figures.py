@@ -87,12 +87,12 @@ def _of_returns(returns: Floats, ends_us: Integers, periods: float | None) -> di
     population = float(returns.std())
     standard = (returns - mean) / population if population > 0 else None
     lowest, low, high = (float(each) for each in np.quantile(returns, (0.01, 0.05, 0.95)))
-    sharpe, sortino = _ratio(mean, deviation), _ratio(mean, downside)
+    sortino = _ratio(mean, downside)
     months = _months(returns, ends_us)
     return {
         "annualised_volatility": deviation * year,
         "downside_deviation": downside * year,
-        "sharpe": None if sharpe is None else sharpe * year,
+        "sharpe": sharpe_of(returns, periods),
         "sortino": None if sortino is None else sortino * year,
         "omega": _ratio(float(np.maximum(returns, 0).sum()), -float(np.minimum(returns, 0).sum())),
         "best_session": float(returns.max()),
@@ -108,6 +108,14 @@ def _of_returns(returns: Floats, ends_us: Integers, periods: float | None) -> di
         "cvar_99": float(returns[returns <= lowest].mean()),
         "tail_ratio": _ratio(high, abs(low)),
     }
+
+
+def sharpe_of(returns: Floats, periods: float | None) -> float | None:
+    """Of session returns, per year."""
+    if len(returns) < 2 or periods is None:
+        return None
+    sharpe = _ratio(float(returns.mean()), float(returns.std(ddof=1)))
+    return None if sharpe is None else sharpe * math.sqrt(periods)
 
 
 def _months(returns: Floats, ends_us: Integers) -> Floats:

@@ -8,14 +8,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 _DIGITS = 12
 
 
-def _rounded(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
     """To 12 significant digits: below that, processors differ in the last bits of logarithms and powers."""
     if value is None or not math.isfinite(value):
         return None
     return float(f"{value:.{_DIGITS}g}")
 
 
-Figure = Annotated[float | None, BeforeValidator(_rounded)]
+Figure = Annotated[float | None, BeforeValidator(rounded)]
 
 
 class StrategyMetrics(BaseModel):

@@ -1,0 +1,64 @@
+"""Parameter sets run by columns: indicators that they have in common are computed once."""
+
+from collections import OrderedDict
+from typing import Any
+
+from engine.backtest import BacktestResult
+from engine.column_path.run import ColumnPathError, refuse, run_columns
+from engine.columns import BarColumns, Floats
+from engine.options import BacktestError, BacktestOptions, StrategyFailedError
+from engine.replay import told
+from engine.strategy import BaseStrategy, StrategyConfig
+
+SHELF_BYTES = 64 * 1024 * 1024
+
+
+class Shelf(OrderedDict[Any, Floats]):
+    """Columns by what they are, at most SHELF_BYTES of them: the one that was not looked at for longest goes first."""
+
+    def __init__(self, bytes_max: int = SHELF_BYTES) -> None:
+        super().__init__()
+        self._bytes_max = bytes_max
+        self._bytes = 0
+
+    def __getitem__(self, key: Any) -> Floats:
+        self.move_to_end(key)
+        return super().__getitem__(key)
+
+    def __setitem__(self, key: Any, column: Floats) -> None:
+        assert key not in self, "a column is computed once"
+        while self and self._bytes + column.nbytes > self._bytes_max:
+            self._bytes -= self.popitem(last=False)[1].nbytes
+        super().__setitem__(key, column)
+        self._bytes += column.nbytes
+
+
+class Grounds:
+    """Bars, rules and a strategy, over which many parameter sets are run."""
+
+    def __init__(self, columns: BarColumns, strategy: type[BaseStrategy], options: BacktestOptions) -> None:
+        self.columns = columns
+        self.options = options
+        self._strategy = strategy
+        self._shelf = Shelf()
+
+    @property
+    def refused(self) -> bool:
+        """Whether columns cannot run this strategy under these rules."""
+        try:
+            refuse(self.options, self._strategy)
+        except ColumnPathError:
+            return True
+        return False
+
+    def run(self, config: StrategyConfig) -> BacktestResult:
+        """Fills and equity are those of `engine.backtest.run`, bit for bit.
+
+        Raises ColumnPathError for orders that columns do not know, StrategyFailedError when the strategy raises.
+        """
+        try:
+            return run_columns(self.columns, self._strategy, config, self.options, self._shelf)
+        except BacktestError:
+            raise
+        except Exception as failure:  # the strategy's own code runs in there
+            raise StrategyFailedError(f"{self._strategy.__name__}.targets failed: {told(failure)}") from failure
