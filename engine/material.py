@@ -14,6 +14,8 @@ SURVIVORS = (
 )
 RAW = "Prices are raw: splits change positions and orders, dividends are paid in cash, indicators see both as jumps."
 
+RAW_WITHOUT_ACTIONS = "Raw prices were asked for, but no split or dividend is on record (`scizor data action list`): they are as they came."
+
 
 @dataclass(frozen=True, eq=False)
 class Material:
@@ -45,11 +47,16 @@ def material_of(
     columns: BarColumns,
     traded: Mapping[int, str],
     benchmark: int | None = None,
-    actions: Sequence[corporate.CorporateAction] = (),
+    actions: Sequence[corporate.CorporateAction] | None = None,
     all_survived: bool = False,
 ) -> Material:
-    """What was read of all contracts, cut into what is traded and what it is held against."""
+    """What was read of all contracts, cut into what is traded and what it is held against.
+
+    `actions` are those on record where prices are raw; None where they are adjusted.
+    """
     own = columns.select(traded)
-    notes = [SURVIVORS] * all_survived + [RAW] * bool(actions)
+    notes = [SURVIVORS] if all_survived else []
+    if actions is not None:
+        notes.append(RAW if any(each.contract_id in traded for each in actions) else RAW_WITHOUT_ACTIONS)
     beside = None if benchmark is None else columns.select([benchmark])
-    return Material(own, beside, market_of(actions, own), tuple(notes))
+    return Material(own, beside, market_of(actions or (), own), tuple(notes))

@@ -49,8 +49,8 @@ class Found:
     """By contract, those that the run trades."""
     benchmark: tuple[int, str] | None
     """Contract and name of the benchmark, when a symbol was asked for."""
-    actions: Sequence[CorporateAction]
-    """In force, of contracts whose prices are raw."""
+    actions: Sequence[CorporateAction] | None
+    """In force, where prices are raw; None where they are adjusted."""
     all_survived: bool
     """Several symbols, and each of them is still traded."""
 
@@ -73,7 +73,7 @@ async def find_bars(settings: Settings, request: BacktestRequested, on_read: OnR
         start_us=_microseconds(request.start),
         end_us=_microseconds(request.end),
     )
-    actions: Sequence[CorporateAction] = ()
+    actions: Sequence[CorporateAction] | None = None
     if request.basis == Basis.RAW.value:
         frame, actions = await _raw(settings, request, wanted, on_read)
         arrays, sources = _columns(frame)

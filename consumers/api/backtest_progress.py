@@ -22,6 +22,8 @@ CLIENTS_MAX = 200
 CLIENTS_OF_A_KEY_MAX = 20
 _LOOK_SECONDS = 2.0
 """How long a word of the backtester is waited for, before the table is looked at again."""
+_LAST_LOOK_SECONDS = 0.2
+"""The same after its last word, when the table is about to have the result."""
 
 
 class StandOut(Answer):
@@ -85,7 +87,8 @@ class Followed:
                     return
                 yield _event("progress", stand) if stand != told else b": nothing new\n\n"
                 told = stand
-                await self._progress.wait_for(backtest_id, lambda news, known=known: news is not known, _LOOK_SECONDS)  # type: ignore[misc] # mypy knows no lambdas with defaults
+                seconds = _LAST_LOOK_SECONDS if known is not None and known.finished else _LOOK_SECONDS
+                await self._progress.wait_for(backtest_id, lambda news, known=known: news is not known, seconds)  # type: ignore[misc] # mypy knows no lambdas with defaults
             yield _event("end", {**told, "reason": "the service stops: come back in a moment"})
         finally:
             self._of_keys[caller.key_id] -= 1

@@ -7,7 +7,7 @@ from engine.report import figures
 from engine.report.charts import Frame, Line, chart
 from engine.report.page import known, whole
 from engine.report.series import equity_points
-from engine.report.words import mood, signed, title, written
+from engine.report.words import benchmark_name, mood, signed, title, written
 from schemas.backtest import BacktestFinished
 
 RUNS_MAX = 8
@@ -51,6 +51,8 @@ def _settings(runs: Sequence[BacktestFinished], names: Sequence[str]) -> str:
         ("Starting cash", [f"{done.request.cash:,.2f}" for done in runs]),
         ("Commission, bps", [f"{done.request.commission_bps:g}" for done in runs]),
         ("Slippage, bps", [f"{done.request.slippage_bps:g}" for done in runs]),
+        ("Other rules", [_rules(done) for done in runs]),
+        ("Benchmark", [benchmark_name(done) or "none" for done in runs]),
         ("Backtest", [done.backtest_id for done in runs]),
     )
     body = "".join(
@@ -58,6 +60,11 @@ def _settings(runs: Sequence[BacktestFinished], names: Sequence[str]) -> str:
         for label, cells in rows
     )
     return _table("How they were run", body, names)
+
+
+def _rules(done: BacktestFinished) -> str:
+    given = {**done.request.rules, **({} if done.request.basis == "split_adjusted" else {"basis": done.request.basis})}
+    return " ".join(f"{name}={value}" for name, value in given.items()) or "none"
 
 
 def _group(group: str, runs: Sequence[BacktestFinished], names: Sequence[str]) -> str:

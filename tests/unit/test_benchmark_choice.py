@@ -7,7 +7,7 @@ import pytest
 
 from engine import answer
 from engine.columns import BarColumns
-from engine.material import RAW, SURVIVORS, material_of
+from engine.material import RAW, RAW_WITHOUT_ACTIONS, SURVIVORS, material_of
 from engine.report import page
 from schemas.backtest import BacktestFinished
 from schemas.corporate import ActionOrigin, CorporateAction, Dividend, Split, SymbolChanged
@@ -90,6 +90,7 @@ def test_what_companies_did_within_the_run_reaches_the_engine_when_prices_are_ra
     assert [flow.amount for flow in result.turns.flows] == []  # bought at the open of the ex-date: too late for it
     assert result.curve.equity.tolist() == [100_000.0, 100_000.0, 100_000.0]
     assert material.notes == (RAW,)
+    assert material_of(traded, {APPLE: "AAPL"}, actions=()).notes == (RAW_WITHOUT_ACTIONS,)
 
 
 def test_a_universe_of_survivors_is_told_first() -> None:
