@@ -14,7 +14,10 @@ SURVIVORS = (
 )
 RAW = "Prices are raw: splits change positions and orders, dividends are paid in cash, indicators see both as jumps."
 
-RAW_WITHOUT_ACTIONS = "Raw prices were asked for, but no split or dividend is on record (`scizor data action list`): they are as they came."
+RAW_WITHOUT_ACTIONS = (
+    "Raw prices were asked for, but no split or dividend is on record (`scizor data action list`): they are as they "
+    "came."
+)
 
 
 @dataclass(frozen=True, eq=False)
