@@ -28,7 +28,7 @@ class Keyring:
         self._log = log
         self._keys: dict[str, KeyRecord] = {}
         self._loaded_at: float | None = None
-        self._tried_at: float | None = None
+        self._looked_at: float | None = None
         self._loading = asyncio.Lock()
         self.trouble: str | None = "the keys were not read yet"
         """Why the last reading failed; the database is away."""
@@ -38,20 +38,26 @@ class Keyring:
         key_id = key_id_of(text)
         if key_id is None:
             return None
-        if key_id not in self._keys and self._may_look_again():
-            await self.refresh()  # it may have been made a moment ago
+        if key_id not in self._keys:
+            await self._look_again()
         if self._loaded_at is None or self._clock.monotonic() - self._loaded_at > STALE_SECONDS_MAX:
             raise UnavailableError("keys cannot be checked, the database does not answer: try again; see /health")
         record = self._keys.get(key_id)
         return record if record is not None and record.opens(text, self._clock.now()) else None
 
-    def _may_look_again(self) -> bool:
-        return self._tried_at is None or self._clock.monotonic() - self._tried_at >= _LOOK_AGAIN_SECONDS
+    async def _look_again(self) -> None:
+        """It may have been made a moment ago; whoever tries keys by guessing costs few queries all the same."""
+        now = self._clock.monotonic()
+        if self._looked_at is None or now - self._looked_at >= _LOOK_AGAIN_SECONDS:
+            self._looked_at = now
+            await self.refresh()
+        elif self._loading.locked():  # another request with the same new key has made us look
+            async with self._loading:
+                return
 
     async def refresh(self) -> None:
         """Read all keys; when the database is away, keep those that are known."""
         async with self._loading:
-            self._tried_at = self._clock.monotonic()
             try:
                 async with asyncio.timeout(_LOAD_SECONDS_MAX):
                     records = await self._load()

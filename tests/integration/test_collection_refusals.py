@@ -2,11 +2,13 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from infra.settings import Settings
 from producers.data_farmer.collector import CHUNKS_AT_ONCE
+from producers.data_farmer.flights import Flights
 from schemas.collection import RunState, SymbolCollected
 from tests.integration.a_gateway import Peer, scripted_gateway
 from tests.integration.test_data_farmer import _describe, _history, a_collection, everything, farming
@@ -22,8 +24,17 @@ REFUSALS = [
 ]
 
 
-async def test_what_another_run_is_being_told_is_waited_for(stack_settings: Settings) -> None:
+async def test_what_another_run_is_being_told_is_waited_for(
+    stack_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     both_asked = asyncio.Event()
+    planned, honest = [], Flights.landed
+
+    async def noted(self: Flights, *what: Any) -> Any:
+        planned.append(what)
+        return await honest(self, *what)
+
+    monkeypatch.setattr(Flights, "landed", noted)
 
     async def answer(peer: Peer, fields: list[str]) -> None:
         async def say() -> None:
@@ -41,8 +52,7 @@ async def test_what_another_run_is_being_told_is_waited_for(stack_settings: Sett
         shorter = a_collection("run-2", "AAPL", end=datetime(2013, 2, 23, tzinfo=UTC))
         second = asyncio.create_task(asker.run(shorter))
         third = asyncio.create_task(asker.run(a_collection("run-3", "AAPL", refresh=True)))
-        await until(lambda: {told.run_id for told in asker.told} >= {"run-1", "run-2", "run-3"})
-        await asyncio.sleep(0.3)  # they have planned, and wait
+        await until(lambda: len(planned) == 3)
         both_asked.set()
         one, two, three = await first, await second, await third
 
