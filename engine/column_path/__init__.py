@@ -1,8 +1,8 @@
 """The same backtest by columns: targets of all bars at once, fills and equity without a loop over bars in Python.
 
 For strategies that can say their targets as columns (`BaseStrategy.targets`), or the orders that reach and protect them
-(`Orders`), under rules that look at no account. Fills, their cost and the equity are those of `engine.backtest.run`, bit
-for bit.
+(`Orders`), under rules that look at no account. Fills, their cost and the equity are those of `engine.backtest.run`,
+bit for bit.
 """
 
 from engine.column_path.orders import Orders
