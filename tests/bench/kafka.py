@@ -160,7 +160,7 @@ async def _replay(address: str, frame: pl.DataFrame) -> list[dict[str, Any]]:
         return len(frame)
 
     detail = (
-        f"{len(frame)} records decoded, checked, one per natural key and sorted, against getmany that looks at nothing, "
+        f"{len(frame)} records decoded, checked, one per natural key and sorted, against getmany that looks at nothing "
         "with the collector as Python sets it; the replay lets the collector rest"
     )
     replayed = await _compare("kafka.replay", ours, raw, detail)
