@@ -96,7 +96,7 @@ class Settings(BaseSettings):
         2_000,
         ge=0,
         le=1_000_000,
-        description="Megabytes of replayed bars kept as files below the state folder, for the next backtest; 0 keeps none.",
+        description="Megabytes of replayed bars kept below the state folder, for the next backtest; 0 keeps none.",
     )
     backtests_open_max: int = Field(
         20, ge=1, le=10_000, description="Backtests of one API key that may wait or run at a time; one more is refused."

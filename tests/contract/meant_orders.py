@@ -14,7 +14,6 @@ from tests.contract.a_conversation import (
     RICH_ID,
     RIGHT,
     SOLD,
-    TRAIL,
     TRAIL_ID,
     WHAT_IF,
     rich,
@@ -22,6 +21,7 @@ from tests.contract.a_conversation import (
 from tests.contract.a_scene import ACCOUNT, FILLED, Case, Scene, case, contract, listed
 from tests.contract.client_libraries import UNSET
 from tests.contract.meant_accounts import COMMISSION, books
+from tests.rich_orders import TRAIL
 
 NEUTRAL = {
     "ocaType": 3,
