@@ -56,7 +56,8 @@ async def fill_farmer(api: Api) -> None:
 
 async def fill_backtester(api: Api) -> None:
     done = a_request()
-    jobs: list[backtests.JobEvent] = [done, a_result(done), a_request(backtest_id="bt-2")]
+    of_uploads = [a_request(backtest_id=f"bt-{name}", strategy=name) for name in _UPLOADED]
+    jobs: list[backtests.JobEvent] = [done, a_result(done), a_request(backtest_id="bt-2"), *of_uploads]
     await api.store(lambda connection: backtests.put_jobs(connection, jobs))
     searched = optimised(an_optimization(optimization_id="s-2"))
     searches: list[optimizations.SearchEvent] = [an_optimization(optimization_id="s-1"), searched]
