@@ -92,7 +92,9 @@ class BacktestResults:
         router.get(one + "/report", summary="The result as one page", response_class=Response, responses=_HTML)(
             self.report
         )
-        router.get("/performance/strategies/{name}", summary="A strategy over all of its backtests")(self.performance)
+        router.get("/performance/strategies/{strategy_id}", summary="A strategy over all of its backtests")(
+            self.performance
+        )
         return router
 
     async def compare(
@@ -131,16 +133,16 @@ class BacktestResults:
         row = await self._done(backtest_id)
         return _page_of(await asyncio.to_thread(_report_of, row))
 
-    async def performance(self, caller: Viewer, name: StrategyName) -> PerformanceOut:
+    async def performance(self, caller: Viewer, strategy_id: StrategyName) -> PerformanceOut:
         async with self._front.reading() as connection:
-            rows = await backtest_queries.jobs_of(connection, name)
-            trials = await backtest_queries.trials_of(connection, name)
+            rows = await backtest_queries.jobs_of(connection, strategy_id)
+            trials = await backtest_queries.trials_of(connection, strategy_id)
         if not rows and not trials:
-            raise NotFoundError(f"{name} was never run: POST /backtests, or look at GET /strategies")
+            raise NotFoundError(f"{strategy_id} was never run: POST /backtests, or look at GET /strategies")
         done = [dict(row) for row in rows if row["state"] == "done"]
         best = max((row for row in done if _figure(row, "sharpe") is not None), key=_sharpe, default=None)
         return PerformanceOut(
-            strategy=name,
+            strategy=strategy_id,
             backtests=len(rows),
             done=len(done),
             failed=sum(row["state"] == "failed" for row in rows),

@@ -100,6 +100,7 @@ EXIST: Mapping[str, Mapping[str, Sequence[str]]] = {
         "backtest_id": ["bt-1", "bt-2"],
         "optimization_id": ["s-1", "s-2"],
         "name": _UPLOADED,
+        "strategy_id": ["buy_and_hold"],
         "version": ["1"],
     },
     "api_trader": {"order_id": ["intent-1"], "strategy_id": ["crossover"]},
