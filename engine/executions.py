@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, overload
 
+import msgspec
 import numpy as np
 
 from engine.columns import Floats, Integers
@@ -28,10 +29,12 @@ class ExecutionColumns(Sequence[Execution]):
         """The same as columns."""
         if isinstance(executions, ExecutionColumns):
             return executions
-        columns: dict[str, Any] = {}
-        for number, each in enumerate(fields(cls)):
-            kind = np.int64 if number < 3 else np.float64  # ids, rows and times come first
-            columns[each.name] = np.array([getattr(one, each.name) for one in executions], dtype=kind)
+        told = zip(*map(msgspec.structs.astuple, executions), strict=True) if executions else ()
+        named = dict(zip(Execution.__struct_fields__, told, strict=True)) if executions else {}
+        columns: dict[str, Any] = {
+            each.name: np.array(named.get(each.name, ()), np.int64 if each.type is Integers else np.float64)
+            for each in fields(cls)
+        }
         return cls(**columns)
 
     def taken(self, order: Integers) -> "ExecutionColumns":
