@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from tests.integration.test_api_data import a_finding
 from tests.integration.test_api_farmer import a_symbol
 from tests.integration.test_data_farmer import everything
 
+_AT_ONCE = 3
 FIRST, LAST = date(2004, 12, 1), date(2005, 3, 31)
 
 
@@ -153,6 +155,7 @@ BAD_COMMANDS = [
 
 
 async def test_what_cannot_be_is_told_in_one_line(person: Person) -> None:
-    for arguments, word in BAD_COMMANDS:
-        done = person.run(*arguments)
+    with ThreadPoolExecutor(_AT_ONCE) as several:
+        answers = several.map(lambda command: person.run(*command[0]), BAD_COMMANDS)
+    for (arguments, word), done in zip(BAD_COMMANDS, answers, strict=True):
         assert (done.returncode, word in done.stderr.splitlines()[-1]) == (2, True), (arguments, done)

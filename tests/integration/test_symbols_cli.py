@@ -1,5 +1,6 @@
 """`scizor symbols`, as a person runs it, while the data farmer works."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -21,10 +22,12 @@ async def test_a_file_populates_the_registry_with_a_report_and_doing_it_again_as
         first, out, err = await scizor(stack_settings, "symbols", "populate", "--file", str(file))
         again, told, _ = await scizor(stack_settings, "symbols", "populate", "--file", str(file), "--json")
         _, bulk, _ = await scizor(stack_settings, "symbols", "validate")
-        _, rejected, _ = await scizor(stack_settings, "symbols", "list", "--state", "rejected", "--json")
-        _, sydney, _ = await scizor(stack_settings, "symbols", "list", "--exchange", "asx", "--json")
-        _, apple, _ = await scizor(stack_settings, "symbols", "list", "--search", "apple", "--json")
-        odd, _, refused = await scizor(stack_settings, "symbols", "list", "--state", "lost")
+        (_, rejected, _), (_, sydney, _), (_, apple, _), (odd, _, refused) = await asyncio.gather(
+            scizor(stack_settings, "symbols", "list", "--state", "rejected", "--json"),
+            scizor(stack_settings, "symbols", "list", "--exchange", "asx", "--json"),
+            scizor(stack_settings, "symbols", "list", "--search", "apple", "--json"),
+            scizor(stack_settings, "symbols", "list", "--state", "lost"),
+        )
 
     assert (first, again, odd) == (0, 0, 2)
     assert out.splitlines()[0] == "2 of 3 symbols are valid; 3 gateway requests made, 0 saved"
@@ -61,9 +64,11 @@ async def test_a_symbol_is_suspended_resumed_shown_and_removed(stack_settings: S
         _, resumed, _ = await scizor(stack_settings, "symbols", "resume", "AAPL")
         _, shown, _ = await scizor(stack_settings, "symbols", "show", "AAPL:NASDAQ", "--json")
         removed, told, _ = await scizor(stack_settings, "symbols", "remove", "AAPL", "--yes")
-        again, _, gone = await scizor(stack_settings, "symbols", "remove", "AAPL", "--yes")
-        _, listed, _ = await scizor(stack_settings, "symbols", "list")
-        _, story, _ = await scizor(stack_settings, "symbols", "show", "AAPL")
+        (again, _, gone), (_, listed, _), (_, story, _) = await asyncio.gather(
+            scizor(stack_settings, "symbols", "remove", "AAPL", "--yes"),
+            scizor(stack_settings, "symbols", "list"),
+            scizor(stack_settings, "symbols", "show", "AAPL"),
+        )
 
     assert (suspended.strip(), resumed.strip()) == ("AAPL is suspended", "AAPL is valid")
     assert (failed, "AAPL is suspended" in why.splitlines()[-1]) == (1, True)
@@ -78,9 +83,11 @@ async def test_a_symbol_is_suspended_resumed_shown_and_removed(stack_settings: S
 
 
 async def test_what_makes_no_sense_is_one_line_and_exit_2(stack_settings: Settings, tmp_path: Path) -> None:
-    missing = await scizor(stack_settings, "symbols", "populate", "--file", str(tmp_path / "none.csv"))
-    change = await scizor(stack_settings, "symbols", "validate", "--accept-change")
-    misspelt = await scizor(stack_settings, "symbols", "remove", "A;B", "--yes")
+    missing, change, misspelt = await asyncio.gather(
+        scizor(stack_settings, "symbols", "populate", "--file", str(tmp_path / "none.csv")),
+        scizor(stack_settings, "symbols", "validate", "--accept-change"),
+        scizor(stack_settings, "symbols", "remove", "A;B", "--yes"),
+    )
 
     assert [code for code, _, _ in (missing, change, misspelt)] == [2, 2, 2]
     assert "cannot read" in only_line(missing[2])
