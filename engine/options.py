@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.exchange import Rules, commission_model, slippage_model
-from engine.exchange.costs import COMMISSION_RATES, SLIPPAGE_RATES, ByOrder, Commission, Slippage
+from engine.exchange.costs import COMMISSION_RATES, SLIPPAGE_RATES, ByOrder, Commission, CostModelError, Slippage
 from engine.sizing import check_sizing
 from engine.strategy import nearest
 
@@ -58,6 +58,7 @@ class BacktestOptions(Rules):
 
 
 _ELSEWHERE = ("cash", "quantity")
+_MODELS = {"commission": commission_model, "slippage": slippage_model}
 
 
 def rules_of(given: Mapping[str, str | float]) -> dict[str, Any]:
@@ -77,6 +78,15 @@ def rules_of(given: Mapping[str, str | float]) -> dict[str, Any]:
     for option, rates in (("commission", COMMISSION_RATES), ("slippage", SLIPPAGE_RATES)):
         if option in rules and f"{option}_rate" not in rules:
             if rules[option] not in rates:
+                _named(option, rules[option])
                 raise BacktestError(f"{option} {rules[option]} needs a rate: {option}_rate")
             rules[f"{option}_rate"] = rates[rules[option]]
     return rules
+
+
+def _named(option: str, name: str) -> None:
+    """Raise BacktestError when there is no such model, rather than ask for the rate of one."""
+    try:
+        _MODELS[option](name, 1.0)
+    except CostModelError as error:
+        raise BacktestError(str(error)) from None

@@ -93,12 +93,20 @@ async def _registry(settings: Settings) -> list[Symbol]:
     return list(found.values())
 
 
+def _most_like(name: str, known: list[str]) -> str:
+    """Of those that are equally like it the one with the same first letter: people seldom mistype that one."""
+    near = difflib.get_close_matches(name, known, n=10, cutoff=0.5)
+    return max(
+        near, key=lambda each: (difflib.SequenceMatcher(None, each, name).ratio(), each[0] == name[0]), default=""
+    )
+
+
 def _meant(name: str, entries: Iterable[Symbol]) -> Symbol:
     """The entry that a name means. Raises UnknownSymbolError."""
     entry = the_one_meant(parse_symbol(name), entries)
     if entry is None or entry.contract is None:
         known = [each.symbol for each in entries if each.contract is not None]
-        raise UnknownSymbolError(name, next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.5)), ""))
+        raise UnknownSymbolError(name, _most_like(name, known))
     return entry
 
 

@@ -157,7 +157,10 @@ class BacktestResults:
         row = await self._backtests.row(backtest_id)
         if row["state"] != "done":
             why = f" ({row['error']})" if row.get("error") else ""
-            raise ConflictError(f"backtest {backtest_id} is {row['state']}{why}: there is a result once it is done")
+            raise ConflictError(
+                f"backtest {backtest_id} {'has' if row['state'] == 'failed' else 'is'} {row['state']}{why}: "
+                "only one that is done has a result"
+            )
         return row
 
 

@@ -124,7 +124,7 @@ async def _on_invalid(_: Request, error: Exception) -> Response:
 
 def _in_words(error: Mapping[str, Any]) -> dict[str, str]:
     where = _printable(".".join(str(part) for part in error["loc"]))
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = str(error["msg"]).removeprefix("Value error, ").replace("valid tuple", "list")
     if error["type"] == "json_invalid":
         return {"where": "body", "message": f"not JSON: {error.get('ctx', {}).get('error', message)}"}
     given = error.get("input")

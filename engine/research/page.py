@@ -99,7 +99,7 @@ def _walk(result: dict[str, Any], cash: float) -> str:
     frame = Frame("Return out of sample", lambda value: signed(value, "{:.0%}"), 280)
     rows = [
         (" to ".join(each["train"]), " to ".join(each["test"]), _parameters(each), _number(each["inside"]),
-         _number(each["outside"]), _number(each["total_return"]))
+         _number(each["outside"]), _told(each["total_return"], "{:+.2%}"))
         for each in walk["folds"]
     ]  # fmt: skip
     head = ("Searched", "Tested", "Chosen", f"{walk['objective']} inside", "outside", "return")
@@ -107,18 +107,46 @@ def _walk(result: dict[str, Any], cash: float) -> str:
     return _panel("Walk forward <small>tests stitched: no search has seen them</small>", curve + _table(head, rows))
 
 
+_WORTH = (
+    ("overfitting", "trials", "Trials on record", "{:,.0f}"),
+    ("overfitting", "families", "Families of trials that move together", "{:,.0f}"),
+    ("overfitting", "independent_trials", "Worth so many independent trials", "{:,.1f}"),
+    ("overfitting", "luck", "As good by luck alone: probability", "{:.1%}"),
+    ("overfitting", "probabilistic_sharpe", "Probabilistic Sharpe ratio, of one trial", "{:.3f}"),
+    ("overfitting", "deflated_sharpe", "Deflated Sharpe ratio, of all trials", "{:.3f}"),
+    ("overfitting", "pbo", "Probability of backtest overfitting (PBO)", "{:.0%}"),
+    ("overfitting", "probability_of_loss", "What is best in one half of the time loses in the other", "{:.0%}"),
+    ("overfitting", "degradation", "Slope of results outside against those inside", "{:.2f}"),
+    ("overfitting", "sessions", "Sessions", "{:,.0f}"),
+    ("overfitting", "minimum_track_record", "Sessions needed to believe a Sharpe ratio above zero", "{:,.0f}"),
+    ("paths", "sharpe_worst", "Sharpe ratio over paths of cross-validation: worst", "{:.2f}"),
+    ("paths", "sharpe_median", "Sharpe ratio over those paths: median", "{:.2f}"),
+    ("paths", "sharpe_best", "Sharpe ratio over those paths: best", "{:.2f}"),
+    ("paths", "settings_chosen", "Sets chosen on them", "{:,.0f}"),
+    ("monte_carlo", "final_equity", "Final equity, trades drawn again: 5, 25, 50, 75, 95 %", "{:,.0f}"),
+    ("monte_carlo", "max_drawdown", "Deepest drawdown, the same", "{:.1%}"),
+    ("monte_carlo", "loss", "Ends with a loss: probability", "{:.1%}"),
+    ("monte_carlo", "ruin", "Ends in ruin: probability", "{:.1%}"),
+    ("random_entries", "earned", "Earned by its entries", "{:,.0f}"),
+    ("random_entries", "random_mean", "Earned by random ones, mean", "{:,.0f}"),
+    ("random_entries", "p_value", "Random entries do as well: probability", "{:.1%}"),
+)
+"""Group and name within the result, what a reader is told, and how."""
+
+
 def _worth(result: dict[str, Any]) -> str:
-    rows: list[tuple[str, ...]] = [
-        (name.replace("_", " "), _number(value)) for name, value in result["overfitting"].items()
-    ]
-    for group in ("paths", "monte_carlo", "random_entries"):
-        for name, value in (result[group] or {}).items():
-            told = ", ".join(map(_number, value)) if isinstance(value, list | tuple) else _number(value)
-            rows.append((f"{group}: {name}".replace("_", " "), told))
+    rows: list[tuple[str, ...]] = []
+    for group, name, label, form in _WORTH:
+        if name in (told := result[group] or {}):
+            values = told[name] if isinstance(told[name], list | tuple) else [told[name]]
+            rows.append((label, ", ".join(_told(each, form) for each in values)))
     if held_out := result["holdout"]:
-        rows.append(("held out since", held_out["since"]))
-        rows.append(("looked at before", str(held_out["looks_before"])))
-        rows += [(f"held out: {name}", _number(value)) for name, value in (held_out["reading"] or {}).items()]
+        rows.append(("Held out since", held_out["since"]))
+        rows.append(("Looked at before, times", f"{held_out['looks_before']:,}"))
+        if reading := held_out["reading"]:
+            rows.append(("Held out: Sharpe ratio", _told(reading["sharpe"], "{:.2f}")))
+            rows.append(("Held out: return", _told(reading["total_return"], "{:+.2%}")))
+            rows.append(("Held out: closed trades", f"{reading['trades']:,.0f}"))
     return _panel("What it is worth", _table(("", ""), rows))
 
 
@@ -155,3 +183,7 @@ def _number(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _told(value: float | None, form: str) -> str:
+    return "-" if value is None else signed(value, form)

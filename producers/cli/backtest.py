@@ -167,7 +167,9 @@ def request_of(*, dates: tuple[str, str], **rest: Any) -> "BacktestRequested":
     from pydantic import ValidationError
 
     from engine.answer import check
+    from engine.registry import UnknownStrategyError
     from infra.clock import SystemClock, SystemEntropy
+    from producers.cli.strategy_files import beside
     from schemas.backtest import BacktestRequested
 
     start, end = (parse_date(each) for each in dates)
@@ -189,6 +191,8 @@ def request_of(*, dates: tuple[str, str], **rest: Any) -> "BacktestRequested":
         first = error.errors()[0]
         name = "--" + str(first["loc"][0]).replace("_", "-")
         raise UsageError(f"{name} {first['input']}: {first['msg'].lower()}") from None
+    except UnknownStrategyError as error:
+        raise UsageError(f"{error}{beside(rest['strategy'])}") from None
     except ValueError as error:
         raise UsageError(str(error)) from None
     return request

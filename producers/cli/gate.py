@@ -27,15 +27,20 @@ def gate(
 
     Judged is its best trial, as if it had been picked from all of them: docs/optimisation.md says how.
     """
+    from engine.registry import names
     from engine.research.judging import NoCandidateError
     from engine.research.judging import gate as judged
     from infra.engine_code import code_hash
     from infra.errors import UsageError
     from producers.cli.config import load_settings
-    from producers.cli.strategy_files import is_file, read_strategy
+    from producers.cli.strategy_files import beside, is_file, read_strategy
     from producers.cli.trial_ledger import every_trial
 
     own = read_strategy(strategy) if is_file(strategy) else None
+    if not own and not any_code and strategy not in names():
+        raise UsageError(
+            f"{strategy} does not come with SCIZOR{beside(strategy) or ': give its FILE.py, or --any-code'}"
+        )
     name = own.name if own else strategy
     trials = [each for each in every_trial(load_settings()) if each.strategy == name]
     code = "" if any_code else code_hash(own.sha256 if own else "")
@@ -81,10 +86,9 @@ def _show(name: str, candidate: "Trial", verdict: "Verdict") -> None:
     parameters = " ".join(f"{key}={value}" for key, value in candidate.parameters.items())
     print(f"{name}: {'pass' if verdict.passed else 'fail'}")
     print(f"  {'judged':<22}{parameters} on {', '.join(candidate.symbols)}, Sharpe {candidate.sharpe:.2f}")
-    print(
-        f"  {'trials on record':<22}{counted.trials:,} in {counted.families:,} families, worth "
-        f"{counted.independent:,.0f} independent ones"
-    )
+    families = "1 family" if counted.families == 1 else f"{counted.families:,} families"
+    worth = f"{counted.independent:,.0f} independent ones"
+    print(f"  {'trials on record':<22}{counted.trials:,} in {families}, worth {worth}")
     for label, figure, form in _FORMS:
         value = verdict.figures[figure]
         print(f"  {label:<22}{'-' if value is None else form.format(value)}")

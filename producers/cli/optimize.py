@@ -1,5 +1,6 @@
 """`scizor optimize`: search a strategy's parameters, and be told what the best of them is worth."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,7 +41,9 @@ def optimize(  # each is an option of the command
     batch: Annotated[int, typer.Option(help="Sets chosen at once; the population of nsga2 and genetic.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="The same seed tries the same sets.")] = 1,
     prune: Annotated[bool, typer.Option("--prune", help="Give up on those below the median at half time.")] = False,
-    walk_forward: Annotated[str, typer.Option(metavar="anchored|rolling", help="Search, test, move on.")] = "",
+    walk_forward: Annotated[
+        str, typer.Option(metavar="anchored|rolling", help="Search, test on what follows, move on.")
+    ] = "",
     train: Annotated[int, typer.Option(help="Sessions to search in, of a walk.")] = 504,
     test: Annotated[int, typer.Option(help="Sessions to test on, of a walk.")] = 126,
     gap: Annotated[int, typer.Option(help="Sessions left out between the two.")] = 0,
@@ -78,6 +81,7 @@ def optimize(  # each is an option of the command
 
     if cancel:
         search_there.cancel(cancel)
+        print(f"told the backtester to stop search {cancel}", file=sys.stderr)
         return
     place = search_here.Place(executor or "process", workers)
     if resume:

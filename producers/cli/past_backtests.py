@@ -71,7 +71,7 @@ def comparison(found: Sequence[BacktestFinished]) -> str:
     """Figures in rows, backtests in columns."""
     width = 26
     rows = [
-        ("", [each.backtest_id[: width - 2] for each in found]),
+        ("", [each.backtest_id[:8] for each in found]),
         ("strategy", [each.request.strategy[: width - 2] for each in found]),
         ("symbols", [",".join(each.request.symbols)[: width - 2] for each in found]),
         ("parameters", [_parameters(each)[: width - 2] for each in found]),

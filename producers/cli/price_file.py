@@ -86,7 +86,9 @@ def _frame(path: Path) -> pl.DataFrame:
             return pl.read_parquet(path)
         return pl.read_csv(path, infer_schema_length=None)
     except FileNotFoundError:
-        raise UsageError(f"there is no file {path}") from None
+        raise UsageError(
+            f"there is no file {path}: `scizor data export SYMBOL --out {path}` writes collected bars"
+        ) from None
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise UsageError(f"{path} cannot be read: {reason}") from None

@@ -43,7 +43,7 @@ def wait_for(optimization_id: str) -> OptimizationFinished:
 
 
 def cancel(optimization_id: str) -> None:
-    """Say that nobody wants the result any more."""
+    """Say that nobody wants the result any more. UsageError when nobody knows it."""
     settings = running_settings(load_settings(), needs_database=False)
     run_with_kafka(_cancel(settings, optimization_id), settings)
 
@@ -90,6 +90,15 @@ def _succeeded(told: OptimizationFinished) -> OptimizationFinished:
 
 
 async def _cancel(settings: Settings, optimization_id: str) -> None:
+    known = [
+        event
+        async for event, _ in fold(settings, _topics(OptimizationRequested, OptimizationFinished))
+        if getattr(event, "optimization_id", "") == optimization_id
+    ]
+    if not any(isinstance(event, OptimizationRequested) for event in known):
+        raise UsageError(f"no search {optimization_id!r} began in the backtester: one right here is stopped by Ctrl-C")
+    if any(isinstance(event, OptimizationFinished) for event in known):
+        raise UsageError(f"search {optimization_id} has ended already")
     now = SystemClock().now()
     async with Desk(settings) as desk:
         await desk.publish(

@@ -125,10 +125,14 @@ def _cell(value: float | None, low: float, high: float) -> str:
     return f"{value:6.2f}{shade}"
 
 
+def _families(count: int) -> str:
+    return "1 family" if count == 1 else f"{count:,} families"
+
+
 def _worth(result: dict[str, Any]) -> Iterator[str]:
     worth, walk, held_out = result["overfitting"], result["walk_forward"], result["holdout"]
     yield (
-        f"  {'trials on record':<22}{worth['trials']:,} in {worth['families']:,} families, "
+        f"  {'trials on record':<22}{worth['trials']:,} in {_families(worth['families'])}, "
         f"worth {_text(worth['independent_trials'], '{:,.0f}')} independent ones"
     )
     yield f"  {'by luck alone':<22}{_text(worth['luck'], '{:.1%}')}"

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +25,6 @@ ConfigFile = Annotated[
 ]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
-app.command("gate")(gate)
 
 
 @app.callback()
@@ -50,7 +50,9 @@ def new(
         print(path)
     file, test, config = paths
     print(f"next: scizor strategy check {file}", file=sys.stderr)
-    print(f"      python -m pytest {test}", file=sys.stderr)
+    if find_spec("pytest") is None:
+        print(f"      {sys.executable} -m pip install pytest", file=sys.stderr)
+    print(f"      {sys.executable} -m pytest {test}", file=sys.stderr)
     print(f"      scizor backtest run {file} --config {config} --source PRICES.csv", file=sys.stderr)
 
 
@@ -59,8 +61,10 @@ def list_strategies(
     folder: Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help="Also the files of this folder.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Every strategy with what it does, its parameters, their defaults and what to search. A file that cannot be loaded
-    is told with its line, and makes the exit code 1."""
+    """Every strategy with what it does, its parameters, their defaults and what to search.
+
+    A file that cannot be loaded is told with its line, and makes the exit code 1.
+    """
     from engine.registry import names, strategy_class
     from producers.cli.strategy_files import in_folder
 
@@ -152,7 +156,7 @@ def _examined(strategy: str, parameters: dict[str, Any], source: str, symbols: i
     from engine.registry import UnknownStrategyError, strategy_class
     from engine.scrutiny import examine, examine_source
     from producers.cli.price_file import read_prices
-    from producers.cli.strategy_files import is_file, read_strategy
+    from producers.cli.strategy_files import beside, is_file, read_strategy
 
     columns = read_prices(Path(source), "FILE") if source else None
     if is_file(strategy):
@@ -161,7 +165,7 @@ def _examined(strategy: str, parameters: dict[str, Any], source: str, symbols: i
     try:
         return examine(strategy_class(strategy), parameters, columns, symbols)
     except UnknownStrategyError as error:
-        raise UsageError(f"{error}; a file ends in .py") from None
+        raise UsageError(f"{error}{beside(strategy) or '; a file ends in .py'}") from None
 
 
 def _show(verdict: "Verdict", strategy: str, *, failed: bool) -> None:
@@ -169,4 +173,8 @@ def _show(verdict: "Verdict", strategy: str, *, failed: bool) -> None:
         where = f"{strategy}:{each.line}" if each.line else strategy
         print(f"{each.severity:<8}{each.rule:<11}{where}  {each.text}")
     outcome = "failed" if failed else "passed"
-    print(f"{outcome}: {len(verdict.findings)} findings, {verdict.decisions:,} decisions on {verdict.bars:,} bars")
+    findings = f"{len(verdict.findings)} finding{'s' * (len(verdict.findings) != 1)}"
+    print(f"{outcome}: {findings}, {verdict.decisions:,} decisions on {verdict.bars:,} bars")
+
+
+app.command("gate")(gate)  # the last in --help, as it is the last to be asked

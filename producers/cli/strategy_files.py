@@ -49,6 +49,11 @@ def is_file(text: str) -> bool:
     return text.endswith(".py")
 
 
+def beside(name: str) -> str:
+    """` (did you mean the file NAME.py?)` when a name that nobody knows has a file of that name here."""
+    return f" (did you mean the file {name}.py?)" if Path(f"{name}.py").is_file() else ""
+
+
 def read_strategy(text: str) -> StrategyFile:
     """The file of this name. Raises UsageError when it cannot be read or is too long."""
     path = Path(text)

@@ -1,6 +1,7 @@
 """The files of a new strategy: code, test and config, which pass at once."""
 
 import keyword
+import sys
 from pathlib import Path
 
 from infra.errors import UsageError
@@ -76,11 +77,15 @@ _TAKEN = ("test", "conftest", "engine", "schemas", "infra", "producers", "consum
 
 def write_strategy(name: str, into: Path, shipped: tuple[str, ...]) -> list[Path]:
     """Write NAME.py, test_NAME.py and NAME.yaml, and nothing when one of them is there. Raises UsageError."""
-    if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower() or name.startswith(("_", "test_")):
+    if keyword.iskeyword(name) or name in sys.stdlib_module_names:
+        raise UsageError(f"{name!r} is no name for a strategy: Python has it already, choose another")
+    if not name.isidentifier() or name != name.lower() or name.startswith(("_", "test_")):
         raise UsageError(
             f"{name!r} is no name for a strategy: write small letters and underscores, like mean_reversion"
         )
-    if name in shipped or name in _TAKEN:
+    if name in _TAKEN:
+        raise UsageError(f"{name!r} is the name of a part of SCIZOR: choose another name")
+    if name in shipped:
         raise UsageError(f"there is a {name} already: choose another name")
     words = {"name": name, "kind": "".join(part.capitalize() for part in name.split("_")), "title": _title(name)}
     files = {f"{name}.py": _CODE, f"test_{name}.py": _TEST, f"{name}.yaml": _CONFIG}

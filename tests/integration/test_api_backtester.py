@@ -170,7 +170,7 @@ async def test_results_are_listed_shown_and_compared(stack_settings: Settings) -
     assert "connect-src" not in report.headers["Content-Security-Policy"], "the page may not ask anybody for anything"
     assert (no_report.status_code, no_report.json()["detail"]) == (
         409,
-        "backtest bt-3 is failed (no bars): there is a result once it is done",
+        "backtest bt-3 has failed (no bars): only one that is done has a result",
     )
     assert (side_by_side.status_code, "2 backtests compared" in side_by_side.text) == (200, True)
     assert results == one

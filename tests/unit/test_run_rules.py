@@ -30,6 +30,7 @@ def test_models_have_a_rate_of_their_own_or_the_one_that_is_written() -> None:
         ({"cash": 5.0}, "no rule cash"),
         ({"latency_bars": "soon"}, "latency_bars=soon: write a whole number"),
         ({"commission": "per_share"}, "commission per_share needs a rate: commission_rate"),
+        ({"commission": "ib_fix"}, r"no commission model ib_fix \(did you mean ib_fixed\?\)"),
     ],
 )
 def test_a_rule_that_cannot_be_says_why(rules: dict[str, str | float], said: str) -> None:

@@ -202,6 +202,8 @@ def test_a_check_may_run_on_ones_own_prices(prices: Path) -> None:
     [
         (("new", "Mean-Drift"), "no name for a strategy"),
         (("new", "class"), "no name for a strategy"),
+        (("new", "json"), "Python has it already"),
+        (("new", "engine"), "a part of SCIZOR"),
         (("new", "buy_and_hold"), "there is a buy_and_hold already"),
         (("check", "nothing.py"), "scizor strategy new nothing"),
         (("check", "my-file.py"), "named as Python names things"),
