@@ -16,7 +16,7 @@ from consumers.backtester.searching import Bureau, CanceledError, SliceEndedErro
 from engine import answer
 from engine.columns import BarColumns
 from engine.research.evaluation import about, arrays_of
-from engine.research.optimisation import Workshop, optimise
+from engine.research.optimisation import WORKER_MODULES, Workshop, optimise
 from engine.research.request import plan_of
 from infra import fan_out, studies
 from infra.engine_code import code_hash
@@ -43,7 +43,6 @@ _TELL_SECONDS = 0.5
 _FLUSH_SECONDS = 5.0
 _MEMORIES_MAX = 3
 _WORKERS_MAX = 8
-_PRELOAD = ("engine.research.evaluation",)
 
 
 @dataclass
@@ -199,7 +198,7 @@ class Optimiser:
     async def _workers_pool(self) -> Executor:
         if self._pool is None:
             self._pool = await asyncio.to_thread(
-                self._processes.enter_context, fan_out.executor("process", self._workers, _PRELOAD)
+                self._processes.enter_context, fan_out.executor("process", self._workers, WORKER_MODULES)
             )
         return self._pool
 

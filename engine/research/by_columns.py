@@ -1,6 +1,6 @@
 """Parameter sets run by columns: indicators that they have in common are computed once."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Any
 
 from engine.backtest import BacktestResult
@@ -14,12 +14,17 @@ SHELF_BYTES = 64 * 1024 * 1024
 
 
 class Shelf(OrderedDict[Any, Floats]):
-    """Columns by what they are, at most SHELF_BYTES of them: the one that was not looked at for longest goes first."""
+    """Columns by what they are, at most SHELF_BYTES of them.
+
+    Those made of other columns go first, for hardly two sets have them in common (a crossing of two averages); then
+    the one that was not looked at for longest.
+    """
 
     def __init__(self, bytes_max: int = SHELF_BYTES) -> None:
         super().__init__()
         self._bytes_max = bytes_max
         self._bytes = 0
+        self._derived: deque[Any] = deque()
 
     def __getitem__(self, key: Any) -> Floats:
         self.move_to_end(key)
@@ -28,9 +33,12 @@ class Shelf(OrderedDict[Any, Floats]):
     def __setitem__(self, key: Any, column: Floats) -> None:
         assert key not in self, "a column is computed once"
         while self and self._bytes + column.nbytes > self._bytes_max:
-            self._bytes -= self.popitem(last=False)[1].nbytes
+            leaves = self._derived.popleft() if self._derived else next(iter(self))
+            self._bytes -= self.pop(leaves).nbytes
         super().__setitem__(key, column)
         self._bytes += column.nbytes
+        if any(isinstance(part, tuple) for part in key):
+            self._derived.append(key)
 
 
 class Grounds:

@@ -39,6 +39,9 @@ Phase = Literal["searching", "testing", "judging"]
 RUNS_MAX = 20_000
 """Over all folds: each is kept until the end, some 20 kB of it for ten years of days."""
 
+WORKER_MODULES = ("engine.research.evaluation", "engine.column_path.compiled")
+"""What a worker does well to have loaded before its first work."""
+
 _PARCEL_MIN = 4
 _PARCELS = 8
 """Of a batch, unless that makes them smaller than _PARCEL_MIN sets: few enough in one to hear of progress, enough to

@@ -12,7 +12,7 @@ from optuna.storages import BaseStorage
 from engine.answer import prepared
 from engine.columns import BarColumns
 from engine.research.evaluation import Objective, about, arrays_of
-from engine.research.optimisation import Phase, Workshop, optimise
+from engine.research.optimisation import WORKER_MODULES, Phase, Workshop, optimise
 from infra import fan_out, studies
 from infra.clock import Clock, SystemClock
 from infra.embedded.running import find_stack, running_settings
@@ -31,7 +31,6 @@ from producers.cli.trial_ledger import every_trial, hand_over
 from schemas.backtest import Trial
 from schemas.research import OptimizationFinished, OptimizationRequested
 
-_PRELOAD = ("engine.research.evaluation",)
 _FLUSH_SECONDS = 5.0
 
 
@@ -125,7 +124,7 @@ def _search(
     with ExitStack() as stack:
         line = stack.enter_context(SearchLine(clock))
         source = stack.enter_context(shared(arrays_of(columns), about(columns)))
-        pool = stack.enter_context(fan_out.executor(place.executor, place.processes, _PRELOAD))
+        pool = stack.enter_context(fan_out.executor(place.executor, place.processes, WORKER_MODULES))
         bureau = _Bureau(
             TrialBook(settings.home), storage, request.backtest.strategy, find_stack(settings) or settings, clock, line
         )

@@ -14,6 +14,7 @@ MODULES = {
     "engine.events": "tests.bench.engine_events",
     "engine.columns": "tests.bench.engine_columns",
     "engine.sweep": "tests.bench.engine_columns",
+    "engine.sweep.processes": "tests.bench.engine_sweep_processes",
     "engine.universe": "tests.bench.engine_columns",
     "engine.process": "tests.bench.engine_process",
     "engine.memory": "tests.bench.engine_process",

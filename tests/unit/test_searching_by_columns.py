@@ -160,6 +160,17 @@ def test_a_shelf_keeps_what_is_looked_at_and_never_more_than_fits() -> None:
     assert list(shelf) == ["e"]
 
 
+def test_a_column_made_of_others_leaves_the_shelf_before_they_do() -> None:
+    shelf = Shelf(bytes_max=3 * 80)
+    one, two = ("sma", "", "close", 3), ("sma", "", "close", 5)
+    for key in (one, two, ("crossing", "", one, two)):
+        shelf[key] = np.zeros(10)
+
+    shelf["sma", "", "close", 8] = np.zeros(10)
+
+    assert list(shelf) == [one, two, ("sma", "", "close", 8)]
+
+
 def test_runs_that_share_indicators_are_the_runs_that_do_not() -> None:
     task = a_task()
     grounds = grounds_of(task)
