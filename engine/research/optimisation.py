@@ -42,10 +42,10 @@ RUNS_MAX = 20_000
 WORKER_MODULES = ("engine.research.evaluation", "engine.column_path.compiled")
 """What a worker does well to have loaded before its first work."""
 
-_PARCEL_MIN = 4
 _PARCELS = 8
-"""Of a batch, unless that makes them smaller than _PARCEL_MIN sets: few enough in one to hear of progress, enough to
-be worth the way."""
+_PARCEL_MIN, _PARCEL_MAX = 4, 16
+"""A batch is cut into so many parcels, of so many sets: few enough in one to hear of progress, enough to be worth the
+way."""
 _REPLAYED_MAX = 8
 _SEED_STEP = 1_000_003  # each fold draws of its own
 
@@ -253,7 +253,7 @@ class _Optimisation:
 
 def spread(executor: Executor, task: Task, sets: Sequence[Parameters]) -> Iterator[Evaluation]:
     """Over the workers, a few at a time; results come back in the order of `sets`."""
-    size = max(_PARCEL_MIN, len(sets) // _PARCELS)
+    size = min(max(_PARCEL_MIN, len(sets) // _PARCELS), _PARCEL_MAX)
     parcels = [sets[first : first + size] for first in range(0, len(sets), size)]
     return chain.from_iterable(executor.map(partial(evaluate_all, task), parcels))
 
