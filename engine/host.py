@@ -16,7 +16,16 @@ from engine.indicators import Live
 from engine.order_requests import OrderRequest
 from engine.sizing import sizing
 from engine.slots import frame_us
-from engine.strategy import HISTORY_MAX, BaseStrategy, Decision, Position, Slot, StrategyConfig, StrategySignal
+from engine.strategy import (
+    HISTORY_MAX,
+    BaseStrategy,
+    Decision,
+    Position,
+    Slot,
+    StrategyConfig,
+    StrategySignal,
+    several,
+)
 from schemas.market import Bar as BarEvent
 from schemas.market import HistoricalBar
 from schemas.market import Tick as TickEvent
@@ -243,7 +252,7 @@ class StrategyHost:
         if decision is None:
             return []
         if not isinstance(decision, StrategySignal | OrderRequest):
-            return [each for part in decision for each in self._heard(part)]
+            return [each for part in several(decision) for each in self._heard(part)]
         if isinstance(decision, OrderRequest):
             raise LiveOrderError(
                 f"a {decision.kind} order was returned: live, a strategy trades by targets (StrategySignal) as yet"

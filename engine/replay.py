@@ -24,7 +24,7 @@ from engine.order_requests import OrderRequest
 from engine.revealing import Revealed
 from engine.run_books import RunBooks
 from engine.sizing import order_quantity, whole_lots
-from engine.strategy import BaseStrategy, Decision, StrategySignal, Value
+from engine.strategy import BaseStrategy, Decision, StrategySignal, Value, several
 
 CHUNK = 4096
 """Bars turned from columns to lists at a time: few enough to stay in the processor's cache."""
@@ -259,7 +259,7 @@ class Replay(RunBooks):
         elif isinstance(decision, OrderRequest):
             self.strategy._desk.place(decision)  # its own desk, which it may have asked itself
         elif decision is not None:
-            for each in decision:  # type: ignore[union-attr] # the other kinds are above
+            for each in several(decision):
                 self._take(each, bar)
 
     def _aim(self, signal: StrategySignal, now_us: int) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "StrategySignal",
     "Value",
     "nearest",
+    "several",
 ]
 
 if TYPE_CHECKING:
@@ -179,6 +180,14 @@ class Positions(dict[int, Position]):
 
 Decision = StrategySignal | OrderRequest | Sequence[StrategySignal | OrderRequest] | None
 """What a handler may answer: a target, an order, several of them, or nothing."""
+
+
+def several(decision: Any) -> Sequence[Any]:
+    """A decision of several parts. Raises TypeError, with what a handler may answer, for anything else."""
+    if isinstance(decision, Sequence) and not isinstance(decision, str):
+        return decision
+    wanted = "a StrategySignal, an OrderRequest, a list of them, or None"
+    raise TypeError(f"a handler answers {wanted}, not {decision!r:.60}")
 
 
 class BaseStrategy(OrderEntry):

@@ -4,7 +4,7 @@ from collections import defaultdict
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -340,3 +340,12 @@ def test_a_strategy_that_keeps_a_config_of_its_own_is_reported_with_it() -> None
         "strength": 0.5
     }
     assert isinstance(BuyAndHold().config, StrategyConfig)
+
+
+def test_an_answer_that_is_none_says_what_a_handler_may_answer() -> None:
+    class Wrong(BaseStrategy):
+        def on_bar(self, bar: Bar) -> Any:
+            return 1
+
+    with pytest.raises(StrategyFailedError, match=r"answers a StrategySignal, .*, not 1"):
+        run(columns_of(bars_of([10.0, 11.0])), Wrong)
