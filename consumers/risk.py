@@ -17,7 +17,7 @@ from engine import risk
 from engine.portfolio import Execution, Holding, exactly, hold
 from engine.reservations import Reservation
 from engine.risk import Book
-from engine.trading_state import account_scope, follow, mode_of, scopes_of, strictness
+from engine.trading_state import account_of, account_scope, follow, mode_of, scopes_of, strictness
 from infra.clock import Clock
 from infra.delivery import TransientError
 from infra.publish import Origin
@@ -147,7 +147,8 @@ class Risk:
                 reservation = reservation.with_fill(abs(newer.quantity) - abs(known.quantity))
             after = day.earned(earned, risk.trading_day(told.event_time))
             await self._save_fold(tx, told, newer, held, reservation, after)
-            await self._stop_losing(tx, told.account_id, after, earned)
+            if earned < 0:
+                await self._stop_losing(tx, told.account_id, after)
 
     async def on_commission(self, told: Commission, origin: Origin) -> None:
         async with self._store.transaction() as tx:
@@ -162,7 +163,8 @@ class Risk:
             earned = known.charged - newer.charged
             after = day.earned(earned, risk.trading_day(told.event_time))
             await self._save_fold(tx, told, newer, None, None, after)
-            await self._stop_losing(tx, told.account_id, after, earned)
+            if earned < 0:
+                await self._stop_losing(tx, told.account_id, after)
 
     async def _moved(
         self, tx: Transaction, told: Fill | FillCorrected | FillBusted, newer: KnownExecution, touched: Affected
@@ -202,9 +204,9 @@ class Risk:
             self._clock.now(),
         )
 
-    async def _stop_losing(self, tx: Transaction, account_id: str, day: book.Day, earned: Decimal) -> None:
+    async def _stop_losing(self, tx: Transaction, account_id: str, day: book.Day) -> None:
         """Halt the account when the day's loss has gone over its limit."""
-        limits = await book.limits_of(tx.connection, account_id) if earned < 0 else None
+        limits = await book.limits_of(tx.connection, account_id) if day.realised_pnl < 0 else None
         if limits is not None and risk.loss_exceeds(day.realised_pnl, limits):
             reason = f"lost {-day.realised_pnl:f} on {day.day}, at most {limits.daily_loss_max:f}"
             await self._halt(tx, account_id, reason, self._clock.now())
@@ -212,8 +214,14 @@ class Risk:
     # limits and states
 
     async def on_limits(self, limits: RiskLimits, origin: Origin) -> None:
+        """They hold for what was lost before they came, too: fills and limits come on two topics, in any order."""
         async with self._store.transaction() as tx:
             await book_moves.save_limits(tx.connection, limits)
+            account_id = account_of(limits.scope)
+            if account_id is not None:
+                now = self._clock.now()
+                day = await book.lock(tx.connection, account_id, now)
+                await self._stop_losing(tx, account_id, day)
 
     async def on_trading_state(self, told: TradingState, origin: Origin) -> None:
         async with self._store.transaction() as tx:

@@ -18,6 +18,12 @@ def account_scope(account_id: str) -> str:
     return f"account:{account_id}"
 
 
+def account_of(scope: str) -> str | None:
+    """The account that the scope is, None for another kind."""
+    kind, _, name = scope.partition(":")
+    return name if kind == "account" else None
+
+
 def follow(current: TradingState | None, told: TradingState) -> TradingState:
     """The state of a scope after `told`.
 

@@ -153,7 +153,7 @@ async def test_an_executor_killed_between_its_commit_and_the_socket_never_sends_
         lingers = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
         for number in range(KILLS_BEFORE_SEND):
             await trading(path)
-            await path.tell(a_live_intent(number, intent_id=f"unsent-{number}"))
+            await path.tell(a_live_intent(number, intent_id=f"unsent-{number}", quantity=QUANTITY + number))
             await until(lambda: path.scalar(lingers))
             executor.kill()
             await executor.start()

@@ -4,6 +4,8 @@ import asyncio
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from consumers import risk
 from infra.publish import Origin
 from infra.service import Service
@@ -166,11 +168,18 @@ async def test_what_was_filled_moves_from_the_reservation_to_the_position(stack_
         assert await path.scalar("SELECT realised_pnl_today FROM books") == 0
 
 
-async def test_a_day_that_lost_too_much_halts_the_account(stack_settings: Settings) -> None:
+@pytest.mark.parametrize("limits_first", [True, False], ids=["limits first", "limits last"])
+async def test_a_day_that_lost_too_much_halts_the_account(stack_settings: Settings, limits_first: bool) -> None:
     async with an_order_path(stack_settings) as path, running(risk.build(stack_settings)):
-        await path.tell(some_limits(daily_loss_max=D(500)), a_state(TradingMode.ACTIVE))
+        limits = (some_limits(daily_loss_max=D(500)), a_state(TradingMode.ACTIVE))
+        if limits_first:
+            await path.tell(*limits)
+            await path.settled("risk")
         await path.tell(a_fill(last_quantity=D(100), last_price=D(400)))
         await path.tell(a_fill(execution_id="sold", side=Side.SELL, last_quantity=D(100), last_price=D(390)))
+        if not limits_first:
+            await path.settled("risk")
+            await path.tell(*limits)
 
         async def halted() -> bool:
             return any(s.mode is TradingMode.HALTED and s.by == "risk" for s in await path.events("trading.state.v1"))
