@@ -111,9 +111,7 @@ def _sweeps() -> list[dict[str, Any]]:
         assert results[which].final_equity.tolist() == results["raw"], "the bare loop's final equity"
     detail = {"pairs": len(_PAIRS), "bars": len(columns), "raw_is": "each average once, then the bare loop for a pair"}
     return [
-        _row(
-            f"engine.sweep.{which}", len(_PAIRS), "pairs/CPU s", {"ours": spent[which], "raw": spent["raw"]}, detail
-        )
+        _row(f"engine.sweep.{which}", len(_PAIRS), "pairs/CPU s", {"ours": spent[which], "raw": spent["raw"]}, detail)
         for which in ("targets", "rule")
     ]
 
