@@ -12,7 +12,6 @@ from engine.backtest import BacktestError, BacktestOptions, BacktestResult
 from engine.column_path import run_quickest
 from engine.columns import BarColumns, Floats
 from engine.extracts import by_symbol, prices, thinned, time_text
-from engine.facts import to_datetime, to_microseconds
 from engine.ledger import Curve
 from engine.market import Market
 from engine.options import rules_of
@@ -21,6 +20,7 @@ from engine.research.ledger import entry
 from engine.statistics import session_ends
 from schemas.backtest import NO_BENCHMARK, BacktestFinished, BacktestRequested, Trial
 from schemas.market import Source
+from schemas.moments import to_datetime, to_microseconds
 
 NO_BARS = "no bars of"
 """How the error begins when nothing is known of a symbol in the time asked for."""

@@ -6,8 +6,8 @@ import msgspec
 
 from engine.aims import Aim
 from engine.exchange import Order, order_of
-from engine.facts import to_datetime
 from engine.order_requests import BracketIds, OrderNews, OrderRequest, OrderRequestError
+from schemas.moments import to_datetime
 
 if TYPE_CHECKING:
     from engine.replay import Replay

@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.backtest import BacktestResult
 from engine.columns import Floats, Integers
-from engine.facts import to_datetime
+from schemas.moments import to_datetime
 
 SYMBOLS_MAX = 4
 """Of so many symbols the prices are shown."""

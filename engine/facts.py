@@ -4,26 +4,14 @@ Prices and quantities are float64 here; orders and money outside a backtest are 
 Times are whole microseconds since 1970-01-01 UTC.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
 from schemas.market import Bar as BarEvent
 from schemas.market import HistoricalBar
 from schemas.market import Tick as TickEvent
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def to_microseconds(moment: datetime) -> int:
-    """Whole microseconds since 1970 of an aware `moment`, exact."""
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def to_datetime(microseconds: int) -> datetime:
-    """The moment in UTC, `microseconds` after 1970."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+from schemas.moments import to_datetime, to_microseconds
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False):

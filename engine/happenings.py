@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.corporate_actions import apply_action
-from engine.facts import DataGap, Session, to_datetime
+from engine.facts import DataGap, Session
 from engine.strategy import BaseStrategy
+from schemas.moments import to_datetime
 
 if TYPE_CHECKING:
     from engine.replay import Replay

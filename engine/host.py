@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from engine.aggregation import BarAggregator
-from engine.facts import Bar, Fill, Tick, bar_of, tick_of, to_microseconds
+from engine.facts import Bar, Fill, Tick, bar_of, tick_of
 from engine.indicators import Live
 from engine.order_requests import OrderRequest
 from engine.sizing import sizing
@@ -29,6 +29,7 @@ from engine.strategy import (
 from schemas.market import Bar as BarEvent
 from schemas.market import HistoricalBar
 from schemas.market import Tick as TickEvent
+from schemas.moments import to_microseconds
 from schemas.orders import Fill as FillEvent
 
 __all__ = ["StrategyHost", "sizing"]

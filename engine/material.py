@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.columns import BarColumns
-from engine.facts import CorporateAction, Dividend, Split, to_microseconds
+from engine.facts import CorporateAction, Dividend, Split
 from engine.market import Market
 from schemas import corporate
+from schemas.moments import to_microseconds
 
 SURVIVORS = (
     "All symbols are still listed today: those that failed meanwhile are missing (survivorship bias), and the figures "

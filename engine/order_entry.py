@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from engine.aims import Aim
-from engine.facts import to_microseconds
 from engine.order_requests import BracketIds, OrderKind, OrderNews, OrderRequest, TimeInForce
+from schemas.moments import to_microseconds
 
 
 class DeskClosedError(RuntimeError):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine.facts import to_datetime
+from schemas.moments import to_datetime
 
 
 class OrderRequestError(ValueError):

@@ -6,7 +6,7 @@ it, unless the bar came when the split was in effect already: then it was divide
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from infra.errors import UsageError
 from schemas.corporate import CorporateAction, Dividend, Split
 from schemas.market import Basis
+from schemas.moments import to_microseconds
 
 Floats = NDArray[np.float64]
 Moments = NDArray[np.int64]
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PRICES = ("open", "high", "low", "close")
 
 
@@ -87,12 +87,12 @@ class _Change(NamedTuple):
 def _splits(known: Known) -> list[_Change]:
     return [
         _Change(
-            _microseconds(action.event_time),
-            _microseconds(action.answers_since or action.event_time),
+            to_microseconds(action.event_time),
+            to_microseconds(action.answers_since or action.event_time),
             action.old_shares / action.new_shares,
         )
         for action in known.actions
-        if isinstance(action, Split) and _microseconds(action.event_time) <= known.traded_until_us
+        if isinstance(action, Split) and to_microseconds(action.event_time) <= known.traded_until_us
     ]
 
 
@@ -117,7 +117,7 @@ def _dividends(known: Known, splits: Sequence[_Change]) -> list[_Change]:
     seen = known.closes["ingest_us"].to_numpy()
     found: list[_Change] = []
     for action in sorted(known.actions, key=lambda each: each.event_time, reverse=True):
-        moment = _microseconds(action.event_time)
+        moment = to_microseconds(action.event_time)
         place = int(np.searchsorted(ends, moment, side="right")) - 1
         if not isinstance(action, Dividend) or moment > known.traded_until_us or place < 0:
             continue
@@ -135,7 +135,3 @@ def _dividends(known: Known, splits: Sequence[_Change]) -> list[_Change]:
             )
         found.append(_Change(moment, moment, 1 - action.amount / traded))
     return found
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -4,7 +4,7 @@ did where prices are not adjusted for it."""
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import cast
 
 import polars as pl
@@ -24,13 +24,13 @@ from infra.symbol_names import UNKNOWN_SYMBOL, parse_symbol
 from schemas.backtest import NO_BENCHMARK, BacktestRequested
 from schemas.corporate import CorporateAction
 from schemas.market import Basis
+from schemas.moments import to_microseconds
 from schemas.validation import Symbol, SymbolState
 
 OnRead = Callable[[int], None]
 _SYMBOLS = "reference.symbols.v1"
 _ACTIONS = "reference.corporate_actions.v1"
 _SHOWN = ("contract_id", "start_us", "end_us", "open", "high", "low", "close", "volume")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class UnknownSymbolError(UsageError):
@@ -168,4 +168,4 @@ def _columns(frame: pl.DataFrame) -> tuple[Arrays, tuple[str, ...]]:
 
 
 def _microseconds(moment: datetime | None) -> int | None:
-    return None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
+    return None if moment is None else to_microseconds(moment)

@@ -1,14 +1,14 @@
 """Larger bars out of smaller ones, by column: counted from the opening of each session."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from infra.calendars.calendar import ExchangeCalendar
+from schemas.moments import to_datetime, to_microseconds
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MARGIN = timedelta(days=5)
 _DAY_SECONDS = 86_400
 _SECOND_US = 1_000_000
@@ -55,10 +55,10 @@ def _spans(starts: Numbers, size_seconds: int, calendar: ExchangeCalendar | None
     if calendar is None:
         begins = starts // size * size
         return begins, begins + size
-    first, last = (_EPOCH + timedelta(microseconds=int(each)) for each in (starts[0], starts[-1]))
+    first, last = (to_datetime(int(each)) for each in (starts[0], starts[-1]))
     sessions = calendar.sessions((first - _MARGIN).date(), (last + _MARGIN).date())
-    opens = np.array([_microseconds(each.open) for each in sessions], dtype=np.int64)
-    closes = np.array([_microseconds(each.close) for each in sessions], dtype=np.int64)
+    opens = np.array([to_microseconds(each.open) for each in sessions], dtype=np.int64)
+    closes = np.array([to_microseconds(each.close) for each in sessions], dtype=np.int64)
     number = np.maximum(np.searchsorted(opens, starts, side="right") - 1, 0)
     opening, close = opens[number], closes[number]
     if size_seconds >= _DAY_SECONDS:
@@ -67,7 +67,3 @@ def _spans(starts: Numbers, size_seconds: int, calendar: ExchangeCalendar | None
     # the last one of a session ends with it; what lies outside of sessions has its own
     ends = np.where(starts < close, np.minimum(begins + size, close), begins + size)
     return begins, ends
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)

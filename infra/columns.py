@@ -10,7 +10,7 @@ import operator
 import string
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from infra.bar_text import Fields, Frames, Numbers
 from infra.delivery import MalformedRecordError, Record, parse
 from infra.topics import TopicSpec
 from schemas.market import Bar, Basis, HistoricalBar, PriceKind, Source
+from schemas.moments import to_microseconds
 
 if TYPE_CHECKING:
     from infra import bar_parser
@@ -62,7 +63,6 @@ _ODD = b"-"
 """Stands for a value that the quick way must not see."""
 _VALUE, _HEADERS = operator.attrgetter("value"), operator.attrgetter("headers")
 _BAR_SIZE: TypeAdapter[timedelta] = TypeAdapter(Bar.model_fields["bar_size"].rebuild_annotation())
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 
 
@@ -120,9 +120,9 @@ def _row(bar: Bar | HistoricalBar) -> dict[str, Any]:
     return {
         "contract_id": bar.contract_id,
         "bar_size_seconds": _whole_seconds(bar.bar_size),
-        "start_us": _microseconds(bar.start),
-        "end_us": _microseconds(bar.event_time),
-        "ingest_us": _microseconds(bar.ingest_time),
+        "start_us": to_microseconds(bar.start),
+        "end_us": to_microseconds(bar.event_time),
+        "ingest_us": to_microseconds(bar.ingest_time),
         **{name: getattr(bar, name) for name in (*_PRICES, "volume")},
         "source": bar.source.value,
         "price_kind": bar.price_kind.value,
@@ -135,10 +135,6 @@ def _row(bar: Bar | HistoricalBar) -> dict[str, Any]:
 def frame_of(bars: Iterable[Bar | HistoricalBar]) -> pl.DataFrame:
     """Events as a frame of BAR_SCHEMA; raises MalformedRecordError for a bar that is not of whole seconds."""
     return pl.DataFrame([_row(bar) for bar in bars], schema=BAR_SCHEMA)
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def _whole_seconds(size: timedelta) -> int:

@@ -6,6 +6,7 @@ import polars as pl
 
 from infra.delivery import MalformedRecordError, Record, parse
 from infra.topics import TopicSpec
+from schemas.moments import to_microseconds
 from schemas.validation import SymbolRemoved
 
 REMOVALS = "reference.removals.v1"
@@ -29,13 +30,8 @@ def read_removals(topic: TopicSpec, records: Sequence[Record]) -> dict[int, Symb
 
 def counts(removed: Removals) -> pl.Expr:
     """Of columns of bars: whether the bar was first seen after the removal of its contract."""
-    moments = {contract_id: _microseconds(event) for contract_id, event in removed.items()}
+    moments = {contract_id: to_microseconds(event.event_time) for contract_id, event in removed.items()}
     if not moments:
         return pl.lit(True)
     until = pl.col("contract_id").replace_strict(moments, default=None, return_dtype=pl.Int64())
     return until.is_null() | (pl.col("ingest_us") > until)
-
-
-def _microseconds(event: SymbolRemoved) -> int:
-    moment = event.event_time
-    return int(moment.timestamp()) * 1_000_000 + moment.microsecond

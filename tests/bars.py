@@ -9,7 +9,8 @@ from importlib.resources import files
 import numpy as np
 
 from engine.columns import BarColumns
-from engine.facts import Bar, to_microseconds
+from engine.facts import Bar
+from schemas.moments import to_microseconds
 
 APPLE = 265598
 IBM = 8314

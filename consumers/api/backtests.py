@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
@@ -26,6 +25,7 @@ from consumers.api.models import (
     order_of_times,
 )
 from consumers.api.problems import ConflictError, InvalidError, NotFoundError, TooManyError
+from consumers.api.remembered import Remembered
 from consumers.api.rows import answer, page, picked
 from consumers.api.views import Latest
 from infra.errors import UsageError
@@ -36,7 +36,6 @@ from infra.symbol_names import parse_symbol
 from schemas.backtest import NO_BENCHMARK, BacktestCanceled, BacktestProgress, BacktestRequested
 from schemas.event import Name, UtcTime
 
-_REMEMBERED_MAX = 1000
 _IDS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:backtests")
 _OF_THE_MOMENT = {"event_time", "ingest_time", "code_sha256"}
 
@@ -145,7 +144,7 @@ class Backtests:
         self._front = front
         self._pinned = pinned
         self._progress = progress
-        self._requested: OrderedDict[str, BacktestRequested] = OrderedDict()
+        self._requested: Remembered[BacktestRequested] = Remembered()
         self._one_at_a_time = asyncio.Lock()
 
     def router(self) -> APIRouter:
@@ -191,8 +190,6 @@ class Backtests:
         change = Change("POST /backtests", request.backtest_id, after=body)
         await self._front.changes.make(caller, change, [request])
         self._requested[request.backtest_id] = request
-        if len(self._requested) > _REMEMBERED_MAX:
-            self._requested.popitem(last=False)
 
     async def _known(self, backtest_id: str) -> BacktestRequested | None:
         """What was asked for under this id before: by this process, or by an earlier one."""

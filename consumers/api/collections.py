@@ -1,6 +1,5 @@
 """Collection runs: ask for history, and see how far each run has come."""
 
-from collections import OrderedDict
 from datetime import date, datetime, timedelta
 from typing import Annotated, Literal
 
@@ -26,6 +25,7 @@ from consumers.api.models import (
     page_of,
 )
 from consumers.api.problems import InvalidError, NotFoundError
+from consumers.api.remembered import Remembered
 from consumers.api.views import Latest
 from infra.calendars.calendar import UnknownExchangeError, calendar_of
 from infra.gateway.past import BarSizeUnknownError, PricesUnknownError, Series
@@ -36,7 +36,6 @@ from schemas.collection import CollectDaily, CollectHistory, CollectionRun, RunK
 from schemas.event import UtcTime
 from schemas.market import Basis, PriceKind
 
-_REMEMBERED_MAX = 1000
 _FIRST_YEAR, _LAST_YEAR = 1900, 2100
 
 RunId = Annotated[str, Path(min_length=1, max_length=128)]
@@ -137,7 +136,7 @@ class Requested:
     """Runs that were asked for here and of which nothing was heard yet; bounded."""
 
     def __init__(self) -> None:
-        self._runs: OrderedDict[str, RunOut] = OrderedDict()
+        self._runs: Remembered[RunOut] = Remembered()
 
     def get(self, run_id: str) -> RunOut | None:
         return self._runs.get(run_id)
@@ -145,8 +144,6 @@ class Requested:
     def accepted(self, run: RunOut, response: Response) -> Accepted:
         """Remember a request that was published, and the answer to who made it."""
         self._runs[run.run_id] = run
-        if len(self._runs) > _REMEMBERED_MAX:
-            self._runs.popitem(last=False)
         location = f"/collections/{run.run_id}"
         response.headers["Location"] = location
         return Accepted(id=run.run_id, location=location)

@@ -23,10 +23,10 @@ from infra.bar_files import WRITERS, ParquetWriter, Writer, typed
 from infra.bar_moments import bar_size_text, first_moment, last_moment, zone_of
 from infra.errors import UsageError
 from infra.served_history import EMPTY, NoBarsError, Plan, WantedHistory, batches, plan_of
-from infra.store.history import moment_of
 from schemas.corporate import CorporateAction
 from schemas.event import UtcTime
 from schemas.market import Basis, PriceKind, Source
+from schemas.moments import to_datetime
 from schemas.validation import Contract
 
 ROWS_MAX = 10_000
@@ -226,7 +226,7 @@ def _place(cursor: str) -> tuple[datetime, datetime]:
     if (found := _CURSOR.fullmatch(cursor)) is None:
         raise InvalidError("cursor: pass on the `next_cursor` of the page before, as it is")
     try:
-        return moment_of(int(found[1])), moment_of(int(found[2]))
+        return to_datetime(int(found[1])), to_datetime(int(found[2]))
     except OverflowError as error:
         raise InvalidError("cursor: pass on the `next_cursor` of the page before, as it is") from error
 

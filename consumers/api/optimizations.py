@@ -1,7 +1,6 @@
 """Searches for parameters: request, follow, read, cancel."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal
@@ -15,6 +14,7 @@ from consumers.api.changes import Change
 from consumers.api.front import Front
 from consumers.api.models import Accepted, Answer, Body, Limit, Offset, Page, order_of_times
 from consumers.api.problems import ConflictError, InvalidError, NotFoundError
+from consumers.api.remembered import Remembered
 from consumers.api.rows import answer, page, picked
 from consumers.api.views import Latest
 from infra.store import optimizations
@@ -30,7 +30,6 @@ from schemas.research import (
     OptimizationRequested,
 )
 
-_REMEMBERED_MAX = 1000
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 )
@@ -118,7 +117,7 @@ class Optimizations:
         self._front = front
         self._progress = progress
         self._pinned = pinned
-        self._requested: OrderedDict[str, OptimizationRequested] = OrderedDict()
+        self._requested: Remembered[OptimizationRequested] = Remembered()
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["optimizations"])
@@ -149,8 +148,6 @@ class Optimizations:
         name = request.optimization_id
         await self._front.changes.make(caller, Change("POST /optimizations", name, after=body), [request])
         self._requested[name] = request
-        if len(self._requested) > _REMEMBERED_MAX:
-            self._requested.popitem(last=False)
         response.headers["Location"] = location = f"/optimizations/{name}"
         return Accepted(id=name, location=location)
 

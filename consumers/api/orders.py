@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections import OrderedDict
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ from consumers.api.models import Accepted, Answer, Body, Exact, Limit, Offset, P
 from consumers.api.portfolio import FillOut, account_of
 from consumers.api.prices import Prices
 from consumers.api.problems import ConflictError, InvalidError, NotFoundError
+from consumers.api.remembered import Remembered
 from consumers.api.rows import page, picked
 from consumers.api.symbols import tradable
 from infra.store import queries
@@ -27,7 +27,6 @@ from schemas.orders import CancelIntent, OrderIntent, OrderStatus, OrderType, Si
 
 MANUAL = "manual"
 """The strategy id of orders that people place by hand."""
-_REMEMBERED_MAX = 10_000
 _INTENTS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:manual-intents")
 
 OrderIdPath = Annotated[str, Path(min_length=1, max_length=40)]
@@ -108,7 +107,7 @@ class Orders:
     def __init__(self, front: Front, prices: Prices) -> None:
         self._front = front
         self._prices = prices
-        self._placed: OrderedDict[str, OrderIntent] = OrderedDict()
+        self._placed: Remembered[OrderIntent] = Remembered()
         self._one_at_a_time = asyncio.Lock()
 
     def router(self) -> APIRouter:
@@ -211,8 +210,6 @@ class Orders:
     async def _publish(self, caller: Caller, intent: OrderIntent, body: OrderIn) -> None:
         await self._front.changes.make(caller, Change("POST /orders", intent.intent_id, after=body), [intent])
         self._placed[intent.intent_id] = intent
-        if len(self._placed) > _REMEMBERED_MAX:
-            self._placed.popitem(last=False)
 
     async def cancel(
         self,

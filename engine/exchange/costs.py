@@ -7,8 +7,8 @@ commission on quantity and price, then cash -= quantity * price + commission.
 from collections.abc import Callable
 from typing import Protocol
 
-from engine.facts import to_datetime
 from engine.strategy import nearest
+from schemas.moments import to_datetime
 
 Commission = Callable[[float, float], float]
 """(quantity without sign, price) -> money paid, zero or more, of every execution for itself."""

@@ -9,10 +9,10 @@ from itertools import pairwise
 from statistics import fmean, stdev
 from typing import Any
 
-from engine.facts import to_datetime, to_microseconds
 from engine.report.charts import Frame, Line, Mark, Points, chart, histogram, thinned
 from engine.report.words import benchmark_name, signed
 from schemas.backtest import BacktestFinished
+from schemas.moments import to_datetime, to_microseconds
 
 _HOVER_BUCKETS = 400
 _MARKS_MAX = 400

@@ -10,7 +10,6 @@ import numpy as np
 
 from engine.backtest import BacktestResult
 from engine.columns import Floats
-from engine.facts import to_datetime
 from engine.research.evaluation import Objective, Stretch
 from engine.research.folds import combinatorial, paths
 from engine.research.gate import judge
@@ -22,6 +21,7 @@ from engine.research.space import Space
 from engine.research.surface import Surface
 from engine.statistics import periods_per_year, session_ends, session_returns
 from schemas.backtest import Trial
+from schemas.moments import to_datetime
 from schemas.research import OptimizationRequested
 
 TRIALS_TOLD = 5_000

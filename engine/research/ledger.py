@@ -11,11 +11,11 @@ import numpy as np
 
 from engine.backtest import BacktestResult
 from engine.columns import Floats
-from engine.facts import to_datetime
 from engine.ledger import Curve
 from engine.research.overfitting import SharpeEstimate
 from engine.statistics import session_ends
 from schemas.backtest import BacktestRequested, Trial
+from schemas.moments import to_datetime
 
 STRETCHES_MAX = 1_024
 _STRETCHES = (1, 7, 28, 112, 448)  # each divides the next, or nearly: a finer series adds up to a coarser one

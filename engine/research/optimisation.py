@@ -13,7 +13,6 @@ from typing import Literal, Protocol
 
 from engine.backtest import BacktestResult
 from engine.columns import BarColumns
-from engine.facts import to_datetime
 from engine.research.evaluation import (
     DAY_US,
     Evaluation,
@@ -32,6 +31,7 @@ from engine.research.request import Cut, cut, half_of, plan_of
 from engine.research.search import Found, Memory, Plan, Search, Tried
 from engine.research.space import Parameters
 from schemas.backtest import Trial
+from schemas.moments import to_datetime
 from schemas.research import OptimizationFinished, OptimizationRequested
 
 Phase = Literal["searching", "testing", "judging"]

@@ -3,10 +3,10 @@
 from engine.backtest import run
 from engine.column_path.run import run_columns
 from engine.columns import BarColumns
-from engine.facts import to_datetime
 from engine.scrutiny.findings import Finding, Lines, Severity
 from engine.scrutiny.recording import OPTIONS, Trial
 from engine.strategy import BaseStrategy
+from schemas.moments import to_datetime
 
 
 def by_columns(trial: Trial, columns: BarColumns, lines: Lines) -> list[Finding]:

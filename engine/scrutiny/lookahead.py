@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 from engine.columns import BarColumns
-from engine.facts import to_datetime
 from engine.scrutiny.findings import Finding, Lines, Severity
 from engine.scrutiny.recording import Row, Trial, unlike, until
+from schemas.moments import to_datetime
 
 CUTS = 16
 """At how many moments the bars are cut; half of them where the strategy said something."""

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from engine.columns import BarColumns
-from engine.facts import to_datetime
 from engine.scrutiny.findings import Finding, Lines, Severity
 from engine.scrutiny.recording import Row, Trial, since, unlike
+from schemas.moments import to_datetime
 
 
 def warm_up(trial: Trial, columns: BarColumns, whole: Sequence[Row], lines: Lines) -> list[Finding]:

@@ -28,7 +28,7 @@ from infra.errors import UsageError
 from infra.store import bar_years
 from infra.store.bars import add_bars, read_revisions
 from infra.store.database import Store
-from infra.store.history import moment_of
+from schemas.moments import to_datetime
 
 Progress = Callable[[str], None]
 
@@ -147,7 +147,7 @@ def _write(folder: Path, frame: pl.DataFrame, contract_id: int, size: int) -> tu
     frame.write_parquet(content)
     name = f"{contract_id}-{size}s.parquet"
     write_whole(folder / name, content.getvalue())
-    first, last = (moment_of(int(frame[column].sort()[place])) for column, place in (("start_us", 0), ("end_us", -1)))
+    first, last = (to_datetime(int(frame[column].sort()[place])) for column, place in (("start_us", 0), ("end_us", -1)))
     part = Part(name, contract_id, size, first, last, len(frame), hashlib.sha256(content.getvalue()).hexdigest())
     return part, rows_digest(frame)
 

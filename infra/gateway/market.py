@@ -18,6 +18,7 @@ from infra.gateway.past import DAY, PastBar, Series, Span, duration_of, spans_of
 from infra.gateway.quality import broken_rule, quarantined
 from infra.gateway.windows import Priority
 from schemas.market import HistoricalBar, PriceKind, Quarantined, QuarantineRule, Severity, Source
+from schemas.moments import to_datetime, to_microseconds
 from schemas.validation import Contract
 
 _CONTRACT_SECONDS = 15.0
@@ -26,7 +27,6 @@ _PACING_ATTEMPTS = 7
 """With the governor's back-off: longer than the gateway remembers."""
 _TIMEOUT_ATTEMPTS = 3
 _SECOND = 1_000_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -126,7 +126,7 @@ class Market:
         frame = _frame_of(contract, series, await asked.rows())
         found: list[Quarantined] = []
         good = np.ones(len(frame), dtype=bool)
-        start, end = microseconds(span.start), microseconds(span.end)
+        start, end = to_microseconds(span.start), to_microseconds(span.end)
         good &= (frame["end_us"].to_numpy() > start) & (frame["end_us"].to_numpy() <= end)
         possible = _possible(frame)
         for row in np.flatnonzero(~possible | (frame["start_us"].to_numpy() >= end)).tolist():
@@ -313,7 +313,7 @@ def _times(contract: Contract, series: Series, dates: Sequence[str]) -> tuple[Nu
             datetime.fromtimestamp(int(each), UTC)  # what is no moment in time is nonsense
         return seconds * _SECOND, (seconds + int(series.bar_size.total_seconds())) * _SECOND
     spans = [translate.bar_interval(contract, series.bar_size, date) for date in dates]
-    starts, ends = (np.fromiter((microseconds(span[side]) for span in spans), np.int64) for side in (0, 1))
+    starts, ends = (np.fromiter((to_microseconds(span[side]) for span in spans), np.int64) for side in (0, 1))
     return starts, ends
 
 
@@ -327,10 +327,6 @@ def _possible(frame: pl.DataFrame) -> "np.ndarray[Any, np.dtype[np.bool_]]":
     return possible
 
 
-def microseconds(moment: datetime) -> int:
-    return int(moment.timestamp()) * _SECOND + moment.microsecond
-
-
 def _past_bar(row: tuple[Any, ...]) -> PastBar:
     start_us, end_us, *values = row
-    return PastBar(_EPOCH + timedelta(microseconds=start_us), _EPOCH + timedelta(microseconds=end_us), *values)
+    return PastBar(to_datetime(start_us), to_datetime(end_us), *values)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -18,10 +18,10 @@ from schemas.market import (
     Quarantined,
     QuarantineRule,
 )
+from schemas.moments import to_datetime
 
 WARNINGS_MAX = 100
 """Of one rule and answer: what is beyond them is counted in the last one, an illiquid share would flood the topic."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KINDS: dict[str, type[Bar] | type[HistoricalBar]] = {"Bar": Bar, "HistoricalBar": HistoricalBar}
 _REASON_MAX = 500
 
@@ -54,9 +54,9 @@ def _values(row: dict[str, Any], symbol: str) -> dict[str, Any]:
         "contract_id": row["contract_id"],
         "symbol": symbol,
         "bar_size": timedelta(seconds=row["bar_size_seconds"]),
-        "start": _EPOCH + timedelta(microseconds=row["start_us"]),
-        "event_time": _EPOCH + timedelta(microseconds=row["end_us"]),
-        "ingest_time": _EPOCH + timedelta(microseconds=row["ingest_us"]),
+        "start": to_datetime(row["start_us"]),
+        "event_time": to_datetime(row["end_us"]),
+        "ingest_time": to_datetime(row["ingest_us"]),
         **{name: row[name] for name in ("open", "high", "low", "close", "volume", "source", "price_kind", "basis")},
     }
 

@@ -1,16 +1,16 @@
 """A calendar as arrays: whether a bar lies in a session, and how much trading lies between two bars."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 from infra.calendars.calendar import ExchangeCalendar, UnknownExchangeError, calendar_of
+from schemas.moments import to_datetime, to_microseconds
 
 Times = NDArray[np.int64]
 _SECOND_US = 1_000_000
 _MARGIN = timedelta(days=15)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TradingHours:
@@ -71,14 +71,10 @@ class TradingHours:
         self._first = min(date(first.year, 1, 1), self._first) if known else date(first.year, 1, 1)
         self._last = max(date(last.year, 12, 31), self._last)
         sessions = self._calendar.sessions(self._first, self._last)
-        self._opens = np.array([_microseconds(each.open) for each in sessions], dtype=np.int64)
-        self._closes = np.array([_microseconds(each.close) for each in sessions], dtype=np.int64)
+        self._opens = np.array([to_microseconds(each.open) for each in sessions], dtype=np.int64)
+        self._closes = np.array([to_microseconds(each.close) for each in sessions], dtype=np.int64)
         self._traded = np.concatenate([[0], np.cumsum(self._closes - self._opens)[:-1]]).astype(np.int64)
 
 
 def _day(moment_us: int) -> date:
-    return (_EPOCH + timedelta(microseconds=moment_us)).date()
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return (to_datetime(moment_us)).date()

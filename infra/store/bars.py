@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from infra.bar_replay import BarFilter
 from infra.columns import BAR_SCHEMA, bar_digest
 from infra.store import bar_copy
+from schemas.moments import to_datetime
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMN_OF = {"start_us": "start", "end_us": "end_time", "ingest_us": "ingest_time"}
 _KEY = "contract_id, bar_size_seconds, start, price_kind, basis"
 _OWN = ", ".join(_COLUMN_OF.get(name, name) for name in bar_copy.OWN)
@@ -152,4 +152,4 @@ def _selection(wanted: BarFilter, *, once_each: bool) -> tuple[str, list[Any]]:
 
 
 def moment_of(microseconds: int | None) -> datetime | None:
-    return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
+    return None if microseconds is None else to_datetime(microseconds)

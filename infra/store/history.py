@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.store import bar_copy
 from infra.store.coverage import StoredSeries
+from schemas.moments import to_datetime, to_microseconds
 
 PAGE_COLUMNS = (
     "start_us", "end_us", "ingest_us", "open", "high", "low", "close", "volume", "source", "revision", "late"
 )  # fmt: skip
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BEGIN = sql("SELECT 1")  # SQLAlchemy opens the transaction with its first statement: the driver alone would not
 _READ_AS = {
     "start_us": "start",
@@ -77,7 +77,7 @@ def _page(copied: bytearray, asked_for: int) -> Page:
     next_start = None
     if len(rows) == asked_for:  # of the last start there may be more revisions
         last = int(rows["start_us"][-1])
-        next_start = moment_of(last)
+        next_start = to_datetime(last)
         rows = rows.filter(pl.col("start_us") < last)
     if (rows["start_us"].diff() == 0).any():
         rows = rows.sort("start_us", "revision", "ingest_us", "source", descending=[False, False, False, True])
@@ -99,14 +99,6 @@ async def closes_before(
 ) -> pl.DataFrame:
     """The last bar before each moment: `end_us`, `ingest_us` and `close`, sorted, each once."""
     rows = await connection.execute(_CLOSES, {**vars(series), "moments": list(moments), "known_by": known_by})
-    found = [(_microseconds(row.end_time), _microseconds(row.ingest_time), row.close) for row in rows]
+    found = [(to_microseconds(row.end_time), to_microseconds(row.ingest_time), row.close) for row in rows]
     schema = {"end_us": pl.Int64, "ingest_us": pl.Int64, "close": pl.Float64}
     return pl.DataFrame(found, schema=schema, orient="row").unique(maintain_order=True)
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def moment_of(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)

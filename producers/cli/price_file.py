@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 
 from engine.columns import BarColumns, ColumnsError, Integers
-from engine.facts import to_datetime, to_microseconds
 from infra.calendars.calendar import UnknownExchangeError, calendar_of
 from infra.errors import UsageError
 from infra.symbol_names import parse_symbol
+from schemas.moments import to_datetime, to_microseconds
 
 HEADER = ("time", "open", "high", "low", "close", "volume")
 _CONTRACT = 1  # a file knows no contract ids, and has one contract

@@ -9,11 +9,11 @@ import numpy as np
 
 from infra.calendars.calendar import Session
 from infra.gateway import History, Series, Span
-from infra.gateway.market import microseconds
 from producers.data_farmer.coverage import Coverage
 from producers.data_farmer.gaps import chunks_of, gaps_of, lacks
 from producers.data_farmer.runs import Run
 from schemas.collection import ChunkCollected, SymbolCollected, SymbolOutcome
+from schemas.moments import to_microseconds
 from schemas.validation import Contract
 
 SETTLES_AFTER = timedelta(days=3)
@@ -79,7 +79,7 @@ class Field:
 
     def brought(self, span: Span, part: History, published: int) -> ChunkCollected:
         """Take an answer in, and say what it was."""
-        opens = [microseconds(session.open) for session in self.sessions]
+        opens = [to_microseconds(session.open) for session in self.sessions]
         places, counts = np.unique(
             np.searchsorted(opens, part.bars["start_us"].to_numpy(), "right"), return_counts=True
         )

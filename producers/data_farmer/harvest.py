@@ -12,11 +12,11 @@ import polars as pl
 from infra.bar_records import publish_bars
 from infra.columns import BAR_SCHEMA
 from infra.gateway import History, Series, source_of
-from infra.gateway.market import microseconds
 from infra.service import Service
 from producers.data_farmer.inspection import Inspection
 from producers.data_farmer.shelf import Shelf
 from schemas.market import HistoricalBar, Quarantined, Severity
+from schemas.moments import to_microseconds
 from schemas.validation import Contract
 
 T = TypeVar("T")
@@ -106,7 +106,7 @@ class Harvest:
         constants = {
             "contract_id": contract.contract_id,
             "bar_size_seconds": int(series.bar_size.total_seconds()),
-            "ingest_us": microseconds(self._service.clock.now()),
+            "ingest_us": to_microseconds(self._service.clock.now()),
             "source": source_of(contract, series.bar_size).value,
             "price_kind": series.price_kind.value,
             "basis": series.basis.value,

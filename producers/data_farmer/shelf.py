@@ -17,13 +17,13 @@ from infra.bar_replay import BarFilter
 from infra.calendars.calendar import Session
 from infra.columns import BAR_SCHEMA, NATURAL_KEY, decode_bars, newest
 from infra.gateway import Series
-from infra.gateway.market import microseconds
 from infra.removals import Removals, counts
 from infra.replay import read_to_end
 from infra.service import Service
 from infra.store.bars import read_bars
 from infra.store.collection import bars_by_session
 from infra.store.database import Store, StoreUnavailableError
+from schemas.moments import to_microseconds
 
 _ROWS_MAX = 1_000_000
 _ATTEMPTS = 40
@@ -122,15 +122,15 @@ class Shelf:
         wanted = BarFilter(
             contract_ids=[contract_id],
             bar_size_seconds=int(series.bar_size.total_seconds()),
-            start_us=microseconds(sessions[0].open),
-            end_us=microseconds(sessions[-1].close),
+            start_us=to_microseconds(sessions[0].open),
+            end_us=to_microseconds(sessions[-1].close),
             price_kind=series.price_kind.value,
             basis=series.basis.value,
         )
         stored = await self._counted_in_store(wanted, sessions, since=removal.event_time if removal else None)
         published = await self._published_of(contract_id, everything=stored is None)
         found = published.filter(wanted.expression() & counts(self._removed))["start_us"].unique()
-        opens = pl.Series([microseconds(session.open) for session in sessions])
+        opens = pl.Series([to_microseconds(session.open) for session in sessions])
         places = opens.search_sorted(found, side="right").value_counts()
         total = dict(stored or {})
         for place, count in places.iter_rows():

@@ -9,7 +9,6 @@ from typing import Protocol
 
 import structlog
 
-from engine.facts import to_microseconds
 from infra.clock import Clock
 from infra.errors import ScizorError
 from infra.quality.hours import TradingHours
@@ -21,6 +20,7 @@ from producers.market_data.findings import missing_bars
 from producers.market_data.larger import session_at
 from producers.market_data.missing import Stretch
 from schemas.market import LIVE_BAR, Bar, Quarantined, QuarantineRule, Severity
+from schemas.moments import to_microseconds
 from schemas.validation import Contract
 
 PATIENCE_SECONDS = 30.0

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from engine.facts import bar_of, to_datetime, to_microseconds
+from engine.facts import bar_of
 from engine.live_bars import LargerBar, SessionBars
 from infra.clock import Clock
 from infra.gateway import hours
 from schemas.market import LIVE_BAR, Bar
+from schemas.moments import to_datetime, to_microseconds
 from schemas.validation import Contract
 
 _STEP_US = LIVE_BAR // timedelta(microseconds=1)

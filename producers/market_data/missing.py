@@ -9,7 +9,6 @@ from typing import Any
 import polars as pl
 from aiokafka import TopicPartition
 
-from engine.facts import to_datetime, to_microseconds
 from infra import broker
 from infra.bar_replay import BarFilter, read_bars
 from infra.columns import BAR_SCHEMA, decode_bars, newest
@@ -19,6 +18,7 @@ from infra.replay import read_to_end
 from infra.service import Service
 from schemas.collection import CollectHistory, CollectionRun, RunState
 from schemas.market import LIVE_BAR, Bar, Basis, PriceKind, Source
+from schemas.moments import to_datetime, to_microseconds
 
 _HISTORY = "market.history.v1"
 _FINISHED = frozenset({RunState.DONE, RunState.FAILED})

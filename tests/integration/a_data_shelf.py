@@ -11,8 +11,8 @@ import polars as pl
 
 from infra.calendars.calendar import Session, calendar_of
 from infra.columns import BAR_SCHEMA, frame_of
-from infra.quality.hours import _microseconds
 from schemas.market import Basis, Source
+from schemas.moments import to_microseconds
 from tests.builders import APPLE, SEEN, a_historical_bar
 
 DAY = timedelta(days=1)
@@ -57,7 +57,10 @@ def real_days(first: date, last: date, *, basis: Basis, seen: datetime = SEEN) -
 def minutes(first: date, last: date, *, contract_id: int = APPLE) -> pl.DataFrame:
     """A bar for every minute of every session."""
     starts = np.concatenate(
-        [np.arange(_microseconds(each.open), _microseconds(each.close), 60_000_000) for each in sessions(first, last)]
+        [
+            np.arange(to_microseconds(each.open), to_microseconds(each.close), 60_000_000)
+            for each in sessions(first, last)
+        ]
     )
     dice = np.random.default_rng(7)
     close = np.round(440 + np.cumsum(dice.normal(0, 0.05, len(starts))), 2)
@@ -65,7 +68,7 @@ def minutes(first: date, last: date, *, contract_id: int = APPLE) -> pl.DataFram
     constants = {
         "contract_id": contract_id,
         "bar_size_seconds": 60,
-        "ingest_us": _microseconds(SEEN),
+        "ingest_us": to_microseconds(SEEN),
         "source": "derived",
         "price_kind": "trades",
         "basis": "split_adjusted",

@@ -20,7 +20,6 @@ from consumers.backtester.data import columns_for
 from consumers.backtester.optimiser import Optimiser
 from engine.answer import answer
 from engine.columns import BarColumns
-from engine.facts import to_datetime
 from engine.material import RAW
 from engine.registry import strategy_class
 from engine.strategy import BaseStrategy
@@ -38,6 +37,7 @@ from schemas.backtest import BacktestCanceled, BacktestFinished, BacktestProgres
 from schemas.corporate import ActionOrigin, Split
 from schemas.event import Event
 from schemas.market import Bar, Basis, HistoricalBar, Source
+from schemas.moments import to_datetime
 from schemas.validation import Symbol, SymbolState
 from tests.bars import APPLE, IBM, real_daily
 from tests.builders import SEEN, a_contract, a_historical_bar

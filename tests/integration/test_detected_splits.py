@@ -9,13 +9,13 @@ import polars as pl
 
 from infra.adjustment import Known, adjusted, in_force
 from infra.bar_replay import read_bars
-from infra.gateway.market import microseconds
 from infra.settings import Settings
 from infra.topics import load_catalogue
 from schemas.collection import CollectHistory, CollectionRun, RunState
 from schemas.corporate import ActionOrigin, Split
 from schemas.event import Event
 from schemas.market import Basis, Quarantined, QuarantineRule, Released
+from schemas.moments import to_microseconds
 from tests.builders import APPLE
 from tests.integration.a_data_shelf import real_days
 from tests.integration.a_gateway import scripted_gateway, simulator
@@ -62,7 +62,7 @@ async def test_a_jump_like_a_split_makes_the_farmer_look_and_is_closed_by_the_sp
     (released,) = await told(stack_settings, Released)
 
     assert (daily.bars_published, jump.rule) == (1, QuarantineRule.SPLIT_LIKE)
-    known = (await read_bars(stack_settings)).filter(pl.col("start_us") >= microseconds(JANUARY))
+    known = (await read_bars(stack_settings)).filter(pl.col("start_us") >= to_microseconds(JANUARY))
     assert look.state is RunState.DONE
     assert known["revision"].to_list() == [1] * 38 + [0], "all that was known came divided"
     assert (split.ex_date, split.new_shares, split.old_shares) == (date(2005, 2, 28), 2, 1)

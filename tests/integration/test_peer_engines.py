@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from engine.backtest import BacktestOptions, BacktestResult, run
-from engine.facts import to_datetime
 from engine.strategies.moving_average_crossover import MovingAverageCrossover
+from schemas.moments import to_datetime
 from tests.bars import real_daily
 
 FILLS = 116

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 import pytest
 
 from engine.backtest import BacktestOptions, BacktestResult, StrategyFailedError, run
-from engine.facts import Bar, DataGap, Fill, Session, to_datetime
+from engine.facts import Bar, DataGap, Fill, Session
 from engine.market import Market
 from engine.order_requests import OrderKind, OrderNews, OrderRequest
 from engine.strategy import BaseStrategy, Decision, StrategySignal
+from schemas.moments import to_datetime
 from tests.bars import APPLE, IBM, bars_of, columns_of
 
 FREE = BacktestOptions(commission="none", slippage="none")

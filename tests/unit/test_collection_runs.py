@@ -7,12 +7,13 @@ import pytest
 
 from infra.clock import ManualClock
 from infra.gateway import History, Series, Span
-from infra.gateway.market import PAST_SCHEMA, microseconds
+from infra.gateway.market import PAST_SCHEMA
 from producers.data_farmer.coverage import Coverage
 from producers.data_farmer.fields import Field
 from producers.data_farmer.gaps import Wanted, sessions_of
 from producers.data_farmer.runs import Run
 from schemas.collection import CollectHistory, RunState, SymbolOutcome
+from schemas.moments import to_microseconds
 from tests.builders import SEEN, a_contract
 
 NOW = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
@@ -33,7 +34,7 @@ def a_field(run: Run) -> Field:
 
 def an_answer(*days: date) -> History:
     """Daily bars of some days."""
-    starts = [microseconds(datetime(day.year, day.month, day.day, 14, 30, tzinfo=UTC)) for day in days]
+    starts = [to_microseconds(datetime(day.year, day.month, day.day, 14, 30, tzinfo=UTC)) for day in days]
     rows = [(start, start + 23_400 * 1_000_000, 1.0, 2.0, 1.0, 2.0, 10.0) for start in starts]
     return History(pl.DataFrame(rows, schema=PAST_SCHEMA, orient="row"), [], NOW)
 

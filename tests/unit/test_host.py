@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.backtest import run
-from engine.facts import Bar, Fill, Tick, to_datetime
+from engine.facts import Bar, Fill, Tick
 from engine.host import StrategyHost, sizing
 from engine.indicators import ema, sma, zscore
 from engine.market import Market
@@ -21,6 +21,7 @@ from engine.strategies.pairs_trading import PairsTrading
 from engine.strategies.rsi_mean_reversion import RsiMeanReversion
 from engine.strategy import BaseStrategy, StrategyConfig, StrategySignal
 from schemas.market import Source
+from schemas.moments import to_datetime
 from schemas.orders import Side
 from tests.bars import APPLE, IBM, bars_of, columns_of, random_bars
 from tests.builders import a_bar, a_fill, a_tick

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from engine.backtest import run
 from engine.columns import BarColumns
-from engine.facts import Bar, to_datetime
+from engine.facts import Bar
 from engine.options import BacktestOptions
 from engine.strategy import BaseStrategy, Decision, StrategySignal
+from schemas.moments import to_datetime
 from tests.bars import APPLE, IBM
 from tests.unit.a_plain_matcher import Plain, Script
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from engine.facts import to_datetime
 from infra.errors import UsageError
 from producers.cli.price_file import read_prices
+from schemas.moments import to_datetime
 
 ROWS = """time,open,high,low,close,volume
 2013-02-28,444.05,447.87,441.40,441.40,80532300

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from engine.columns import Floats
-from engine.facts import to_datetime
 from engine.ledger import Curve
 from engine.research.judging import NoCandidateError, candidate_of
 from engine.research.ledger import STRETCHES_MAX, compact, looks, once_each, series_of
@@ -18,6 +17,7 @@ from infra.trial_book import TrialBook
 from producers.cli.gate import GateClosedError, gate
 from producers.cli.optimize import optimize
 from schemas.backtest import Trial
+from schemas.moments import to_datetime
 from tests.bars import DAY
 from tests.builders import SEEN
 
