@@ -7,37 +7,22 @@ from typing import NamedTuple
 import msgspec
 
 from schemas.moments import to_datetime
+from schemas.order_words import OrderType as OrderKind
+from schemas.order_words import TimeInForce
+
+__all__ = [
+    "BracketIds",
+    "OrderKind",
+    "OrderNews",
+    "OrderRequest",
+    "OrderRequestError",
+    "OrderState",
+    "TimeInForce",
+]
 
 
 class OrderRequestError(ValueError):
     """An order that cannot be: one line that says which term is missing or wrong."""
-
-
-class OrderKind(StrEnum):
-    """How the price is found, by IB's names."""
-
-    MARKET = "MKT"
-    LIMIT = "LMT"
-    STOP = "STP"
-    STOP_LIMIT = "STP LMT"
-    TRAIL = "TRAIL"
-    TRAIL_LIMIT = "TRAIL LIMIT"
-    MARKET_IF_TOUCHED = "MIT"
-    LIMIT_IF_TOUCHED = "LIT"
-    MARKET_ON_CLOSE = "MOC"
-    LIMIT_ON_CLOSE = "LOC"
-    MARKET_TO_LIMIT = "MTL"
-
-
-class TimeInForce(StrEnum):
-    """How long an order works, by IB's names; OPG takes part in the session's opening alone (MOO, LOO)."""
-
-    DAY = "DAY"
-    GTC = "GTC"
-    IOC = "IOC"
-    FOK = "FOK"
-    GTD = "GTD"
-    OPG = "OPG"
 
 
 class OrderState(StrEnum):
@@ -96,6 +81,8 @@ class OrderRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     def __post_init__(self) -> None:
         if not (self.quantity < 0 or self.quantity > 0) or self.quantity - self.quantity != 0:
             raise OrderRequestError(f"an order is for a quantity that is not zero, not for {self.quantity}")
+        if self.kind is OrderKind.RELATIVE:
+            raise OrderRequestError("a REL order follows the quotes, and a strategy's bars have none")
         needed = _NEEDS.get(self.kind, ())
         for name in ("limit", "stop", "trail", "trail_percent", "limit_offset"):
             value = getattr(self, name)

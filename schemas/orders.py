@@ -9,37 +9,14 @@ from pydantic import Field, model_validator
 
 from schemas.account import RiskLimits, TradingMode
 from schemas.event import ContractId, Event, Money, Name, Quantity, SignedQuantity, UtcTime
-
-OrderId = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9-]+$")]
-"""Our id of an intent and of the order it becomes; also the broker's `orderRef`, hence short safe ASCII."""
-
-
-class Side(StrEnum):
-    """Which way. `sign` is +1 for a buy, -1 for a sell."""
-
-    BUY = "BUY"
-    SELL = "SELL"
-
-    @property
-    def sign(self) -> int:
-        return 1 if self is Side.BUY else -1
+from schemas.order_terms import OrderId as OrderId
+from schemas.order_terms import OrderTerms
+from schemas.order_words import OrderType as OrderType
+from schemas.order_words import Side as Side
+from schemas.order_words import TimeInForce as TimeInForce
 
 
-class OrderType(StrEnum):
-    """How the price is found."""
-
-    MARKET = "MARKET"
-    LIMIT = "LIMIT"
-
-
-class TimeInForce(StrEnum):
-    """How long the order works."""
-
-    DAY = "DAY"
-    GTC = "GTC"
-
-
-class OrderIntent(Event):
+class OrderIntent(OrderTerms):
     """A concrete proposal, not yet permitted. `intent_id` is a function of what caused it."""
 
     type: Literal["OrderIntent"] = "OrderIntent"
@@ -51,9 +28,6 @@ class OrderIntent(Event):
     currency: Name = "USD"
     side: Side
     quantity: Quantity
-    order_type: OrderType
-    limit_price: Money | None = None
-    time_in_force: TimeInForce = TimeInForce.DAY
     reference_price: Money
     """The last price the strategy saw when it decided."""
     reference_time: UtcTime
@@ -61,9 +35,15 @@ class OrderIntent(Event):
     minimum_tick: Annotated[Decimal, Field(gt=0)] = Decimal("0.01")
 
     @model_validator(mode="after")
-    def _limit_orders_have_a_price(self) -> Self:
-        if (self.order_type is OrderType.LIMIT) != (self.limit_price is not None):
-            raise ValueError("a limit order needs limit_price, a market order has none")
+    def _family_is_whole(self) -> Self:
+        if self.parent_id == self.intent_id:
+            raise ValueError("an order cannot be its own parent")
+        if not self.legs:
+            return self
+        if len(self.legs) < 2 or len(set(self.legs)) < len(self.legs) or self.intent_id not in self.legs:
+            raise ValueError("legs are the ids of all orders of a bracket, this one's among them, each once")
+        if self.parent_id != (None if self.intent_id == self.legs[0] else self.legs[0]):
+            raise ValueError("the first leg is the parent of all others, and has none")
         return self
 
 
@@ -79,15 +59,25 @@ class CancelIntent(Event):
 
 
 class ModifyIntent(Event):
-    """A wish to change quantity or limit price of the working order of `order_id`."""
+    """A wish to change the working order of `order_id`."""
 
     type: Literal["ModifyIntent"] = "ModifyIntent"
     intent_id: OrderId
     account_id: Name
     strategy_id: Name
     order_id: OrderId
-    quantity: Quantity
-    limit_price: Money | None = None
+    wanted: OrderIntent
+    """The order as it shall be: its own intent with another quantity, other prices, another `good_till`, and the
+    newest reference price. `quantity` counts what has filled already. Nothing else of an order can be changed. At
+    worst, until the broker has confirmed, the order is worth the more of what it was and what it shall be."""
+
+    @model_validator(mode="after")
+    def _wants_its_own_order(self) -> Self:
+        wanted = self.wanted
+        same = (wanted.intent_id, wanted.account_id, wanted.strategy_id)
+        if same != (self.order_id, self.account_id, self.strategy_id):
+            raise ValueError("wanted is the order's own intent: the same intent_id, account_id and strategy_id")
+        return self
 
 
 class DenialReason(StrEnum):
@@ -192,8 +182,13 @@ class OrderUpdate(Event):
     symbol: Name
     side: Side
     quantity: Quantity
+    """As the broker works it now: a change, a split, or a fill of another order of its group moves it."""
     order_type: OrderType
     limit_price: Money | None = None
+    stop_price: Money | None = None
+    time_in_force: TimeInForce = TimeInForce.DAY
+    parent_id: OrderId | None = None
+    oca_group: str = ""
     status: OrderStatus
     cumulative_quantity: Decimal = Decimal(0)
     average_price: Money = Decimal(0)

@@ -6,7 +6,7 @@ from typing import Any
 
 from schemas.account import TradingMode, TradingState
 from schemas.market import Bar, HistoricalBar, Source, Tick
-from schemas.orders import CancelIntent, Fill, OrderIntent, OrderType, Side
+from schemas.orders import CancelIntent, Fill, ModifyIntent, OrderIntent, OrderType, Side
 from schemas.validation import Contract
 
 NOON = datetime(2013, 2, 28, 17, 0, tzinfo=UTC)
@@ -83,6 +83,20 @@ def a_cancel(**changes: Any) -> CancelIntent:
         "order_id": "intent-1",
     }
     return CancelIntent(**(fields | changes))
+
+
+def a_change(wanted: OrderIntent, **changes: Any) -> ModifyIntent:
+    """A wish that an order become what is `wanted`."""
+    fields = {
+        "event_time": wanted.event_time,
+        "ingest_time": wanted.ingest_time,
+        "intent_id": "change-1",
+        "account_id": wanted.account_id,
+        "strategy_id": wanted.strategy_id,
+        "order_id": wanted.intent_id,
+        "wanted": wanted,
+    }
+    return ModifyIntent(**(fields | changes))
 
 
 def a_fill(**changes: Any) -> Fill:

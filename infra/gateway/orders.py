@@ -72,9 +72,9 @@ class Orders:
         """
         self._send(order_id, intent, intent.quantity, intent.limit_price)
 
-    def modify(self, order_id: int, intent: OrderIntent, change: ModifyIntent) -> None:
-        """Give the working order of `intent` a new quantity or limit price."""
-        self._send(order_id, intent, change.quantity, change.limit_price)
+    def modify(self, order_id: int, change: ModifyIntent) -> None:
+        """Give a working order other terms: the same id again, with what it shall be."""
+        self.place(order_id, change.wanted)
 
     def cancel(self, order_id: int) -> None:
         """Ask to cancel an order of ours: only the client that placed it can. Also tried while degraded."""

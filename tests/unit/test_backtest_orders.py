@@ -260,7 +260,8 @@ def test_an_order_for_nothing_in_the_run_or_with_no_such_kind_fails_the_strategy
     bars = bars_of([10.0, 11.0])
     for do, said in (
         (lambda strategy, bar, number: strategy.buy(1, contract_id=IBM) and None, "contract 8314, which is not in"),
-        (lambda strategy, bar, number: strategy.buy(1, kind="LIMIT") and None, "'LIMIT' is not a valid OrderKind"),
+        (lambda strategy, bar, number: strategy.buy(1, kind="LIMITED") and None, "'LIMITED' is not a valid OrderType"),
+        (lambda strategy, bar, number: strategy.buy(1, kind="REL") and None, "a REL order follows the quotes"),
         (lambda strategy, bar, number: strategy.buy(1, parent=9) and None, "no order 9 of this contract works"),
     ):
         with pytest.raises(StrategyFailedError, match=said):

@@ -22,8 +22,8 @@ from engine.risk import (
     worst_case,
 )
 from schemas.account import RiskLimits, TradingMode
-from schemas.orders import DenialReason, ModifyIntent, OrderStatus, OrderType, OrderUpdate, Side
-from tests.builders import NOON, SEEN, a_cancel, an_intent
+from schemas.orders import DenialReason, OrderStatus, OrderType, OrderUpdate, Side
+from tests.builders import NOON, SEEN, a_cancel, a_change, an_intent
 
 D = Decimal
 
@@ -243,11 +243,7 @@ def test_a_price_that_is_none_values_nothing() -> None:
 
 
 def test_a_change_of_an_order_is_not_supported() -> None:
-    change = ModifyIntent(
-        intent_id="m-1", account_id="DU1234567", strategy_id="crossover", order_id="intent-1", quantity=D(5),
-        event_time=NOON, ingest_time=SEEN,
-    )  # fmt: skip
-    assert check(change, a_book(), SEEN).reason is DenialReason.UNSUPPORTED
+    assert check(a_change(intent(quantity=D(5))), a_book(), SEEN).reason is DenialReason.UNSUPPORTED
 
 
 def test_one_intent_has_one_decision_id_and_a_repeat_gives_the_same_decision() -> None:
