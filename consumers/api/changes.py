@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from consumers.api.access import Caller
 from consumers.api.broker_watch import BrokerWatch
 from consumers.api.problems import AWAY, UnavailableError
-from consumers.api.spool import Spool
 from infra.publish import Origin
 from infra.service import Service
 from infra.store import audit
@@ -45,7 +44,7 @@ class Changes:
         self._broker_watch = broker_watch
         self._service = service
         self._store = store
-        self._spool = Spool(service.settings.home / f"audit-{service.name}.jsonl")
+        self._spool = audit.spool(service.settings.home / f"audit-{service.name}.jsonl")
 
     async def make(self, caller: Caller, change: Change, events: Sequence[Event]) -> None:
         """Commit the audit row together with the events. Raises UnavailableError when that cannot be done now."""

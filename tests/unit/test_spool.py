@@ -1,11 +1,11 @@
-"""Audit rows that wait for the database."""
+"""Rows that wait for something that is away: audit rows, for the database."""
 
 from pathlib import Path
 
 import pytest
 
-from consumers.api import spool
-from consumers.api.spool import Spool
+from infra import spool
+from infra.store import audit
 from infra.store.audit import AuditRow
 from tests.builders import SEEN
 
@@ -18,12 +18,12 @@ def a_row(number: int) -> AuditRow:
 
 def test_rows_wait_in_order_until_they_are_dropped(tmp_path: Path) -> None:
     file = tmp_path / "state" / "audit.jsonl"
-    waiting = Spool(file)
+    waiting = audit.spool(file)
     assert waiting.take() == ([], 0)
     for number in range(3):
         waiting.add(a_row(number))
 
-    assert Spool(file).take() == ([a_row(0), a_row(1), a_row(2)], 3), "a restarted service finds them"
+    assert audit.spool(file).take() == ([a_row(0), a_row(1), a_row(2)], 3), "a restarted service finds them"
     assert file.stat().st_mode & 0o777 == 0o600
     waiting.drop(2)
     waiting.add(a_row(3))
@@ -36,7 +36,7 @@ def test_rows_wait_in_order_until_they_are_dropped(tmp_path: Path) -> None:
 def test_a_line_that_a_full_disk_broke_does_not_hold_up_the_others(tmp_path: Path) -> None:
     file = tmp_path / "audit.jsonl"
     file.write_text('{"at": "2026-1\n', encoding="utf-8")
-    waiting = Spool(file)
+    waiting = audit.spool(file)
     waiting.add(a_row(1))
 
     assert waiting.take() == ([a_row(1)], 2)
@@ -44,7 +44,7 @@ def test_a_line_that_a_full_disk_broke_does_not_hold_up_the_others(tmp_path: Pat
 
 def test_a_full_spool_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool, "_BYTES_MAX", 100)
-    waiting = Spool(tmp_path / "audit.jsonl")
+    waiting = audit.spool(tmp_path / "audit.jsonl")
     waiting.add(a_row(1))
 
     with pytest.raises(OSError, match="full"):
