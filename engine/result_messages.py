@@ -4,17 +4,19 @@ What happened is told: orders that filled or were denied, splits, flows of money
 by whoever hears it, so that no code inside can make up a curve.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from engine.backtest import BacktestOptions, BacktestResult
-from engine.columns import BarColumns, Floats
+from engine.columns import BarColumns, Floats, Integers
 from engine.exchange import Execution
 from engine.exchange.account import CashFlow
+from engine.facts import CorporateAction, Split
 from engine.ledger import SplitDone, Turns, curve
+from engine.market import Market
 from engine.order_requests import OrderNews
 
 SERIES_MAX = 16
@@ -82,11 +84,12 @@ class _End(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Heard:
-    """Gathers what is told of a run over `columns`. Raises NonsenseError for what cannot be."""
+    """Gathers what is told of a run over `columns` in a `market`. Raises NonsenseError for what cannot be."""
 
-    def __init__(self, columns: BarColumns, options: BacktestOptions) -> None:
+    def __init__(self, columns: BarColumns, options: BacktestOptions, market: Market | None = None) -> None:
         self._columns = columns
         self._options = options
+        self._market = market or Market()
         self._lists: dict[str, list[Any]] = {name: [] for name in _LISTS}
         self._series: dict[str, bytearray] = {}
         self._awaited = 0
@@ -135,9 +138,8 @@ class Heard:
             raise NonsenseError(f"it does not add up: {type(error).__name__} {error}") from error
 
     def _summed_up(self, executions: tuple[Execution, ...], end: _End) -> BacktestResult:
-        turns = Turns(tuple(self._lists["flows"]), tuple(self._lists["splits"]))
-        if turns.splits:
-            raise NonsenseError("a split, where no corporate actions were handed in")
+        turns = Turns(tuple(self._lists["flows"]), tuple(self._lists["splits"]), self._market)
+        self._look_at_splits(executions, turns.splits)
         if any(abs(each.amount) > _AMOUNT_MAX for each in turns.flows):
             raise NonsenseError("a flow of money beyond reason")
         account = curve(self._columns, executions, self._options.cash, turns)
@@ -164,19 +166,57 @@ class Heard:
         )
         if ((row < 0) | (row >= len(columns))).any():
             raise NonsenseError("an execution in a bar which there is not")
-        quantity, price, slippage, commission = (
+        quantity, price, slippage, commission, rate = (
             np.array([getattr(each, name) for each in executions], np.float64)
-            for name in ("quantity", "price", "slippage", "commission")
+            for name in ("quantity", "price", "slippage", "commission", "rate")
         )
         beyond = np.abs(slippage) + _NEAR * np.maximum(1.0, np.abs(price))
         possible = (
             (columns.contract_id[row] == contract_id)
             & ((columns.start_us[row] <= when) & (when <= columns.end_us[row]))
             & ((columns.low[row] - beyond <= price) & (price <= columns.high[row] + beyond))
+            & (np.abs(rate - self._worth(contract_id, when)) <= _NEAR * rate)
             & ((quantity != 0) & (np.abs(quantity * price) < _AMOUNT_MAX) & (np.abs(commission) < _AMOUNT_MAX))
         )
         if not possible.all():
             raise NonsenseError(f"it has an execution that cannot be: {executions[int(np.argmin(possible))]}")
+
+    def _worth(self, contract_id: Integers, when: Integers) -> Floats:
+        """What a unit of each contract's currency was worth then."""
+        worth = np.ones(len(when))
+        for each in self._market.currencies:
+            mine = contract_id == each
+            known = self._market.worth_column(each, when[mine])
+            worth[mine] = 1.0 if known is None else known
+        return worth
+
+    def _look_at_splits(self, executions: tuple[Execution, ...], splits: Sequence[SplitDone]) -> None:
+        """Each is one that was handed in, at its bar, and makes of what was held what it makes of it."""
+        columns, open_ = self._columns, [each for each in self._market.actions if isinstance(each, Split)]
+        for number, told in enumerate(splits):
+            mine = [each for each in open_ if (each.contract_id, each.ratio) == (told.contract_id, told.ratio)]
+            found = next((each for each in mine if first_after(columns, each) == told.row), None)
+            exact = _held_before(told, executions, splits[:number]) * told.ratio
+            adds_up = abs(told.held + told.fraction - exact) <= _NEAR * max(1.0, abs(exact))
+            fair = abs(told.fraction) < self._options.lot and told.price == columns.open[told.row]
+            if found is None or not (adds_up and fair):
+                raise NonsenseError(f"it has a split that cannot be: {told}")
+            open_.remove(found)
+
+
+def _held_before(split: SplitDone, executions: Iterable[Execution], earlier: Sequence[SplitDone]) -> float:
+    """What was held of its contract when it came; what fills at its own bar comes after it."""
+    before = [each for each in earlier if each.contract_id == split.contract_id]
+    since, held = (before[-1].row, before[-1].held) if before else (-1, 0.0)
+    mine = (each for each in executions if each.contract_id == split.contract_id and since <= each.row < split.row)
+    return held + sum(each.quantity for each in mine)
+
+
+def first_after(columns: BarColumns, action: CorporateAction) -> int:
+    """The row of the contract's first bar after an action; -1 when there is none."""
+    own = columns.rows.get(action.contract_id)
+    place = 0 if own is None else int(np.searchsorted(columns.start_us[own], action.time_us))
+    return -1 if own is None or place >= len(own) else int(own[place])
 
 
 def _is_shallow(value: Any, levels: int) -> bool:

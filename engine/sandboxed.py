@@ -8,13 +8,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
-import numpy as np
 
 from engine.backtest import BacktestOptions, run
-from engine.columns import COLUMNS, BarColumns
 from engine.facts import Bar, Tick
+from engine.handed_in import by_contract, columns_in, market_in
 from engine.result_messages import told_result
-from engine.strategy import StrategySignal
+from engine.strategy import BaseStrategy, StrategySignal
 from engine.strategy_source import at_line, strategy_from, told
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class Line(Protocol):
 
     @property
     def columns(self) -> memoryview | None:
-        """The bars, as the eight columns one after the other."""
+        """What was handed in, as `engine.handed_in` reads it."""
 
     def receive(self) -> dict[str, Any]:
         """The next message."""
@@ -38,11 +37,20 @@ class Line(Protocol):
     def send(self, message: Any, /) -> None:
         """A message (a dict, or its JSON), or raw bytes."""
 
+    def watch(self, file: str, /) -> None:
+        """From now on tell and end this when a single call into the code of `file` computes too long."""
+
+
+def _begun(line: Line) -> tuple[dict[str, Any], type[BaseStrategy]]:
+    """The task, and the class that its text defines."""
+    task = line.receive()
+    line.watch(f"{task['name']}.py")
+    return task, strategy_from(task["source"], task["name"])
+
 
 def describe(line: Line) -> None:
     """Tell what a text defines: `{"class", "description", "parameters", "schema", "warmup"}`."""
-    task = line.receive()
-    strategy = strategy_from(task["source"], task["name"])
+    task, strategy = _begun(line)
     try:
         warmup = strategy(strategy.Config.parse({})).warmup
     except Exception as error:
@@ -61,14 +69,13 @@ def describe(line: Line) -> None:
 
 def backtest(line: Line) -> None:
     """Run a text over the columns and tell the result, field by field, as `told_result` does."""
-    task = line.receive()
-    strategy = strategy_from(task["source"], task["name"])
+    task, strategy = _begun(line)
     assert line.columns is not None, "a backtest is given columns"
-    columns = columns_in(line.columns, task["bars"], task["symbols"], task["sources"])
+    columns, market = columns_in(line.columns, task["handed_in"]), market_in(line.columns, task["handed_in"])
     options = msgspec.convert(task["options"], BacktestOptions)
     config = strategy.Config.parse(task["parameters"])
     try:
-        result = run(columns, strategy, config, options, lambda done, total: line.send({"bars_done": done}))
+        result = run(columns, strategy, config, options, lambda done, total: line.send({"bars_done": done}), market)
     except Exception as error:
         where = at_line(error.__cause__ or error, f"{task['name']}.py")
         raise ValueError(f"{error}{where}") from error
@@ -80,9 +87,8 @@ def live(line: Line) -> None:
     """Take bars, ticks and fills one by one, and answer each with the signals that follow."""
     from engine.host import StrategyHost  # a backtest starts sooner without it
 
-    task = line.receive()
-    strategy = strategy_from(task["source"], task["name"])
-    host = StrategyHost(strategy, strategy.Config.parse(task["parameters"]), _by_contract(task["symbols"]))
+    task, strategy = _begun(line)
+    host = StrategyHost(strategy, strategy.Config.parse(task["parameters"]), by_contract(task["symbols"]))
     line.send({"warmup": host.warmup, "settled": host.settled})
     while True:
         signals = _answer(host, line.receive())
@@ -104,31 +110,6 @@ def _answer(host: "StrategyHost", asked: Mapping[str, Any]) -> list[StrategySign
     else:
         host.warm_up(Bar(*each) for each in asked["past"])
     return []
-
-
-def columns_out(columns: BarColumns) -> list[Any]:
-    """The eight columns as buffers, in the order in which `columns_in` reads them."""
-    return [getattr(columns, name) for name in COLUMNS]
-
-
-class _KnownGood(BarColumns):
-    """Columns that were looked at outside, whoever uses them inside."""
-
-    def _check(self) -> None:
-        pass
-
-
-def columns_in(held: memoryview, bars: int, symbols: Mapping[str, str], sources: list[str]) -> BarColumns:
-    """Columns that lie in `held`, without a copy."""
-    arrays: dict[str, Any] = {
-        name: np.frombuffer(held, np.int64 if place < 3 else np.float64, bars, place * bars * 8)
-        for place, name in enumerate(COLUMNS)
-    }
-    return _KnownGood(**arrays, symbols=_by_contract(symbols), sources=tuple(sources))
-
-
-def _by_contract(symbols: Mapping[str, str]) -> dict[int, str]:
-    return {int(contract_id): symbol for contract_id, symbol in symbols.items()}
 
 
 def heard_signals(answer: Mapping[str, Any]) -> list[StrategySignal]:

@@ -148,11 +148,9 @@ class Backtester:
         """What runs the request: the engine here, or the sandbox for a text that somebody uploaded."""
         if not request.code_sha256:
             return lambda asked, material, tell: answer.answer(asked, material.columns, tell, material.market)
-        if request.basis == "raw":
-            raise UsageError("an uploaded strategy runs on adjusted prices: ask without the basis raw")
         sandbox = self._gate.sandbox()
         text = await text_of(self._service.settings, request)
-        return lambda asked, material, tell: answer_inside(sandbox, text, asked, material.columns, tell)
+        return lambda asked, material, tell: answer_inside(sandbox, text, asked, material, tell)
 
     async def _tell(self, request: BacktestRequested, state: _State, origin: Origin) -> None:
         """Publish progress while it changes; stop the run when nobody wants it or it takes too long."""

@@ -1,6 +1,7 @@
 """Backtests of strategies that somebody uploaded: the whole loop runs in the sandbox, only results come out of it."""
 
 import hashlib
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ import msgspec
 from engine.answer import prepared
 from engine.backtest import BacktestOptions, BacktestResult
 from engine.columns import BarColumns
+from engine.handed_in import HandedIn
+from engine.market import Market
+from engine.material import Material
 from engine.result_messages import Heard, NonsenseError
-from engine.sandboxed import columns_out
 from infra.errors import UsageError
 from infra.sandbox.conversation import Limits
 from infra.sandbox.errors import SandboxedError, SandboxUnavailableError
@@ -27,6 +30,9 @@ ENTRY = "engine.sandboxed:backtest"
 _FEW_BYTES = 16 * 2**20
 _BYTES_A_BAR = 512
 _BYTES_MAX = 256 * 2**20
+_FEW_SECONDS, _SECONDS_A_BAR, _SECONDS_MAX = 30.0, 0.001, 3600.0
+_WALL = 3.0
+"""Seconds of the wall for one of the processor: others need it too."""
 
 OnProgress = Callable[[int, int], None]
 
@@ -59,12 +65,12 @@ def code_hash_of(request: BacktestRequested, engine: str) -> str:
 
 
 def answer_inside(
-    sandbox: Sandbox, text: Text, request: BacktestRequested, columns: BarColumns, on_progress: OnProgress
+    sandbox: Sandbox, text: Text, request: BacktestRequested, material: Material, on_progress: OnProgress
 ) -> BacktestResult:
     """As `engine.answer.answer`, inside. Raises ValueError or SandboxedError, in one line, for what goes wrong."""
-    wanted, options = prepared(request, columns)
+    wanted, options = prepared(request, material.columns)
     try:
-        result = run_inside(sandbox, text, wanted, options, on_progress)
+        result = run_inside(sandbox, text, wanted, options, on_progress, market=material.market)
         _ = result.round_trips, result.metrics  # computed here, where what fails is the teller's fault
         return result
     except (ArithmeticError, LookupError) as error:
@@ -81,13 +87,15 @@ def run_inside(
     options: BacktestOptions,
     on_progress: OnProgress = lambda done, total: None,
     limits: Limits | None = None,
+    market: Market | None = None,
 ) -> BacktestResult:
     """Run a text over columns. What `on_progress` raises gives up at once, also while the strategy is silent."""
     limits = limits or limits_for(len(columns))
-    heard = Heard(columns, options)
+    heard = Heard(columns, options, market)
     how_far = _HowFar(len(columns), on_progress)
-    with sandbox.start(ENTRY, limits, columns_out(columns)) as child:
-        child.send(_task(text, columns, options), how_far.tell)
+    handed_in = HandedIn.of(columns, market)
+    with sandbox.start(ENTRY, limits, handed_in.buffers) as child:
+        child.send(_task(text, options, handed_in), how_far.tell)
         while True:
             told = child.receive(how_far.tell)
             if isinstance(told, dict) and "failed" in told:
@@ -116,15 +124,13 @@ class _HowFar:
         self._on_progress(self._done, self._bars)
 
 
-def _task(text: Text, columns: BarColumns, options: BacktestOptions) -> dict[str, Any]:
+def _task(text: Text, options: BacktestOptions, handed_in: HandedIn) -> dict[str, Any]:
     return {
         "name": text.name,
         "source": text.source,
         "parameters": text.parameters,
         "options": msgspec.to_builtins(options),
-        "symbols": {str(contract_id): symbol for contract_id, symbol in columns.symbols.items()},
-        "sources": list(columns.sources),
-        "bars": len(columns),
+        "handed_in": handed_in.words,
     }
 
 
@@ -135,5 +141,11 @@ def _plain(failure: str) -> str:
 
 
 def limits_for(bars: int) -> Limits:
-    """What a run over so many bars may take."""
-    return Limits(turn_seconds=240.0, cpu_seconds=240, turn_bytes=min(_FEW_BYTES + _BYTES_A_BAR * bars, _BYTES_MAX))
+    """What a run over so many bars may take: of the processor 30 s and a millisecond a bar, of the wall three times
+    that. A single call of the strategy has a second, which is watched inside."""
+    seconds = min(_FEW_SECONDS + _SECONDS_A_BAR * bars, _SECONDS_MAX)
+    return Limits(
+        turn_seconds=_WALL * seconds,
+        cpu_seconds=math.ceil(seconds),
+        turn_bytes=min(_FEW_BYTES + _BYTES_A_BAR * bars, _BYTES_MAX),
+    )

@@ -17,11 +17,13 @@ import mmap
 import os
 import random  # noqa: TID251 # to take its chance away
 import resource
+import signal
 import struct
 import sys
 import time
 from collections.abc import Callable
 from datetime import date, datetime
+from types import FrameType
 from typing import Any
 
 HEAD = struct.Struct(">BI")
@@ -30,6 +32,9 @@ _PIECE = 65_536
 _DESCRIPTORS = 64
 _SITE = "/site"
 _TEXT_MAX = 2000
+_CALL_SECONDS = 1.0
+"""Of the processor, for a single call of the strategy."""
+_LOOK_SECONDS = 0.25
 
 _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 22, 38
 _CLOCKS = (
@@ -43,6 +48,29 @@ class Line:
 
     def __init__(self) -> None:
         self.columns: memoryview | None = None
+        self._watched = ""
+        self._call: FrameType | None = None
+        self._looks = 0
+
+    def watch(self, file: str) -> None:
+        """From now on tell and end this when a single call into the code of `file` computes too long."""
+        self._watched = file
+
+    def look(self, _: int, frame: FrameType | None) -> None:
+        """Called while this computes, some times a second: is it still the same call?"""
+        call, line = None, 0
+        while frame is not None:
+            if frame.f_code.co_filename == self._watched:
+                call, line = frame, line or frame.f_lineno
+            frame = frame.f_back
+        if call is None or call is not self._call:
+            self._call, self._looks = call, 0
+            return
+        self._looks += 1
+        if self._looks * _LOOK_SECONDS >= _CALL_SECONDS:
+            name = call.f_code.co_name.replace("<module>", "reading it")
+            self.send({"failed": f"{name} computed for more than {_CALL_SECONDS:g} s ({self._watched}, line {line})"})
+            os._exit(0)
 
     def receive(self) -> Any:
         """The next message; the process ends when there will be none."""
@@ -125,6 +153,8 @@ def _prepare(task: dict[str, Any], line: Line) -> Callable[[Line], None]:
     os.environ.clear()  # noqa: TID251 # there was little in it
     sys.stdin = sys.stdout = sys.stderr = _Nowhere()
     gc.freeze()
+    signal.signal(signal.SIGPROF, line.look)
+    signal.setitimer(signal.ITIMER_PROF, _LOOK_SECONDS, _LOOK_SECONDS)  # it goes on when nobody may set one any more
     _stop_clocks()
     _lock(base64.b64decode(task["filter"]))
     return entry

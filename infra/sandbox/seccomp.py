@@ -16,7 +16,7 @@ _ALWAYS = (
 )
 
 # What it takes to become that process: bubblewrap's own last steps, the loader, the interpreter, the second filter.
-_AT_START = "execve wait4 arch_prctl set_tid_address set_robust_list prlimit64 getrandom clock_gettime dup"
+_AT_START = "execve wait4 arch_prctl set_tid_address set_robust_list prlimit64 getrandom clock_gettime dup setitimer"
 
 # Permitted with some values of one argument alone.
 _FCNTL = (1, 2, 3, 1030)  # F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC
@@ -27,18 +27,19 @@ _PRCTL = (22, 38)  # PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS
 _X86_64 = (
     "read 0 write 1 open 2 close 3 stat 4 fstat 5 lstat 6 lseek 8 mmap 9 mprotect 10 munmap 11 brk 12 rt_sigaction 13 "
     "rt_sigprocmask 14 rt_sigreturn 15 ioctl 16 pread64 17 readv 19 writev 20 access 21 mremap 25 madvise 28 dup 32 "
-    "getpid 39 execve 59 exit 60 wait4 61 uname 63 fcntl 72 getcwd 79 readlink 89 sysinfo 99 getuid 102 getgid 104 "
-    "geteuid 107 getegid 108 sigaltstack 131 prctl 157 arch_prctl 158 gettid 186 futex 202 sched_getaffinity 204 "
-    "getdents64 217 set_tid_address 218 fadvise64 221 clock_gettime 228 exit_group 231 openat 257 newfstatat 262 "
-    "readlinkat 267 faccessat 269 set_robust_list 273 prlimit64 302 getrandom 318 statx 332 rseq 334 faccessat2 439"
+    "setitimer 38 getpid 39 execve 59 exit 60 wait4 61 uname 63 fcntl 72 getcwd 79 readlink 89 sysinfo 99 getuid 102 "
+    "getgid 104 geteuid 107 getegid 108 sigaltstack 131 prctl 157 arch_prctl 158 gettid 186 futex 202 "
+    "sched_getaffinity 204 getdents64 217 set_tid_address 218 fadvise64 221 clock_gettime 228 exit_group 231 "
+    "openat 257 newfstatat 262 readlinkat 267 faccessat 269 set_robust_list 273 prlimit64 302 getrandom 318 statx 332 "
+    "rseq 334 faccessat2 439"
 )
 _AARCH64 = (
-    "getcwd 17 dup 23 fcntl 25 ioctl 29 faccessat 48 openat 56 close 57 getdents64 61 lseek 62 read 63 write 64 readv "
-    "65 writev 66 pread64 67 readlinkat 78 newfstatat 79 fstat 80 exit 93 exit_group 94 set_tid_address 96 futex 98 "
-    "set_robust_list 99 clock_gettime 113 sched_getaffinity 123 sigaltstack 132 rt_sigaction 134 rt_sigprocmask 135 "
-    "rt_sigreturn 139 uname 160 prctl 167 getpid 172 getuid 174 geteuid 175 getgid 176 getegid 177 gettid 178 sysinfo "
-    "179 brk 214 munmap 215 mremap 216 execve 221 mmap 222 fadvise64 223 mprotect 226 madvise 233 wait4 260 prlimit64 "
-    "261 getrandom 278 statx 291 rseq 293 faccessat2 439"
+    "getcwd 17 dup 23 fcntl 25 ioctl 29 faccessat 48 openat 56 close 57 getdents64 61 lseek 62 read 63 write 64 "
+    "readv 65 writev 66 pread64 67 readlinkat 78 newfstatat 79 fstat 80 exit 93 exit_group 94 set_tid_address 96 "
+    "futex 98 set_robust_list 99 setitimer 103 clock_gettime 113 sched_getaffinity 123 sigaltstack 132 "
+    "rt_sigaction 134 rt_sigprocmask 135 rt_sigreturn 139 uname 160 prctl 167 getpid 172 getuid 174 geteuid 175 "
+    "getgid 176 getegid 177 gettid 178 sysinfo 179 brk 214 munmap 215 mremap 216 execve 221 mmap 222 fadvise64 223 "
+    "mprotect 226 madvise 233 wait4 260 prlimit64 261 getrandom 278 statx 291 rseq 293 faccessat2 439"
 )
 
 

@@ -8,17 +8,25 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from consumers.backtester.uploaded import Text, limits_for, run_inside
 from engine import backtest
+from engine.backtest import BacktestOptions
+from engine.columns import BarColumns
+from engine.facts import Bar, Dividend, Session, Split
+from engine.market import DAY_US, Market, Rates
 from engine.result_messages import NonsenseError
 from engine.sandboxed import heard_signals
 from engine.strategies.moving_average_crossover import MovingAverageCrossover
+from engine.strategy_source import strategy_from
 from infra.sandbox import seccomp
 from infra.sandbox.conversation import Limits
 from infra.sandbox.errors import SandboxedError, SandboxUnavailableError
 from infra.settings import REPOSITORY
 from producers.cli.sandbox_check import sandbox_found
+from tests.bars import APPLE
 from tests.integration.a_sandbox import FEW, at_import, on_every_bar, run, shipped, some_bars, the_sandbox
 from tests.integration.conftest import settings_of_this_run
 
@@ -182,6 +190,82 @@ def test_a_strategy_runs_inside_as_it_does_outside() -> None:
     assert inside.indicators.keys() == outside.indicators.keys()
 
 
+FRAMED = """\
+from engine.indicators import sma
+from engine.strategy import BaseStrategy, StrategySignal
+
+
+class Mine(BaseStrategy):
+    def indicators(self):
+        self.days = self.declare(sma, "close", 2, frame="2 days")
+
+    def on_start(self):
+        self.seen = 0
+
+    def on_corporate_action(self, action):
+        self.seen += 1
+
+    def on_session_open(self, session):
+        self.seen += session.open.hour
+
+    def on_bar(self, bar):
+        return StrategySignal.target(bar.contract_id, 0.5 + (self.seen + int(self.days.now * 100)) % 5 / 10)
+"""
+
+
+def a_market(columns: BarColumns) -> Market:
+    """Everything that a run may know beside its bars."""
+    start, end = columns.start_us, columns.end_us
+    larger = [Bar(APPLE, int(start[at]), int(end[at + 1]), 20.0, 22.0, 19.0, 21.0, 1.0) for at in range(0, 80, 2)]
+    return Market(
+        sessions=[Session(int(a), int(b)) for a, b in zip(start, end, strict=True)],
+        actions=(
+            Split(APPLE, int(start[20]), 1.5),
+            Dividend(APPLE, int(start[40]), 0.25),
+            Split(APPLE, int(start[41]), 0.1),
+        ),
+        larger={2 * DAY_US: BarColumns.of(larger)},
+        currencies={APPLE: "EUR"},
+        rates={"EUR": Rates(start[:100:7].copy(), np.linspace(1.0, 1.4, 15))},
+    )
+
+
+def test_a_market_is_known_inside_as_it_is_outside() -> None:
+    bars, options = some_bars(), BacktestOptions(lot=1.0, quantity=33.0, financing_percent=3.0, cash=500.0)
+    market = a_market(bars)
+
+    inside = run_inside(the_sandbox(), Text("mine", FRAMED, {}), bars, options, market=market)
+    outside = backtest.run(bars, strategy_from(FRAMED, "mine"), options=options, market=market)
+
+    assert len(outside.turns.splits) == 2
+    assert {each.kind for each in outside.turns.flows} >= {"dividend", "fraction of a share"}
+    assert inside.turns.splits == outside.turns.splits
+    assert inside.result_hash == outside.result_hash
+    assert inside.metrics == outside.metrics
+
+
+ENDLESS = {
+    "a call": (on_every_bar("while True: pass"), r"on_bar computed for more than 1 s \(mine.py, line 8\)"),
+    "a call that catches everything": (
+        on_every_bar("""
+        while True:
+            try:
+                while True: pass
+            except BaseException:
+                pass
+        """),
+        "on_bar computed for more than 1 s",
+    ),
+    "a file": (at_import("while True: pass"), r"reading it computed for more than 1 s \(mine.py, line 2\)"),
+}
+
+
+@pytest.mark.parametrize(("text", "why"), ENDLESS.values(), ids=ENDLESS)
+def test_what_does_not_end_is_told_with_its_line_by(text: str, why: str) -> None:
+    with pytest.raises(SandboxedError, match=why):
+        run(text, limits=None)
+
+
 def test_chance_is_the_same_in_every_run() -> None:
     draw = on_every_bar(
         "raise ValueError(str((import_('random').random(), import_('numpy').random.default_rng().random(), "
@@ -216,6 +300,7 @@ def test_a_live_strategy_answers_bar_by_bar() -> None:
     with the_sandbox().start("engine.sandboxed:live", FEW) as child:
         child.send(task | {"symbols": {"265598": "AAPL"}})
         begun = child.receive()
+        assert isinstance(begun, dict)
         for bar in bars[:60]:
             child.send({"bar": [getattr(bar, name) for name in bar.__struct_fields__]})
             answer = child.receive()
@@ -223,7 +308,6 @@ def test_a_live_strategy_answers_bar_by_bar() -> None:
             answers += [(bar.end_us, each.value) for each in heard_signals(answer)]
 
     outside = backtest.run(some_bars(), MovingAverageCrossover, MovingAverageCrossover.Config(fast=3, slow=8))
-    assert isinstance(begun, dict)
     assert begun["warmup"] == outside.warmup
     fills = [each for each in outside.executions if each.row < 60]
     assert len(answers) >= len(fills) > 2
@@ -284,6 +368,7 @@ def test_it_holds_for_a_plain_user_as_for_root() -> None:
 SPIN = """
 import sys
 sys.path[:0] = {path!r}
+from tests.bars import APPLE
 from tests.integration.a_sandbox import FEW, at_import, the_sandbox
 child = the_sandbox().start("engine.sandboxed:describe", FEW)
 child.send({{"name": "mine", "source": at_import("while True: pass")}})
@@ -330,8 +415,8 @@ def test_doctor_tells_whether_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_limits_of_a_run_grow_with_its_bars_to_an_end() -> None:
-    from consumers.backtester.uploaded import limits_for
-
     assert limits_for(10).turn_bytes < limits_for(100_000).turn_bytes < limits_for(10**9).turn_bytes
     assert limits_for(10**9) == limits_for(10**10)
+    assert (limits_for(0).cpu_seconds, limits_for(10_000).cpu_seconds, limits_for(10**9).cpu_seconds) == (30, 40, 3600)
+    assert limits_for(10_000).turn_seconds == 120.0
     assert Limits(1.0, 1).memory_bytes == 512 * 2**20

@@ -9,9 +9,11 @@ import pytest
 
 from engine import backtest
 from engine.backtest import BacktestOptions, BacktestResult
+from engine.facts import Split
+from engine.market import Market
 from engine.result_messages import Heard, NonsenseError, told_result
 from engine.strategies.moving_average_crossover import MovingAverageCrossover
-from tests.bars import columns_of, random_bars
+from tests.bars import APPLE, columns_of, random_bars
 
 COLUMNS = columns_of(random_bars(3, 300))
 RESULT = backtest.run(COLUMNS, MovingAverageCrossover, MovingAverageCrossover.Config(fast=3, slow=8))
@@ -94,3 +96,39 @@ def test_a_message_stays_small_whatever_reasons_are_given() -> None:
 def test_what_cannot_be_is_refused(messages: list[Any]) -> None:
     with pytest.raises(NonsenseError, match="told no result"):
         heard(*messages)
+
+
+def split_run() -> tuple[BacktestResult, Market]:
+    (start, *_) = (int(each) for each in COLUMNS.start_us[100:101])
+    market = Market(actions=(Split(APPLE, start, 1.5),))
+    config = MovingAverageCrossover.Config(fast=3, slow=8, short=True)
+    return backtest.run(COLUMNS, MovingAverageCrossover, config, market=market), market
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"row": 101}, {"ratio": 2.0}, {"held": 1e9}, {"fraction": 5.0}, {"price": 1.0}], ids=str
+)
+def test_a_split_is_believed_only_as_it_was_handed_in(changes: dict[str, Any]) -> None:
+    result, market = split_run()
+    (split,) = result.turns.splits
+    assert split.held
+    listener = Heard(COLUMNS, BacktestOptions(), market)
+    listener.take({"list": "executions", "items": [msgspec.to_builtins(each) for each in result.executions]})
+    listener.take({"list": "splits", "items": [msgspec.to_builtins(split) | changes]})
+    if not changes:
+        told = listener.take(END)
+        assert told is not None
+        assert told.result_hash == result.result_hash
+        return
+    with pytest.raises(NonsenseError, match="a split that cannot be"):
+        listener.take(END)
+
+
+def test_a_split_is_believed_once() -> None:
+    result, market = split_run()
+    listener = Heard(COLUMNS, BacktestOptions(), market)
+    listener.take({"list": "executions", "items": [msgspec.to_builtins(each) for each in result.executions]})
+    listener.take({"list": "splits", "items": [msgspec.to_builtins(each) for each in result.turns.splits * 2]})
+
+    with pytest.raises(NonsenseError, match="a split that cannot be"):
+        listener.take(END)
