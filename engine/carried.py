@@ -1,5 +1,7 @@
 """Declared indicators over columns that follow one another: the live twins go on where the columns before ended."""
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -42,34 +44,39 @@ class Carried(Revealed):
 
     def _column(self, slot: Slot) -> Floats:
         column = np.empty(len(self._columns))
-        for contract_id, own in self._columns.rows.items():
+        for contract_id, own in self._parts():
             given = (self._input(each, own) for each in slot.inputs)
             update = self._memory.twin(slot, contract_id).update
-            column[own] = np.fromiter(map(update, *given), dtype=np.float64, count=len(own))
+            column[own] = np.fromiter(map(update, *given), dtype=np.float64, count=own.stop - own.start)
         return column
 
-    def _input(self, given: Any, own: Any) -> list[float]:
-        values = self._argument(given)
-        return values[own].tolist() if isinstance(values, np.ndarray) else [float(values)] * len(own)
+    def _parts(self) -> Iterator[tuple[int, slice]]:
+        """Each contract, and where its values stand."""
+        parts = pairwise(self._columns.offsets.tolist())
+        return zip(self._columns.contracts, (slice(first, stop) for first, stop in parts), strict=True)
 
-    def _past(self, slot: Slot, column: Floats, row_in_hand: Any, back: int) -> float:
-        row = row_in_hand()
-        contract_id = int(self._columns.contract_id[row])
-        place = int(self._columns.places[row]) + back + 1
+    def _input(self, given: Any, own: slice) -> list[float]:
+        values = self._argument(given)
+        return values[own].tolist() if isinstance(values, np.ndarray) else [float(values)] * (own.stop - own.start)
+
+    def _past(self, slot: Slot, row_in_hand: Any, back: int) -> float:
+        row, columns = row_in_hand(), self._columns
+        place = int(columns.places[row]) + back + 1
         if place >= 0:
-            return float(column[self._columns.rows[contract_id][place]])
-        tail = self._memory.tails.get((id(slot), contract_id), np.zeros(0))
+            return float(self._values[id(slot)][columns.offsets[columns.numbers[row]] + place])
+        tail = self._memory.tails.get((id(slot), int(columns.contract_id[row])), np.zeros(0))
         if -place > len(tail):
             raise IndexError(f"no value {back}: the contract has {len(tail) + place - back} bars so far")
         return float(tail[place])
 
     def remember(self) -> None:
         """Keep what the next piece may look back to."""
-        for slot, column in self.shown:
-            for contract_id, own in self._columns.rows.items():
+        for slot, _ in self.shown:
+            for contract_id, own in self._parts():
                 key = (id(slot), contract_id)
                 before = self._memory.tails.get(key, np.zeros(0))
-                self._memory.tails[key] = np.concatenate((before, column[own[-HISTORY_MAX:]]))[-HISTORY_MAX:].copy()
+                newest = self._values[id(slot)][own][-HISTORY_MAX:]
+                self._memory.tails[key] = np.concatenate((before, newest))[-HISTORY_MAX:].copy()
 
     def _ready(self) -> NDArray[np.bool_]:
         ready = np.ones(len(self._columns), dtype=bool)

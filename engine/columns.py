@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from itertools import repeat
-from typing import Self
+from itertools import pairwise, repeat
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from engine.facts import Bar
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Kind = TypeVar("Kind", bound=np.generic)
 
 COLUMNS = ("contract_id", "start_us", "end_us", "open", "high", "low", "close", "volume")
 
@@ -56,15 +57,28 @@ class BarColumns:
         return len(self.contract_id)
 
     @cached_property
+    def _is_one(self) -> bool:
+        """Whether the rows are those of one contract, or none."""
+        return not len(self) or bool(self.contract_id.min() == self.contract_id.max())
+
+    @cached_property
+    def order(self) -> Integers:
+        """The row numbers contract after contract, contracts ascending, each in time order; shape `(bars,)`."""
+        return np.arange(len(self)) if self._is_one else np.argsort(self.contract_id, kind="stable")
+
+    @cached_property
+    def offsets(self) -> Integers:
+        """Where each contract begins in `order`, and where the last one ends; shape `(contracts + 1,)`."""
+        if not len(self):
+            return np.zeros(1, dtype=np.int64)
+        edges = np.flatnonzero(np.diff(self.arranged(self.contract_id))) + 1
+        return np.concatenate(([0], edges, [len(self)]))
+
+    @cached_property
     def rows(self) -> dict[int, Integers]:
         """Each contract's row numbers in time order, contracts ascending."""
-        if not len(self):
-            return {}
-        if self.contract_id.min() == self.contract_id.max():
-            return {int(self.contract_id[0]): np.arange(len(self))}
-        grouped = np.argsort(self.contract_id, kind="stable")
-        edges = np.flatnonzero(np.diff(self.contract_id[grouped])) + 1
-        return {int(self.contract_id[own[0]]): own for own in np.split(grouped, edges)}
+        parts = (self.order[first:stop] for first, stop in pairwise(self.offsets.tolist()))
+        return {int(self.contract_id[own[0]]): own for own in parts}
 
     @cached_property
     def contracts(self) -> tuple[int, ...]:
@@ -74,28 +88,33 @@ class BarColumns:
     @cached_property
     def places(self) -> Integers:
         """Each row's number among the bars of its contract, from 0; shape `(bars,)`."""
-        if len(self.rows) == 1:
-            return self.rows[self.contracts[0]]
-        places = np.empty(len(self), dtype=np.int64)
-        for own in self.rows.values():
-            places[own] = np.arange(len(own))
-        return places
+        if self._is_one:
+            return self.order
+        return self.in_rows(np.arange(len(self)) - np.repeat(self.offsets[:-1], np.diff(self.offsets)))
 
     @cached_property
     def following(self) -> Integers:
         """The row of the contract's next bar, -1 after its last; shape `(bars,)`."""
-        following = np.full(len(self), -1, dtype=np.int64)
-        for own in self.rows.values():
-            following[own[:-1]] = own[1:]
-        return following
+        following = np.append(self.order[1:], -1)
+        following[self.offsets[1:] - 1] = -1
+        return self.in_rows(following)
 
     @cached_property
     def numbers(self) -> Integers:
         """Each row's contract as its number in `contracts`; shape `(bars,)`."""
-        numbers = np.empty(len(self), dtype=np.int64)
-        for number, own in enumerate(self.rows.values()):
-            numbers[own] = number
-        return numbers
+        return self.in_rows(np.repeat(np.arange(len(self.contracts)), np.diff(self.offsets)))
+
+    def arranged(self, column: NDArray[Kind]) -> NDArray[Kind]:
+        """A column of the bars, contract after contract as in `order`."""
+        return column if self._is_one else column[self.order]
+
+    def in_rows(self, arranged: NDArray[Kind]) -> NDArray[Kind]:
+        """What is in the order of `order`, in the order of the rows."""
+        if self._is_one:
+            return arranged
+        column = np.empty_like(arranged)
+        column[self.order] = arranged
+        return column
 
     def symbol(self, contract_id: int) -> str:
         """The contract's symbol; its id as text when nobody named it."""
@@ -178,10 +197,11 @@ class BarColumns:
             np.append(False, (later < 0) | ((later == 0) & (np.diff(self.contract_id) <= 0))),
             "rows are not sorted by end and contract, or one bar comes twice",
         )
-        for own in self.rows.values():
-            overlapping = np.flatnonzero(self.start_us[own[1:]] < self.end_us[own[:-1]])
-            if len(overlapping):
-                self._refuse_row(int(own[overlapping[0] + 1]), "it starts before the one before has ended")
+        same = np.ones(max(len(self) - 1, 0), dtype=bool)
+        same[self.offsets[1:-1] - 1] = False
+        overlapping = np.flatnonzero(same & (self.arranged(self.start_us)[1:] < self.arranged(self.end_us)[:-1]))
+        if len(overlapping):
+            self._refuse_row(int(self.order[overlapping[0] + 1]), "it starts before the one before has ended")
 
     def _refuse(self, wrong: NDArray[np.bool_], why: str) -> None:
         if wrong.any():

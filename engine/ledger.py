@@ -1,7 +1,8 @@
 """What executions did to the money: equity and round trips, computed from columns after the run."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -51,7 +52,8 @@ class Turns:
 def curve(columns: BarColumns, executions: Sequence[Execution], cash: float, turns: Turns | None = None) -> Curve:
     """The equity curve. Cash changes fill by fill, the book is summed contract after contract: the same bits always."""
     single = len(columns.contracts) == 1
-    times = columns.end_us if single else np.unique(columns.end_us)
+    newer = np.append(columns.end_us[1:] != columns.end_us[:-1], True)  # rows are sorted by their ends
+    times = columns.end_us if single else columns.end_us[newer]
     done = ExecutionColumns.of(executions)
     if not single:
         done = done.taken(np.argsort(columns.end_us[done.row], kind="stable"))
@@ -64,24 +66,36 @@ def curve(columns: BarColumns, executions: Sequence[Execution], cash: float, tur
         paid, at = _with_flows(paid, at, turns.flows, times)
     balances = np.subtract.accumulate(np.concatenate(([cash], paid)))
     equity = _carried(balances, at, len(times))
+    if len(columns) < len(times) * len(columns.contracts):  # a contract without a bar is worth what it was
+        at = columns.arranged(np.cumsum(newer) - newer)
     gross: Floats | None = None
-    for contract_id, own in columns.rows.items():
-        mine = done.contract_id == contract_id
-        if not mine.any():
-            continue
-        steps = [each for each in turns.splits if each.contract_id == contract_id]
-        held, places = _levels(done.quantity[mine], np.searchsorted(own, done.row[mine]), own, steps)
-        quantity = _carried(held, places, len(own))
-        worth = turns.market.worth_column(contract_id, columns.end_us[own])
-        close = columns.close if single else columns.close[own]
-        value = np.multiply(quantity, close if worth is None else close * worth, out=quantity)
-        if not single:
-            at = np.searchsorted(times, columns.end_us[own])
-            value = _carried(np.concatenate(([0.0], value)), at, len(times))
-        equity += value
-        size = np.abs(value, out=value)
+    for own, held in _values(columns, done, turns):
+        here = held if len(held) == len(times) else _carried(np.concatenate(([0.0], held)), at[own], len(times))
+        equity += here
+        size = np.abs(here, out=here)
         gross = size if gross is None else np.add(gross, size, out=gross)
     return Curve(times, equity, np.zeros(len(times)) if gross is None else gross, cash)
+
+
+def _values(columns: BarColumns, done: ExecutionColumns, turns: Turns) -> Iterator[tuple[slice, Floats]]:
+    """Of each contract that was traded, in their order: which part of `columns.order` is its own, and what was held of
+    it at the ends of its bars, in money."""
+    close = columns.arranged(columns.close)
+    order = np.argsort(done.contract_id, kind="stable")
+    quantities, places = done.quantity[order], columns.places[done.row[order]]
+    numbers = np.array(columns.contracts)
+    first, last = (np.searchsorted(done.contract_id[order], numbers, side=side) for side in ("left", "right"))
+    edges = zip(first.tolist(), last.tolist(), pairwise(columns.offsets.tolist()), strict=True)
+    for contract_id, (begin, end, part) in zip(columns.contracts, edges, strict=True):
+        if begin == end:
+            continue
+        own = slice(*part)
+        steps = [each for each in turns.splits if each.contract_id == contract_id]
+        levels = _levels(quantities[begin:end], places[begin:end], columns.order[own], steps)
+        quantity = _carried(*levels, own.stop - own.start)
+        ends = columns.end_us[columns.order[own]] if turns.market.currencies else columns.end_us[:0]
+        worth = turns.market.worth_column(contract_id, ends)
+        yield own, np.multiply(quantity, close[own] if worth is None else close[own] * worth, out=quantity)
 
 
 def _with_flows(paid: Floats, at: Integers, flows: Sequence[CashFlow], times: Integers) -> tuple[Floats, Integers]:
@@ -116,7 +130,9 @@ def _levels(quantities: Floats, at: Integers, own: Integers, splits: Sequence[Sp
 
 def _carried(levels: Floats, at: Integers, length: int) -> Floats:
     """`levels[0]` up to position `at[0]`, then `levels[1]` up to `at[1]`, and so on: a step function of `length`."""
-    return np.repeat(levels, np.diff(at, prepend=0, append=length))
+    edges = np.empty(len(at) + 2, dtype=np.int64)
+    edges[0], edges[1:-1], edges[-1] = 0, at, length
+    return np.repeat(levels, edges[1:] - edges[:-1])
 
 
 class RoundTrip(msgspec.Struct, frozen=True, gc=False):

@@ -61,7 +61,11 @@ def slots_by_name(strategy: BaseStrategy) -> dict[str, Slot]:
 
 
 class Revealed:
-    """The values of a strategy's slots over `columns`; `ready` says at which rows all of them have one."""
+    """The values of a strategy's slots over `columns`; `ready` says at which rows all of them have one.
+
+    They are computed, and looked back to, contract after contract, as in `columns.order`; shown in the order of the
+    rows.
+    """
 
     def __init__(
         self, columns: BarColumns, strategy: BaseStrategy, larger: Mapping[int, BarColumns] | None = None
@@ -74,7 +78,7 @@ class Revealed:
         self._values: dict[int, Floats] = {}
         for slot in strategy.slots:
             self._values[id(slot)] = self._column(slot)
-        self.shown = [(slot, self._values[id(slot)]) for slot in strategy.slots if slot.shown]
+        self.shown = [(slot, self.column(slot)) for slot in strategy.slots if slot.shown]
         self.ready = self._ready()
 
     def named(self) -> dict[str, Floats]:
@@ -83,44 +87,37 @@ class Revealed:
 
     def column(self, slot: Slot) -> Floats:
         """A slot's values, in the order of the rows; shape `(bars,)`."""
-        return self._values[id(slot)]
+        return self._columns.in_rows(self._values[id(slot)])
 
     def let_look_back(self, row: Any) -> None:
         """Give the shown slots their past; `row()` tells the row in hand."""
-        for slot, column in self.shown:
-            slot.remember(partial(self._past, slot, column, row))
+        for slot, _ in self.shown:
+            slot.remember(partial(self._past, slot, row))
 
-    def _past(self, slot: Slot, column: Floats, row_in_hand: Any, back: int) -> float:
-        row, places = row_in_hand(), self._columns.places
-        contract_id = int(self._columns.contract_id[row])
+    def _past(self, slot: Slot, row_in_hand: Any, back: int) -> float:
+        row, columns = row_in_hand(), self._columns
+        place = int(columns.places[row])
         if slot.frame:
-            count = int(self._frames[slot.frame, contract_id].closed[places[row]])
+            contract_id = int(columns.contract_id[row])
+            count = int(self._frames[slot.frame, contract_id].closed[place])
             if count + back < 0:
                 raise IndexError(f"no value {back}: the contract has {count} bars so far")
             return float(self._framed[id(slot), contract_id][count + back])
-        place = int(places[row]) + back + 1
-        if place < 0:
-            raise IndexError(f"no value {back}: the contract has {places[row] + 1} bars so far")
-        return float(column[self._columns.rows[contract_id][place]])
+        if place + back + 1 < 0:
+            raise IndexError(f"no value {back}: the contract has {place + 1} bars so far")
+        return float(self._values[id(slot)][columns.offsets[columns.numbers[row]] + place + back + 1])
 
     def _column(self, slot: Slot) -> Floats:
-        """The slot's indicator, contract by contract, in the order of the rows."""
+        """The slot's indicator, contract after contract."""
         columns = self._columns
-        if not slot.frame and len(columns.contracts) == 1:
-            return slot.indicator(*(self._argument(each) for each in slot.arguments))
-        column = np.empty(len(columns))
-        for contract_id, own in columns.rows.items():
-            if slot.frame:
-                column[own] = self._on_frame(slot, contract_id, own)
-            else:
-                given = (self._argument(each) for each in slot.arguments)
-                column[own] = slot.indicator(*(each[own] if isinstance(each, np.ndarray) else each for each in given))
-        return column
+        if not slot.frame:
+            return slot.indicator.in_segments([self._argument(each) for each in slot.arguments], columns.offsets)
+        return np.concatenate([self._on_frame(slot, *own) for own in columns.rows.items()])
 
     def _argument(self, given: Any) -> Any:
         if isinstance(given, Slot):
             return self._values[id(given)]
-        return getattr(self._columns, given) if isinstance(given, str) else given
+        return self._columns.arranged(getattr(self._columns, given)) if isinstance(given, str) else given
 
     def _on_frame(self, slot: Slot, contract_id: int, own: Integers) -> Floats:
         key = (slot.frame, contract_id)
@@ -142,10 +139,13 @@ class Revealed:
         return np.concatenate(([np.nan], values))[bars.closed]
 
     def _ready(self) -> NDArray[np.bool_]:
-        ready = np.ones(len(self._columns), dtype=bool)
-        for contract_id, own in self._columns.rows.items():
+        strategy, columns = self._strategy, self._columns
+        if not strategy.frames:
+            return columns.places >= strategy.warmup - 1
+        ready = np.ones(len(columns), dtype=bool)
+        for contract_id, own in columns.rows.items():
             first: dict[int, int] = {}
-            for slot in self._strategy.slots:
+            for slot in strategy.slots:
                 first[id(slot)] = self._first(slot, contract_id, first)
             ready[own[: max(first.values(), default=0)]] = False
         return ready

@@ -78,6 +78,7 @@ side = Indicator(
     _LiveSide,
     lambda: 1,
     lambda: 1,
+    local=True,
 )
 """`side(first, second)`: +1 where first is greater, -1 where it is smaller, 0 on a tie (see `TIE`)."""
 
@@ -90,6 +91,7 @@ crossing = Indicator(
     _LiveCrossing,
     lambda: 2,
     lambda: 2,
+    local=True,
 )
 """`crossing(first, second)`: +1 where first crosses above second, -1 where below, else 0. A crossing above at t means
 `first - second` was at or below zero at t-1 and is above zero at t; ties are decided by `side`."""
@@ -103,5 +105,6 @@ lag = Indicator(
     _LiveLag,
     lambda bars: bars + 1,
     lambda bars: bars + 1,
+    local=True,
 )
 """`lag(values, bars)`: the value so many bars ago; yesterday's channel is `(lag, (donchian.upper, ...), 1)`."""

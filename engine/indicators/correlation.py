@@ -63,4 +63,5 @@ correlation = Indicator(
     _LiveCorrelation,
     whole_window,
     whole_window,
+    local=True,
 )

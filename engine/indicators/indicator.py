@@ -2,14 +2,14 @@
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
 
-from engine.columns import Floats
+from engine.columns import Floats, Integers
 
 SIZE_MAX = 100_000
 
@@ -80,6 +80,8 @@ class Indicator:
     settled_at: Count
     anchored: bool = False
     """It counts from the first bar, for ever: only its changes mean something, a longer history moves its level."""
+    local: bool = False
+    """Each value follows from so many last bars alone, by the same sums: series one after another are one to it."""
 
     @property
     def inputs(self) -> int:
@@ -88,18 +90,27 @@ class Indicator:
 
     def __call__(self, *arguments: Any) -> Floats:
         """The column: `sma(close, 20)`."""
+        return self.in_segments(arguments)
+
+    def in_segments(self, arguments: Sequence[Any], offsets: Integers | None = None) -> Floats:
+        """The column over series that stand one after another, each for itself: they begin at `offsets`, whose last is
+        the end of all. Without: one series."""
         if len(arguments) < self.inputs:
             raise IndicatorError(f"{self.name} takes {', '.join(self.takes)}, then its parameters")
-        parameters = self._checked(arguments[self.inputs :])
-        inputs = self._inputs(arguments[: self.inputs])
-        first = _first_known(self, inputs)
-        length = len(inputs[0])
-        if length - first < self.ready_at(*parameters):
-            return np.full(length, np.nan)
-        if not first:
-            return self.columns_of(*inputs, *parameters)
-        column = np.full(length, np.nan)
-        column[first:] = self.columns_of(*(each[first:] for each in inputs), *parameters)
+        parameters = self._checked(tuple(arguments[self.inputs :]))
+        inputs = self._inputs(tuple(arguments[: self.inputs]))
+        edges = np.array([0, len(inputs[0])]) if offsets is None else offsets
+        firsts, ready = _first_known(self, inputs, edges), self.ready_at(*parameters)
+        as_one = self.local or (len(firsts) == 1 and not firsts[0])
+        if as_one and len(inputs[0]) >= ready:
+            column = self.columns_of(*inputs, *parameters)
+            for start, first, stop in zip(edges[:-1].tolist(), firsts.tolist(), edges[1:].tolist(), strict=True):
+                column[start : min(first + ready - 1, stop)] = np.nan
+            return column
+        column = np.full(len(inputs[0]), np.nan)
+        for first, stop in zip(firsts.tolist(), edges[1:].tolist(), strict=True):
+            if stop - first >= ready:
+                column[first:stop] = self.columns_of(*(each[first:stop] for each in inputs), *parameters)
         return column
 
     def live(self, *parameters: Any) -> Live:
@@ -139,17 +150,24 @@ class Indicator:
         return [np.ascontiguousarray(np.broadcast_to(each, next(iter(shapes)))) for each in arrays]
 
 
-def _first_known(indicator: Indicator, inputs: list[Floats]) -> int:
-    """The first row with all inputs. An input that is an indicator itself has none for a while, then always one."""
+def _first_known(indicator: Indicator, inputs: list[Floats], edges: Integers) -> Integers:
+    """Of each series the first row with all inputs. An input that is an indicator itself has none for a while, then
+    always one."""
     known = np.isfinite(inputs[0])
     for each in inputs[1:]:
         known &= np.isfinite(each)
+    starts, stops = edges[:-1], edges[1:]
     if known.all():
-        return 0
-    first = int(np.argmax(known)) if known.any() else len(known)
-    if not known[first:].all():
-        raise _missing(indicator.name, int(np.argmin(known[first:])))
-    return first
+        return starts
+    unknown = np.flatnonzero(~known)
+    before = np.searchsorted(unknown, edges)
+    firsts = starts + np.diff(before)
+    scattered = (firsts > starts) & (unknown[before[1:] - 1] != firsts - 1)
+    if scattered.any():
+        place = int(np.argmax(scattered))
+        own = known[starts[place] : stops[place]]
+        raise _missing(indicator.name, int(np.argmin(own[np.argmax(own) :])))
+    return firsts
 
 
 def _missing(name: str, bars: int) -> IndicatorError:

@@ -96,6 +96,7 @@ zscore = Indicator(
     _LiveScore,
     whole_window,
     whole_window,
+    local=True,
 )
 """`zscore(values, size)`: distance from the mean of the last `size` values in their standard deviations (divisor
 `size`); 0 when they do not differ."""
@@ -110,6 +111,7 @@ bollinger_width = Indicator(
     _LiveWidth,
     whole_window,
     whole_window,
+    local=True,
 )
 bollinger_percent = Indicator(
     "bollinger.percent",
@@ -120,4 +122,5 @@ bollinger_percent = Indicator(
     _LivePercent,
     whole_window,
     whole_window,
+    local=True,
 )

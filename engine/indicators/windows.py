@@ -105,7 +105,15 @@ def whole_window(bars: int, *_: float) -> int:
 
 
 sma = Indicator(
-    "sma", ("values",), (size(20),), "simple moving average", mean_column, LiveMean, whole_window, whole_window
+    "sma",
+    ("values",),
+    (size(20),),
+    "simple moving average",
+    mean_column,
+    LiveMean,
+    whole_window,
+    whole_window,
+    local=True,
 )
 """`sma(values, size)`: simple moving average, the mean of the last `size` values."""
 
@@ -118,6 +126,7 @@ vwma = Indicator(
     _LiveWeighted,
     whole_window,
     whole_window,
+    local=True,
 )
 vwap = Indicator(
     "vwap",
@@ -128,6 +137,7 @@ vwap = Indicator(
     _LiveVwap,
     whole_window,
     whole_window,
+    local=True,
 )
 relative_volume = Indicator(
     "relative_volume",
@@ -138,4 +148,5 @@ relative_volume = Indicator(
     _LiveRelative,
     whole_window,
     whole_window,
+    local=True,
 )

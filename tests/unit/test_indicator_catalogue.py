@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -162,6 +163,18 @@ def test_any_parameters_give_the_same_bits_in_both_forms(
     assert np.isnan(column[:first]).all()
     assert np.isfinite(column[first:]).all()
     np.testing.assert_array_equal(_live(which, inputs, *parameters), column)
+
+
+@pytest.mark.parametrize("indicator", ALL, ids=_named_by)
+def test_series_one_after_another_are_computed_each_for_itself(indicator: Indicator) -> None:
+    inputs = [each[:260].copy() for each in _inputs(indicator, MARKETS["a walk"])]
+    inputs[0][91:97] = np.nan  # the third series begins with an input that has no value yet
+    edges = np.array([0, 90, 91, 215, 260])
+
+    together = indicator.in_segments(inputs, edges)
+
+    apart = [indicator(*(each[first:stop] for each in inputs)) for first, stop in pairwise(edges.tolist())]
+    np.testing.assert_array_equal(together, np.concatenate(apart))
 
 
 @pytest.mark.parametrize("indicator", ALL, ids=_named_by)
