@@ -1,81 +1,33 @@
 """The life of an order: what is known is a set of facts, and the status follows from the set.
 
 Facts only ever grow, so the same facts in any order, any number of times, end in the same order. What the broker says
-is a fact; an error that leaves room for doubt is none: it asks for a look at the broker's books.
+is a fact; an error that leaves room for doubt is none: it asks for a look at the broker's books. Only the terms of an
+order that may be changed follow the order of telling: there the newest word counts.
 """
 
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
+from engine.order_facts import (
+    Acknowledged,
+    CancelRequested,
+    ChangeAnswered,
+    ChangeRequested,
+    Ended,
+    Executed,
+    Fact,
+    FilledAfterEnd,
+    Lost,
+    NeverArrived,
+    Reported,
+    Sized,
+    Unanswered,
+)
 from schemas.orders import OrderStatus
 
 ZERO = Decimal(0)
 
-
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
-    """The broker has the order: it stands in its book, or did."""
-
-    permanent_id: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """The broker's running count of what was filled; it may run ahead of the executions."""
-
-    filled: Decimal
-    average_price: Decimal = ZERO
-
-
-@dataclass(frozen=True, slots=True)
-class Executed:
-    """One revision of one execution; quantity 0 when it was busted."""
-
-    execution_id: str
-    revision: int
-    quantity: Decimal
-    price: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class CancelRequested:
-    """We asked the broker to cancel it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The broker said that it no longer works: CANCELED, REJECTED or EXPIRED."""
-
-    status: OrderStatus
-    code: int = 0
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class NeverArrived:
-    """We established that the broker never had it. Anything that the broker says later weighs more."""
-
-    status: OrderStatus
-    reason: str
-    code: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """It cannot be told whether the broker has it. Anything that the broker says later weighs more."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class FilledAfterEnd:
-    """An execution came though the broker had told the order's end: it counts, and a person should know."""
-
-    told: OrderStatus
-
-
-Fact = Acknowledged | Reported | Executed | CancelRequested | Ended | NeverArrived | Lost | FilledAfterEnd
 
 _ENDS = (OrderStatus.EXPIRED, OrderStatus.CANCELED, OrderStatus.REJECTED)
 """From weak to strong: a rejection explains the cancellation that comes with it."""
@@ -122,6 +74,13 @@ class OrderFacts:
     permanent_id: int = 0
     reported: Decimal = ZERO
     cancel_requested: bool = False
+    change: str = ""
+    """The change that the broker has not answered yet."""
+    change_quantity: Decimal = ZERO
+    last_change: str = ""
+    """The newest change that it has answered, and what it said."""
+    refusal: tuple[int, str] = (0, "")
+    unanswered: str = ""
     end: _End = field(default_factory=_End)
     never_arrived: _End = field(default_factory=_End)
     lost: str = ""
@@ -129,17 +88,39 @@ class OrderFacts:
     """What a person should know of it, whatever its status."""
     executions: tuple[tuple[str, _Told], ...] = ()
 
-    def with_(self, fact: Fact) -> "OrderFacts":  # noqa: PLR0911 # one return a kind of fact reads best
+    def with_(self, fact: Fact) -> "OrderFacts":
         """The facts with one more; equal to these when it was known."""
         match fact:
+            case CancelRequested() | ChangeRequested() | ChangeAnswered() | Unanswered():
+                return self._with_wish(fact)
             case Acknowledged(permanent_id):
                 return replace(self, acknowledged=True, permanent_id=max(self.permanent_id, permanent_id))
+            case Sized(quantity):
+                return replace(self, acknowledged=True, quantity=quantity)
             case Reported(filled):
                 return replace(self, acknowledged=True, reported=max(self.reported, filled))
             case Executed():
                 return replace(self, acknowledged=True, executions=self._executions_with(fact))
+            case Ended() | NeverArrived() | Lost() | FilledAfterEnd():
+                return self._with_end(fact)
+
+    def _with_wish(self, fact: CancelRequested | ChangeRequested | ChangeAnswered | Unanswered) -> "OrderFacts":
+        """With what we asked for, and how that went."""
+        match fact:
             case CancelRequested():
                 return replace(self, cancel_requested=True)
+            case ChangeRequested(change_id, quantity) if change_id != self.last_change:
+                return replace(self, change=change_id, change_quantity=quantity)
+            case ChangeAnswered(change_id, code, reason) if change_id == self.change:
+                answered = replace(self, last_change=change_id, refusal=(code, reason))
+                return replace(answered, change="", change_quantity=ZERO, unanswered="")
+            case Unanswered(reason):
+                return replace(self, unanswered=reason)
+            case _:
+                return self
+
+    def _with_end(self, fact: Ended | NeverArrived | Lost | FilledAfterEnd) -> "OrderFacts":
+        match fact:
             case Ended(status, code, reason):
                 end = _End(_ENDS.index(status), code, reason)
                 return replace(self, acknowledged=True, end=max(self.end, end, key=lambda each: each.place))
@@ -185,8 +166,13 @@ class OrderFacts:
         return (paid / executed).quantize(Decimal("0.00000001"))
 
     @property
+    def most(self) -> Decimal:
+        """How much may be filled in all, at worst: an unanswered change may have been taken or not."""
+        return max(self.quantity, self.change_quantity)
+
+    @property
     def overfilled(self) -> bool:
-        return self.cumulative > self.quantity
+        return self.cumulative > self.most
 
     @property
     def contradictory(self) -> bool:
@@ -195,7 +181,7 @@ class OrderFacts:
 
     @property
     def status(self) -> OrderStatus:
-        if self.cumulative >= self.quantity:
+        if self.cumulative >= self.most:
             return OrderStatus.FILLED
         if self.end.rank >= 0 and not self.contradictory:
             return _ENDS[self.end.rank]
@@ -207,6 +193,8 @@ class OrderFacts:
 
     @property
     def _working_status(self) -> OrderStatus:
+        if self.unanswered:
+            return OrderStatus.UNKNOWN
         if self.cancel_requested:
             return OrderStatus.PENDING_CANCEL
         return OrderStatus.PARTIALLY_FILLED if self.cumulative > 0 else OrderStatus.NEW
@@ -215,9 +203,11 @@ class OrderFacts:
     def explanation(self) -> tuple[int, str]:
         """Code and text for the status, where there are any."""
         if self.status is OrderStatus.UNKNOWN:
-            return 0, self.lost
+            return 0, self.unanswered or self.lost
         if self.surprise:
             return self.end.code, self.surprise
+        if self.refusal[1] and not self.status.final:
+            return self.refusal
         end = self.end if self.acknowledged else self.never_arrived
         return (end.code, end.reason) if self.status.final and self.status is not OrderStatus.FILLED else (0, "")
 
@@ -229,6 +219,9 @@ class OrderFacts:
             "permanent_id": self.permanent_id,
             "reported": str(self.reported),
             "cancel_requested": self.cancel_requested,
+            "change": [self.change, str(self.change_quantity)],
+            "last_change": [self.last_change, *self.refusal],
+            "unanswered": self.unanswered,
             "end": list(self.end.place),
             "never_arrived": list(self.never_arrived.place),
             "lost": self.lost,
@@ -251,8 +244,15 @@ class OrderFacts:
             root: _Told(revision, Decimal(quantity), Decimal(price), first, Decimal(first_quantity))
             for root, (revision, quantity, price, first, first_quantity) in stored["executions"].items()
         }
+        change, change_quantity = stored.get("change", ("", "0"))  # orders of before could not be changed
+        last_change, code, reason = stored.get("last_change", ("", 0, ""))
         return cls(
             quantity=Decimal(stored["quantity"]),
+            change=change,
+            change_quantity=Decimal(change_quantity),
+            last_change=last_change,
+            refusal=(code, reason),
+            unanswered=stored.get("unanswered", ""),
             acknowledged=stored["acknowledged"],
             permanent_id=stored["permanent_id"],
             reported=Decimal(stored["reported"]),

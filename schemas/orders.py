@@ -189,6 +189,9 @@ class OrderUpdate(Event):
     time_in_force: TimeInForce = TimeInForce.DAY
     parent_id: OrderId | None = None
     oca_group: str = ""
+    last_change: str = ""
+    """The newest ModifyIntent that has been answered: what is told here holds after it, taken or refused. Until it is
+    named here, an order that was allowed to change may still be worth the more of before and after."""
     status: OrderStatus
     cumulative_quantity: Decimal = Decimal(0)
     average_price: Money = Decimal(0)

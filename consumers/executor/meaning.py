@@ -3,7 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 
-from engine.orders import Acknowledged, CancelRequested, Ended, Executed, Fact, Reported
+from engine.order_facts import Acknowledged, CancelRequested, Ended, Executed, Fact, Reported
 from infra.gateway import (
     BrokerCompletedOrder,
     BrokerError,

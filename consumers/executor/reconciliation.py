@@ -14,7 +14,7 @@ from consumers.executor.ledger import Ledger
 from consumers.executor.order_ids import UsedIds
 from consumers.executor.sender import Sender
 from consumers.executor.tracking import EXTERNAL, Tracked
-from engine.orders import Ended, Fact, Lost, NeverArrived
+from engine.order_facts import Ended, Fact, Lost, NeverArrived
 from infra.gateway import (
     BrokerCompletedOrder,
     BrokerExecution,

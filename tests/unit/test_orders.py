@@ -6,18 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.orders import (
+from engine.order_facts import (
     Acknowledged,
     CancelRequested,
+    ChangeAnswered,
+    ChangeRequested,
     Ended,
     Executed,
     Fact,
     FilledAfterEnd,
     Lost,
     NeverArrived,
-    OrderFacts,
     Reported,
+    Sized,
+    Unanswered,
 )
+from engine.orders import OrderFacts
 from schemas.orders import OrderStatus
 
 D = Decimal
@@ -104,6 +108,51 @@ def test_the_strongest_end_explains() -> None:
     )
     assert OrderFacts.from_json(late.to_json()) == late
     assert known(NeverArrived(OrderStatus.REJECTED, "duplicate", 103)).explanation == (103, "duplicate")
+
+
+RAISED = ChangeRequested("c-1", D(150))
+LOWERED = ChangeRequested("c-1", D(40))
+REFUSED = ChangeAnswered("c-1", 104, "Cannot modify a filled order.")
+
+
+@pytest.mark.parametrize(
+    ("facts", "status", "quantity"),
+    [
+        ([RAISED], OrderStatus.NEW, 100),
+        ([RAISED, fill(1, 100)], OrderStatus.PARTIALLY_FILLED, 100),
+        ([RAISED, fill(1, 100), REFUSED], OrderStatus.FILLED, 100),
+        ([RAISED, Sized(D(150)), ChangeAnswered("c-1"), fill(1, 100)], OrderStatus.PARTIALLY_FILLED, 150),
+        ([RAISED, Sized(D(150)), ChangeAnswered("c-1"), fill(1, 150)], OrderStatus.FILLED, 150),
+        ([LOWERED, fill(1, 40)], OrderStatus.PARTIALLY_FILLED, 100),
+        ([LOWERED, fill(1, 40), Sized(D(40)), ChangeAnswered("c-1")], OrderStatus.FILLED, 40),
+        ([Sized(D(60)), fill(1, 60)], OrderStatus.FILLED, 60),
+        ([CancelRequested(), Unanswered("three cancels")], OrderStatus.UNKNOWN, 100),
+        ([CancelRequested(), Unanswered("three cancels"), Ended(OrderStatus.CANCELED)], OrderStatus.CANCELED, 100),
+        ([RAISED, Unanswered("three changes")], OrderStatus.UNKNOWN, 100),
+        ([RAISED, Unanswered("three changes"), REFUSED], OrderStatus.NEW, 100),
+    ],
+)
+def test_an_order_that_may_have_changed_is_not_done_before_both_sizes_are(
+    facts: list[Fact], status: OrderStatus, quantity: int
+) -> None:
+    order = known(Acknowledged(7), *facts)
+    assert (order.status, order.quantity) == (status, D(quantity))
+    assert OrderFacts.from_json(order.to_json()) == order
+
+
+def test_a_change_is_answered_once_and_its_refusal_explains_until_the_next() -> None:
+    refused = known(Acknowledged(7), RAISED, REFUSED)
+    assert (refused.last_change, refused.explanation) == ("c-1", (104, "Cannot modify a filled order."))
+    assert refused.with_(RAISED) == refused.with_(REFUSED) == refused
+    again = refused.with_(ChangeRequested("c-2", D(50))).with_(ChangeAnswered("c-2"))
+    assert (again.last_change, again.explanation) == ("c-2", (0, ""))
+
+
+def test_orders_that_were_stored_before_changes_existed_are_read() -> None:
+    stored = FRESH.to_json()
+    for name in ("change", "last_change", "unanswered"):
+        del stored[name]
+    assert OrderFacts.from_json(stored) == FRESH
 
 
 facts_of_one_order = st.lists(
