@@ -97,7 +97,7 @@ class Risk:
         events: list[Event] = [decision]
         if decision.reason is not None:
             events.append(_breach(decision, now))
-        price = risk.valuation_price(intent) if isinstance(intent, OrderIntent) else None
+        price = intent.worst_price(intent.reference_price) if isinstance(intent, OrderIntent) else None
         made_on = book.Decided(found.version, risk.fingerprint(intent), price)
         if not await book.decide(self._store, decision, events, made_on, cause=origin):
             return False
@@ -261,8 +261,13 @@ class Risk:
 
 
 def _book(intent: OrderIntent | CancelIntent | ModifyIntent, found: book.Snapshot) -> Book:
-    symbol = intent.symbol if isinstance(intent, OrderIntent) else ""
+    order = intent if isinstance(intent, OrderIntent) else None
+    symbol = order.symbol if order else ""
     return Book(
+        price=order.reference_price if order else None,
+        price_time=order.reference_time if order else None,
+        currency=order.currency if order else "",
+        working=not isinstance(intent, ModifyIntent),
         trading_mode=mode_of(found.modes, intent.account_id, intent.strategy_id, symbol),
         limits=found.limits,
         position=found.position,

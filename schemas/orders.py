@@ -7,13 +7,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.account import RiskLimits, TradingMode
-from schemas.event import ContractId, Event, Money, Name, Quantity, SignedQuantity, UtcTime
+from schemas.event import ContractId, Event, Money, Name, Quantity, UtcTime
 from schemas.order_terms import OrderId as OrderId
 from schemas.order_terms import OrderTerms
 from schemas.order_words import OrderType as OrderType
 from schemas.order_words import Side as Side
 from schemas.order_words import TimeInForce as TimeInForce
+from schemas.risk import DenialReason as DenialReason
+from schemas.risk import RiskBasis as RiskBasis
 
 
 class OrderIntent(OrderTerms):
@@ -78,56 +79,6 @@ class ModifyIntent(Event):
         if same != (self.order_id, self.account_id, self.strategy_id):
             raise ValueError("wanted is the order's own intent: the same intent_id, account_id and strategy_id")
         return self
-
-
-class DenialReason(StrEnum):
-    """Why risk said no. Denied is ours; rejected is the broker's."""
-
-    DUPLICATE = "duplicate"
-    TRADING_HALTED = "trading_halted"
-    REDUCING_ONLY = "reducing_only"
-    LIMITS_MISSING = "limits_missing"
-    QUANTITY_MAX = "quantity_max"
-    NOTIONAL_MAX = "notional_max"
-    POSITION_MAX = "position_max"
-    GROSS_EXPOSURE_MAX = "gross_exposure_max"
-    OPEN_ORDERS_MAX = "open_orders_max"
-    ORDER_RATE_MAX = "order_rate_max"
-    DAILY_LOSS_MAX = "daily_loss_max"
-    PRICE_STALE = "price_stale"
-    PRICE_MISSING = "price_missing"
-    PRICE_COLLAR = "price_collar"
-    TICK_SIZE = "tick_size"
-    LOT_SIZE = "lot_size"
-    UNKNOWN_ORDER = "unknown_order"
-    INSTRUMENT_BLOCKED = "instrument_blocked"
-    UNSUPPORTED = "unsupported"
-
-
-class RiskBasis(Event):
-    """Everything a decision was based on, so that it can be made again and compared."""
-
-    type: Literal["RiskBasis"] = "RiskBasis"
-    decided_at: UtcTime
-    """The clock reading of the decision."""
-    trading_mode: TradingMode
-    position: SignedQuantity
-    open_buys: Decimal
-    """Quantity of this contract that may still be bought by orders in flight."""
-    open_sells: Decimal
-    open_orders: int
-    open_orders_of_contract: int = 0
-    orders_last_minute: int
-    gross_exposure: Money
-    """Sum over contracts of the worst-case absolute position times price, before this intent."""
-    realised_pnl_today: Money
-    duplicate_of: str = ""
-    """The intent that asked for the same a moment before."""
-    blocked_by: str = ""
-    """The order of this contract of which nobody could tell whether the broker has it."""
-    price: Money | None
-    price_time: UtcTime | None
-    limits: RiskLimits | None
 
 
 class RiskDecision(Event):

@@ -73,6 +73,11 @@ def an_intent(**changes: Any) -> OrderIntent:
     return OrderIntent(**(fields | changes))
 
 
+def as_seen(intent: OrderIntent) -> dict[str, Any]:
+    """Of risk's book: what it has seen itself is what the strategy saw."""
+    return {"price": intent.reference_price, "price_time": intent.reference_time, "currency": intent.currency}
+
+
 def a_cancel(**changes: Any) -> CancelIntent:
     fields = {
         "event_time": NOON,

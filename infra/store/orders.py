@@ -252,7 +252,7 @@ async def save_broker_events(
 
 
 async def save_account(connection: AsyncConnection, told: AccountState) -> None:
-    values = told.model_dump(mode="python", exclude={"type", "account_id", "positions"})
+    values = told.model_dump(mode="python", include={*account_states.c.keys()} - {"account_id", "positions"})
     values["positions"] = {contract: str(quantity) for contract, quantity in told.positions.items()}
     statement = upsert(account_states).values(account_id=told.account_id, **values)
     await connection.execute(statement.on_conflict_do_update(index_elements=[account_states.c.account_id], set_=values))

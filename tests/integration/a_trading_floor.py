@@ -30,7 +30,7 @@ from schemas.market import Bar
 from schemas.orders import DenialReason, OrderIntent, OrderStatus, OrderType, OrderUpdate, RiskDecision, Side
 from schemas.strategy import Deploy
 from schemas.validation import Symbol, SymbolState
-from tests.builders import NOON, SEEN, a_bar, a_contract, a_fill
+from tests.builders import NOON, SEEN, a_bar, a_contract, a_fill, as_seen
 
 WHEN = {"event_time": NOON, "ingest_time": SEEN}
 MINE = "crossover"
@@ -279,7 +279,8 @@ class Floor:
 
 def a_decision(intent: OrderIntent, reason: DenialReason | None = None) -> RiskDecision:
     limits = RiskLimits(scope=f"account:{ACCOUNT}", version=1, notional_max=Decimal(10**9), **WHEN)
-    approved = check(intent, Book(trading_mode=TradingMode.ACTIVE, limits=limits), intent.reference_time)
+    book = Book(trading_mode=TradingMode.ACTIVE, limits=limits, **as_seen(intent))
+    approved = check(intent, book, intent.reference_time)
     return approved.revised(approved=reason is None, reason=reason, detail="")
 
 

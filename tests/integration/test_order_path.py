@@ -17,7 +17,7 @@ from infra.gateway import ClientSlot, Connection, Orders
 from infra.settings import Settings
 from schemas.account import TradingMode
 from schemas.orders import Fill, OrderStatus, OrderType, Side
-from tests.builders import APPLE, a_cancel
+from tests.builders import APPLE, a_cancel, as_seen
 from tests.integration.a_simulator import Simulator, a_simulator, with_gateway
 from tests.integration.an_order_path import (
     CLOCK,
@@ -133,8 +133,8 @@ async def everything(path: OrderPath) -> dict[str, list[str]]:
 
 async def test_a_forged_approval_does_nothing(stack_settings: Settings, tmp_path: Path) -> None:
     async with a_desk(stack_settings, tmp_path) as (path, simulator):
-        book = Book(trading_mode=TradingMode.ACTIVE, limits=some_limits())
         wish = a_live_intent("forged")
+        book = Book(trading_mode=TradingMode.ACTIVE, limits=some_limits(), **as_seen(wish))
         await path.tell(check(wish, book, CLOCK.now()))
         # a real approval, changed on its way
         await path.tell(a_live_intent(1, order_type=OrderType.LIMIT, limit_price=D("430.00")))

@@ -23,7 +23,7 @@ from engine.risk import (
 )
 from schemas.account import RiskLimits, TradingMode
 from schemas.orders import DenialReason, OrderStatus, OrderType, OrderUpdate, Side
-from tests.builders import NOON, SEEN, a_cancel, a_change, an_intent
+from tests.builders import NOON, SEEN, a_cancel, an_intent
 
 D = Decimal
 
@@ -42,9 +42,12 @@ def limits(**changes: Any) -> RiskLimits:
     return RiskLimits(scope="account:DU1234567", version=1, event_time=SEEN, ingest_time=SEEN, **(wide | changes))
 
 
+SEEN_BY_RISK = {"price": D(100), "price_time": SEEN, "currency": "USD"}
+
+
 def a_book(**changes: Any) -> Book:
     rules = {name: changes.pop(name) for name in list(changes) if name in RiskLimits.model_fields}
-    fields: dict[str, Any] = {"trading_mode": TradingMode.ACTIVE, "limits": limits(**rules)}
+    fields: dict[str, Any] = {"trading_mode": TradingMode.ACTIVE, "limits": limits(**rules), **SEEN_BY_RISK}
     return Book(**(fields | changes))
 
 
@@ -157,9 +160,9 @@ BOUNDARIES = [
     ("lot", {}, {"quantity": D(1)}, {}, {"quantity": D("1.5")}, DenialReason.LOT_SIZE),
     (
         "daily loss",
-        {"daily_loss_max": D(500), "realised_pnl_today": D(-500)},
+        {"daily_loss_reducing": D(500), "realised_pnl_today": D(-500)},
         {},
-        {"daily_loss_max": D(500), "realised_pnl_today": D("-500.01")},
+        {"daily_loss_reducing": D(500), "realised_pnl_today": D("-500.01")},
         {},
         DenialReason.DAILY_LOSS_MAX,
     ),
@@ -240,10 +243,6 @@ def test_what_is_in_doubt_or_repeated_is_denied(change: dict[str, Any], reason: 
 
 def test_a_price_that_is_none_values_nothing() -> None:
     assert check(intent(reference_price=D(0)), a_book(), SEEN).reason is DenialReason.PRICE_MISSING
-
-
-def test_a_change_of_an_order_is_not_supported() -> None:
-    assert check(a_change(intent(quantity=D(5))), a_book(), SEEN).reason is DenialReason.UNSUPPORTED
 
 
 def test_one_intent_has_one_decision_id_and_a_repeat_gives_the_same_decision() -> None:

@@ -1,0 +1,175 @@
+"""What risk knows when it decides: an account's figures, seen from one contract, and what one order adds to them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from engine.portfolio import exactly
+from schemas.account import RiskLimits, TradingMode
+from schemas.orders import ModifyIntent, OrderIntent, RiskBasis, Side
+from schemas.risk import ScopeBasis
+
+_ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What limits are held against. Orders in flight count at their worst: all buys filled and no sell, or the reverse.
+
+    Quantities are those of the order's contract; money is in the account's base currency.
+    """
+
+    limits: RiskLimits | None = None
+    position: Decimal = _ZERO
+    open_buys: Decimal = _ZERO
+    open_sells: Decimal = _ZERO
+    open_orders: int = 0
+    open_orders_of_contract: int = 0
+    orders_last_minute: int = 0
+    open_price: Decimal = _ZERO
+    """The highest price at which an order in flight counts, in the contract's currency."""
+    exposure_elsewhere: Decimal = _ZERO
+    """Sum over the other contracts of the worst-case absolute position times price."""
+    net_low_elsewhere: Decimal = _ZERO
+    net_high_elsewhere: Decimal = _ZERO
+    realised_pnl_today: Decimal = _ZERO
+    unrealised_pnl_today: Decimal = _ZERO
+
+    @property
+    def pnl_today(self) -> Decimal:
+        return self.realised_pnl_today + self.unrealised_pnl_today
+
+    @property
+    def worst(self) -> Decimal:
+        return worst_case(self.position, self.open_buys, self.open_sells)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope(Figures):
+    """The same figures of one strategy or one symbol, with limits of its own."""
+
+    scope: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Book(Figures):
+    """All that risk knows about an account, seen from one contract, at one moment. `RiskBasis` explains the fields."""
+
+    trading_mode: TradingMode = TradingMode.HALTED
+    scopes: tuple[Scope, ...] = ()
+    price: Decimal | None = None
+    price_time: datetime | None = None
+    currency: str = ""
+    fx_rate: Decimal | None = None
+    account_time: datetime | None = None
+    buying_power: Decimal | None = None
+    average_volume: Decimal | None = None
+    restricted: str = ""
+    in_session: bool | None = None
+    covered: Decimal = _ZERO
+    quota: Decimal | None = None
+    working: bool = True
+    duplicate_of: str = ""
+    blocked_by: str = ""
+    crossing: str = ""
+    messages_lately: int = 0
+    fills_lately: int = 0
+    same_side_orders: int = 0
+    strategy_orders_last_minute: int = 0
+    exposure_unknown: str = ""
+
+    def each(self) -> Iterator[tuple[str, Figures]]:
+        """The figures of every scope that has limits: the account's, then those of strategy and symbol."""
+        yield "", self
+        for scope in self.scopes:
+            yield scope.scope, scope
+
+
+@dataclass(frozen=True)
+class Wish:
+    """An order as it shall be, and what it adds to what is in flight already."""
+
+    order: OrderIntent
+    is_new: bool
+    added: Decimal
+    """Quantity."""
+    price: Decimal
+    """What a share counts in limits, in the order's currency."""
+    rate: Decimal
+
+    @property
+    def signed(self) -> Decimal:
+        return self.added * self.order.side.sign
+
+    @property
+    def notional(self) -> Decimal:
+        return exactly(self.order.quantity * self.value)
+
+    @property
+    def value(self) -> Decimal:
+        """Of a share, in the base currency."""
+        return abs(self.price) * self.rate
+
+
+def worst_case(position: Decimal, open_buys: Decimal, open_sells: Decimal) -> Decimal:
+    """The largest absolute position that orders in flight can lead to."""
+    return max(abs(position + open_buys), abs(position - open_sells))
+
+
+def added_by(order: OrderIntent, covered: Decimal, quota: Decimal | None) -> Decimal:
+    """The quantity by which an order makes the worst case worse, beside what it takes the place of."""
+    most = order.quantity if quota is None else min(order.quantity, max(_ZERO, quota))
+    return max(_ZERO, most - covered)
+
+
+def wish_of(intent: OrderIntent | ModifyIntent, book: Book) -> Wish:
+    order = intent if isinstance(intent, OrderIntent) else intent.wanted
+    price = order.worst_price(book.price) if book.price is not None else _ZERO
+    rate = book.fx_rate if book.fx_rate is not None else Decimal(1)
+    added = added_by(order, book.covered, book.quota)
+    return Wish(order, isinstance(intent, OrderIntent), added, price, rate)
+
+
+def reduces(order: OrderIntent, book: Figures, added: Decimal | None = None) -> bool:
+    """Whether the order can only bring the position nearer to zero, even when all others in flight fill first."""
+    more = order.quantity if added is None else added
+    if order.side is Side.SELL:
+        return book.position - book.open_sells - more >= 0
+    return book.position + book.open_buys + more <= 0
+
+
+_SAME = tuple(f.name for f in fields(Book) if f.name in RiskBasis.model_fields and f.name not in {"scopes", "limits"})
+_SAME_SCOPE = tuple(f.name for f in fields(Scope) if f.name in ScopeBasis.model_fields)
+
+
+def basis_of(book: Book, now: datetime, worth: Decimal, event_time: datetime) -> RiskBasis:
+    """What is told of the book that a decision was made on; `worth`: of a share, as the decision counted it."""
+    times: dict[str, Any] = {"event_time": event_time, "ingest_time": now}
+    here = exactly(book.worst * worth)
+    same: dict[str, Any] = {name: getattr(book, name) for name in _SAME}
+    scopes = tuple(
+        ScopeBasis.model_construct(type="ScopeBasis", **{name: getattr(scope, name) for name in _SAME_SCOPE}, **times)
+        for scope in book.scopes
+    )
+    # of values that were judged when they came in: to judge them again would cost a third of the decision
+    return RiskBasis.model_construct(
+        type="RiskBasis",
+        decided_at=now,
+        limits=book.limits,
+        gross_exposure=exactly(book.exposure_elsewhere + here),
+        scopes=scopes,
+        **same,
+        **times,
+    )
+
+
+def book_of(basis: RiskBasis) -> Book:
+    """The book that a decision was based on, so that the decision can be made again."""
+    same: dict[str, Any] = {name: getattr(basis, name) for name in _SAME}
+    if basis.exposure_elsewhere is None:
+        here = worst_case(basis.position, basis.open_buys, basis.open_sells) * (basis.price or _ZERO)
+        same["exposure_elsewhere"] = exactly(basis.gross_exposure - here)
+    scopes = tuple(Scope(**{name: getattr(each, name) for name in _SAME_SCOPE}) for each in basis.scopes)
+    return Book(limits=basis.limits, scopes=scopes, **same)
