@@ -250,14 +250,14 @@ def _refuse_impossible(request: OptimizationRequested) -> None:
     from engine.answer import check  # loads the engine, hence not at import
     from engine.research.constraints import ConstraintError
     from engine.research.evaluation import ObjectiveError
-    from engine.research.request import plan_of
+    from engine.research.request import allowed_by, plan_of
 
     with _named("backtest"):
         if request.backtest.basis == "raw":
             raise ValueError("basis: a search runs on adjusted prices, raw ones are for a single backtest")
         check(request.backtest)
     try:
-        plan_of(request)
+        plan_of(request, allowed_by(request.backtest.strategy))
     except ConstraintError as error:
         raise InvalidError(f"constraints: {error}") from error
     except ObjectiveError as error:

@@ -17,7 +17,7 @@ from engine import answer
 from engine.columns import BarColumns
 from engine.research.evaluation import about, arrays_of
 from engine.research.optimisation import WORKER_MODULES, Workshop, optimise
-from engine.research.request import plan_of
+from engine.research.request import allowed_by, plan_of
 from infra import fan_out, studies
 from infra.engine_code import code_hash
 from infra.errors import EnvironmentUnhealthyError, UsageError
@@ -143,7 +143,7 @@ class Optimiser:
         if request.backtest.code_sha256:
             raise UsageError("an uploaded strategy runs in the sandbox, one backtest at a time: it is not searched")
         answer.check(request.backtest)
-        plan_of(request)
+        plan_of(request, allowed_by(request.backtest.strategy))
         desk = await self._desk(request)
         loop = asyncio.get_running_loop()
         bureau = Bureau(

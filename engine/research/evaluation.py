@@ -1,27 +1,24 @@
 """One parameter set over one stretch of time: the only thing that workers do."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any, Self
 
-import numpy as np
-
 from engine.answer import chosen, options_of, prepared
 from engine.backtest import BacktestResult, run
 from engine.column_path.run import ColumnPathError
-from engine.columns import COLUMNS, BarColumns, Integers
-from engine.ledger import Curve
+from engine.columns import COLUMNS, BarColumns
 from engine.registry import strategy_class
 from engine.research.by_columns import Grounds
 from engine.research.ledger import Purpose, entry
+from engine.research.stretches import Stretch, part_of, shown_from
 from engine.statistics import Brief, StrategyMetrics
 from engine.strategy import BaseStrategy, nearest
 from engine.strategy_source import strategy_from
 from schemas.backtest import BacktestRequested, Trial
 
-DAY_US = 86_400_000_000
 _LOADED_MAX = 2
 _CUTS_MAX = 8
 
@@ -52,18 +49,6 @@ class Objective:
         if way not in ("", "min", "max"):
             raise ObjectiveError(f"objective {text!r}: write {name}, {name}:max or {name}:min")
         return cls(name, way == "max" or (not way and name not in _LESS_IS_BETTER))
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Sessions from day `first` up to, not including, day `stop` (days since 1970).
-
-    A `warm` one is preceded by just the bars that the strategy's indicators need, on which it is not asked yet.
-    """
-
-    first: int
-    stop: int
-    warm: bool = False
 
 
 @lru_cache(maxsize=_LOADED_MAX)
@@ -131,12 +116,12 @@ def evaluate_all(task: Task, sets: Sequence[Mapping[str, Any]]) -> list[Evaluati
     except ValueError:  # each run says it itself
         grounds = None
     run_it: RunIt = run_over if grounds is None else partial(_run_on, grounds)
-    return [_evaluated(task, each, run_it) for each in sets]
+    return [evaluated(task, each, run_it) for each in sets]
 
 
 def replay_all(task: Task, sets: Sequence[Mapping[str, Any]]) -> list[Evaluation]:
     """The same, each bar by bar."""
-    return [_evaluated(task, each, run_over) for each in sets]
+    return [evaluated(task, each, run_over) for each in sets]
 
 
 def evaluate(task: Task, parameters: Mapping[str, Any]) -> Evaluation:
@@ -144,7 +129,8 @@ def evaluate(task: Task, parameters: Mapping[str, Any]) -> Evaluation:
     return evaluate_all(task, (parameters,))[0]
 
 
-def _evaluated(task: Task, parameters: Mapping[str, Any], run_it: RunIt) -> Evaluation:
+def evaluated(task: Task, parameters: Mapping[str, Any], run_it: RunIt) -> Evaluation:
+    """What came of running it in this way."""
     try:
         result = run_it(task, parameters)
         trial = entry(
@@ -205,7 +191,7 @@ def run_over(task: Task, parameters: Mapping[str, Any]) -> BacktestResult:
     before = max(strategy(config).warmup - 1, 0) if task.stretch.warm else 0
     columns, options = prepared(request, _cut(task.load, task.source, task.stretch, before))
     result = run(columns, strategy, config, options)
-    return _from(result, task.stretch.first) if before else result
+    return shown_from(result, task.stretch) if before else result
 
 
 @lru_cache(maxsize=_LOADED_MAX)
@@ -217,28 +203,4 @@ def _loaded(load: Load, source: str) -> BarColumns:
 
 @lru_cache(maxsize=_CUTS_MAX)
 def _cut(load: Load, source: str, stretch: Stretch, before: int) -> BarColumns:
-    columns = _loaded(load, source)
-    day = days_of(columns.end_us)
-    keep = (day >= stretch.first) & (day < stretch.stop)
-    if before:
-        for own in columns.rows.values():
-            inside = np.flatnonzero(keep[own])
-            if len(inside):
-                keep[own[max(int(inside[0]) - before, 0) : int(inside[0])]] = True
-    if bool(keep.all()):
-        return columns
-    return replace(columns, **{name: getattr(columns, name)[keep] for name in COLUMNS})
-
-
-def days_of(ends_us: Integers) -> Integers:
-    """The session, by days since 1970, that each bar's end belongs to: midnight belongs to the day before."""
-    days: Integers = (ends_us - 1) // DAY_US
-    return days
-
-
-def _from(result: BacktestResult, first_day: int) -> BacktestResult:
-    """Without the sessions before `first_day`, in which nothing was held."""
-    curve = result.curve
-    begin = int(np.searchsorted(days_of(curve.times_us), first_day))
-    shown = Curve(curve.times_us[begin:], curve.equity[begin:], curve.gross[begin:], curve.cash)
-    return replace(result, curve=shown)
+    return part_of(_loaded(load, source), stretch, before)

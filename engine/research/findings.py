@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.backtest import BacktestResult
 from engine.columns import Floats
-from engine.research.evaluation import Objective, Stretch
+from engine.research.evaluation import Objective
 from engine.research.folds import combinatorial, paths
 from engine.research.gate import judge
 from engine.research.judging import evidence_of
@@ -18,6 +18,7 @@ from engine.research.ledger import entry, estimate_of, looks, series_of
 from engine.research.resampling import entry_significance, trade_paths
 from engine.research.search import Found, Tried
 from engine.research.space import Space
+from engine.research.stretches import Stretch
 from engine.research.surface import Surface
 from engine.statistics import periods_per_year, session_ends, session_returns
 from schemas.backtest import Trial

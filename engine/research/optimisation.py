@@ -7,18 +7,16 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from typing import Literal, Protocol
 
 from engine.backtest import BacktestResult
 from engine.columns import BarColumns
 from engine.research.evaluation import (
-    DAY_US,
     Evaluation,
     Load,
     Objective,
-    Stretch,
     Task,
     evaluate_all,
     grounds_of,
@@ -27,9 +25,10 @@ from engine.research.evaluation import (
 )
 from engine.research.findings import Fold, Pieces, result_of
 from engine.research.ledger import Purpose, entry
-from engine.research.request import Cut, cut, half_of, plan_of
+from engine.research.request import Allowed, Cut, allowed_by, cut, half_of, plan_of
 from engine.research.search import Found, Memory, Plan, Search, Tried
 from engine.research.space import Parameters
+from engine.research.stretches import DAY_US, Stretch
 from schemas.backtest import Trial
 from schemas.moments import to_datetime
 from schemas.research import OptimizationFinished, OptimizationRequested
@@ -81,6 +80,23 @@ class Bureau(Protocol):
         """Return once the ledger has all that was run."""
 
 
+class Crew(Protocol):
+    """Runs the parameter sets of one strategy."""
+
+    @property
+    def allowed(self) -> Allowed:
+        """What they may be."""
+
+    def evaluated(self, task: Task, sets: Sequence[Parameters]) -> Iterator[Evaluation]:
+        """What came of each, in their order."""
+
+    def replayed(self, task: Task, sets: Sequence[Parameters]) -> Iterator[Evaluation]:
+        """The same bar by bar, for those that ran in another way; nothing where none did."""
+
+    def result(self, task: Task, parameters: Parameters) -> BacktestResult:
+        """Of one, whole. Raises ValueError, in one line, when there is none."""
+
+
 @dataclass(frozen=True)
 class Workshop:
     """Who does the work: `load(source)` gives `columns` to whoever works for the executor."""
@@ -93,6 +109,8 @@ class Workshop:
     now: datetime
     text: str = ""
     """Of a strategy in a file of the one who runs this."""
+    crew: Crew | None = None
+    """Who runs the parameter sets of a text that must not run here; None: the executor's workers."""
 
 
 def optimise(request: OptimizationRequested, workshop: Workshop, bureau: Bureau) -> OptimizationFinished:
@@ -127,7 +145,8 @@ class _Optimisation:
         self.request = request
         self.workshop = workshop
         self.bureau = bureau
-        self.space, self.plan = plan_of(request, workshop.text)
+        self.crew: Crew = workshop.crew or _Workers(workshop.executor, request.backtest.strategy, workshop.text)
+        self.space, self.plan = plan_of(request, self.crew.allowed)
         self.cut: Cut = cut(request, workshop.columns)
         self._done = 0
         size = min(self.plan.trials, self.space.size) if self.space.size and self.plan.method == "grid" else None
@@ -145,7 +164,7 @@ class _Optimisation:
         if not front:
             raise NothingFoundError(_why_nothing(found))
         self.bureau.told("judging", self._done, self._total, front[0].evaluation.scores[0])
-        best = run_over(self._task(self.cut.visible), front[0].parameters)
+        best = self.crew.result(self._task(self.cut.visible), front[0].parameters)
         pieces = Pieces(
             request=self.request,
             space=self.space,
@@ -179,7 +198,7 @@ class _Optimisation:
         if not front:
             raise NothingFoundError(f"fold {number + 1}: {_why_nothing(found)}")
         task = replace(self._task(test), purpose="test")
-        result = run_over(task, front[0].parameters)
+        result = self.crew.result(task, front[0].parameters)
         self._done += 1
         return Fold(train, test, front[0], result, self._entered(result, "test"))
 
@@ -190,7 +209,7 @@ class _Optimisation:
         found = Search(
             self.space,
             plan,
-            lambda sets, first_half: spread(self.workshop.executor, half if first_half else task, sets),
+            lambda sets, first_half: self.crew.evaluated(half if first_half else task, sets),
             self.bureau.memory(f"{self.request.optimization_id}/{name}", plan.objectives),
             _Ear(self.bureau, phase, self._done, self._total, plan.objectives[0]),
         ).run()
@@ -201,11 +220,9 @@ class _Optimisation:
 
     def _replay(self, task: Task, found: Found) -> None:
         """Run what won by columns bar by bar as well. Raises DisagreementError where that gives something else."""
-        if grounds_of(task) is None:
-            return
         front = found.front()[:_REPLAYED_MAX]
-        again = self.workshop.executor.map(partial(replay_all, task), [[each.parameters] for each in front])
-        for each, replayed in zip(front, chain.from_iterable(again), strict=True):
+        again = self.crew.replayed(task, [each.parameters for each in front])
+        for each, replayed in zip(front, again, strict=False):
             if trouble := _disagreement(each.evaluation, replayed, task.objectives):
                 raise DisagreementError(
                     f"{task.request.strategy} with {each.parameters}: {trouble}. Let `targets` say what `on_bar` does, "
@@ -243,12 +260,37 @@ class _Optimisation:
         """The reading of what was held out, if it was asked for: an entry of the ledger of its own."""
         if self.cut.held_out is None or not self.request.read_holdout:
             return None
-        result = run_over(self._task(self.cut.held_out), parameters)
+        result = self.crew.result(self._task(self.cut.held_out), parameters)
         return self._entered(result, "holdout")
 
     def _held_out_since(self) -> datetime | None:
         held_out = self.cut.held_out
         return None if held_out is None else to_datetime(held_out.first * DAY_US)
+
+
+@dataclass(frozen=True)
+class _Workers:
+    """An executor's workers, which load the strategy themselves."""
+
+    executor: Executor
+    strategy: str
+    text: str
+
+    @cached_property
+    def allowed(self) -> Allowed:
+        return allowed_by(self.strategy, self.text)
+
+    def evaluated(self, task: Task, sets: Sequence[Parameters]) -> Iterator[Evaluation]:
+        """Over the workers, a few at a time; results come back in the order of `sets`."""
+        return spread(self.executor, task, sets)
+
+    def replayed(self, task: Task, sets: Sequence[Parameters]) -> Iterator[Evaluation]:
+        if grounds_of(task) is None:
+            return iter(())
+        return chain.from_iterable(self.executor.map(partial(replay_all, task), [[each] for each in sets]))
+
+    def result(self, task: Task, parameters: Parameters) -> BacktestResult:
+        return run_over(task, parameters)
 
 
 def spread(executor: Executor, task: Task, sets: Sequence[Parameters]) -> Iterator[Evaluation]:

@@ -1,53 +1,67 @@
 """An optimisation as it is asked for: checked, and turned into a space, a plan and stretches of time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from engine.columns import BarColumns, Integers
-from engine.research.evaluation import Objective, Stretch, days_of, strategy_of
+from engine.research.evaluation import Objective, strategy_of
 from engine.research.folds import FoldError, Window, walk_forward
 from engine.research.search import Plan
 from engine.research.space import Axis, Parameters, Space, SpaceError
-from engine.strategy import ParameterError, StrategyConfig, nearest
+from engine.research.stretches import Stretch, days_of
+from engine.strategy import ParameterError, nearest
 from schemas.research import TRIALS_MAX, OptimizationRequested
 
 TRIALS = 100
 VISIBLE_MIN = 30
 
 
-def plan_of(request: OptimizationRequested, text: str = "") -> tuple[Space, Plan]:
-    """`text` is that of a strategy in a file. Raises ValueError, in one line, for what cannot be searched like that."""
-    config = strategy_of(request.backtest.strategy, text).Config
+@dataclass(frozen=True)
+class Allowed:
+    """A strategy's parameters with their defaults; `check` raises ParameterError for values that cannot be."""
+
+    defaults: Mapping[str, Any]
+    check: Callable[[Parameters], object]
+
+
+def allowed_by(strategy: str, text: str = "") -> Allowed:
+    """By the strategy's own word; `text` is that of a strategy in a file. Raises ValueError, in one line."""
+    config = strategy_of(strategy, text).Config
+    return Allowed({name: field.default for name, field in config.model_fields.items()}, config.parse)
+
+
+def plan_of(request: OptimizationRequested, allowed: Allowed) -> tuple[Space, Plan]:
+    """Raises ValueError, in one line, for what cannot be searched like that."""
     axes = [Axis.parse(text) for text in request.axes]
     for axis in axes:
-        if axis.name not in config.model_fields:
-            known = list(config.model_fields)
-            raise SpaceError(f"{request.backtest.strategy} has no parameter {axis.name}{nearest(axis.name, known)}")
+        if axis.name not in allowed.defaults:
+            near = nearest(axis.name, allowed.defaults)
+            raise SpaceError(f"{request.backtest.strategy} has no parameter {axis.name}{near}")
     searched = {axis.name for axis in axes}
-    defaults = {name: field.default for name, field in config.model_fields.items() if name not in searched}
+    defaults = {name: default for name, default in allowed.defaults.items() if name not in searched}
     fixed = {**defaults, **request.backtest.parameters}
-    space = Space(axes, request.constraints, fixed, lambda given: _possible(config, given))
+    space = Space(axes, request.constraints, fixed, lambda given: _possible(allowed, given))
     objectives = tuple(Objective.parse(text) for text in request.objectives)
     if request.method == "genetic" and len(objectives) > 1:
         raise SpaceError("genetic searches by one objective: nsga2 takes several")
     trials = request.trials or (TRIALS_MAX if request.method == "grid" else TRIALS)
     plan = Plan(request.method, objectives, trials, request.seed, request.batch, request.prune)
-    _something_possible(config, space)
+    _something_possible(allowed, space)
     return space, plan
 
 
-def _possible(config: type[StrategyConfig], given: Parameters) -> bool:
+def _possible(allowed: Allowed, given: Parameters) -> bool:
     try:
-        config.parse(given)
+        allowed.check(given)
     except ParameterError:
         return False
     return True
 
 
-def _something_possible(config: type[StrategyConfig], space: Space) -> None:
+def _something_possible(allowed: Allowed, space: Space) -> None:
     """When not even one end of the ranges can be, say what the strategy says about it."""
     ends: list[Parameters] = [
         {axis.name: _end(axis, each) for axis, each in zip(space.axes, way, strict=True)}
@@ -56,7 +70,7 @@ def _something_possible(config: type[StrategyConfig], space: Space) -> None:
     wrong = []
     for each in ends:
         try:
-            config.parse({**space.fixed, **each})
+            allowed.check({**space.fixed, **each})
         except ParameterError as error:
             wrong.append(error)
     if len(wrong) == len(ends):

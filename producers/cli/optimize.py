@@ -170,7 +170,7 @@ def _request(
     from pydantic import ValidationError
 
     from engine.research.evaluation import strategy_of
-    from engine.research.request import plan_of
+    from engine.research.request import allowed_by, plan_of
     from engine.research.space import Axis
     from schemas.research import OptimizationRequested
 
@@ -191,7 +191,7 @@ def _request(
             requested_by="cli",
             **rest,
         )
-        plan_of(request, text)
+        plan_of(request, allowed_by(backtest.strategy, text))
     except ValidationError as error:
         first = error.errors()[0]
         name = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "these options"

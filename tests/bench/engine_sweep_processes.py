@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from engine.research.evaluation import Evaluation, Objective, Stretch, Task, about, arrays_of
+from engine.research.evaluation import Evaluation, Objective, Task, about, arrays_of
 from engine.research.optimisation import WORKER_MODULES, spread
+from engine.research.stretches import Stretch
 from infra.fan_out import Here, executor
 from infra.shared_columns import opened, shared
 from schemas.backtest import BacktestRequested

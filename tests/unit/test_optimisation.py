@@ -12,11 +12,9 @@ from optuna.trial import FrozenTrial
 from engine.research.evaluation import (
     Objective,
     ObjectiveError,
-    Stretch,
     Task,
     about,
     arrays_of,
-    days_of,
     evaluate,
     run_over,
 )
@@ -24,9 +22,10 @@ from engine.research.folds import FoldError
 from engine.research.judging import candidate_of, evidence_of
 from engine.research.optimisation import NothingFoundError, Workshop, optimise
 from engine.research.page import page
-from engine.research.request import plan_of
+from engine.research.request import allowed_by, plan_of
 from engine.research.search import Forgetful, Memory
 from engine.research.space import SpaceError
+from engine.research.stretches import Stretch, days_of
 from infra.fan_out import Here, executor
 from schemas.backtest import Trial
 from schemas.research import OptimizationFinished, OptimizationRequested, WalkForward
@@ -283,7 +282,7 @@ def test_a_set_that_cannot_be_run_is_told_and_the_others_go_on() -> None:
 )
 def test_what_cannot_be_searched_is_refused_in_words(changes: Any, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
-        plan_of(an_optimization(**changes))
+        plan_of(an_optimization(**changes), allowed_by("moving_average_crossover"))
 
 
 def test_a_search_that_finds_nothing_says_why() -> None:

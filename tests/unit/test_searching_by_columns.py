@@ -14,7 +14,6 @@ from engine.columns import BarColumns
 from engine.research.by_columns import Shelf
 from engine.research.evaluation import (
     Objective,
-    Stretch,
     Task,
     about,
     arrays_of,
@@ -24,6 +23,7 @@ from engine.research.evaluation import (
 )
 from engine.research.optimisation import DisagreementError, Workshop, optimise
 from engine.research.request import half_of
+from engine.research.stretches import Stretch
 from engine.statistics import Brief
 from engine.strategies.moving_average_crossover import MovingAverageCrossover
 from infra.fan_out import Here
