@@ -6,6 +6,7 @@ from collections import deque
 from prometheus_client import Counter
 
 from consumers.executor.gate import Gate
+from consumers.executor.kills import Kills
 from consumers.executor.ledger import Ledger, Said
 from consumers.executor.reconciliation import Reconciliation
 from consumers.executor.sender import Sender
@@ -88,6 +89,8 @@ class Executor:
         service.task("lease", self._lease.keep)
         service.task("gateway", self._connection.watch)
         service.task("reports", self._take_reports)
+        kills = Kills(service.settings, self._sender.kill_flag, self._ledger, self._sender, self._clock)
+        service.task("kills", lambda: kills.run(service.log))
         service.task("reconciliation", lambda: self._reconciliation.run(self._connection, self._orders))
         service.ready_when("trading", self._gate.why_shut)
         service.after(self._lease.release)

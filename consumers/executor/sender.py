@@ -11,9 +11,11 @@ from consumers.executor.gate import Gate
 from consumers.executor.ledger import Ledger, save
 from consumers.executor.order_ids import OrderIds
 from consumers.executor.tracking import Tracked, of_intent
-from engine.orders import CancelRequested, NeverArrived
+from engine.order_facts import CancelRequested, NeverArrived
 from engine.risk import fingerprint
+from engine.trading_state import scopes_of
 from infra.gateway import ClientSlot, GatewayUnavailableError, Orders
+from infra.kill import KillFlag
 from infra.publish import Origin
 from infra.service import Service
 from infra.store import orders as table
@@ -35,6 +37,7 @@ class Sender:
         self._lease = lease
         self.ids = OrderIds(store, service.settings.ib_client_id + ClientSlot.EXECUTOR)
         self.orders: Orders | None = None
+        self.kill_flag = KillFlag(service.settings.home)
         self._outcomes = Counter(
             "scizor_orders", "What became of approvals", ("outcome",), registry=service.metrics.registry
         )
@@ -63,7 +66,8 @@ class Sender:
     def _why_not(self, decision: RiskDecision, intent: OrderIntent) -> str | None:
         if intent.account_id != self._ledger.account_id:
             return f"the gateway trades account {self._ledger.account_id}, not {intent.account_id}"
-        return self._gate.why_not(intent, decision.basis, self._clock.now())
+        killed = self.kill_flag.read().of(_scopes(intent))
+        return str(killed) if killed else self._gate.why_not(intent, decision.basis, self._clock.now())
 
     async def _spend(self, decision: RiskDecision, intent: OrderIntent, origin: Origin) -> Tracked | None:
         """Write it in SENDING; None, with the reason told, when the database does not know such an approval."""
@@ -91,12 +95,13 @@ class Sender:
         assert order.broker_order_id is not None, "it was spent with an id"
         assert self.orders is not None, "the gateway was wired"
         self._gate.sent(order.created_at, intent.quantity * max(intent.reference_price, Decimal(0)))
-        why = self._gate.why_shut()
-        if why is None:
-            try:
-                self.orders.place(order.broker_order_id, intent)
-            except GatewayUnavailableError as error:
-                why = str(error)
+        with self.kill_flag.sending(_scopes(intent)) as killed:
+            why = killed or self._gate.why_shut()
+            if why is None:
+                try:
+                    self.orders.place(order.broker_order_id, intent)
+                except GatewayUnavailableError as error:
+                    why = str(error)
         if why is None:
             self._outcomes.labels("sent").inc()
             return
@@ -148,13 +153,19 @@ class Sender:
         await save(tx, order, after, now, decision.decision_id)
         return after
 
-    def cancel(self, order: Tracked) -> None:
-        """Write the request to the socket, when there is one."""
+    def cancel(self, order: Tracked) -> bool:
+        """Write the request to the socket, when there is one: whether there was."""
         assert self.orders is not None, "the gateway was wired"
         try:
             self.orders.cancel(order.broker_order_id or 0)
         except GatewayUnavailableError as error:
             self._service.log.warning("cancel waits for the gateway", order_id=order.order_id, reason=str(error))
+            return False
+        return True
+
+
+def _scopes(intent: OrderIntent) -> tuple[str, ...]:
+    return scopes_of(intent.account_id, intent.strategy_id, intent.symbol)
 
 
 def _why_forged(known: Approval | None, intent: OrderIntent | CancelIntent) -> str:

@@ -79,8 +79,8 @@ _TABLES_OF = {
     ),
     "executor": (account_states, broker_events, commissions, fills, order_events, order_ids, orders),
     "portfolio": (positions, trades),
-    "api": (api_keys, audit_log, uploaded_versions, uploads),
-    EVERY_SERVICE: (inbox, leases, outbox),
+    "api": (api_keys, uploaded_versions, uploads),
+    EVERY_SERVICE: (audit_log, inbox, leases, outbox),
 }
 
 WRITERS = MappingProxyType({table.name: service for service, owned in _TABLES_OF.items() for table in owned})

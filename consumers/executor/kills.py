@@ -1,0 +1,76 @@
+"""What a kill asks of the executor: cancels of its orders, without the database, and the word that they are asked."""
+
+import asyncio
+from collections import deque
+
+from structlog.typing import FilteringBoundLogger
+
+from consumers.executor.ledger import Ledger
+from consumers.executor.sender import Sender
+from consumers.executor.tracking import Tracked
+from engine.trading_state import scopes_of
+from infra import kill_line
+from infra.clock import Clock
+from infra.errors import ScizorError
+from infra.kill import Kill, KillFlag
+from infra.settings import Settings
+
+_LOOK_SECONDS = 0.03
+_AGAIN_SECONDS = 2.0
+"""A cancel that was not heard of is asked for again."""
+_CANCELS_A_SECOND = 40
+_TOLD_MAX = 1000
+
+
+class Kills:
+    """Looks at the flag many times a second: reading it costs less than being told."""
+
+    def __init__(self, settings: Settings, flag: KillFlag, ledger: Ledger, sender: Sender, clock: Clock) -> None:
+        self._home = settings.home
+        self._flag = flag
+        self._ledger = ledger
+        self._sender = sender
+        self._clock = clock
+        self._asked: dict[str, float] = {}
+        self._lately: deque[float] = deque()
+        self._confirmed: set[str] = set()
+
+    async def run(self, log: FilteringBoundLogger) -> None:
+        """The background task; waits until it is known which orders there are."""
+        await self._ledger.known.wait()
+        while True:
+            kills = self._flag.read().kills
+            self._asked = {name: at for name, at in self._asked.items() if kills}
+            self._confirmed &= {kill.kill_id for kill in kills}
+            for kill in kills:
+                await self._obey(kill, log)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _obey(self, kill: Kill, log: FilteringBoundLogger) -> None:
+        orders = [each for each in self._ledger.working if each.ours and _concerns(kill, each)]
+        for order in orders:
+            self._cancel(order)
+        if kill.kill_id in self._confirmed or not all(each.order_id in self._asked for each in orders):
+            return
+        word = {"do": "cancelled", "kill_id": kill.kill_id, "orders": [each.order_id for each in orders][:_TOLD_MAX]}
+        try:
+            await kill_line.ask(self._home, word, seconds=0.5)
+        except ScizorError as error:
+            log.warning("cancels of a kill not confirmed", scope=kill.scope, reason=str(error))
+            return
+        self._confirmed.add(kill.kill_id)
+        log.warning("killed", scope=kill.scope, by=kill.by, reason=kill.reason, cancels=len(orders))
+
+    def _cancel(self, order: Tracked) -> None:
+        now = self._clock.monotonic()
+        while self._lately and self._lately[0] <= now - 1.0:
+            self._lately.popleft()
+        if now - self._asked.get(order.order_id, float("-inf")) < _AGAIN_SECONDS:
+            return
+        if len(self._lately) < _CANCELS_A_SECOND and self._sender.cancel(order):
+            self._lately.append(now)
+            self._asked[order.order_id] = now
+
+
+def _concerns(kill: Kill, order: Tracked) -> bool:
+    return kill.is_global or kill.scope in scopes_of(order.account_id, order.strategy_id, order.symbol)

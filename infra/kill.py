@@ -1,0 +1,180 @@
+"""The kill flag: what was stopped at once, in a file that the executor reads before every send.
+
+It needs neither Kafka nor PostgreSQL. Whoever changes it holds the lock alone; the executor holds it with others from
+its last look until the order is on the socket, so that no order slips between a kill and its acknowledgement.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from infra.errors import UsageError
+from schemas.event import Name, UtcTime
+
+GLOBAL = "global"
+FENCE_SECONDS = 0.03
+"""How long a kill waits for an order that is on its way to the socket: it takes microseconds."""
+_LOOK_SECONDS = 0.0005
+_UNREADABLE = "unreadable"
+_NOBODY_KNOWS = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Kill(BaseModel):
+    """What was stopped: no order of the scope goes out until somebody arms it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    kill_id: Name
+    scope: Name
+    """`global`, `account:ID`, `strategy:ID` or `symbol:NAME`."""
+    reason: Annotated[str, Field(max_length=400)]
+    by: Name
+    at: UtcTime
+    """Wall time."""
+
+    @property
+    def is_global(self) -> bool:
+        return self.scope == GLOBAL
+
+    def __str__(self) -> str:
+        return f"{self.scope} was killed at {self.at:%F %T}Z by {self.by}: {self.reason}"
+
+
+class Kills(BaseModel):
+    """Everything that is stopped; the content of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    kills: tuple[Kill, ...] = ()
+
+    def of(self, scopes: Iterable[str]) -> Kill | None:
+        """The kill that concerns an order of these scopes."""
+        wanted = {GLOBAL, *scopes}
+        return next((kill for kill in self.kills if kill.scope in wanted or kill.kill_id == _UNREADABLE), None)
+
+    def with_(self, added: Kill) -> "Kills":
+        return Kills(kills=(*(kill for kill in self.kills if kill.scope != added.scope), added))
+
+    def without(self, scopes: Iterable[str]) -> "Kills":
+        lifted = set(scopes)
+        return Kills(kills=tuple(kill for kill in self.kills if kill.scope not in lifted))
+
+
+def scope_of(kind: str, name: str = "") -> str:
+    """`account` and `DU1` are `account:DU1`; UsageError for what is no scope."""
+    if kind in ("", "all", GLOBAL) and not name:
+        return GLOBAL
+    if kind not in ("account", "strategy", "symbol"):
+        raise UsageError(f"no scope {kind!r}: account, strategy or symbol with its NAME, or none for everything")
+    if not name:
+        raise UsageError(f"which {kind}? write its NAME after --scope {kind}")
+    return f"{kind}:{name}"
+
+
+class KillFlag:
+    """The file of one SCIZOR_HOME, for its readers and for those who change it."""
+
+    def __init__(self, home: Path) -> None:
+        self.file = home / "kill.json"
+        self._lock_file = home / "kill.lock"
+        self._lock: int | None = None
+        self._stamp: tuple[int, int, int] | None = None
+        self._kills = Kills()
+
+    # readers
+
+    def read(self) -> Kills:
+        """What is stopped. A flag that cannot be read stops everything."""
+        try:
+            found = self.file.stat()
+        except FileNotFoundError:
+            self._stamp, self._kills = None, Kills()
+            return self._kills
+        except OSError as error:
+            return _stopped_by(f"{self.file} cannot be read: {error.strerror}")
+        stamp = found.st_mtime_ns, found.st_ino, found.st_size
+        if stamp != self._stamp:
+            try:
+                self._kills = Kills.model_validate_json(self.file.read_bytes())
+            except (OSError, ValidationError):
+                return _stopped_by(f"{self.file} cannot be understood: `scizor arm` writes it anew")
+            self._stamp = stamp
+        return self._kills
+
+    @contextlib.contextmanager
+    def sending(self, scopes: Iterable[str]) -> Iterator[str | None]:
+        """Why an order of these scopes may not go out, or None; write it to the socket inside the block."""
+        lock = self._held()
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield "a kill is being written"
+            return
+        try:
+            kill = self.read().of(scopes)
+            yield None if kill is None else str(kill)
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)
+
+    # those who change it
+
+    @contextlib.asynccontextmanager
+    async def fenced(self) -> AsyncIterator[bool]:
+        """Nothing is sent inside the block; False when a sender did not let go in time, for instance one that hangs."""
+        lock = self._held()
+        fence = False
+        for _ in range(round(FENCE_SECONDS / _LOOK_SECONDS)):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fence = True
+                break
+            except BlockingIOError:
+                await asyncio.sleep(_LOOK_SECONDS)
+        try:
+            yield fence
+        finally:
+            if fence:
+                fcntl.flock(lock, fcntl.LOCK_UN)
+
+    def write(self, kills: Kills) -> None:
+        """Replace it in one step: readers see it at once. `force` puts it on the disk."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.file.with_name(f".kill.{os.getpid()}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.write(descriptor, kills.model_dump_json(indent=2).encode())
+        finally:
+            os.close(descriptor)
+        draft.replace(self.file)
+
+    def force(self) -> None:
+        """Blocking: returns when the file survives a power cut."""
+        for path in (self.file, self.file.parent):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _held(self) -> int:
+        if self._lock is None:
+            self._lock_file.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+        return self._lock
+
+    def close(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _stopped_by(reason: str) -> Kills:
+    """A flag in doubt is a flag that is set."""
+    return Kills(kills=(Kill(kill_id=_UNREADABLE, scope=GLOBAL, reason=reason, by="kill flag", at=_NOBODY_KNOWS),))
