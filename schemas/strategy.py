@@ -131,6 +131,16 @@ class JournalEntry(Event):
     """Ids of the signals and intents that followed from it."""
     contracts: tuple[Contract, ...] | None = None
     """Of a deployment, and of nothing else: what was known of its symbols then."""
+    digest: str = ""
+    """SHA-256 of the inputs, by offset and value."""
+    marks: str = ""
+    """Eight hexadecimal digits for each input, so that a changed one can be named."""
+    warmed_by: str = ""
+    """Of a deployment with a warm-up: SHA-256 of the past bars."""
+    code: str = ""
+    """Which code decided, from this entry on: told when a strategy is deployed and when a process goes on with it."""
+    fault: Annotated[str, Field(max_length=2000)] = ""
+    """Why the strategy was stopped at the last of these inputs, which it did not get through."""
 
 
 StrategyCommand = Annotated[

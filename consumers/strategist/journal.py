@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from infra.clock import Clock
+from infra.journal.digest import Digest
+from infra.journal.warm_up import PastBars
 from schemas.event import Event
+from schemas.place import At, Place
 from schemas.strategy import JournalEntry
 from schemas.validation import Contract
 
@@ -15,21 +17,6 @@ _POSTED_MAX = 1000
 
 Post = Callable[[Event], Awaitable["asyncio.Future[object]"]]
 """Hands an event over, in order; what it returns is done when the broker has it."""
-
-Place = tuple[str, int]
-"""Topic (logical name) and partition."""
-
-
-class At(NamedTuple):
-    """Where an input stands: all that ids of its consequences derive from."""
-
-    topic: str
-    partition: int
-    offset: int
-
-    @property
-    def place(self) -> Place:
-        return self.topic, self.partition
 
 
 @dataclass(slots=True)
@@ -40,7 +27,20 @@ class _Run:
     first_offset: int
     offset: int
     event: Event
-    count: int = 1
+    digest: Digest = field(default_factory=Digest)
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """What only some entries say."""
+
+    outputs: tuple[str, ...] = ()
+    contracts: tuple[Contract, ...] | None = None
+    warmed_by: str = ""
+    fault: str = ""
+
+
+_NOTHING = _Marks()
 
 
 class Journal:
@@ -50,8 +50,10 @@ class Journal:
     what was consumed cannot be consumed again, so the process has to end, and the next one recovers.
     """
 
-    def __init__(self, strategy_id: str, post: Post, clock: Clock) -> None:
+    def __init__(self, strategy_id: str, post: Post, clock: Clock, code: str) -> None:
         self._strategy_id = strategy_id
+        self._code = code
+        self._untold_code = code
         self._post = post
         self._clock = clock
         self._sequence = 0
@@ -68,8 +70,8 @@ class Journal:
         """Whether this input, or a later one of its place, was consumed before: it came again."""
         return self._consumed.get((at.topic, at.partition), -1) >= at.offset
 
-    async def note(self, event: Event, at: At, outputs: tuple[str, ...] = ()) -> None:
-        """An input was consumed. When it caused `outputs`, returns once the broker has the entry."""
+    async def note(self, event: Event, at: At, value: bytes, outputs: tuple[str, ...] = (), fault: str = "") -> None:
+        """An input was consumed. When it caused `outputs` or a fault, returns once the broker has the entry."""
         place = at.place
         self._consumed[place] = at.offset
         run = self._run
@@ -80,22 +82,25 @@ class Journal:
             run = self._run = _Run(place, at.offset, at.offset, event)
         else:
             run.offset, run.event = at.offset, event
-            run.count += 1
-        if outputs:
-            await self._close(outputs)
+        run.digest.put(at.offset, value)
+        if outputs or fault:
+            await self._close(_Marks(outputs, fault=fault))
             await self.settle()
-        elif run.count >= _RUN_MAX:
+        elif len(run.digest) >= _RUN_MAX:
             await self._close()
 
     async def deployed(
-        self, command: Event, at: At, contracts: tuple[Contract, ...], history: Mapping[Place, int]
+        self, command: Event, at: At, value: bytes, contracts: tuple[Contract, ...], past: PastBars | None
     ) -> None:
         """A deployment, by what it was warmed up and on which contracts. Its own entry comes last: it completes it."""
         await self._close()
-        for (topic, partition), offset in sorted(history.items()):
+        for (topic, partition), offset in sorted(past.reached.items() if past else ()):
             await self._write(_Run((topic, partition), 0, offset, command))
         self._consumed[at.place] = at.offset
-        await self._write(_Run(at.place, at.offset, at.offset, command), contracts=contracts)
+        self._untold_code = self._code
+        run = _Run(at.place, at.offset, at.offset, command)
+        run.digest.put(at.offset, value)
+        await self._write(run, _Marks(contracts=contracts, warmed_by=past.digest if past else ""))
         await self.settle()
 
     async def settle(self) -> None:
@@ -105,14 +110,12 @@ class Journal:
         if posted:
             await asyncio.gather(*posted)
 
-    async def _close(self, outputs: tuple[str, ...] = ()) -> None:
+    async def _close(self, marks: _Marks = _NOTHING) -> None:
         run, self._run = self._run, None
         if run is not None:
-            await self._write(run, outputs)
+            await self._write(run, marks)
 
-    async def _write(
-        self, run: _Run, outputs: tuple[str, ...] = (), contracts: tuple[Contract, ...] | None = None
-    ) -> None:
+    async def _write(self, run: _Run, marks: _Marks = _NOTHING) -> None:
         self._sequence += 1
         now = self._clock.now()
         entry = JournalEntry(
@@ -123,11 +126,18 @@ class Journal:
             first_offset=run.first_offset,
             offset=run.offset,
             consumed_at=now,
-            outputs=outputs,
-            contracts=contracts,
+            outputs=marks.outputs,
+            contracts=marks.contracts,
+            digest=run.digest.hexdigest() if len(run.digest) else "",
+            marks=run.digest.marks,
+            warmed_by=marks.warmed_by,
+            code=self._untold_code if len(run.digest) else "",
+            fault=marks.fault,
             event_time=run.event.event_time,
             ingest_time=now,
         )
+        if len(run.digest):
+            self._untold_code = ""
         self._posted.append(await self._post(entry))
         if len(self._posted) >= _POSTED_MAX:
             posted, self._posted = self._posted, []

@@ -8,15 +8,17 @@ from itertools import groupby
 
 from prometheus_client import Counter, Gauge
 
-from consumers.strategist.journal import At, Journal, Place
-from consumers.strategist.outputs import Output, id_of
-from consumers.strategist.recovery import Inputs, recover
-from consumers.strategist.running import RunningStrategy
-from consumers.strategist.spans import pasts
+from consumers.strategist.journal import Journal
+from consumers.strategist.recovery import recover
 from consumers.strategist.subscriptions import changes
-from consumers.strategist.warm_up import past_bars
+from engine.live.outputs import Output, id_of
+from engine.live.running import RunningStrategy
 from infra.delivery import Failure, MalformedRecordError, Record, origin_of, parse
+from infra.engine_code import code_hash
 from infra.errors import UsageError
+from infra.journal.inputs import Inputs
+from infra.journal.spans import pasts
+from infra.journal.warm_up import past_bars
 from infra.replay import fold
 from infra.service import Service
 from infra.symbol_meanings import the_one_meant
@@ -24,6 +26,7 @@ from infra.symbol_names import parse_symbol
 from schemas.event import Event
 from schemas.market import Bar, Tick
 from schemas.orders import FillBusted
+from schemas.place import At
 from schemas.strategy import Allocate, Deploy, Pause, Reconfigure, Resume, RunningState, Signal, Start, Stop
 from schemas.validation import Contract, Symbol, SymbolState
 
@@ -46,6 +49,7 @@ class Strategist:
         self._journals: dict[str, Journal] = {}
         self._on_contract: dict[int, list[RunningStrategy]] = {}
         self._unreported: set[str] = set()
+        self._code = code_hash()
         registry = service.metrics.registry
         self._signals = Counter("scizor_signals", "Signals of live strategies", ("strategy",), registry=registry)
         self._intents = Counter("scizor_intents", "Order intents of live strategies", ("strategy",), registry=registry)
@@ -97,7 +101,7 @@ class Strategist:
 
     async def _take(self, event: Event, at: At, record: Record) -> None:
         if isinstance(event, Deploy):
-            await self._on_deploy(event, at)
+            await self._on_deploy(event, at, record.value or b"")
             return
         for strategy in self._interested(event):
             journal = self._journals[strategy.strategy_id]
@@ -105,7 +109,7 @@ class Strategist:
                 continue
             before = strategy.state
             outputs = strategy.take(event, at)
-            await journal.note(event, at, tuple(map(id_of, outputs)))
+            await journal.note(event, at, record.value or b"", tuple(map(id_of, outputs)))
             if outputs:
                 await self._tell(strategy, outputs, record)
             self._unreported.add(strategy.strategy_id)
@@ -140,7 +144,7 @@ class Strategist:
 
     # deployments
 
-    async def _on_deploy(self, command: Deploy, at: At) -> None:
+    async def _on_deploy(self, command: Deploy, at: At, value: bytes) -> None:
         """Make a strategy known: a new one, or one that has ended, which goes on with what it holds."""
         name = command.strategy_id
         journal, known = self._journal(name), self._strategies.get(name)
@@ -150,12 +154,12 @@ class Strategist:
             self._service.log.warning("not deployed", strategy=name, reason=why)
             return
         strategy = RunningStrategy(command, await self._contracts(command), known.orders if known else None)
-        reached: dict[Place, int] = {}
+        past = None
         if command.warmup_bars and not strategy.ended:
-            bars, reached = await past_bars(self._service.settings, command, strategy.contracts)
-            count = strategy.warm_up(bars)
+            past = await past_bars(self._service.settings, command, strategy.contracts)
+            count = strategy.warm_up(past.bars)
             self._service.log.info("warmed up", strategy=name, bars=count)
-        await journal.deployed(command, at, tuple(strategy.contracts.values()), reached)
+        await journal.deployed(command, at, value, tuple(strategy.contracts.values()), past)
         self._keep(strategy)
         await self._report(strategy)
 
@@ -171,7 +175,7 @@ class Strategist:
 
     def _journal(self, name: str) -> Journal:
         if name not in self._journals:
-            self._journals[name] = Journal(name, self._post, self._service.clock)
+            self._journals[name] = Journal(name, self._post, self._service.clock, self._code)
         return self._journals[name]
 
     async def _post(self, event: Event) -> "asyncio.Future[object]":

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from consumers.strategist.running import RunningStrategy
+from engine.live.running import RunningStrategy
 from infra.replay import fold
 from infra.settings import Settings
 from schemas.market import Urgency, Want

@@ -52,6 +52,7 @@ COMMANDS = {
         TRADING,
     ),
     "live": Entry("producers.cli.live:app", "Strategies that trade, limits, and whether trading is allowed.", TRADING),
+    "replay": Entry("producers.cli.replay:app", "Do again what was done live, and compare: the parity proof.", TRADING),
     "bench": Entry("producers.cli.bench:bench", "Measure this machine, each figure beside its raw limit.", TOOLS),
     "topics": Entry("producers.cli.topics:app", "Topics: apply, list, describe, tail, replay.", TOOLS),
     "db": Entry("producers.cli.db:app", "The database: upgrade, downgrade, rebuild from the topics.", TOOLS),

@@ -10,13 +10,14 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumers.strategist.journal import At, Journal
-from consumers.strategist.outputs import Output, id_of
-from consumers.strategist.running import RunningStrategy
-from consumers.strategist.spans import Past
+from consumers.strategist.journal import Journal
+from engine.live.outputs import Output, id_of
+from engine.live.running import RunningStrategy
 from infra.clock import ManualClock
+from infra.journal.spans import Past
 from schemas.event import Event
 from schemas.orders import DenialReason, FillCorrected, OrderIntent, OrderStatus
+from schemas.place import At
 from schemas.strategy import JournalEntry, Pause, Resume, Start
 from tests.builders import APPLE, NOON, SEEN, a_bar, a_contract, a_fill
 from tests.unit.test_running_strategy import COMMAND, a_deployment, an_update, decided
@@ -90,7 +91,7 @@ class Life:
         if not self.strategy.wants(event) or self.journal.has(at):
             return []
         outputs = self.strategy.take(event, at)
-        await self.journal.note(event, at, tuple(map(id_of, outputs)))
+        await self.journal.note(event, at, event.to_json(), tuple(map(id_of, outputs)))
         return outputs
 
 
@@ -120,7 +121,7 @@ def reborn(topic: Topic, script: Script) -> tuple[Life, list[Output]]:
             if at.place == span.place and span.first <= at.offset <= span.last and strategy.wants(event):
                 tail += strategy.take(event, at)
         assert tuple(map(id_of, tail)) == span.outputs
-    journal = Journal("holder", topic.post, ManualClock(SEEN))
+    journal = Journal("holder", topic.post, ManualClock(SEEN), "code")
     journal.resume(past.sequence, past.consumed)
     return Life(strategy, journal), tail
 

@@ -4,15 +4,15 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from consumers.strategist.journal import At
-from consumers.strategist.outputs import Output
-from consumers.strategist.running import RunningStrategy
+from engine.live.outputs import Output
+from engine.live.running import RunningStrategy
 from engine.risk import Book, check
 from schemas.account import RiskLimits, TradingMode
 from schemas.event import Event
 from schemas.orders import DenialReason, FillBusted, OrderIntent, OrderStatus, OrderType, OrderUpdate, Side
+from schemas.place import At
 from schemas.strategy import Allocate, Deploy, Pause, Reconfigure, Resume, RunningState, Signal, Start, Stop
-from tests.builders import APPLE, NOON, SEEN, a_bar, a_contract, a_fill, a_tick
+from tests.builders import APPLE, NOON, SEEN, a_bar, a_contract, a_fill, a_tick, as_seen
 
 WHEN = {"event_time": NOON, "ingest_time": SEEN}
 COMMAND = {"command_id": "c-1", "strategy_id": "holder", "by": "test", **WHEN}
@@ -59,7 +59,7 @@ def started(**changes: Any) -> Desk:
 
 def decided(intent: OrderIntent, reason: DenialReason | None) -> Event:
     limits = RiskLimits(scope="account:DU1234567", version=1, notional_max=Decimal(10**9), **WHEN)
-    approved = check(intent, Book(trading_mode=TradingMode.ACTIVE, limits=limits), SEEN)
+    approved = check(intent, Book(trading_mode=TradingMode.ACTIVE, limits=limits, **as_seen(intent)), SEEN)
     assert approved.approved
     return approved if reason is None else approved.revised(approved=False, reason=reason)
 

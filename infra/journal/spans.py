@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from consumers.strategist.journal import At, Place
-from consumers.strategist.warm_up import HISTORY
 from infra.replay import fold
 from infra.settings import Settings
 from infra.topics import load_catalogue
 from schemas.orders import Fill
+from schemas.place import At, Place
 from schemas.strategy import JournalEntry
 from schemas.validation import Contract
 
+HISTORY = "market.history.v1"
 _JOURNAL = "strategy.journal.v1"
 
 
@@ -22,14 +22,21 @@ class Span:
     place: Place
     first: int
     last: int
-    outputs: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
+    fault: str = ""
+    """Why the strategy was stopped at the last of them, which it did not get through."""
 
     def continued(self, entry: JournalEntry) -> bool:
         """Whether the entry goes on where this span caused nothing: then both are one."""
-        if self.outputs or self.place != (entry.topic, entry.partition):
+        if self.outputs or self.fault or self.place != (entry.topic, entry.partition):
             return False
-        self.last, self.outputs = entry.offset, entry.outputs
+        self.last, self.outputs, self.fault = entry.offset, entry.outputs, entry.fault
         return True
+
+
+def span_of(entry: JournalEntry) -> Span:
+    """What one entry stands for."""
+    return Span((entry.topic, entry.partition), entry.first_offset, entry.offset, entry.outputs, entry.fault)
 
 
 @dataclass
@@ -67,7 +74,7 @@ class Past:
             self.deployed, self.contracts = At(*place, entry.offset), entry.contracts
             self.history, self._read, self.spans = self._read, {}, []
         elif not (self.spans and self.spans[-1].continued(entry)):
-            self.spans.append(Span(place, entry.first_offset, entry.offset, entry.outputs))
+            self.spans.append(span_of(entry))
 
 
 async def pasts(settings: Settings) -> Mapping[str, Past]:
@@ -78,3 +85,12 @@ async def pasts(settings: Settings) -> Mapping[str, Past]:
         if isinstance(event, JournalEntry):
             found.setdefault(event.strategy_id, Past()).add(event, fills_topic)
     return found
+
+
+async def entries_of(settings: Settings, strategy_id: str) -> list[JournalEntry]:
+    """One strategy's journal as it was written, repeats included."""
+    return [
+        event
+        async for event, _ in fold(settings, [_JOURNAL])
+        if isinstance(event, JournalEntry) and event.strategy_id == strategy_id
+    ]

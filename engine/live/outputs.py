@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from consumers.strategist.journal import At
 from engine.sizing import to_decimal
 from engine.strategy import StrategySignal
 from schemas.market import Bar, Source, Tick
 from schemas.orders import OrderIntent, OrderType, Side
+from schemas.place import At
 from schemas.strategy import Deploy, Signal
 from schemas.validation import Contract
 

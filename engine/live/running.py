@@ -4,19 +4,18 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from consumers.strategist.journal import At
-from consumers.strategist.outputs import Output, Price, intent, output_id, price_of, signal
-from consumers.strategist.own_orders import OwnOrders
 from engine.aggregation import BarAggregator
-from engine.facts import Bar as BarFact
 from engine.facts import bar_of
 from engine.host import StrategyHost
+from engine.live.outputs import Output, Price, intent, output_id, price_of, signal
+from engine.live.own_orders import OwnOrders
 from engine.registry import strategy_class
 from engine.sizing import sizing, to_decimal
 from engine.strategy import StrategySignal
 from schemas.event import Event
-from schemas.market import LIVE_BAR, Bar, Tick
+from schemas.market import LIVE_BAR, Bar, HistoricalBar, Tick
 from schemas.orders import Fill, FillBusted, FillCorrected, OrderUpdate, RiskDecision
+from schemas.place import At
 from schemas.strategy import (
     Allocate,
     Deploy,
@@ -106,7 +105,7 @@ class RunningStrategy:
                 self.orders.on_fill(fill)
         self._show_positions()
 
-    def warm_up(self, bars: Iterable[BarFact]) -> int:
+    def warm_up(self, bars: Iterable[HistoricalBar]) -> int:
         """Bring indicators up to date with past bars of the deployment's size, oldest first."""
         return self._host.warm_up(bars) if self._host is not None else 0
 
@@ -127,6 +126,13 @@ class RunningStrategy:
         except Exception as error:  # noqa: BLE001 (a stranger's code: its fault is an outcome, told in its state)
             self.fail(f"{type(error).__name__}: {error}")
             return []
+
+    def stopped_at(self, event: Event, why: str) -> None:
+        """Somebody had to stop the strategy while it took this input: it did not get through it."""
+        if isinstance(event, Execution):
+            self.orders.on_fill(event)
+            self._show_positions()
+        self.fail(why)
 
     def _take(self, event: Event, at: At) -> list[Output]:
         if isinstance(event, Bar):

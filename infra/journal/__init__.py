@@ -1,0 +1,1 @@
+"""Journals of live strategies, read again: what was consumed, in which order, and the records themselves."""
