@@ -71,7 +71,7 @@ class Guard:
         request.state.key_id = record.key_id
         caller = Caller(record.key_id, record.label, record.role, request.state.request_id)
         permitted = caller.role.includes(role)
-        exempt = permitted and request.url.path.endswith("/halt")
+        exempt = permitted and request.url.path.endswith(("/halt", "/emergency-stop"))
         if not exempt and not self._limiter.allows(caller.key_id):
             raise TooManyError(f"more than {REQUESTS_PER_SECOND_MAX:.0f} requests a second: slow down")
         if not permitted:

@@ -73,6 +73,10 @@ class Changes:
                     await self._service.publish(event, cause=origin)
             await self._spool_row(self._row(caller, change, "done"))
 
+    async def spooled(self, caller: Caller, change: Change) -> None:
+        """Note what was done already and waits for nobody: the row is on the disk now, in the database soon."""
+        await self._spool_row(self._row(caller, change, "done"))
+
     async def refused(self, caller: Caller, action: str, why: str) -> None:
         """Note a change that the caller's role does not permit."""
         row = self._row(caller, Change(action, action.partition(" ")[2]), "refused")

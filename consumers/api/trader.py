@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from consumers.api.application import About
 from consumers.api.decisions import Decisions
+from consumers.api.emergency import Emergency
 from consumers.api.front import Front
 from consumers.api.limits import Limits
 from consumers.api.live_strategies import LiveStrategies
@@ -42,6 +43,7 @@ def build(front: Front) -> FastAPI:
         Decisions(front),
         Limits(front, limits),
         Trading(front),
+        Emergency(front),
         LiveStrategies(front, strategies),
     )
     return front.app(ABOUT, [each.router() for each in routes])

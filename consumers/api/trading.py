@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from consumers.api.access import Admin, Trader, Viewer
 from consumers.api.changes import Change
+from consumers.api.emergency import lift
 from consumers.api.front import Front
 from consumers.api.models import Answer, Body, Flag
 from consumers.api.problems import ConflictError
@@ -97,7 +98,7 @@ class Trading:
         return StateOut.model_validate(state)
 
     async def arm(self, caller: Admin, body: ArmIn) -> StateOut:
-        """Lifts a halt of this scope; halts of other scopes stay. What is accepted is compared once more."""
+        """Lifts a halt or a kill of this scope; those of other scopes stay. What is accepted is compared once more."""
         async with self._front.reading() as connection:
             rows = await queries.trading_states(connection, body.scope)
         before = StateOut.model_validate(dict(rows[0])) if rows else None
@@ -107,6 +108,7 @@ class Trading:
                 f"the executor halted {body.scope} ({before.reason}) and lifts that itself once books and broker "
                 'agree; "override": true arms all the same'
             )
+        await lift(self._front, caller, body.scope, body.reason)
         accepted = {"accept_positions": body.accept_positions, "accept_order_ids": body.accept_order_ids}
         state = self._state(caller, body.scope, TradingMode.ACTIVE, body.reason).model_copy(update=accepted)
         change = Change("POST /trading/arm", body.scope, before, body)

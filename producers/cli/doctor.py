@@ -79,6 +79,7 @@ def _checks_of_running(settings: Settings, run: RunFile | None) -> dict[str, Cal
         checks["system"] = lambda: nothing
     else:
         checks["system"] = lambda: system_checks.services(run, settings)
+        checks["kill switch"] = lambda: asyncio.run(system_checks.kill_switch(settings))
     if reachable_settings.kafka:
         checks["kafka round trip"] = lambda: asyncio.run(system_checks.kafka_round_trip(reachable_settings))
     if reachable_settings.database_url.get_secret_value():

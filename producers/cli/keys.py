@@ -71,6 +71,19 @@ def make_admin_key(settings: Settings) -> None:
         raise failure("no admin key could be made", log, "then try `scizor keys ensure`")
 
 
+def key_of(text: str) -> KeyRecord | None:
+    """The record of a key, when the database has one."""
+    from infra.api_keys import key_id_of
+    from infra.store import api_keys
+
+    async def read(store: "Store") -> list[KeyRecord]:
+        async with store.reading() as connection:
+            return list(await api_keys.all_keys(connection))
+
+    wanted = key_id_of(text)
+    return next((record for record in _with_store(read) if record.key_id == wanted), None) if wanted else None
+
+
 @app.command("list")
 def list_keys(as_json: AsJson = False) -> None:
     """All keys, newest first; never the keys themselves."""

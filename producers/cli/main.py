@@ -53,6 +53,8 @@ COMMANDS = {
     ),
     "live": Entry("producers.cli.live:app", "Strategies that trade, limits, and whether trading is allowed.", TRADING),
     "replay": Entry("producers.cli.replay:app", "Do again what was done live, and compare: the parity proof.", TRADING),
+    "kill": Entry("producers.cli.kill:kill", "Stop sending orders and cancel the open ones, at once.", TRADING),
+    "arm": Entry("producers.cli.kill:arm", "Let what was killed trade again; for admins, with a reason.", TRADING),
     "bench": Entry("producers.cli.bench:bench", "Measure this machine, each figure beside its raw limit.", TOOLS),
     "topics": Entry("producers.cli.topics:app", "Topics: apply, list, describe, tail, replay.", TOOLS),
     "db": Entry("producers.cli.db:app", "The database: upgrade, downgrade, rebuild from the topics.", TOOLS),

@@ -22,6 +22,7 @@ from infra.embedded.stack import Stack, StackRunningError, why_not_ready
 from infra.embedded.starting import reachable
 from infra.embedded.waiting import POLL_SECONDS, within
 from infra.errors import EnvironmentUnhealthyError, UsageError
+from infra.kill import KillFlag
 from infra.settings import Settings
 from producers.cli.config import load_settings
 from producers.cli.keys import make_admin_key
@@ -174,6 +175,7 @@ def _describe(run: RunFile, settings: Settings) -> dict[str, Any]:
         "ready": run.ready,
         "home": str(run.home),
         "supervisor": run.supervisor.pid,
+        "kills": [kill.model_dump(mode="json") for kill in KillFlag(run.home).read().kills],
         "addresses": addresses(run, host),
         "processes": rows,
         "memory_mb": round(sum(memory.values()), 1),
@@ -222,6 +224,8 @@ def _print_status(document: dict[str, Any]) -> None:
         health = row["reason"] or row["health"] or "ok"
         print(f"{name:<20}{row['pid']:>8}  {row['state']:<12}{row['restarts']:>8}{row['memory_mb']:>8.0f}  {health}")
     print(f"all together {document['memory_mb']:.0f} MB, state in {document['home']}")
+    for kill in document["kills"]:
+        print(f"KILLED: {kill['scope']} since {kill['at']} by {kill['by']}: {kill['reason']} (`scizor arm` lifts it)")
     for name, address in document["addresses"].items():
         print(f"  {name:<14}{address}")
 

@@ -7,6 +7,7 @@ from infra.embedded.ports import answers
 from infra.embedded.running import RunFile
 from infra.embedded.stack import why_not_ready
 from infra.embedded.starting import reachable
+from infra.kill_line import ask
 from infra.settings import Settings
 from producers.cli.finding import Finding, Status
 from producers.cli.machine_checks import free_bytes
@@ -89,6 +90,17 @@ async def growth(settings: Settings) -> Finding:
     if days < DAYS_LEFT_COMFORTABLE:
         return Finding("fail" if days < DAYS_LEFT_MIN else "warn", detail, fix)
     return Finding("ok", detail)
+
+
+async def kill_switch(settings: Settings) -> Finding:
+    """Whether a kill would be heard, and what is killed now."""
+    state = await ask(settings.home, {"do": "state"})
+    if state["killed"]:
+        killed = ", ".join(kill["scope"] for kill in state["kills"])
+        return Finding("warn", f"killed: {killed}", 'scizor arm --reason "..."')
+    if state["gateway"] != "connected":
+        return Finding("fail", f"it cannot reach the gateway: {state['gateway']}", "scizor logs kill_switch")
+    return Finding("ok", "it listens, and reaches the gateway by a connection of its own")
 
 
 def gateway(settings: Settings) -> Finding:

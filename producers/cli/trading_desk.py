@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from engine.trading_state import follow
 from infra.errors import RefusedError, UsageError
+from infra.kill import KillFlag
 from infra.replay import fold
 from infra.settings import Settings
 from producers.cli.desk import Desk, Feed
@@ -169,6 +170,8 @@ async def _set_mode(
         scope += view.account("")
     if scope != "global" and scope.partition(":")[0] not in ("account", "strategy", "symbol"):
         raise UsageError(f"no scope {scope!r}: write global, account:ID, strategy:ID or symbol:NAME")
+    if mode is not TradingMode.HALTED and (killed := KillFlag(settings.home).read().of((scope,))) is not None:
+        raise RefusedError(f"{killed}: `scizor arm` lifts that")
     async with Desk(settings) as desk:
         try:
             state = TradingState(

@@ -225,12 +225,13 @@ class KillSwitch:
     # letting it trade again
 
     async def _on_arm(self, request: ArmRequest) -> dict[str, Any]:
+        scope = None if request.scope is None else self._named(request.scope)
         async with self._turn, self._flag.fenced():
             before = self._flag.read()
-            lifted = [kill for kill in before.kills if request.scope in (None, kill.scope)]
+            lifted = [kill for kill in before.kills if scope in (None, kill.scope)]
             if not lifted:
-                there = ", ".join(kill.scope for kill in before.kills) or "nothing"
-                raise KillRefusedError(f"{request.scope or 'nothing'} is not killed; killed: {there}")
+                there = ", ".join(kill.scope for kill in before.kills)
+                raise KillRefusedError(f"{scope} is not killed; killed: {there}" if there else "nothing is killed")
             after = before.without(kill.scope for kill in lifted)
             self._flag.write(after)
         await asyncio.to_thread(self._flag.force)
