@@ -1,9 +1,10 @@
-"""What the sandbox calls inside: describe a strategy's text, run it over columns, or let it live bar after bar.
+"""What the sandbox calls inside: describe a strategy's text, run it, search by it, or let it live bar after bar.
 
 Each entry point is handed a line to the process outside, and first receives what it is to do.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,6 +13,7 @@ import msgspec
 from engine.backtest import BacktestOptions, run
 from engine.facts import Bar, Tick
 from engine.handed_in import by_contract, columns_in, market_in
+from engine.research.stretches import Parts, Stretch
 from engine.result_messages import told_result
 from engine.strategy import BaseStrategy, StrategySignal
 from engine.strategy_source import at_line, strategy_from, told
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 SIGNALS_MAX = 10
 """After one bar."""
+_WRONG_MAX = 500
 
 
 class Line(Protocol):
@@ -81,6 +84,37 @@ def backtest(line: Line) -> None:
         raise ValueError(f"{error}{where}") from error
     for message in told_result(result):
         line.send(message)
+
+
+def search(line: Line) -> None:
+    """Run parameter sets of a text, one after the other, each over a stretch of the columns.
+
+    First its defaults are told. Parameters are answered by `{"wrong"}`, in one line, empty for nothing; with a stretch
+    by the bars before it that they need, `{"before"}`, and a result as `backtest` tells one, or by `{"wrong"}`.
+    """
+    task, strategy = _begun(line)
+    assert line.columns is not None, "a search is given columns"
+    parts = Parts(columns_in(line.columns, task["handed_in"]))
+    options = msgspec.convert(task["options"], BacktestOptions)
+    line.send({"defaults": strategy.Config().model_dump(mode="json")})
+    while True:
+        asked = line.receive()
+        try:
+            config = strategy.Config.parse(asked["parameters"])
+            if "stretch" not in asked:
+                line.send({"wrong": ""})
+                continue
+            stretch = Stretch(*asked["stretch"])
+            before = max(strategy(config).warmup - 1, 0) if stretch.warm else 0
+            line.send({"before": before})
+            result = run(parts.of(stretch, before), strategy, config, options)
+        except Exception as error:  # noqa: BLE001 # a strategy may raise whatever it likes: the next set is another run
+            where = at_line(error.__cause__ or error, f"{task['name']}.py")
+            said = str(error) if isinstance(error, ValueError) else told(error)
+            line.send({"wrong": f"{said or told(error)}{where}"[:_WRONG_MAX]})
+            continue
+        for message in told_result(replace(result, indicators={})):
+            line.send(message)
 
 
 def live(line: Line) -> None:

@@ -10,8 +10,9 @@ from infra.settings import Settings
 
 def main() -> None:
     service = Service("backtester", Settings())
-    Backtester(service).wire()
-    Optimiser(service).wire()
+    backtester = Backtester(service)
+    backtester.wire()
+    Optimiser(service, backtester.gate).wire()
     asyncio.run(service.run())
 
 

@@ -67,7 +67,7 @@ class Backtester:
         self._worker = service.entropy.new_id()
         self._colleagues = Colleagues(service.clock, self._worker, silent_seconds=silent_seconds)
         self._code_hash = code_hash()
-        self._gate = SandboxGate(service.clock, service.settings.home)
+        self.gate = SandboxGate(service.clock, service.settings.home)
         self._cancellations = Cancellations(service.settings, service.catalogue.topic(REQUESTS))
         self._counted = Counter(
             "scizor_backtests", "Backtests by how they ended", ("outcome",), registry=service.metrics.registry
@@ -80,12 +80,12 @@ class Backtester:
         self._service.task("cancellations", self._cancellations.follow)
         self._service.task("colleagues", self._follow_colleagues)
         self._service.before(self._prove)
-        self._service.after(self._gate.close)
+        self._service.after(self.gate.close)
 
     async def _prove(self) -> None:
-        await self._gate.prove()
-        if self._gate.why_closed:
-            self._service.log.warning("uploaded strategies do not run here", reason=self._gate.why_closed)
+        await self.gate.prove()
+        if self.gate.why_closed:
+            self._service.log.warning("uploaded strategies do not run here", reason=self.gate.why_closed)
 
     async def _follow_colleagues(self) -> None:
         await self._colleagues.follow(self._service.settings, self._service.catalogue.topic(PROGRESS))
@@ -148,7 +148,7 @@ class Backtester:
         """What runs the request: the engine here, or the sandbox for a text that somebody uploaded."""
         if not request.code_sha256:
             return lambda asked, material, tell: answer.answer(asked, material.columns, tell, material.market)
-        sandbox = self._gate.sandbox()
+        sandbox = self.gate.sandbox()
         text = await text_of(self._service.settings, request)
         return lambda asked, material, tell: answer_inside(sandbox, text, asked, material, tell)
 

@@ -5,14 +5,16 @@ import os
 from collections import OrderedDict
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 
 from optuna.storages import BaseStorage
 
 from consumers.backtester.cancellations import Cancellations
 from consumers.backtester.data import columns_for
+from consumers.backtester.inside import InsideCrew, Scene
 from consumers.backtester.searching import Bureau, CanceledError, SliceEndedError, State
+from consumers.backtester.uploaded import code_hash_of, text_of
 from engine import answer
 from engine.columns import BarColumns
 from engine.research.evaluation import about, arrays_of
@@ -23,6 +25,7 @@ from infra.engine_code import code_hash
 from infra.errors import EnvironmentUnhealthyError, UsageError
 from infra.publish import Origin
 from infra.replay import fold
+from infra.sandbox.canary import SandboxGate
 from infra.service import Service
 from infra.shared_columns import opened, shared
 from schemas.backtest import Trial
@@ -53,13 +56,23 @@ class _Desk:
     source: str
     files: ExitStack
     memories: dict[str, studies.StudyMemory]
+    crew: InsideCrew | None = None
+    """Of a text that somebody uploaded."""
 
 
 class Optimiser:
     """One member of the group; it spreads the runs of a search over `workers` processes."""
 
-    def __init__(self, service: Service, *, workers: int | None = None, slice_seconds: float = SLICE_SECONDS) -> None:
+    def __init__(
+        self,
+        service: Service,
+        gate: SandboxGate,
+        *,
+        workers: int | None = None,
+        slice_seconds: float = SLICE_SECONDS,
+    ) -> None:
         self._service = service
+        self._gate = gate
         self._workers = workers or min(len(os.sched_getaffinity(0)), _WORKERS_MAX)
         self._slice_seconds = slice_seconds
         self._patience = slice_seconds + _RUN_SECONDS_MAX
@@ -81,7 +94,7 @@ class Optimiser:
 
     async def _close(self) -> None:
         while self._desks:
-            self._desks.popitem()[1].files.close()
+            await asyncio.to_thread(self._desks.popitem()[1].files.close)
         await asyncio.to_thread(self._processes.close)
         await asyncio.to_thread(self._files.close)
 
@@ -140,10 +153,9 @@ class Optimiser:
             return self._failed(request, "a worker process died, perhaps out of memory: fewer workers or symbols")
 
     async def _work(self, request: OptimizationRequested, state: State, origin: Origin) -> OptimizationFinished:
-        if request.backtest.code_sha256:
-            raise UsageError("an uploaded strategy runs in the sandbox, one backtest at a time: it is not searched")
         answer.check(request.backtest)
-        plan_of(request, allowed_by(request.backtest.strategy))
+        if not request.backtest.code_sha256:
+            plan_of(request, allowed_by(request.backtest.strategy))
         desk = await self._desk(request)
         loop = asyncio.get_running_loop()
         bureau = Bureau(
@@ -154,8 +166,7 @@ class Optimiser:
             publish=lambda trials: asyncio.run_coroutine_threadsafe(self._publish(trials, origin), loop).result(),
             read_past=lambda: asyncio.run_coroutine_threadsafe(self._past(request), loop).result(),
         )
-        pool = await self._workers_pool()
-        shop = Workshop(desk.columns, opened, desk.source, pool, self._code_hash, request.event_time)
+        shop = await self._workshop(request, desk, state)
         try:
             finished = await asyncio.to_thread(optimise, request, shop, bureau)
         finally:
@@ -163,6 +174,19 @@ class Optimiser:
         await asyncio.to_thread(bureau.flush, _FLUSH_SECONDS)
         now = self._service.clock.now()
         return finished.revised(event_time=now, ingest_time=now)
+
+    async def _workshop(self, request: OptimizationRequested, desk: _Desk, state: State) -> Workshop:
+        """The workers; those in the sandbox for a text that somebody uploaded."""
+        code = code_hash_of(request.backtest, self._code_hash)
+        if not request.backtest.code_sha256:
+            pool = await self._workers_pool()
+            return Workshop(desk.columns, opened, desk.source, pool, code, request.event_time)
+        if desk.crew is None:
+            text, options = await text_of(self._service.settings, request.backtest), answer.options_of(request.backtest)
+            scene = Scene(self._gate.sandbox(), self._service.clock, text, request.backtest, desk.columns, options)
+            desk.crew = desk.files.enter_context(closing(InsideCrew(scene, self._workers)))
+        desk.crew.on_wait = state.go_on
+        return Workshop(desk.columns, opened, desk.source, fan_out.Here(), code, request.event_time, crew=desk.crew)
 
     async def _publish(self, trials: list[Trial], origin: Origin) -> None:
         await asyncio.gather(*(self._service.publish(each, cause=origin) for each in trials))
@@ -183,14 +207,14 @@ class Optimiser:
             source = await asyncio.to_thread(files.enter_context, shared(arrays_of(columns), about(columns)))
             self._desks[name] = _Desk(columns, source, files, {})
             if len(self._desks) > _MEMORIES_MAX:
-                self._desks.popitem(last=False)[1].files.close()
+                await asyncio.to_thread(self._desks.popitem(last=False)[1].files.close)
         self._desks.move_to_end(name)
         return self._desks[name]
 
     async def _forget(self, name: str) -> None:
         desk = self._desks.pop(name, None)
         if desk is not None:
-            desk.files.close()
+            await asyncio.to_thread(desk.files.close)
         if not self._desks and self._pool is not None:  # processes that wait would only take memory
             self._pool = None
             await asyncio.to_thread(self._processes.close)

@@ -34,6 +34,11 @@ class State:
     best: float | None = None
     stop: str = ""
 
+    def go_on(self) -> None:
+        """Raises CanceledError when it has to stop."""
+        if self.stop:
+            raise CanceledError(self.stop)
+
 
 @dataclass
 class Bureau:
@@ -61,8 +66,7 @@ class Bureau:
         state = self.state
         state.phase, state.done, state.total = phase, max(done, state.done), total
         state.best = best if best is not None else state.best
-        if state.stop:
-            raise CanceledError(state.stop)
+        state.go_on()
         if phase != "judging" and self.clock.monotonic() > state.stop_at:
             raise SliceEndedError
 

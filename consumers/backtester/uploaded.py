@@ -99,7 +99,7 @@ def run_inside(
         while True:
             told = child.receive(how_far.tell)
             if isinstance(told, dict) and "failed" in told:
-                raise SandboxedError(_plain(str(told["failed"])))
+                raise SandboxedError(plain(str(told["failed"])))
             if isinstance(told, dict) and how_far.took(told):
                 continue
             if (result := heard.take(told)) is not None:
@@ -134,7 +134,7 @@ def _task(text: Text, options: BacktestOptions, handed_in: HandedIn) -> dict[str
     }
 
 
-def _plain(failure: str) -> str:
+def plain(failure: str) -> str:
     """Without the class of an error of ours, whose text says it all."""
     kind, _, rest = failure.partition(": ")
     return rest if rest and kind in ("ValueError", "StrategySourceError", "ParameterError") else failure

@@ -111,8 +111,9 @@ async def a_market(settings: Settings, *, days: int = 500) -> None:
 @contextlib.asynccontextmanager
 async def backtesting(settings: Settings, silent_seconds: float = SILENT_SECONDS) -> AsyncIterator[Service]:
     service = Service("backtester", settings)
-    Backtester(service, silent_seconds=silent_seconds).wire()
-    Optimiser(service, workers=1).wire()
+    backtester = Backtester(service, silent_seconds=silent_seconds)
+    backtester.wire()
+    Optimiser(service, backtester.gate, workers=1).wire()
     task = asyncio.create_task(service.run())
     try:
         async with asyncio.timeout(20):

@@ -33,8 +33,9 @@ REQUESTS = "research.requests.v1"
 @contextlib.asynccontextmanager
 async def searching(settings: Settings, *, slice_seconds: float = 30.0) -> AsyncIterator[Service]:
     service = Service("backtester", settings)
-    Backtester(service).wire()
-    Optimiser(service, workers=1, slice_seconds=slice_seconds).wire()
+    backtester = Backtester(service)
+    backtester.wire()
+    Optimiser(service, backtester.gate, workers=1, slice_seconds=slice_seconds).wire()
     task = asyncio.create_task(service.run())
     try:
         async with asyncio.timeout(30):
