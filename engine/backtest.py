@@ -143,14 +143,15 @@ def _started(
     try:
         strategy = strategy_class(config)
     except Exception as failure:
-        raise _stillborn(strategy_class, failure) from failure
+        raise stillborn(strategy_class, failure) from failure
     replay = Replay(columns, strategy, options, market)
     try:
         strategy.on_start()
     except Exception as failure:
-        raise _stillborn(strategy_class, failure) from failure
+        raise stillborn(strategy_class, failure) from failure
     return replay
 
 
-def _stillborn(strategy_class: type[BaseStrategy], failure: Exception) -> StrategyFailedError:
+def stillborn(strategy_class: type[BaseStrategy], failure: Exception) -> StrategyFailedError:
+    """For a strategy that cannot be made or started."""
     return StrategyFailedError(f"{strategy_class.__name__} failed at its start: {told(failure)}")

@@ -10,14 +10,10 @@ from numba import types
 
 _F = types.Array(types.float64, 1, "C", readonly=True)
 _I = types.Array(types.int64, 1, "C", readonly=True)
-_F2 = types.Array(types.float64, 2, "C", readonly=True)
-_B = types.Array(types.boolean, 1, "C", readonly=True)
 _tuple: Any = types.Tuple  # ships no types
 _OUT = types.float64[::1]
-_OUT2 = types.float64[:, ::1]
+_BYTES = types.uint8[::1]
 _uniform: Any = types.UniTuple
-_COSTS = _uniform(types.float64, 7)
-_SCORE = _uniform(types.float64, 6)
 _BLOCK = 256  # rows that stay in the nearest cache
 _Loop = TypeVar("_Loop", bound=Callable[..., Any])
 _ALMOST = 1e-9  # as in `engine.sizing`
@@ -56,31 +52,48 @@ def mean(values: Any, bars: int, offsets: Any) -> Any:
     return out
 
 
-@jit(types.void(_F, _F, _OUT))
+@jit(types.void(_F, _F, _BYTES))
 def sides(first: Any, second: Any, into: Any) -> None:
-    """`side`, without a branch; NaN where an input is."""
+    """`side` as bits, without a branch: 1 where first is at or above second, 2 where it is at or below, so both on a
+    tie; none where an input is NaN."""
     for row in range(len(into)):
         distance = first[row] - second[row]
-        tied = abs(distance) <= _TIE * max(abs(first[row]), abs(second[row]))
-        sign = 1.0 if distance > 0 else (-1.0 if distance < 0 else distance)
-        into[row] = 0.0 if tied else sign
+        tie = _TIE * max(abs(first[row]), abs(second[row]))
+        into[row] = np.uint8(distance >= -tie) | np.uint8(2) * np.uint8(distance <= tie)
+
+
+@jit(types.void(_BYTES, _BYTES))
+def turns(side: Any, into: Any) -> None:
+    """Where `sides` cross, one row later than the first: 2 above, 1 below, else 0."""
+    before, now = side[:-1], side[1:]
+    for row in range(len(now)):
+        into[row] = before[row] & (now[row] ^ np.uint8(3)) if now[row] != 0 else np.uint8(0)
+
+
+@jit(_OUT(_F, _F, _I, types.float64, types.float64, types.float64))
+def on_crossing(first: Any, second: Any, offsets: Any, above: float, below: float, neither: float) -> Any:
+    """Of each segment: one value where first crosses above second, another where below, and one elsewhere; NaN in a
+    segment's first row."""
+    side, turned = np.empty(len(first), dtype=np.uint8), np.empty(len(first), dtype=np.uint8)
+    sides(first, second, side)
+    turns(side, turned)
+    out = np.empty(len(first))
+    for segment in range(len(offsets) - 1):
+        start, stop = offsets[segment], offsets[segment + 1]
+        out[start] = np.nan
+        turn, into = turned[start:], out[start + 1 : stop]
+        for row in range(len(into)):
+            into[row] = above if turn[row] == 2 else (below if turn[row] == 1 else neither)
+    return out
 
 
 @jit(_OUT(_F, _F, _I))
 def crossing(first: Any, second: Any, offsets: Any) -> Any:
     """`crossing` of each segment."""
-    side = np.empty(len(first))
-    sides(first, second, side)
-    out = np.empty(len(first))
-    for segment in range(len(offsets) - 1):
-        start, stop = offsets[segment], offsets[segment + 1]
-        out[start] = np.nan
-        before, now, into = side[start : stop - 1], side[start + 1 : stop], out[start + 1 : stop]
-        for row in range(len(into)):
-            above = 1.0 if (before[row] <= 0) & (now[row] > 0) else 0.0
-            below = 1.0 if (before[row] >= 0) & (now[row] < 0) else 0.0
-            crossed = above - below
-            into[row] = crossed + 0.0 * before[row] + 0.0 * now[row]  # NaN stays NaN
+    out = on_crossing(first, second, offsets, 1.0, -1.0, 0.0)
+    for row in range(len(out)):
+        if np.isnan(first[row] - second[row]):
+            out[row : row + 2] = np.nan
     return out
 
 
@@ -174,59 +187,3 @@ def within_one(targets: Any) -> bool:
     for row in range(len(targets)):
         beyond += abs(targets[row]) > 1.0
     return beyond == 0
-
-
-@jit(_SCORE(_F, _F, _F, _B, _COSTS))
-def outcome(targets: Any, opening: Any, close: Any, ends: Any, costs: Any) -> Any:
-    """Final equity, deepest drawdown, sum and sum of squares of session returns, fills, least equity: of one contract
-    whose `targets` are given; `ends` says which bars end a session."""
-    full, lot, start, rate, per_share, worse_rate, worse_fixed = costs
-    cash, held, waiting = start, 0.0, 0.0
-    high, lowest, deepest, least, fills = start, start, 0.0, start, 0.0
-    before, total, squares = start, 0.0, 0.0
-    for row in range(len(targets)):
-        if waiting != 0:
-            worse = abs(opening[row]) * worse_rate + worse_fixed
-            price = opening[row] + worse if waiting > 0 else opening[row] - worse
-            size = abs(waiting)
-            cash -= waiting * price + (size * abs(price) * rate + size * per_share)
-            held += waiting
-            fills += 1.0
-            waiting = 0.0
-        equity = cash + held * close[row]
-        if equity > high:
-            high = equity
-            lowest = high * (1 + deepest)
-        elif equity < lowest:  # deeper below the high than ever
-            deepest = equity / high - 1
-            lowest = equity
-            least = min(least, equity)
-        if ends[row] and equity != before:
-            change = equity / before - 1
-            total += change
-            squares += change * change
-            before = equity
-        target = targets[row]
-        if not np.isnan(target):
-            lots = target * full / lot
-            waiting = np.trunc(lots + _ALMOST if lots > 0 else lots - _ALMOST) * lot - held
-    return cash + held * close[-1], deepest, total, squares, fills, least
-
-
-@jit(types.void(_F2, _F2, _I, _I, _F, _F, _F, _B, _COSTS, _OUT2))
-def crossing_outcomes(firsts: Any, seconds: Any, first_of: Any, second_of: Any, below: Any, opening: Any, close: Any,
-                      ends: Any, costs: Any, into: Any) -> None:  # fmt: skip
-    """`outcome` of a rule for many pairs of rows: the full position when one crosses above the other, `below` of it
-    when it crosses below."""
-    side, targets = np.empty(len(close)), np.empty(len(close))
-    for pair in range(len(first_of)):
-        sides(firsts[first_of[pair]], seconds[second_of[pair]], side)
-        targets[0] = np.nan
-        before, now, answer = side[:-1], side[1:], targets[1:]
-        for row in range(len(answer)):
-            above = (before[row] <= 0) & (now[row] > 0)
-            under = (before[row] >= 0) & (now[row] < 0)
-            answer[row] = 1.0 if above else (below[pair] if under else np.nan)
-        found = outcome(targets, opening, close, ends, costs)
-        for number in range(6):
-            into[pair, number] = found[number]

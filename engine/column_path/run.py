@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.backtest import BacktestResult
+from engine.backtest import BacktestResult, stillborn
 from engine.column_path import by_orders
 from engine.column_path.orders import Orders
 from engine.column_path.sequence import in_order
@@ -17,7 +17,7 @@ from engine.options import BacktestError, BacktestOptions, StrategyFailedError
 from engine.replay import told
 from engine.strategy import BaseStrategy, StrategyConfig
 
-_WITHOUT_LOOP = frozenset({"none", "bps", "fixed", "half_spread", "per_share"})
+FORMULAS = frozenset({"none", "bps", "fixed", "half_spread", "per_share"})
 """Cost models whose formula takes columns as it is."""
 
 
@@ -42,7 +42,7 @@ def run_columns(
         raise BacktestError("there are no bars to run on")
     options = options or BacktestOptions()
     refuse(options, strategy_class)
-    strategy = strategy_class(config)
+    strategy = made(strategy_class, config)
     layout = Layout.of(columns)
     shown = Shown(layout, strategy, shared)
     wishes = wishes_of(strategy, shown)
@@ -89,26 +89,52 @@ def refusal(options: BacktestOptions, strategy_class: type[BaseStrategy]) -> str
     return f"columns do not know {', '.join(found)}" if found else ""
 
 
+def made(strategy_class: type[BaseStrategy], config: StrategyConfig | None) -> BaseStrategy:
+    """The strategy. Raises StrategyFailedError, in the words of `engine.backtest.run`, when it cannot be made."""
+    try:
+        return strategy_class(config)
+    except Exception as failure:
+        raise stillborn(strategy_class, failure) from failure
+
+
 def wishes_of(strategy: BaseStrategy, shown: Shown) -> Floats | Orders:
     """What the strategy wants, contract after contract; its targets NaN where it was not asked yet."""
     from engine.column_path import compiled  # numba is loaded where columns are run
 
+    given = asked(strategy, shown)
+    targets = np.array(given.targets if isinstance(given, Orders) else given)
+    if not compiled.within_one(targets):
+        raise beyond(strategy)
+    try:
+        shown.silence(targets)
+        trouble = given.trouble(len(targets)) if isinstance(given, Orders) else ""
+    except Exception as failure:
+        raise _failed(strategy, failure) from failure
+    if trouble:
+        raise ColumnPathError(f"{type(strategy).__name__}.targets: {trouble}")
+    return replace(given, targets=targets) if isinstance(given, Orders) else targets
+
+
+def asked(strategy: BaseStrategy, shown: Shown) -> Floats | Orders:
+    """What the strategy answers, its targets as the compiled loops take them: one a bar, not copied if they are."""
     try:
         given = strategy.targets(shown)
+        column = given.targets if isinstance(given, Orders) else given
+        targets = np.asarray(column, dtype=np.float64, order="C")
     except Exception as failure:
-        raise StrategyFailedError(f"{type(strategy).__name__}.targets failed: {told(failure)}") from failure
-    targets = np.array(given.targets if isinstance(given, Orders) else given, dtype=np.float64)
-    name, bars = type(strategy).__name__, len(shown.layout.columns)
-    if targets.shape != (bars,):
-        raise ColumnPathError(f"{name}.targets gave shape {targets.shape}, not one target a bar")
-    if not compiled.within_one(targets):
-        raise ColumnPathError(f"{name}.targets left [-1, 1]")
-    shown.silence(targets)
-    if not isinstance(given, Orders):
-        return targets
-    if trouble := given.trouble(bars):
-        raise ColumnPathError(f"{name}.targets: {trouble}")
-    return replace(given, targets=targets)
+        raise _failed(strategy, failure) from failure
+    if targets.shape != (len(shown.layout.columns),):
+        raise ColumnPathError(f"{type(strategy).__name__}.targets gave shape {targets.shape}, not one target a bar")
+    return replace(given, targets=targets) if isinstance(given, Orders) else targets
+
+
+def beyond(strategy: BaseStrategy) -> ColumnPathError:
+    """For targets that are none."""
+    return ColumnPathError(f"{type(strategy).__name__}.targets left [-1, 1]")
+
+
+def _failed(strategy: BaseStrategy, failure: Exception) -> StrategyFailedError:
+    return StrategyFailedError(f"{type(strategy).__name__}.targets failed: {told(failure)}")
 
 
 def fills(targets: Floats, layout: Layout, options: BacktestOptions) -> tuple[Integers, Floats, int]:
@@ -139,13 +165,13 @@ def _executions(
 
 
 def _slippage(options: BacktestOptions, model: Any, given: tuple[Floats, Floats, Floats]) -> Floats:
-    if options.slippage in _WITHOUT_LOOP:
+    if options.slippage in FORMULAS:
         return np.broadcast_to(np.asarray(model(*given), dtype=np.float64), given[0].shape)
     return np.array([model(*each) for each in zip(*(column.tolist() for column in given), strict=True)], np.float64)
 
 
 def _commission(options: BacktestOptions, model: Any, quantity: Floats, price: Floats, times_us: Integers) -> Floats:
-    if options.commission in _WITHOUT_LOOP:
+    if options.commission in FORMULAS:
         paid = model(np.abs(quantity), price)
         return np.broadcast_to(np.asarray(paid, dtype=np.float64), price.shape)
     rows = zip(quantity.tolist(), price.tolist(), times_us.tolist(), strict=True)

@@ -1,5 +1,6 @@
 """What a strategy sees when it says its targets for all bars at once."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -67,7 +68,12 @@ class Shown:
         """Targets from a slot of `crossing`: `above` where it crosses above, `below` where below, else no change."""
         from engine.column_path import compiled
 
-        return compiled.answers(self[slot], float(above), float(below))  # type: ignore[no-any-return] # arrays
+        values = float(above), float(below)
+        if slot.indicator is crossing and not slot.frame:
+            one, other = map(self._argument, slot.inputs)
+            if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+                return compiled.on_crossing(one, other, self.layout.offsets, *values, math.nan)  # type: ignore[no-any-return] # arrays
+        return compiled.answers(self[slot], *values)  # type: ignore[no-any-return] # arrays
 
     @property
     def open(self) -> Floats:

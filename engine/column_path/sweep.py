@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.backtest import BacktestResult
 from engine.column_path.orders import Orders
-from engine.column_path.run import ColumnPathError, refuse, run_columns, wishes_of
+from engine.column_path.run import FORMULAS, ColumnPathError, asked, beyond, made, refuse, run_columns, wishes_of
 from engine.column_path.shown import Layout, Shown, computed
 from engine.columns import BarColumns, Floats, Integers
 from engine.crossing_rule import Average
 from engine.options import BacktestError, BacktestOptions
-from engine.statistics import periods_per_year, session_ends, session_returns
+from engine.statistics import periods_per_year, session_ends
 from engine.strategy import BaseStrategy, StrategyConfig
 
-Booleans = NDArray[np.bool_]
+_Terms = tuple[Floats, Floats, Integers, tuple[float, ...]]
+
 _FIGURES = 6
-_FOLDED = frozenset({"none", "bps", "fixed", "half_spread", "per_share"})
+"""Final equity, deepest drawdown, sum and sum of squares of session returns, fills, least equity."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,19 +44,16 @@ def sweep(
     if not len(columns):
         raise BacktestError("there are no bars to run on")
     options = options or BacktestOptions()
+    refuse(options, strategy_class)
     layout = Layout.of(columns)
     shared: dict[Any, Floats] = {}
-    refuse(options, strategy_class)
-    ends = _ends(columns)
-    rows: list[Sequence[float]] = []
-    for config in configs:
-        strategy = strategy_class(config)
-        wishes = wishes_of(strategy, Shown(layout, strategy, shared)) if _is_folded(columns, options) else None
-        if wishes is None or isinstance(wishes, Orders):
-            rows.append(_of_result(run_columns(columns, strategy_class, config, options, shared)))
-        else:
-            rows.append(_outcome(columns, wishes, ends, options))
-    return _scores(np.array(rows).reshape(len(rows), _FIGURES), columns, options)
+    terms = _terms(columns, options) if _is_folded(columns, options) else None
+    rows = np.empty((len(configs), _FIGURES))
+    for place, config in enumerate(configs):
+        strategy = made(strategy_class, config)
+        if terms is None or not _scored(strategy, Shown(layout, strategy, shared), terms, (rows, place)):
+            rows[place] = _of_result(run_columns(columns, strategy_class, config, options, shared))
+    return _scores(rows, columns, options)
 
 
 def sweep_crossings(
@@ -68,7 +65,8 @@ def sweep_crossings(
     """The same for a strategy whose whole rule is one `crossing` that it names (`BaseStrategy.rule`): compiled.
 
     `parameters` are columns of values, one a set, of what the rule's indicators take. Raises ColumnPathError for a
-    strategy without such a rule, for several contracts, and for costs that depend on more than price and quantity.
+    strategy without such a rule, for several contracts, and for costs that depend on more than price and quantity;
+    IndicatorError for values that its indicators cannot take.
     """
     options = options or BacktestOptions()
     if strategy_class.rule is None:
@@ -76,24 +74,21 @@ def sweep_crossings(
     refuse(options, strategy_class)
     if not _is_folded(columns, options):
         raise ColumnPathError("a compiled rule takes one contract and plain costs: use `sweep`")
-    from engine.column_path import compiled
+    from engine.column_path import compiled_scores
 
     rule, sets = strategy_class.rule, len(next(iter(parameters.values())))
     (firsts, first_of), (seconds, second_of) = (
         _distinct(columns, side, parameters) for side in (rule.first, rule.second)
     )
-    rows = ({name: values[place] for name, values in parameters.items()} for place in range(sets))
-    below = np.array([rule.below(row) for row in rows])
+    below = np.array([rule.below({rule.short: each}) for each in parameters.get(rule.short, (False,) * sets)])
     into = np.empty((sets, _FIGURES))
-    compiled.crossing_outcomes(
-        firsts, seconds, first_of, second_of, below, columns.open, columns.close, _ends(columns), _costs(options), into
-    )
+    compiled_scores.score_crossings(firsts, seconds, first_of, second_of, below, *_terms(columns, options), into)
     return _scores(into, columns, options)
 
 
 def _is_folded(columns: BarColumns, options: BacktestOptions) -> bool:
     """Whether the loop that keeps scores alone can run."""
-    plain_costs = options.slippage in _FOLDED and options.commission in _FOLDED
+    plain_costs = options.slippage in FORMULAS and options.commission in FORMULAS
     return options.plain and plain_costs and len(columns.contracts) == 1
 
 
@@ -102,15 +97,33 @@ def _distinct(columns: BarColumns, side: Average, parameters: Mapping[str, Seque
     wanted = list(zip(*(parameters[name] for name in side.parameters), strict=True))
     rows = {given: number for number, given in enumerate(dict.fromkeys(wanted))}
     layout, column = Layout.of(columns), getattr(columns, side.column)
-    values = np.array([computed(side.indicator, (column, *given), layout.offsets) for given in rows])
+    values = np.empty((len(rows), len(columns)))
+    for given, number in rows.items():
+        side.indicator.ready(*given)  # raises for values that compiled loops would not look at
+        values[number] = computed(side.indicator, (column, *given), layout.offsets)
     return values, np.array([rows[given] for given in wanted], dtype=np.int64)
 
 
-def _outcome(columns: BarColumns, targets: Floats, ends: Booleans, options: BacktestOptions) -> Sequence[float]:
-    from engine.column_path import compiled
+def _terms(columns: BarColumns, options: BacktestOptions) -> _Terms:
+    """What all sets have in common, as the compiled loops take it: prices, their bounds, ends of sessions, costs."""
+    from engine.column_path import compiled_scores
 
-    found: Sequence[float] = compiled.outcome(targets, columns.open, columns.close, ends, _costs(options))
-    return found
+    limits = compiled_scores.bounds(columns.close)
+    return np.stack((columns.open, columns.close)), limits, session_ends(columns.end_us), _costs(options)
+
+
+def _scored(strategy: BaseStrategy, shown: Shown, terms: _Terms, into: tuple[Floats, int]) -> bool:
+    """Write the figures of a strategy into its row. False when it gives orders, which take the compiled exchange."""
+    from engine.column_path import compiled_scores
+
+    framed = any([slot.frame for slot in strategy.slots])  # noqa: C419 # a generator takes twice the time
+    wishes = wishes_of(strategy, shown) if framed else asked(strategy, shown)
+    if isinstance(wishes, Orders):
+        return False
+    first = 0 if framed else strategy.warmup - 1
+    if not compiled_scores.score(wishes, first, *terms, *into):
+        raise beyond(strategy)
+    return True
 
 
 def _costs(options: BacktestOptions) -> tuple[float, ...]:
@@ -125,20 +138,10 @@ def _costs(options: BacktestOptions) -> tuple[float, ...]:
     )  # fmt: skip
 
 
-def _ends(columns: BarColumns) -> Booleans:
-    """Whether a bar ends a session."""
-    ends = np.zeros(len(columns), dtype=bool)
-    ends[session_ends(columns.end_us)] = True
-    return ends
-
-
 def _of_result(result: BacktestResult) -> tuple[float, ...]:
-    returns = session_returns(result.curve)
-    found = result.metrics
-    deepest = found.max_drawdown or 0.0
-    least = float(result.curve.equity.min())
-    total, squares = float(returns.sum()), float((returns * returns).sum())
-    return float(result.curve.equity[-1]), deepest, total, squares, float(len(result.executions)), least
+    brief, equity = result.brief, result.curve.equity
+    total, squares = float(brief.returns.sum()), float((brief.returns * brief.returns).sum())
+    return float(equity[-1]), brief.max_drawdown or 0.0, total, squares, brief.fills or 0.0, float(equity.min())
 
 
 def _scores(rows: Floats, columns: BarColumns, options: BacktestOptions) -> Scores:

@@ -4,10 +4,9 @@ from collections import OrderedDict, deque
 from typing import Any
 
 from engine.backtest import BacktestResult
-from engine.column_path.run import ColumnPathError, refuse, run_columns
+from engine.column_path.run import refusal, run_columns
 from engine.columns import BarColumns, Floats
-from engine.options import BacktestError, BacktestOptions, StrategyFailedError
-from engine.replay import told
+from engine.options import BacktestOptions
 from engine.strategy import BaseStrategy, StrategyConfig
 
 SHELF_BYTES = 64 * 1024 * 1024
@@ -53,20 +52,11 @@ class Grounds:
     @property
     def refused(self) -> bool:
         """Whether columns cannot run this strategy under these rules."""
-        try:
-            refuse(self.options, self._strategy)
-        except ColumnPathError:
-            return True
-        return False
+        return bool(refusal(self.options, self._strategy))
 
     def run(self, config: StrategyConfig) -> BacktestResult:
         """Fills and equity are those of `engine.backtest.run`, bit for bit.
 
         Raises ColumnPathError for orders that columns do not know, StrategyFailedError when the strategy raises.
         """
-        try:
-            return run_columns(self.columns, self._strategy, config, self.options, self._shelf)
-        except BacktestError:
-            raise
-        except Exception as failure:  # the strategy's own code runs in there
-            raise StrategyFailedError(f"{self._strategy.__name__}.targets failed: {told(failure)}") from failure
+        return run_columns(self.columns, self._strategy, config, self.options, self._shelf)

@@ -14,7 +14,7 @@ from engine.backtest import BacktestError, BacktestResult, run
 from engine.column_path import ColumnPathError, Shown, quickest, run_columns, run_quickest, sweep, sweep_crossings
 from engine.columns import BarColumns, Floats
 from engine.facts import Bar, Dividend, Fill
-from engine.indicators import atr, rsi, sma
+from engine.indicators import IndicatorError, atr, rsi, sma
 from engine.market import Market
 from engine.options import BacktestOptions, StrategyFailedError
 from engine.strategies.moving_average_crossover import MovingAverageCrossover
@@ -193,6 +193,24 @@ def test_a_sweep_scores_what_single_runs_have(seed: int, contracts: int) -> None
         assert _close(scores.max_drawdown[place], single.metrics.max_drawdown)
 
 
+@given(seed=SEEDS, one_in=st.sampled_from((1, 4, 30)))
+@settings(max_examples=60, deadline=None)
+def test_a_sweep_scores_whatever_is_held_however_long_as_the_single_run_does(seed: int, one_in: int) -> None:
+    chance = random.Random(seed)
+    columns, plain = a_market(chance, 1, days=30), {"commission": "bps", "slippage": "fixed"}
+    options = some_options(chance, cash=chance.choice((3_000.0, 1e6)), **plain)
+    targets = some_targets(chance, columns)
+    targets[[bool(chance.randrange(one_in)) for _ in targets]] = np.nan
+    strategy = playing(columns, targets)
+
+    single, scores = run(columns, strategy, None, options), sweep(columns, strategy, [StrategyConfig()], options)
+
+    assert scores.final_equity[0] == single.curve.equity[-1]
+    assert scores.fills[0] == len(single.executions)
+    assert _close(scores.sharpe[0], single.metrics.sharpe)
+    assert _close(scores.max_drawdown[0], single.metrics.max_drawdown)
+
+
 @given(seed=SEEDS)
 @settings(max_examples=25, deadline=None)
 def test_a_compiled_rule_scores_as_the_sweep_does(seed: int) -> None:
@@ -283,6 +301,13 @@ def test_there_must_be_bars() -> None:
         run_columns(empty, MovingAverageCrossover)
     with pytest.raises(BacktestError, match="no bars"):
         sweep(empty, MovingAverageCrossover, [])
+
+
+def test_a_compiled_rule_refuses_values_that_its_indicators_cannot_take() -> None:
+    columns = columns_of(bars_of([10.0, 11.0, 12.0]))
+
+    with pytest.raises(IndicatorError, match="size must be at least 1, not 0"):
+        sweep_crossings(columns, MovingAverageCrossover, {"fast": [0], "slow": [2]})
 
 
 def test_a_compiled_rule_needs_a_rule_one_contract_and_plain_costs() -> None:
