@@ -19,7 +19,7 @@ from schemas.event import Name
 CONFIRM_SECONDS = 1.0
 """After this, what the executor has not confirmed is taken into our own hands."""
 ACKNOWLEDGE_SECONDS_MAX = 0.1
-_FORCE_SECONDS_MAX = 0.06
+_FORCE_SECONDS_MAX = 0.04
 """What the disk may take of that; a flag that is not yet on it is seen by every process all the same."""
 _LOOK_AGAIN_SECONDS = 0.3
 _SCOPE = r"^(global|account:|(account|strategy|symbol):[A-Za-z0-9][A-Za-z0-9._:/ -]*)$"

@@ -27,6 +27,7 @@ MODULES = {
     "collect.today": "tests.bench.collect_daily",
     "collect.rate": "tests.bench.collect_rate",
     "latency.tick_to_order": "tests.bench.latency",
+    "kill.acknowledge": "tests.bench.kill",
     "api": "tests.bench.api",
     "demo": "tests.bench.demo",
 }
