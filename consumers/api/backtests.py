@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
+import orjson
 from fastapi import APIRouter, Header, Path, Query, Response
 from pydantic import AfterValidator, Field
 
@@ -26,7 +27,7 @@ from consumers.api.models import (
 )
 from consumers.api.problems import ConflictError, InvalidError, NotFoundError, TooManyError
 from consumers.api.remembered import Remembered
-from consumers.api.rows import answer, page, picked
+from consumers.api.rows import answer, fields, page, picked, told
 from consumers.api.views import Latest
 from infra.errors import UsageError
 from infra.store import backtest_queries, queries
@@ -219,12 +220,20 @@ class Backtests:
         offset: Offset = 0,
     ) -> Response:
         wanted = Wanted(strategy, state, str(parse_symbol(symbol)) if symbol else None, requested_by)
-        async with self._front.reading() as connection:
-            rows = await backtest_queries.backtest_page(connection, Slice(limit, offset), wanted)
-        return page([picked(SummaryOut, self.with_progress(dict(row))) for row in rows], limit, offset)
+        row = await self._front.ask(backtest_queries.backtest_page(Slice(limit, offset), wanted, fields(SummaryOut)))
+        return page(self._told(row), limit, offset)
 
     async def show(self, caller: Viewer, backtest_id: BacktestId) -> Response:
-        return whole(self.with_progress(await self.row(backtest_id)))
+        found = self._told(await self._front.ask(backtest_queries.backtest(backtest_id, fields(BacktestOut))))
+        return answer(found[0]) if found else whole(self.with_progress(await self.row(backtest_id)))
+
+    def _told(self, row: Any) -> list[Any]:
+        """As PostgreSQL has written them; those that run with their progress."""
+        found: list[Any] = told(row["json"])
+        for number, (name, state) in enumerate(zip(row["backtest_id"], row["state"], strict=True)):
+            if state == "requested" and self._progress.get(name) is not None:
+                found[number] = self.with_progress(orjson.loads(row["json"][number]))
+        return found
 
     async def cancel(self, caller: Trader, backtest_id: BacktestId, response: Response) -> Accepted:
         """Nobody wants the result any more."""

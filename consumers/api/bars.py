@@ -2,15 +2,15 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
-from operator import itemgetter
 from typing import Annotated, Any, Literal
 
+import orjson
 from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse
 from pydantic import Field
-from sqlalchemy import RowMapping
 from starlette.responses import Response
 
 from consumers.api.access import Viewer
@@ -18,12 +18,12 @@ from consumers.api.front import Front
 from consumers.api.models import Answer, BarSize, Limit, Moment, order_of_times
 from consumers.api.names import Names
 from consumers.api.problems import NotFoundError
-from consumers.api.rows import answer
+from consumers.api.rows import answer, fields, told
 from consumers.api.symbols import SymbolPath
 from infra.bar_files import CSV_HEADER
 from infra.bar_moments import bar_size_text
 from infra.store import queries
-from infra.store.queries import BarRange
+from infra.store.bar_pages import BarRange, bar_page, newest_start
 from schemas.event import UtcTime
 from schemas.market import Basis, PriceKind, Source
 
@@ -48,10 +48,6 @@ class BarOut(HistoryBar):
 
     price_kind: PriceKind
     basis: Basis
-
-
-_FIELDS = tuple(BarOut.model_fields)
-_values = itemgetter(*_FIELDS)
 
 
 class BarsOut(Answer):
@@ -98,31 +94,47 @@ class Bars:
         wanted = BarRange(
             contract.contract_id, int(bar_size.total_seconds()), start, end, source, as_of, price_kind, basis
         )
+        row = await self._row(wanted, limit)
+        if row is None or not row["json"]:
+            await self._refuse_missing(symbol, wanted)
+        found = _page(contract.symbol, wanted, row, limit)
+        return _as_csv(found) if format == "csv" else answer({**found, "items": told(found["items"])})
+
+    async def _row(self, wanted: BarRange, limit: int) -> Any:
+        if wanted.start is not None and wanted.end is None:
+            # to know where the series ends spares PostgreSQL a look into the partitions of all years to come
+            newest = (await self._front.ask(newest_start(wanted)))["start"]
+            if newest is None:
+                return None
+            wanted = replace(wanted, end=newest + timedelta.resolution)
+        return await self._front.ask(bar_page(wanted, fields(BarOut), limit))
+
+    async def _refuse_missing(self, symbol: str, wanted: BarRange) -> None:
         async with self._front.reading() as connection:
-            rows = await queries.bar_page(connection, wanted, limit)
-            sizes = [] if rows else await queries.bar_sizes(connection, contract.contract_id)
-        if not rows and wanted.bar_size_seconds not in sizes:
-            stored = ", ".join(bar_size_text(timedelta(seconds=each)) for each in sizes) or "none at all"
+            sizes = await queries.bar_sizes(connection, wanted.contract_id)
+        if wanted.bar_size_seconds not in sizes:
+            stored, size = ", ".join(map(_size_text, sizes)) or "none at all", _size_text(wanted.bar_size_seconds)
             raise NotFoundError(
-                f"no bars of {bar_size_text(bar_size)} for {symbol}; stored sizes: {stored}; "
-                "POST /collections brings more"
+                f"no bars of {size} for {symbol}; stored sizes: {stored}; POST /collections brings more"
             )
-        found = _page(contract.symbol, wanted, rows, limit)
-        return _as_csv(found) if format == "csv" else answer(found)
 
 
-def _page(symbol: str, wanted: BarRange, rows: Sequence[RowMapping], limit: int) -> dict[str, Any]:
-    """What `BarsOut` declares."""
-    more = len(rows) > limit
+def _size_text(seconds: int) -> str:
+    return bar_size_text(timedelta(seconds=seconds))
+
+
+def _page(symbol: str, wanted: BarRange, row: Any, limit: int) -> dict[str, Any]:
+    """What `BarsOut` declares, its items still text."""
+    items, starts = (row["json"], row["start"]) if row is not None else ([], [])
+    more = len(items) > limit
     forward = wanted.start is not None
-    shown = rows[:limit] if forward else rows[:limit][::-1]
     return {
         "symbol": symbol,
         "contract_id": wanted.contract_id,
-        "bar_size": bar_size_text(timedelta(seconds=wanted.bar_size_seconds)),
-        "items": [dict(zip(_FIELDS, _values(row), strict=True)) for row in shown],
-        "next_start": rows[limit]["start"] if more and forward else None,
-        "previous_end": shown[0]["start"] if more and not forward else None,
+        "bar_size": _size_text(wanted.bar_size_seconds),
+        "items": items[:limit] if forward else items[:limit][::-1],
+        "next_start": starts[limit] if more and forward else None,
+        "previous_end": starts[limit - 1] if more and not forward else None,
     }
 
 
@@ -130,9 +142,8 @@ def _as_csv(found: Mapping[str, Any]) -> Response:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_HEADER)
-    for bar in found["items"]:
-        moment = bar["start"].isoformat().replace("+00:00", "Z")
-        writer.writerow((moment, *(bar[name] for name in CSV_HEADER[1:])))
+    for bar in map(orjson.loads, found["items"]):
+        writer.writerow((bar["start"], *(float(bar[name]) for name in CSV_HEADER[1:])))
     places = {"X-Next-Start": found["next_start"], "X-Previous-End": found["previous_end"]}
     headers = {name: start.isoformat() for name, start in places.items() if start is not None}
     return PlainTextResponse(text.getvalue(), media_type="text/csv", headers=headers)

@@ -19,8 +19,9 @@ from infra.clock import Clock, Entropy
 from infra.delivery import Failure, Record
 from infra.service import Service
 from infra.settings import Settings
-from infra.store import api_keys
+from infra.store import api_keys, questions
 from infra.store.database import Store
+from infra.store.questions import Question
 from schemas.event import Event
 
 E = TypeVar("E", bound=Event)
@@ -76,6 +77,11 @@ class Front:
         """A connection to read from, for a few seconds at most."""
         async with asyncio.timeout(_READ_SECONDS_MAX), self.store.looking() as connection:
             yield connection
+
+    async def ask(self, question: Question) -> Any:
+        """The one row of the answer, within a few seconds."""
+        async with asyncio.timeout(_READ_SECONDS_MAX):
+            return await questions.ask(self.store.engine, question)
 
     def app(
         self, about: About, routers: Sequence[APIRouter], health_facts: Callable[[], Mapping[str, Any]] = dict

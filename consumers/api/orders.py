@@ -17,9 +17,9 @@ from consumers.api.portfolio import FillOut, account_of
 from consumers.api.prices import Prices
 from consumers.api.problems import ConflictError, InvalidError, NotFoundError
 from consumers.api.remembered import Remembered
-from consumers.api.rows import page, picked
+from consumers.api.rows import fields, page, told
 from consumers.api.symbols import tradable
-from infra.store import queries
+from infra.store import pages, queries
 from infra.store.queries import FINAL_STATUSES, Slice
 from infra.symbol_names import parse_symbol
 from schemas.event import Money, Name, Quantity, UtcTime
@@ -27,6 +27,7 @@ from schemas.orders import CancelIntent, OrderIntent, OrderStatus, OrderType, Si
 
 MANUAL = "manual"
 """The strategy id of orders that people place by hand."""
+_FILLS_MAX = 1000
 _INTENTS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:manual-intents")
 
 OrderIdPath = Annotated[str, Path(min_length=1, max_length=40)]
@@ -129,9 +130,8 @@ class Orders:
         offset: Offset = 0,
     ) -> Response:
         wanted = {"account_id": account_id, "strategy_id": strategy_id, "symbol": symbol}
-        async with self._front.reading() as connection:
-            rows = await queries.order_page(connection, Slice(limit, offset), working=working, **wanted)
-        return page([picked(OrderOut, row) for row in rows], limit, offset)
+        row = await self._front.ask(pages.order_page(Slice(limit, offset), fields(OrderOut), working=working, **wanted))
+        return page(told(row["json"]), limit, offset)
 
     async def show(self, caller: Viewer, order_id: OrderIdPath) -> TrailOut:
         async with self._front.reading() as connection:
@@ -139,7 +139,7 @@ class Orders:
             decision = await queries.decision_of(connection, order_id)
             order = await queries.order(connection, order_id)
             updates = await queries.events_of_order(connection, order_id)
-            fills = await queries.fill_page(connection, Slice(1000), order_id=order_id)
+        fills = await self._front.ask(pages.fill_page(Slice(_FILLS_MAX), fields(FillOut), order_id=order_id))
         placed = self._placed.get(order_id)
         if intent is None and order is None and placed is None:
             raise NotFoundError(f"no order {order_id!r}: GET /orders lists them")
@@ -150,7 +150,7 @@ class Orders:
             decision=decision_out(decision) if decision else None,
             order=OrderOut.model_validate(dict(order)) if order else None,
             updates=[UpdateOut.model_validate(row["body"]) for row in updates],
-            fills=[FillOut.model_validate(dict(row)) for row in fills],
+            fills=[FillOut.model_validate_json(each) for each in fills["json"]],
         )
 
     async def place(

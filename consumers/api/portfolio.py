@@ -10,8 +10,8 @@ from consumers.api.decisions import AccountFilter
 from consumers.api.front import Front
 from consumers.api.models import Answer, Exact, Limit, Offset, Page
 from consumers.api.problems import InvalidError, NotFoundError
-from consumers.api.rows import page, picked
-from infra.store import queries
+from consumers.api.rows import fields, page, told
+from infra.store import pages, queries
 from infra.store.queries import Slice
 from schemas.event import UtcTime
 from schemas.orders import Side
@@ -89,9 +89,9 @@ class Portfolio:
         limit: Limit = 100,
         offset: Offset = 0,
     ) -> Response:
-        async with self._front.reading() as connection:
-            rows = await queries.fill_page(connection, Slice(limit, offset), account_id=account_id, order_id=order_id)
-        return page([picked(FillOut, row) for row in rows], limit, offset)
+        wanted = {"account_id": account_id, "order_id": order_id}
+        row = await self._front.ask(pages.fill_page(Slice(limit, offset), fields(FillOut), **wanted))
+        return page(told(row["json"]), limit, offset)
 
     async def list_positions(
         self,
@@ -101,11 +101,9 @@ class Portfolio:
         limit: Limit = 100,
         offset: Offset = 0,
     ) -> Response:
-        async with self._front.reading() as connection:
-            rows = await queries.position_page(
-                connection, Slice(limit, offset), account_id=account_id, open_only=open_only
-            )
-        return page([picked(PositionOut, row) for row in rows], limit, offset)
+        part, wanted = Slice(limit, offset), {"account_id": account_id}
+        row = await self._front.ask(pages.position_page(part, fields(PositionOut), open_only=open_only, **wanted))
+        return page(told(row["json"]), limit, offset)
 
     async def account(self, caller: Viewer, account_id: AccountFilter = None) -> AccountOut:
         """Without `account_id` the only account there is."""

@@ -33,7 +33,17 @@ def _names(model: type[BaseModel]) -> tuple[str, ...]:
     return tuple(model.model_fields)
 
 
-def page(items: Sequence[Mapping[str, Any]], limit: int, offset: int, **more: Any) -> Response:
+def fields(model: type[BaseModel]) -> tuple[str, ...]:
+    """Their names, for a question whose rows are answered with."""
+    return _names(model)
+
+
+def told(texts: Sequence[str]) -> list[orjson.Fragment]:
+    """Rows that PostgreSQL has written as JSON, as they are."""
+    return [orjson.Fragment(text) for text in texts]
+
+
+def page(items: Sequence[Any], limit: int, offset: int, **more: Any) -> Response:
     """A page of rows of which one more than `limit` was asked for."""
     following = offset + limit if len(items) > limit else None
     return answer({"items": items[:limit], "next_offset": following, **more})

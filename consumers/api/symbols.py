@@ -14,7 +14,7 @@ from consumers.api.collections import Requested, RunOut, requested
 from consumers.api.front import Front
 from consumers.api.models import OFFSET_MAX, PAGE_MAX, Accepted, Answer, Body, Flag, Page, SymbolNames
 from consumers.api.problems import ConflictError, NotFoundError
-from consumers.api.rows import page, picked
+from consumers.api.rows import fields, page, told
 from consumers.api.views import Latest
 from infra.store import symbol_queries
 from infra.store.queries import Slice
@@ -148,12 +148,12 @@ class Symbols:
         wanted: Annotated[SymbolsWanted, Query()],
     ) -> Response:
         """By ticker. Removed symbols are listed only by `state=removed`."""
-        limit, offset = wanted.limit, wanted.offset
-        async with self._front.reading() as connection:
-            rows, total = await symbol_queries.symbol_page(connection, Slice(limit, offset), wanted.filter(self._old()))
-        verified_by = self._old()
-        items = [picked(SymbolOut, row, stale=_is_stale(row, verified_by)) for row in rows]
-        return page(items, limit, offset, total=total)
+        part, old, chosen = Slice(wanted.limit, wanted.offset), self._old(), wanted.filter(self._old())
+        row = await self._front.ask(symbol_queries.symbol_page(part, chosen, fields(SymbolOut), old))
+        total = row["total"][0] if row["total"] else 0
+        if part.offset and not total:
+            total = (await self._front.ask(symbol_queries.symbol_count(chosen)))["total"]
+        return page(told(row["json"]), part.limit, part.offset, total=total)
 
     async def show(self, caller: Viewer, symbol: SymbolPath) -> SymbolOut:
         return (await meanings(self._front, symbol))[0]

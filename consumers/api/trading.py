@@ -11,9 +11,9 @@ from consumers.api.emergency import lift
 from consumers.api.front import Front
 from consumers.api.models import Answer, Body, Flag
 from consumers.api.problems import ConflictError
-from consumers.api.rows import answer, picked
+from consumers.api.rows import answer, fields, told
 from engine.trading_state import RECONCILER
-from infra.store import queries
+from infra.store import pages, queries
 from schemas.account import TradingMode, TradingState
 from schemas.event import UtcTime
 
@@ -86,9 +86,8 @@ class Trading:
 
     async def states(self, caller: Viewer) -> Response:
         """As risk holds them. An account without a state of its own is HALTED."""
-        async with self._front.reading() as connection:
-            rows = await queries.trading_states(connection)
-        return answer([picked(StateOut, row) for row in rows])
+        row = await self._front.ask(pages.trading_states(fields(StateOut)))
+        return answer(told(row["json"]))
 
     async def halt(self, caller: Trader, body: HaltIn) -> StateOut:
         """Works without the database, and is never rate-limited. Orders that work already are not cancelled."""

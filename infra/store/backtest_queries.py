@@ -2,16 +2,18 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from sqlalchemy import RowMapping, any_, func, literal, or_, select
+from sqlalchemy import JSON, RowMapping, Text, any_, cast, func, or_, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.store.queries import Slice
+from infra.store.questions import Compiled, Question, as_json, paged, place
 from infra.store.tables import backtest_jobs, trials
 
 JOBS_MAX = 10_000
-_SERIES = {"fills", "round_trips", "equity", "benchmark", "prices", "request"}
-_SUMMARY = [column for column in backtest_jobs.c if column.name not in _SERIES]
+_STANDING = ("backtest_id", "state")
 
 
 @dataclass(frozen=True)
@@ -24,21 +26,34 @@ class Wanted:
     requested_by: str | None = None
 
 
-async def backtest_page(connection: AsyncConnection, part: Slice, wanted: Wanted) -> Sequence[RowMapping]:
-    """Backtests without their fills and equity, the latest request first."""
+def backtest_page(part: Slice, wanted: Wanted, fields: tuple[str, ...]) -> Question:
+    """Backtests without their fills and equity, the latest request first; `backtest_id` and `state` beside."""
+    given = {name: value for name, value in vars(wanted).items() if value is not None}
+    return _backtests(fields, tuple(given)).ask(**part.values, **given)
+
+
+@cache
+def _backtests(fields: tuple[str, ...], given: tuple[str, ...]) -> Compiled:
     jobs = backtest_jobs.c
-    statement = select(*_SUMMARY).order_by(func.coalesce(jobs.requested_at, jobs.finished_at).desc(), jobs.backtest_id)
-    for column, value in (
-        (jobs.strategy, wanted.strategy),
-        (jobs.state, wanted.state),
-        (jobs.requested_by, wanted.requested_by),
-    ):
-        if value is not None:
-            statement = statement.where(column == value)
-    if wanted.symbol is not None:
-        statement = statement.where(literal(wanted.symbol) == any_(jobs.symbols))
-    rows: Sequence[RowMapping] = (await connection.execute(part.of(statement))).mappings().all()
-    return rows
+    latest = (func.coalesce(jobs.requested_at, jobs.finished_at).desc(), jobs.backtest_id)
+    conditions = (
+        place("symbol") == any_(jobs.symbols) if name == "symbol" else jobs[name] == place(name) for name in given
+    )
+    return as_json(paged(select(backtest_jobs).where(*conditions).order_by(*latest)), fields, _STANDING)
+
+
+def backtest(backtest_id: str, fields: tuple[str, ...]) -> Question:
+    """One backtest with everything that is known of it; `backtest_id` and `state` beside."""
+    return _backtest(fields).ask(backtest_id=backtest_id)
+
+
+@cache
+def _backtest(fields: tuple[str, ...]) -> Compiled:
+    jobs = backtest_jobs.c
+    zulu = func.replace(cast(func.nullif(jobs.equity, cast("[]", JSONB)), Text), "+00:00", "Z")  # moments and numbers
+    others = [column for column in jobs if column.name != "equity"]
+    statement = select(*others, cast(zulu, JSON).label("equity")).where(jobs.backtest_id == place("backtest_id"))
+    return as_json(statement, fields, _STANDING)
 
 
 async def states_of(connection: AsyncConnection, requested_by: str, named: Collection[str]) -> dict[str, str]:

@@ -1,10 +1,12 @@
 """How PostgreSQL is reached, and what its failures mean to us."""
 
+from typing import Any
+
 import orjson
 from asyncpg import InterfaceError as DriverError
 from asyncpg import PostgresError
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -56,7 +58,7 @@ def url_of(address: str) -> URL:
 
 def engine(address: str, *, name: str, pool_size: int) -> AsyncEngine:
     """A pool of at most `pool_size` connections, all kept; the application name shows in pg_stat_activity."""
-    return create_async_engine(
+    made = create_async_engine(
         url_of(address),
         pool_size=pool_size,
         max_overflow=0,
@@ -70,6 +72,14 @@ def engine(address: str, *, name: str, pool_size: int) -> AsyncEngine:
             "server_settings": {**_SERVER_SETTINGS, "application_name": f"scizor {name}"},
         },
     )
+    event.listen(made.sync_engine, "checkout", _refuse_closed)
+    return made
+
+
+def _refuse_closed(adapted: Any, *_: object) -> None:
+    """A connection that the other end has closed is not handed out: the pool opens new ones instead."""
+    if adapted.driver_connection.is_closed():
+        raise InvalidatePoolError
 
 
 def place_of(url: URL) -> str:

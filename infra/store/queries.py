@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, exists, func, select
+from sqlalchemy import RowMapping, Select, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,17 +13,13 @@ from infra.store.tables import (
     backtest_jobs,
     bars,
     collection_runs,
-    commissions,
     decisions,
-    fills,
     intents,
     order_events,
     orders,
-    positions,
     risk_limits,
     trading_state,
 )
-from schemas.market import Basis, PriceKind
 
 _MEANINGS_MAX = 20
 _ROWS_MAX = 1000
@@ -37,6 +32,11 @@ class Slice:
 
     limit: int
     offset: int = 0
+
+    @property
+    def values(self) -> dict[str, int]:
+        """For the places of a statement that is `paged`."""
+        return {"limit": self.limit + 1, "offset": self.offset}
 
     def of(self, statement: Select[Any]) -> Select[Any]:
         return statement.limit(self.limit + 1).offset(self.offset)
@@ -53,56 +53,6 @@ async def _row(connection: AsyncConnection, statement: Select[Any]) -> RowMappin
 
 
 # bars
-
-
-@dataclass(frozen=True)
-class BarRange:
-    """Which bars. `start` is included, `end` is not; `as_of`: only what was known then."""
-
-    contract_id: int
-    bar_size_seconds: int
-    start: datetime | None = None
-    end: datetime | None = None
-    source: str | None = None
-    as_of: datetime | None = None
-    price_kind: str = PriceKind.TRADES.value
-    basis: str = Basis.SPLIT_ADJUSTED.value
-
-    def condition(self) -> ColumnElement[bool]:
-        parts = [
-            bars.c.contract_id == self.contract_id,
-            bars.c.bar_size_seconds == self.bar_size_seconds,
-            bars.c.price_kind == self.price_kind,
-            bars.c.basis == self.basis,
-        ]
-        if self.start is not None:
-            parts.append(bars.c.start >= self.start)
-        if self.end is not None:
-            parts.append(bars.c.start < self.end)
-        if self.source is not None:
-            parts.append(bars.c.source == self.source)
-        if self.as_of is not None:
-            parts.append(bars.c.ingest_time <= self.as_of)
-        return and_(*parts)
-
-
-_BAR = [
-    *(bars.c[name] for name in ("start", "open", "high", "low", "close", "volume")),
-    *(bars.c[name] for name in ("source", "price_kind", "basis", "revision", "late")),
-    bars.c.end_time.label("end"),
-]
-
-
-async def bar_page(connection: AsyncConnection, wanted: BarRange, limit: int) -> Sequence[RowMapping]:
-    """One bar for each start, its newest revision; oldest first from `start`, or the newest ones before `end`.
-
-    One more than `limit` is read. Bars come newest first when there is no `start`.
-    """
-    forward = wanted.start is not None
-    start = bars.c.start.asc() if forward else bars.c.start.desc()
-    newest = (start, bars.c.revision.desc(), bars.c.ingest_time.desc(), bars.c.source)
-    statement = select(*_BAR).where(wanted.condition()).ext(distinct_on(bars.c.start)).order_by(*newest)
-    return await _rows(connection, statement.limit(limit + 1))
 
 
 async def bar_sizes(connection: AsyncConnection, contract_id: int) -> Sequence[int]:
@@ -153,30 +103,6 @@ async def backtest_summaries(connection: AsyncConnection, backtest_ids: Sequence
 # trading
 
 
-async def order_page(
-    connection: AsyncConnection,
-    part: Slice,
-    *,
-    working: bool | None = None,
-    account_id: str | None = None,
-    strategy_id: str | None = None,
-    symbol: str | None = None,
-) -> Sequence[RowMapping]:
-    """Orders, the newest first."""
-    statement = select(orders).order_by(orders.c.created_at.desc(), orders.c.order_id)
-    if working is not None:
-        final = orders.c.status.in_(FINAL_STATUSES)
-        statement = statement.where(~final if working else final)
-    for column, value in (
-        (orders.c.account_id, account_id),
-        (orders.c.strategy_id, strategy_id),
-        (orders.c.symbol, symbol),
-    ):
-        if value is not None:
-            statement = statement.where(column == value)
-    return await _rows(connection, part.of(statement))
-
-
 async def order(connection: AsyncConnection, order_id: str) -> RowMapping | None:
     return await _row(connection, select(orders).where(orders.c.order_id == order_id))
 
@@ -204,39 +130,6 @@ async def decision_page(
         statement = statement.where(decisions.c.approved.is_(approved))
     if account_id is not None:
         statement = statement.where(decisions.c.account_id == account_id)
-    return await _rows(connection, part.of(statement))
-
-
-def _newest_commission(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    newest = select(column).where(commissions.c.execution_id == fills.c.execution_id)
-    return newest.order_by(commissions.c.revision.desc()).limit(1).scalar_subquery()
-
-
-async def fill_page(
-    connection: AsyncConnection, part: Slice, *, account_id: str | None = None, order_id: str | None = None
-) -> Sequence[RowMapping]:
-    """Executions that count, the latest first: of each its newest revision, unless that busted it."""
-    newer = fills.alias("newer")
-    overtaken = exists().where(newer.c.execution_id == fills.c.execution_id, newer.c.revision > fills.c.revision)
-    cost = _newest_commission(commissions.c.amount).label("commission")
-    currency = _newest_commission(commissions.c.currency).label("commission_currency")
-    statement = select(fills, cost, currency).where(~overtaken, fills.c.type != "FillBusted")
-    if account_id is not None:
-        statement = statement.where(fills.c.account_id == account_id)
-    if order_id is not None:
-        statement = statement.where(fills.c.order_id == order_id)
-    return await _rows(connection, part.of(statement.order_by(fills.c.event_time.desc(), fills.c.execution_id)))
-
-
-async def position_page(
-    connection: AsyncConnection, part: Slice, *, account_id: str | None = None, open_only: bool = True
-) -> Sequence[RowMapping]:
-    """Positions by account and symbol."""
-    statement = select(positions).order_by(positions.c.account_id, positions.c.symbol, positions.c.contract_id)
-    if account_id is not None:
-        statement = statement.where(positions.c.account_id == account_id)
-    if open_only:
-        statement = statement.where(positions.c.quantity != 0)
     return await _rows(connection, part.of(statement))
 
 
