@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.columns import BarColumns, Floats, Integers
 from engine.exchange import Execution
@@ -52,8 +53,7 @@ class Turns:
 def curve(columns: BarColumns, executions: Sequence[Execution], cash: float, turns: Turns | None = None) -> Curve:
     """The equity curve. Cash changes fill by fill, the book is summed contract after contract: the same bits always."""
     single = len(columns.contracts) == 1
-    newer = np.append(columns.end_us[1:] != columns.end_us[:-1], True)  # rows are sorted by their ends
-    times = columns.end_us if single else columns.end_us[newer]
+    times = columns.end_us if single else columns.end_us[_newer(columns)]
     done = ExecutionColumns.of(executions)
     if not single:
         done = done.taken(np.argsort(columns.end_us[done.row], kind="stable"))
@@ -67,6 +67,7 @@ def curve(columns: BarColumns, executions: Sequence[Execution], cash: float, tur
     balances = np.subtract.accumulate(np.concatenate(([cash], paid)))
     equity = _carried(balances, at, len(times))
     if len(columns) < len(times) * len(columns.contracts):  # a contract without a bar is worth what it was
+        newer = _newer(columns)
         at = columns.arranged(np.cumsum(newer) - newer)
     gross: Floats | None = None
     for own, held in _values(columns, done, turns):
@@ -75,6 +76,11 @@ def curve(columns: BarColumns, executions: Sequence[Execution], cash: float, tur
         size = np.abs(here, out=here)
         gross = size if gross is None else np.add(gross, size, out=gross)
     return Curve(times, equity, np.zeros(len(times)) if gross is None else gross, cash)
+
+
+def _newer(columns: BarColumns) -> NDArray[np.bool_]:
+    """Which rows are the last that end when they do: rows are sorted by their ends."""
+    return np.append(columns.end_us[1:] != columns.end_us[:-1], True)
 
 
 def _values(columns: BarColumns, done: ExecutionColumns, turns: Turns) -> Iterator[tuple[slice, Floats]]:

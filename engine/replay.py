@@ -6,19 +6,20 @@ what a run does not use costs it nothing.
 
 import heapq
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count, repeat
-from operator import length_hint
+from operator import itemgetter, length_hint
 from typing import Any
 
 import numpy as np
 
-from engine.columns import BarColumns, Floats, Integers
+from engine.columns import BarColumns, Floats
 from engine.desk import BacktestDesk
 from engine.exchange import Order
 from engine.facts import Bar, CorporateAction, Session
 from engine.happenings import happenings
 from engine.market import Market
+from engine.openings import Openings
 from engine.options import BacktestError, BacktestOptions, StrategyFailedError
 from engine.order_requests import OrderRequest
 from engine.revealing import Revealed
@@ -30,7 +31,6 @@ CHUNK = 4096
 """Bars turned from columns to lists at a time: few enough to stay in the processor's cache."""
 
 _PROGRESS_BARS = 16 * CHUNK
-_NEVER_US = 2**63 - 1
 
 
 def told(failure: Exception) -> str:
@@ -68,9 +68,7 @@ class Replay(RunBooks):
     def _begin(self, columns: BarColumns, revealed: Revealed) -> None:
         self.columns = columns
         self.revealed = revealed
-        self._due: dict[int, tuple[int, int]] = {}  # by contract: when the next bar of its orders opens, and its row
-        self._starts: dict[int, Integers] = {}  # by contract: when its bars begin
-        self._soonest_us = _NEVER_US  # the least of them, or less
+        self._openings = Openings(columns)
         self._opened: dict[int, int] = {}  # by contract: the row whose open its orders have met, and not yet the rest
         self._stop = 0
         self._ready: list[bool] = []
@@ -82,6 +80,8 @@ class Replay(RunBooks):
         revealed.let_look_back(lambda: self.row)
         self._shown: list[tuple[Value, Floats | None]] = [*revealed.shown]
         self._shown += [(Value(), None)] * (2 - len(self._shown))
+        self._held = np.empty(len(columns.contracts), dtype=object)  # the positions, by the contracts' numbers
+        self._held[:] = [self.strategy.positions[contract_id] for contract_id in columns.contracts]
 
     def go_on(self, columns: BarColumns, revealed: Revealed) -> None:
         """Take up the columns that follow: orders, positions and timers go on, rows begin anew."""
@@ -155,48 +155,50 @@ class Replay(RunBooks):
             heapq.heappop(self._happenings)[3]()
 
     def _chunk(self, first: int, stop: int) -> None:
-        """The loop that everything else stays out of: two slots are set by the `for` itself, further ones in C."""
-        working, match = self.exchange.working, self._match_own if self._single else self._match_due
-        each_bar = self._single or self.options.fill == "same_close"
-        on_bar = self.strategy.on_bar if self.options.account != "margin" else self._on_bar_with_margin
+        """The loop that everything else stays out of: two slots and, with several contracts, the position in hand are
+        set by the `for` itself, further slots in C."""
+        strategy, working = self.strategy, self.exchange.working
+        on_bar = strategy.on_bar if self.options.account != "margin" else self._on_bar_with_margin
         (one, ones), (two, twos) = ((slot, self._cut(values, first, stop)) for slot, values in self._shown[:2])
         self._ready = self.revealed.ready[first:stop].tolist()
         self._stop, self._rows = stop, iter(self._ready)
-        rest = self._setters(first, stop)
-        for one.now, two.now, is_ready, bar, _ in zip(
-            ones, twos, self._rows, self.columns.bars(first, stop), rest, strict=False
-        ):
-            if working and (each_bar or self._opened or bar.end_us > self._soonest_us):
-                match(bar)
-            if is_ready:
-                decision = on_bar(bar)
-                if decision is not None:
+        bars = self._bars(first, stop)
+        if self._single:
+            for one.now, two.now, is_ready, bar in zip(ones, twos, self._rows, bars, strict=False):
+                if working:
+                    self.exchange.match(bar, self._stop - length_hint(self._rows) - 1)
+                if is_ready and (decision := on_bar(bar)) is not None:
                     self._take(decision, bar)
+            return
+        opened, openings, each_bar = self._opened, self._openings, self.options.fill == "same_close"
+        positions = self._held[self.columns.numbers[first:stop]].tolist()
+        for one.now, two.now, strategy.position, is_ready, bar in zip(
+            ones, twos, positions, self._rows, bars, strict=False
+        ):
+            if working and (opened or bar.end_us > openings.soonest_us or each_bar):
+                self._match_due(bar)
+            if is_ready and (decision := on_bar(bar)) is not None:
+                self._take(decision, bar)
 
     @staticmethod
     def _cut(values: Floats | None, first: int, stop: int) -> Any:
         return repeat(math.nan) if values is None else values[first:stop].tolist()
 
-    def _setters(self, first: int, stop: int) -> Any:
-        """An iterator that sets the slots beyond two and, with several contracts, the position in hand."""
+    def _bars(self, first: int, stop: int) -> Iterable[Bar]:
+        """The bars; whoever takes one has the slots beyond two set to it."""
+        bars = self.columns.bars(first, stop)
+        if len(self._shown) == 2:
+            return bars
         set_now = vars(Value)["now"].__set__
-        setters: list[Any] = [
-            map(set_now, repeat(slot), self._cut(each, first, stop)) for slot, each in self._shown[2:]
-        ]
-        if not self._single:
-            positions = map(self.strategy.positions.__getitem__, self.columns.contract_id[first:stop].tolist())
-            setters.append(map(vars(self.strategy).__setitem__, repeat("position"), positions))
-        return setters[0] if len(setters) == 1 else zip(*setters, strict=False) if setters else repeat(None)
+        setters = (map(set_now, repeat(slot), self._cut(each, first, stop)) for slot, each in self._shown[2:])
+        return map(itemgetter(-1), zip(*setters, bars, strict=False))
 
     # matching
 
-    def _match_own(self, bar: Bar) -> None:
-        """With one contract, its bar alone is met."""
-        self.exchange.match(bar, self._stop - length_hint(self._rows) - 1)
-
     def _match_due(self, bar: Bar) -> None:
-        """With several, every bar that opened before the one in hand closed meets its open, even if it ends later."""
-        if self._soonest_us < bar.end_us:
+        """Of several contracts, every bar that opened before the one in hand closed meets its open, even if it ends
+        later."""
+        if self._openings.soonest_us < bar.end_us:
             self._meet_opens(bar.end_us)
         contract_id = bar.contract_id
         row = self._opened.get(contract_id, -1)
@@ -210,42 +212,21 @@ class Replay(RunBooks):
             self.exchange.match_now(bar, self.row)  # decided on at this very moment, by a bar that ends with it
 
     def _meet_opens(self, end_us: int) -> None:
-        due = [(opens_us, contract_id) for contract_id, (opens_us, _) in self._due.items() if opens_us < end_us]
-        for _, contract_id in sorted(due):
-            _, row = self._due.pop(contract_id)
-            if contract_id in self.exchange.working:
-                self.exchange.match_open(self.bar(row), row)
-            if contract_id in self.exchange.working:
+        exchange, columns = self.exchange, self.columns
+        for opens_us, contract_id, row in self._openings.take(end_us):
+            order = exchange.target_alone(contract_id)
+            if order is not None:
+                exchange.fill_target(order, row, opens_us, columns.open.item(row), columns.volume.item(row))
+            elif contract_id in exchange.working:
+                exchange.match_open(self.bar(row), row)
+            if contract_id in exchange.working:
                 self._opened[contract_id] = row
-        self._soonest_us = min((opens_us for opens_us, _ in self._due.values()), default=_NEVER_US)
 
     def expect_open(self, contract_id: int, after_us: int) -> None:
-        """Note when, and in which row, the contract opens next; without such a bar its orders wait for ever."""
-        row = self.row
-        if self._single or self._opened.get(contract_id, -1) > row:
-            return  # its bar is under way, and what comes after that is noted when it ends
-        columns = self.columns
-        own_bar = columns.contract_id.item(row) == contract_id and columns.end_us.item(row) == after_us
-        if own_bar and contract_id not in self._due:
-            following = columns.following.item(row)
-            if following >= 0:
-                opens_us = columns.start_us.item(following)
-                self._due[contract_id] = (opens_us, following)
-                if opens_us < self._soonest_us:
-                    self._soonest_us = opens_us
-            return
-        own = self.columns.rows.get(contract_id)
-        if own is None:
-            return
-        starts = self._starts.get(contract_id)
-        if starts is None:
-            starts = self._starts[contract_id] = self.columns.start_us[own]
-        place = int(starts.searchsorted(after_us))
-        if place < len(own):
-            opens = (int(starts[place]), int(own[place]))
-            noted = self._due.get(contract_id, opens)  # of a bar gone by, when nothing worked as it came
-            self._due[contract_id] = expected = min(opens, noted) if noted[1] > row else opens
-            self._soonest_us = min(self._soonest_us, expected[0])
+        """Note that the contract's orders wait for its next open after a moment."""
+        if not self._single and self._opened.get(contract_id, -1) <= self.row:
+            self._openings.expect(contract_id, after_us, self.row)
+        # else its bar is under way, and what comes after that is noted when it ends
 
     # decisions
 
@@ -255,14 +236,14 @@ class Replay(RunBooks):
 
     def _take(self, decision: Decision, bar: Bar | None) -> None:
         if type(decision) is StrategySignal:
-            self._aim(decision, self.now_us if bar is None else bar.end_us)
+            self._aim(decision, bar)
         elif isinstance(decision, OrderRequest):
             self.strategy._desk.place(decision)  # its own desk, which it may have asked itself
         elif decision is not None:
             for each in several(decision):
                 self._take(each, bar)
 
-    def _aim(self, signal: StrategySignal, now_us: int) -> None:
+    def _aim(self, signal: StrategySignal, bar: Bar | None) -> None:
         contract_id = signal.contract_id
         position = self.strategy.positions.get(contract_id)
         if position is None:
@@ -272,13 +253,17 @@ class Replay(RunBooks):
         if quantity == 0:
             self.exchange.drop_target(contract_id)
             return
-        order = Order(quantity, now_us, signal.reason, contract_id)
-        if self._plain:
-            self.exchange.place(order)
-            if not self._single:
-                self.expect_open(contract_id, now_us)
-        else:
+        order = Order(quantity, self.now_us if bar is None else bar.end_us, signal.reason, contract_id)
+        if not self._plain:
             self.let_work(order)
+            return
+        self.exchange.place(order)
+        if self._single:
+            return
+        if bar is not None and bar.contract_id == contract_id:
+            self._openings.expect_following(contract_id, self._stop - length_hint(self._rows) - 1)
+        else:
+            self.expect_open(contract_id, order.after_us)
 
     def wanted(self, contract_id: int, target: float) -> float:
         """The position that `target` means now, in whole lots."""

@@ -50,7 +50,7 @@ class Exchange(WorkingOrders):
         """All three steps of a bar."""
         orders = self.working[bar.contract_id]
         if self.plain and len(orders) == 1 and not orders[0].order_id:
-            self._fill_target(orders[0], bar, row)
+            self.fill_target(orders[0], row, bar.start_us, bar.open, bar.volume)
             return
         if self._is_quiet(bar, row):
             return
@@ -60,13 +60,9 @@ class Exchange(WorkingOrders):
 
     def match_open(self, bar: Bar, row: int) -> None:
         """The open: who may begin begins, who must end ends, and all that trade at the open's price do."""
-        orders = self.working[bar.contract_id]
-        if self.plain and len(orders) == 1 and not orders[0].order_id:
-            self._fill_target(orders[0], bar, row)
-            return
         if self._is_quiet(bar, row):
             return
-        for order in tuple(orders):
+        for order in tuple(self.working[bar.contract_id]):
             if order.state.final or not self._works(order, bar, row):
                 continue
             if self._markets_wait and order.kind is OrderKind.MARKET and order.tif is not TimeInForce.OPG:
@@ -78,17 +74,24 @@ class Exchange(WorkingOrders):
                 self._end(order, OrderState.EXPIRED, "the opening is over")
         self._tidy(bar.contract_id)
 
-    def _fill_target(self, order: Order, bar: Bar, row: int) -> None:
-        """What `_trade` does, without what does not occur."""
-        if bar.start_us < order.after_us:
+    def target_alone(self, contract_id: int) -> Order | None:
+        """The contract's only order when that is a target's and `fill_target` says all of it."""
+        orders = self.working.get(contract_id)
+        if orders is None or not self.plain or len(orders) > 1 or orders[0].order_id:
+            return None
+        return orders[0]
+
+    def fill_target(self, order: Order, row: int, start_us: int, opening: float, volume: float) -> None:
+        """What `_trade` does at the open of a bar, without what does not occur."""
+        if start_us < order.after_us:
             return
-        del self.working[bar.contract_id]
-        quantity = order.quantity
+        contract_id, quantity = order.contract_id, order.quantity
+        del self.working[contract_id]
         size = abs(quantity)
-        worse = self._slippage(bar.open, bar.volume, size)
-        price = bar.open + worse if quantity > 0 else bar.open - worse
+        worse = self._slippage(opening, volume, size)
+        price = opening + worse if quantity > 0 else opening - worse
         commission = self._commission(size, price)  # type: ignore[operator] # `plain` says that it is a function
-        execution = Execution(bar.contract_id, row, bar.start_us, quantity, price, worse, commission, order.reason)
+        execution = Execution(contract_id, row, start_us, quantity, price, worse, commission, order.reason)
         self.executions.append(execution)
         self._broker.filled(execution)
 

@@ -41,10 +41,11 @@ class WorkingOrders:
 
     def place(self, order: Order) -> None:
         """Let `order` work; a target's takes the place of the contract's earlier target."""
-        self.disturb(order.contract_id)
-        orders = self.working.get(order.contract_id)
+        contract_id = order.contract_id
+        self._quiet.pop(contract_id, None)
+        orders = self.working.get(contract_id)
         if orders is None:
-            self.working[order.contract_id] = [order]
+            self.working[contract_id] = [order]
         elif order.order_id:
             orders.append(order)
         else:
