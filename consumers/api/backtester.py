@@ -41,7 +41,7 @@ def build(front: Front) -> FastAPI:
         BacktestResults(front, backtests).router(),  # before it, since /backtests/compare is no id
         backtests.router(),
         Followed(front, backtests, progress).router(),
-        Optimizations(front, searched, catalog.pinned).router(),
+        Optimizations(front, searched, catalog).router(),
     ]
     return front.app(ABOUT, routers, gate.facts)
 

@@ -4,6 +4,7 @@ import asyncio
 import difflib
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Response
@@ -25,6 +26,8 @@ from schemas.event import UtcTime
 
 STRATEGIES_MAX = 100
 """Names of one owner, deleted ones too: their versions stay."""
+
+_NAMED_MAX = 20
 
 Code = Annotated[str, StringConstraints(strip_whitespace=False)]
 UploadName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", examples=["my_reversion"])]
@@ -63,6 +66,14 @@ class VersionOut(StrategyOut):
     """One version with its text."""
 
     code: str
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What an uploaded text says of its parameters."""
+
+    defaults: dict[str, Any]
+    parameter_schema: dict[str, Any]
 
 
 class StrategyCatalog:
@@ -138,21 +149,28 @@ class StrategyCatalog:
     async def pinned(self, name: str, parameters: Mapping[str, Any]) -> str:
         """The hash of the text that a request for `name` means from now on; empty for what comes with SCIZOR.
 
-        Raises what says why it cannot run. What is wrong with a parameter's value is told where the code runs.
+        Raises what says why it cannot run. Rules between parameters are told where the code runs.
         """
+        if name in await self._those_shipped():
+            return ""
         async with self._front.reading() as connection:
             row = await uploads.newest(connection, name)
-        if row is None or row["deleted_at"] is not None or name in await self._those_shipped():
-            return ""
+            known = [each["name"] for each in await uploads.listed(connection)] if row is None else []
+        if row is None or row["deleted_at"] is not None:
+            raise InvalidError(_unknown(name, list(self._shipped), known))
         if self._gate.why_closed:
             raise ConflictError(f"{name} is stored, and does not run here: {self._gate.why_closed}")
-        known = row["parameters"]
-        for each in parameters if not row["unread"] else ():
-            if each not in known:
-                near = next(iter(difflib.get_close_matches(each, known, n=1, cutoff=0.5)), "")
-                hint = f" (did you mean {near}?)" if near else ""
-                raise InvalidError(f"unknown parameter {each}{hint}: {name} takes {', '.join(known) or 'none'}")
+        if not row["unread"]:
+            await asyncio.to_thread(_refuse_undeclared, row, parameters)
         return str(row["code_sha256"])
+
+    async def declared(self, name: str) -> Declared | None:
+        """The parameters of an uploaded strategy; None of one that comes with SCIZOR, or could not be looked at."""
+        if name in await self._those_shipped():
+            return None
+        async with self._front.reading() as connection:
+            row = await uploads.newest(connection, name)
+        return None if row is None or row["unread"] else Declared(row["parameters"], row["parameter_schema"])
 
     async def _keep(self, caller: Caller, name: str, code: str, *, new: bool) -> StrategyOut:
         source = bytes_of(code)
@@ -207,6 +225,26 @@ class StrategyCatalog:
 def _refuse_strangers(caller: Caller, name: str, owner: str) -> None:
     if caller.label != owner and not caller.role.includes(Role.ADMIN):
         raise ForbiddenError(f"{name} belongs to {owner}: only its owner and admins may")
+
+
+def _unknown(name: str, shipped: list[str], uploaded: list[str]) -> str:
+    near = next(iter(difflib.get_close_matches(name, [*shipped, *uploaded], n=1, cutoff=0.5)), "")
+    hint = f" (did you mean {near}?)" if near else ""
+    more = f", ... and {len(uploaded) - _NAMED_MAX} more" if len(uploaded) > _NAMED_MAX else ""
+    own = f"; uploaded: {', '.join(uploaded[:_NAMED_MAX])}{more}" if uploaded else ""
+    return f"no strategy {name}{hint}: there are {', '.join(shipped)}{own}"
+
+
+def _refuse_undeclared(row: RowMapping, parameters: Mapping[str, Any]) -> None:
+    from engine.declared_parameters import declared_config  # loads the engine, hence not at import
+    from engine.strategy import ParameterError
+
+    config = declared_config(row["parameter_schema"], row["parameters"])
+    try:
+        if config is not None:
+            config.parse(parameters)
+    except ParameterError as error:
+        raise InvalidError(str(error)) from error
 
 
 def _version_of(name: str, source: bytes, caller: Caller, described: Described, front: Front) -> NewVersion:

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field
 
 from consumers.api.access import Trader, Viewer
-from consumers.api.backtests import BacktestIn, Pinned, State
+from consumers.api.backtests import BacktestIn, State
+from consumers.api.catalog import Declared, StrategyCatalog
 from consumers.api.changes import Change
 from consumers.api.front import Front
 from consumers.api.models import Accepted, Answer, Body, Limit, Offset, Page, order_of_times
@@ -113,10 +114,10 @@ class SearchOut(SearchSummaryOut):
 class Optimizations:
     """Routes about searches."""
 
-    def __init__(self, front: Front, progress: Latest[OptimizationProgress], pinned: Pinned) -> None:
+    def __init__(self, front: Front, progress: Latest[OptimizationProgress], catalog: StrategyCatalog) -> None:
         self._front = front
         self._progress = progress
-        self._pinned = pinned
+        self._catalog = catalog
         self._requested: Remembered[OptimizationRequested] = Remembered()
 
     def router(self) -> APIRouter:
@@ -139,24 +140,23 @@ class Optimizations:
         """Publishes the request; `location` tells progress and result."""
         with _named("backtest"):
             order_of_times(body.backtest.start, body.backtest.end)
-            uploaded = await self._pinned(body.backtest.strategy, body.backtest.parameters)
-        if uploaded:
-            told = "was uploaded: it runs in the sandbox, one backtest at a time"
-            raise InvalidError(f"backtest: {body.backtest.strategy} {told}; search its file with scizor optimize")
-        request = self._event(caller.label, body)
-        await asyncio.to_thread(_refuse_impossible, request)
+            code = await self._catalog.pinned(body.backtest.strategy, body.backtest.parameters)
+        request = self._event(caller.label, body, code)
+        declared = await self._catalog.declared(body.backtest.strategy) if code else None
+        await asyncio.to_thread(_refuse_impossible, request, declared)
         name = request.optimization_id
         await self._front.changes.make(caller, Change("POST /optimizations", name, after=body), [request])
         self._requested[name] = request
         response.headers["Location"] = location = f"/optimizations/{name}"
         return Accepted(id=name, location=location)
 
-    def _event(self, label: str, body: OptimizationIn) -> OptimizationRequested:
+    def _event(self, label: str, body: OptimizationIn, code_sha256: str) -> OptimizationRequested:
         now, name = self._front.service.clock.now(), self._front.service.entropy.new_id()
         times = {"event_time": now, "ingest_time": now, "requested_by": label}
         backtest = BacktestRequested(
             **times,
             backtest_id=name,
+            code_sha256=code_sha256,
             **body.backtest.model_dump(exclude={"bar_size"}),
             bar_size=body.backtest.bar_size,
         )
@@ -245,19 +245,22 @@ def _named(field: str) -> Iterator[None]:
         raise InvalidError(f"{field}: {error}") from error
 
 
-def _refuse_impossible(request: OptimizationRequested) -> None:
-    """Say now what the backtester would say later."""
+def _refuse_impossible(request: OptimizationRequested, declared: Declared | None) -> None:
+    """Say now what the backtester would say later; of an uploaded strategy what its schema tells."""
     from engine.answer import check  # loads the engine, hence not at import
     from engine.research.constraints import ConstraintError
     from engine.research.evaluation import ObjectiveError
-    from engine.research.request import allowed_by, plan_of
+    from engine.research.request import allowed_by, declared_by, plan_of
 
     with _named("backtest"):
         if request.backtest.basis == "raw":
             raise ValueError("basis: a search runs on adjusted prices, raw ones are for a single backtest")
         check(request.backtest)
     try:
-        plan_of(request, allowed_by(request.backtest.strategy))
+        if declared is not None:
+            plan_of(request, declared_by(declared.defaults, declared.parameter_schema))
+        elif not request.backtest.code_sha256:
+            plan_of(request, allowed_by(request.backtest.strategy))
     except ConstraintError as error:
         raise InvalidError(f"constraints: {error}") from error
     except ObjectiveError as error:

@@ -17,7 +17,7 @@ SOURCE_BYTES_MAX = 256 * 1024
 UPLOADS_PER_HOUR_MAX = 60
 """Of one key, refused ones counted."""
 
-_LIMITS = Limits(turn_seconds=10.0, cpu_seconds=2)
+_LIMITS = Limits(turn_seconds=10.0, cpu_seconds=4)
 _AT_ONCE_MAX = 1
 _HOUR_SECONDS = 3600.0
 _KEYS_MAX = 10_000

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from engine.columns import BarColumns, Integers
+from engine.declared_parameters import declared_config
 from engine.research.evaluation import Objective, strategy_of
 from engine.research.folds import FoldError, Window, walk_forward
 from engine.research.search import Plan
@@ -31,6 +32,12 @@ def allowed_by(strategy: str, text: str = "") -> Allowed:
     """By the strategy's own word; `text` is that of a strategy in a file. Raises ValueError, in one line."""
     config = strategy_of(strategy, text).Config
     return Allowed({name: field.default for name, field in config.model_fields.items()}, config.parse)
+
+
+def declared_by(defaults: Mapping[str, Any], schema: Mapping[str, Any]) -> Allowed:
+    """By the schema of a strategy whose code must not run here, as far as that says it."""
+    config = declared_config(schema, defaults)
+    return Allowed(defaults, config.parse if config is not None else lambda given: None)
 
 
 def plan_of(request: OptimizationRequested, allowed: Allowed) -> tuple[Space, Plan]:

@@ -1,6 +1,7 @@
 """`scizor optimize`: search a strategy's parameters, and be told what the best of them is worth."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,9 @@ from infra.errors import UsageError
 from producers.cli.collect import BAR_SIZES
 
 if TYPE_CHECKING:
+    from engine.research.request import Allowed
     from producers.cli.strategy_files import StrategyFile
+    from producers.cli.uploaded import Uploaded
     from schemas.backtest import BacktestRequested
     from schemas.research import OptimizationRequested
 
@@ -18,7 +21,10 @@ METHODS = ("grid", "random", "tpe", "nsga2", "genetic")
 
 
 def optimize(  # each is an option of the command
-    strategy: Annotated[str, typer.Argument(help="A name from `scizor strategy list`, or a FILE.py of your own.")] = "",
+    context: typer.Context,
+    strategy: Annotated[
+        str, typer.Argument(help="A name from `scizor strategy list` or of an upload, or a FILE.py of your own.")
+    ] = "",
     param: Annotated[
         list[str] | None,
         typer.Option(
@@ -90,8 +96,12 @@ def optimize(  # each is an option of the command
         if not strategy:
             raise UsageError("which strategy? `scizor strategy list` shows them")
         own, file = _own(strategy), _file(source)
+        here = bool(own or file or executor or workers)
+        if not walk_forward:
+            _refuse_lengths(context)
+        uploaded = None if own else _uploaded(strategy, here=here)
         backtest = _backtest(
-            own=own,
+            code_sha256=own.sha256 if own else uploaded.code_sha256 if uploaded else "",
             file=file,
             strategy=own.name if own else strategy,
             symbols=symbols,
@@ -106,7 +116,7 @@ def optimize(  # each is an option of the command
         )
         request = _request(
             backtest,
-            own,
+            _known(backtest.strategy, own, uploaded),
             param or [],
             method=method,
             objectives=tuple(each.strip() for each in objective.split(",") if each.strip()),
@@ -119,13 +129,64 @@ def optimize(  # each is an option of the command
             holdout=holdout,
             read_holdout=read_holdout,
         )
-        here = bool(own or file or executor or workers)
         if here and source == "database":
             raise UsageError("a search right here reads --source topic or a price file: PRICES.csv")
         done = search_here.search(request, place, own, file) if here else search_there.search(request)
     if report is not None:
         write_page(done, report)
     show(done, as_json=as_json)
+
+
+def _refuse_lengths(context: typer.Context) -> None:
+    """Lengths of a walk that nobody asked for would be passed over in silence."""
+    given = [
+        name for name in ("train", "test", "gap") if str(context.get_parameter_source(name)).endswith("COMMANDLINE")
+    ]
+    if given:
+        raise UsageError(f"--{given[0]} is of a walk: add --walk-forward rolling or anchored, or leave it out")
+
+
+def _uploaded(strategy: str, *, here: bool) -> "Uploaded | None":
+    """What somebody uploaded under this name; None when nobody did."""
+    from engine.registry import names
+    from infra.embedded.running import find_stack
+    from producers.cli.config import load_settings
+    from producers.cli.uploaded import newest
+
+    settings = load_settings()
+    reached = find_stack(settings) or settings
+    if strategy in names() or not reached.database_url.get_secret_value():
+        return None
+    found = newest(reached, strategy)
+    if found and here:
+        raise UsageError(
+            f"{strategy} was uploaded: the backtester searches it, over --source topic or database, without --workers "
+            "and --executor"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What may be searched, and the ranges that the strategy itself says."""
+
+    allowed: "Allowed"
+    ranges: dict[str, str]
+
+
+def _known(strategy: str, own: "StrategyFile | None", uploaded: "Uploaded | None") -> _Known:
+    from engine.declared_parameters import declared_ranges
+    from engine.research.evaluation import strategy_of
+    from engine.research.request import allowed_by, declared_by
+
+    if uploaded:
+        allowed = declared_by(uploaded.defaults, uploaded.parameter_schema)
+        return _Known(allowed, declared_ranges(uploaded.parameter_schema))
+    text = own.source if own else ""
+    try:
+        return _Known(allowed_by(strategy, text), strategy_of(strategy, text).Config.ranges())
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _walk(kind: str, train: int, test: int, gap: int) -> dict[str, Any] | None:
@@ -149,7 +210,7 @@ def _file(source: str) -> Path | None:
     return path
 
 
-def _backtest(*, own: "StrategyFile | None", file: Path | None, symbols: str, bar_size: str, **rest: Any) -> Any:
+def _backtest(*, file: Path | None, symbols: str, bar_size: str, **rest: Any) -> Any:
     from producers.cli import backtest
 
     if bar_size not in BAR_SIZES:
@@ -157,31 +218,25 @@ def _backtest(*, own: "StrategyFile | None", file: Path | None, symbols: str, ba
     return backtest.request_of(
         symbols=backtest.symbols_of(symbols, file),
         bar_size=BAR_SIZES[bar_size],
-        code_sha256=own.sha256 if own else "",
         parameters={},
         **rest,
     )
 
 
-def _request(
-    backtest: "BacktestRequested", own: "StrategyFile | None", given: list[str], **rest: Any
-) -> "OptimizationRequested":
+def _request(backtest: "BacktestRequested", known: _Known, given: list[str], **rest: Any) -> "OptimizationRequested":
     """UsageError in one line for whatever is wrong with it."""
     from pydantic import ValidationError
 
-    from engine.research.evaluation import strategy_of
-    from engine.research.request import allowed_by, plan_of
+    from engine.research.request import plan_of
     from engine.research.space import Axis
     from schemas.research import OptimizationRequested
 
-    text = own.source if own else ""
     try:
         axes = [Axis.parse(each) for each in given]
         single = {axis.name: axis.values[0] for axis in axes if len(axis.values) == 1}
         ranges = [text_of for axis, text_of in zip(axes, given, strict=True) if axis.name not in single]
         if not ranges:
-            declared = strategy_of(backtest.strategy, text).Config.ranges()
-            ranges = [f"{name}={search}" for name, search in declared.items() if name not in single]
+            ranges = [f"{name}={search}" for name, search in known.ranges.items() if name not in single]
         request = OptimizationRequested(
             event_time=backtest.event_time,
             ingest_time=backtest.ingest_time,
@@ -191,7 +246,7 @@ def _request(
             requested_by="cli",
             **rest,
         )
-        plan_of(request, allowed_by(backtest.strategy, text))
+        plan_of(request, known.allowed)
     except ValidationError as error:
         first = error.errors()[0]
         name = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "these options"

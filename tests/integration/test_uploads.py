@@ -18,8 +18,22 @@ from schemas.backtest import BacktestFinished
 from tests.integration.a_sandbox import on_every_bar, shipped
 from tests.integration.an_api import Api, serving
 from tests.integration.test_backtester import RESULTS, a_market, backtesting, events_of
+from tests.integration.test_optimisation import result_of, searching
 
 MINE = shipped("moving_average_crossover")
+ENDLESS = """\
+from engine.strategy import BaseStrategy, StrategyConfig, StrategySignal
+
+
+class Endless(BaseStrategy):
+    class Config(StrategyConfig):
+        number: int = 1
+
+    def on_bar(self, bar):
+        while self.config.number == 2:
+            pass
+        return StrategySignal.target(bar.contract_id, bar.start.day % 3 / 2)
+"""
 OTHER = MINE + "\n# with another thought\n"
 
 
@@ -118,7 +132,7 @@ async def test_what_is_no_strategy_is_refused_with_the_reason(stack_settings: Se
     assert refused["import"][1].startswith("code: mine.py, line 2: a strategy cannot import os")
     assert refused["raises"] == (422, "code: ZeroDivisionError: division by zero (mine.py, line 2)")
     assert (refused["bomb"][0], refused["loop"][0]) == (422, 422)
-    assert "code: it could not be read: it" in refused["loop"][1]
+    assert refused["loop"][1] == "code: reading it computed for more than 1 s (mine.py, line 1)"
     assert (refused["name"][0], refused["shipped"][0], binary.status_code) == (422, 409, 422)
     assert {each["origin"] for each in listed} == {"shipped"}
 
@@ -159,11 +173,19 @@ async def test_without_a_sandbox_uploads_are_kept_and_do_not_run(
 
 async def test_a_backtest_of_an_upload_runs_the_text_that_it_named(stack_settings: Settings) -> None:
     await a_market(stack_settings, days=300)
-    question = {"strategy": "mine", "symbols": ["AAPL"], "parameters": {"fast": 5, "slow": 20}}
+    question = {"strategy": "mine", "symbols": ["AAPL"], "parameters": {"fast": 5, "slow": 20}, "basis": "raw"}
     async with serving("api_backtester", stack_settings) as api, backtesting(stack_settings) as worker:
         await upload(api)
         await upload(api, "hostile", on_every_bar("open('/etc/passwd')"))
-        wrong = await api.ask("POST", "/backtests", Role.TRADER, json=question | {"parameters": {"fats": 1}})
+        wrong = [
+            await api.ask("POST", "/backtests", Role.TRADER, json=question | each)
+            for each in (
+                {"parameters": {"fats": 1}},
+                {"parameters": {"fast": 0}},
+                {"parameters": {"fast": "many"}},
+                {"strategy": "mime"},
+            )
+        ]
         asked = await api.ask("POST", "/backtests", Role.TRADER, json=question)
         await api.ask("PUT", "/strategies/mine", Role.TRADER, json={"code": OTHER})
         hostile = await api.ask("POST", "/backtests", Role.TRADER, json={"strategy": "hostile", "symbols": ["AAPL"]})
@@ -179,7 +201,13 @@ async def test_a_backtest_of_an_upload_runs_the_text_that_it_named(stack_setting
         typed = await asyncio.to_thread(typed_by_a_person, stack_settings, *run)
         assert not worker.why_not_ready()
 
-    assert (wrong.status_code, "did you mean fast?" in wrong.json()["detail"]) == (422, True)
+    assert {each.status_code for each in wrong} == {422}
+    told = [each.json()["detail"] for each in wrong]
+    assert told[0] == "unknown parameter fats (did you mean fast?): it takes fast, slow, short"
+    assert told[1] == "parameter fast=0: input should be greater than or equal to 1"
+    assert told[2].startswith("parameter fast='many': input should be a valid integer")
+    assert told[3].startswith("no strategy mime (did you mean mine?): there are bollinger_reversion, ")
+    assert told[3].endswith("; uploaded: hostile, mine")
     inside, attack, plain = (found[each.json()["id"]] for each in (asked, hostile, outside))
     assert inside.succeeded, inside.error
     assert inside.result_hash == plain.result_hash
@@ -188,3 +216,40 @@ async def test_a_backtest_of_an_upload_runs_the_text_that_it_named(stack_setting
     assert typed.returncode == 0, typed.stderr
     assert json.loads(typed.stdout)["result_hash"] == plain.result_hash
     assert (attack.succeeded, "FileNotFoundError" in attack.error) == (False, True)
+
+
+async def test_an_upload_is_searched_as_a_strategy_that_ships(stack_settings: Settings) -> None:
+    await a_market(stack_settings, days=300)
+    backtest = {"strategy": "mine", "symbols": ["AAPL"]}
+    question = {"backtest": backtest, "axes": ["fast=2:6:2", "slow=10:20:10"], "constraints": ["fast < slow"]}
+    shipped_one = question | {"backtest": backtest | {"strategy": "moving_average_crossover"}}
+    endless = {"backtest": backtest | {"strategy": "endless"}, "axes": ["number=1,2"]}
+    async with serving("api_backtester", stack_settings) as api, searching(stack_settings):
+        await upload(api)
+        await upload(api, "endless", ENDLESS)
+        wrong = [
+            await api.ask("POST", "/optimizations", Role.TRADER, json=question | each)
+            for each in ({"axes": ["fats=2:6:2"]}, {"axes": ["fast=-3:0:1"]}, {"backtest": backtest | {"basis": "raw"}})
+        ]
+        asked = [
+            await api.ask("POST", "/optimizations", Role.TRADER, json=each) for each in (question, shipped_one, endless)
+        ]
+        inside, plain, stopped = [await result_of(stack_settings, each.json()["id"]) for each in asked]
+        arguments = ("optimize", "mine", "--symbols", "AAPL", "--param", "fast=2:6:2", "--param", "slow=10:20:10")
+        typed = await asyncio.to_thread(
+            typed_by_a_person, stack_settings, *arguments, "--constraint", "fast < slow", "--json"
+        )
+        here = await asyncio.to_thread(typed_by_a_person, stack_settings, *arguments, "--workers", "1")
+
+    assert [each.status_code for each in wrong] == [422, 422, 422]
+    assert "mine has no parameter fats (did you mean fast?)" in wrong[0].json()["detail"]
+    assert "fast=-3: input should be greater than or equal to 1" in wrong[1].json()["detail"]
+    assert inside.succeeded, inside.error
+    assert len(inside.request.backtest.code_sha256) == 64
+    assert (inside.trials_hash, inside.code_hash != plain.code_hash) == (plain.trials_hash, True)
+    assert typed.returncode == 0, typed.stderr
+    assert json.loads(typed.stdout)["trials_hash"] == plain.trials_hash
+    assert (here.returncode, "mine was uploaded: the backtester searches it" in here.stderr) == (2, True)
+    assert stopped.succeeded, stopped.error
+    assert [each["state"] for each in stopped.result["trials"]] == ["done", "failed"]
+    assert "on_bar computed for more than 1 s" in stopped.result["trials"][1]["error"]
