@@ -11,13 +11,13 @@ from producers.kill_switch.process import KillSwitchProcess
 
 
 @contextlib.asynccontextmanager
-async def a_kill_switch(settings: Settings) -> AsyncIterator[KillSwitchProcess]:
-    """Listens, and is connected to the gateway, when it is given."""
+async def a_kill_switch(settings: Settings, *, gateway: bool = True) -> AsyncIterator[KillSwitchProcess]:
+    """Listens, and with a `gateway` is connected to it, when it is given."""
     process = KillSwitchProcess(settings)
     task = asyncio.create_task(process.run())
     try:
         async with asyncio.timeout(20):
-            while process.why_not_ready() or not kill_line.socket_path(settings.home).exists():
+            while (gateway and process.why_not_ready()) or not kill_line.socket_path(settings.home).exists():
                 if task.done():
                     task.result()
                 await asyncio.sleep(0.01)
