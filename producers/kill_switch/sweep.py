@@ -75,12 +75,16 @@ class Sweep:
             else:
                 self._wanted.clear()
                 await asyncio.sleep(0.1)  # the cancels need a moment to be seen
-            if self._flag.read().of((GLOBAL,)) is not None:
+            if self._is_wanted:
                 await self._look()
+
+    @property
+    def _is_wanted(self) -> bool:
+        return self._flag.read().of((GLOBAL,)) is not None
 
     async def _look(self) -> None:
         found = await self.seen()
-        if found is None:
+        if found is None or not self._is_wanted:  # armed meanwhile: what is open now may stay
             return
         if self._is_clear:  # orders that a person places in TWS meanwhile, to get out of a position, are left alone
             found = [each for each in found if each.client_id == self._executor_id]
@@ -101,5 +105,5 @@ class Sweep:
         return [each for each in found if each.status not in _ON_THEIR_WAY_OUT]
 
     def _on_state(self, state: GatewayState, resync: bool) -> None:
-        if resync and state.usable and self._flag.read().of((GLOBAL,)) is not None:
+        if resync and state.usable and self._is_wanted:
             self.begin()
