@@ -63,8 +63,15 @@ class Settings(BaseSettings):
     ib_lines: int = Field(
         100, ge=1, le=10_000, description="Market data lines of the account: live bars, ticks and quotes each take one."
     )
-    ib_live: bool = Field(
-        False, description="Permit a live (real money) account; without it only paper accounts trade."
+    trading_mode: Literal["simulated", "paper", "live"] = Field(
+        "simulated",
+        description="What is traded: the simulator's account, a paper account, or (live) real money; an account that "
+        "does not fit is refused. Paper accounts begin with D.",
+    )
+    live_account: str = Field(
+        "",
+        description="The id of SCIZOR_IB_ACCOUNT typed once more: without it, and a green `scizor doctor`, nothing "
+        "trades live.",
     )
     clock_skew_seconds: float = Field(
         5.0,

@@ -11,6 +11,7 @@ from consumers.executor.ledger import Ledger, Said
 from consumers.executor.reconciliation import Reconciliation
 from consumers.executor.sender import Sender
 from engine.trading_state import account_scope
+from infra import trading_mode
 from infra.errors import RefusedError
 from infra.gateway import (
     BrokerConnection,
@@ -46,8 +47,10 @@ class OpenKafkaRefusedError(RefusedError):
 
 
 def guard(settings: Settings) -> None:
-    """Refuse what must not trade: a real gateway account over a Kafka that anybody may write to."""
-    if settings.ib_host and not settings.kafka_security.startswith("SASL") and not settings.allow_open_kafka:
+    """Refuse what must not trade: what does not fit the mode, and a real gateway over an open Kafka."""
+    trading_mode.refuse_unproved(settings)
+    closed = settings.kafka_security.startswith("SASL") or settings.allow_open_kafka
+    if settings.trading_mode != "simulated" and not closed:
         raise OpenKafkaRefusedError(settings.kafka)
 
 

@@ -12,13 +12,13 @@ The order path uses it like this:
 
 from infra.gateway.connection import Connection
 from infra.gateway.errors import (
+    AccountRefusedError,
     AccountUnknownError,
     ClientIdInUseError,
     GatewayAnswerError,
     GatewayRequestError,
     GatewayTimeoutError,
     GatewayUnavailableError,
-    LiveAccountRefusedError,
 )
 from infra.gateway.live import Feed, Interrupted, Live, MarketEvent
 from infra.gateway.market import History, Market, source_of
@@ -42,6 +42,7 @@ from infra.gateway.windows import Priority
 
 __all__ = [
     "BAR_SIZES",
+    "AccountRefusedError",
     "AccountUnknownError",
     "BrokerCommission",
     "BrokerCompletedOrder",
@@ -65,7 +66,6 @@ __all__ = [
     "History",
     "Interrupted",
     "Live",
-    "LiveAccountRefusedError",
     "Market",
     "MarketEvent",
     "Orders",

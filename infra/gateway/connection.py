@@ -146,7 +146,7 @@ class Connection:
 
     @property
     def account_id(self) -> str:
-        """The one account we trade; refuses a live account unless the settings permit it."""
+        """The one account we trade; refuses one that does not fit the trading mode."""
         return self._present().account_id(self._settings)
 
     def new_request_id(self) -> int:

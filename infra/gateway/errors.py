@@ -79,10 +79,12 @@ class GatewayAnswerError(ScizorError):
         super().__init__(f"the IB gateway's answer about {what} cannot be used: {error}")
 
 
-class LiveAccountRefusedError(RefusedError):
-    def __init__(self, account_id: str) -> None:
+class AccountRefusedError(RefusedError):
+    def __init__(self, account_id: str, mode: str) -> None:
+        kind = "a paper account" if account_id.startswith("D") else "not a paper account but real money"
         super().__init__(
-            f"account {account_id} is not a paper account: set SCIZOR_IB_LIVE=true to let SCIZOR trade real money"
+            f"account {account_id} is {kind}, and SCIZOR_TRADING_MODE is {mode}: log in to the account that is meant, "
+            "or say the mode that is meant (docs/trading-modes.md)"
         )
 
 

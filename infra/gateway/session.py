@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import cast
 
 from infra.gateway.errors import (
+    AccountRefusedError,
     AccountUnknownError,
     ClientIdInUseError,
     GatewayUnavailableError,
-    LiveAccountRefusedError,
 )
 from infra.gateway.library import (
     SERVER_VERSION_MAX,
@@ -19,6 +19,7 @@ from infra.gateway.library import (
     frame,
 )
 from infra.settings import Settings
+from infra.trading_mode import account_fits
 
 _FRAME_BYTES_MAX = 64 * 1024 * 1024
 _CLIENT_ID_IN_USE = 326
@@ -71,13 +72,13 @@ class Session(asyncio.Protocol):
             raise
 
     def account_id(self, settings: Settings) -> str:
-        """The one account we trade; refuses a live account unless the settings permit it."""
+        """The one account we trade; refuses one that does not fit the trading mode."""
         wanted = settings.ib_account
         if (wanted and wanted not in self.accounts) or (not wanted and len(self.accounts) > 1):
             raise AccountUnknownError(wanted, self.accounts)
         account = wanted or self.accounts[0]
-        if not account.startswith("D") and not settings.ib_live:
-            raise LiveAccountRefusedError(account)
+        if not account_fits(account, settings):
+            raise AccountRefusedError(account, settings.trading_mode)
         return account
 
     def close(self) -> None:

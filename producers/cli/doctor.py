@@ -14,6 +14,7 @@ from infra.clock import SystemClock
 from infra.embedded.running import RunFile, find_run
 from infra.errors import EnvironmentUnhealthyError, ScizorError, UsageError
 from infra.settings import Settings
+from infra.trading_mode import note_green
 from producers.cli import machine_checks, system_checks
 from producers.cli.config import load_settings
 from producers.cli.finding import Finding, Status
@@ -39,6 +40,8 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON docume
         if not as_json:
             _print_row(row)
     healthy = all(row.status != "fail" for row in rows)
+    if healthy:
+        note_green(load_settings(), SystemClock().now())
     if as_json:
         print(json.dumps({"healthy": healthy, "checks": [asdict(row) for row in rows]}, indent=2))
     if not healthy:
@@ -55,6 +58,7 @@ def _checks() -> dict[str, Callable[[], Finding]]:
     checks: dict[str, Callable[[], Finding]] = {
         "python": machine_checks.python,
         "settings": lambda: Finding("ok", f"state in {settings.home.resolve()}"),
+        "trading mode": lambda: machine_checks.trading_mode(settings),
         "time zones": machine_checks.time_zones,
         "memory": lambda: machine_checks.memory(run),
         "disk": lambda: machine_checks.disk(settings.home),

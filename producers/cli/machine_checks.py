@@ -14,6 +14,7 @@ from infra.embedded.postgres import binaries, namespaces_work
 from infra.embedded.process import DISK_BYTES_MIN
 from infra.embedded.running import RunFile
 from infra.settings import Settings
+from infra.trading_mode import refuse_contradictions
 from producers.cli.finding import Finding
 
 MEMORY_MB_MIN = 1200
@@ -124,3 +125,11 @@ def ports(settings: Settings) -> Finding:
     if taken:
         return Finding("warn", f"taken: {', '.join(taken)}", "others are chosen; `scizor status` will name them")
     return Finding("ok", "the usual ones are free")
+
+
+def trading_mode(settings: Settings) -> Finding:
+    """Whose money is traded, and whether the settings agree about it."""
+    refuse_contradictions(settings)
+    money = {"simulated": "nobody's money", "paper": "play money at the broker", "live": "REAL MONEY"}
+    of = f" of account {settings.ib_account}" if settings.ib_account else ""
+    return Finding("ok", f"{settings.trading_mode}: {money[settings.trading_mode]}{of}")

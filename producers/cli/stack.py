@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from infra import trading_mode
 from infra.clock import SystemClock
 from infra.embedded.memory import trees_mb
 from infra.embedded.process import tail
@@ -47,8 +48,9 @@ def up(
     if detach:
         _show(_detached(settings), as_json)
         return
+    clock = SystemClock()
+    trading_mode.refuse_unproved(settings, clock.now())
     with _ended_by_sigterm(), Stack(settings) as stack:
-        clock = SystemClock()
         begun = clock.monotonic()
         try:
             stack.start(_progress)
@@ -174,6 +176,7 @@ def _describe(run: RunFile, settings: Settings) -> dict[str, Any]:
         "running": True,
         "ready": run.ready,
         "home": str(run.home),
+        "trading_mode": settings.trading_mode,
         "supervisor": run.supervisor.pid,
         "kills": [kill.model_dump(mode="json") for kill in KillFlag(run.home).read().kills],
         "addresses": addresses(run, host),
@@ -224,6 +227,7 @@ def _print_status(document: dict[str, Any]) -> None:
         health = row["reason"] or row["health"] or "ok"
         print(f"{name:<20}{row['pid']:>8}  {row['state']:<12}{row['restarts']:>8}{row['memory_mb']:>8.0f}  {health}")
     print(f"all together {document['memory_mb']:.0f} MB, state in {document['home']}")
+    print(f"trading mode: {document['trading_mode']}")
     for kill in document["kills"]:
         print(f"KILLED: {kill['scope']} since {kill['at']} by {kill['by']}: {kill['reason']} (`scizor arm` lifts it)")
     for name, address in document["addresses"].items():

@@ -117,7 +117,8 @@ async def test_an_outage_without_an_end_stops_trading_until_the_link_is_back(
 
 
 async def test_clocks_that_differ_stop_trading_until_they_agree(stack_settings: Settings, tmp_path: Path) -> None:
-    compared = stack_settings.model_copy(update={"ib_host": "127.0.0.1", "allow_open_kafka": True})
+    named = {"ib_host": "127.0.0.1", "trading_mode": "paper", "allow_open_kafka": True}
+    compared = stack_settings.model_copy(update=named)
     now = datetime.now(UTC).isoformat()  # a gateway that lives at our date
     async with a_judged_desk(compared, tmp_path, "clock-skewed", start=market_time(now)) as desk:
         await until(lambda: desk.path.scalar("SELECT reason LIKE '%ahead of ours%' FROM trading_state"), seconds=30)

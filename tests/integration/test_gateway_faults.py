@@ -11,6 +11,7 @@ import pytest
 
 from infra.clock import SystemClock
 from infra.gateway import (
+    AccountRefusedError,
     BrokerConnection,
     BrokerError,
     BrokerExecution,
@@ -25,7 +26,6 @@ from infra.gateway import (
     GatewayUnavailableError,
     Interrupted,
     Live,
-    LiveAccountRefusedError,
     Market,
     MarketEvent,
     Orders,
@@ -400,10 +400,10 @@ async def test_a_live_account_is_refused_unless_the_settings_permit_it(
 ) -> None:
     monkeypatch.setattr("tests.integration.a_gateway.ACCOUNT", "U1234567")
     async with connected(settings, slot=ClientSlot.EXECUTOR) as connection:
-        with pytest.raises(LiveAccountRefusedError, match="SCIZOR_IB_LIVE"):
+        with pytest.raises(AccountRefusedError, match="SCIZOR_TRADING_MODE is simulated"):
             Orders(connection, lambda _: None).place(1, an_intent())
         assert gateway.requests(3) == []
-    permitted = settings.model_copy(update={"ib_live": True})
+    permitted = settings.model_copy(update={"trading_mode": "live"})
     async with connected(permitted, slot=ClientSlot.EXECUTOR) as connection:
         Orders(connection, lambda _: None).place(1, an_intent())
         await until(lambda: gateway.requests(3))

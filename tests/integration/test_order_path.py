@@ -276,13 +276,13 @@ async def test_a_gateway_that_goes_away_stops_the_flow_and_comes_back_reconciled
 async def test_a_live_account_is_refused_without_a_permit(stack_settings: Settings, tmp_path: Path) -> None:
     async with a_simulator(tmp_path, account="U7654321") as simulator, an_order_path(stack_settings):
         settings = with_gateway(stack_settings, simulator.server.port)
-        with pytest.raises(RefusedError, match="SCIZOR_IB_LIVE"):
+        with pytest.raises(RefusedError, match="SCIZOR_TRADING_MODE is simulated"):
             async with running(executor.build(settings)):
                 pass
 
 
 async def test_a_real_gateway_is_refused_over_a_kafka_that_anybody_may_write_to(stack_settings: Settings) -> None:
-    settings = stack_settings.model_copy(update={"ib_host": "127.0.0.1"})
+    settings = stack_settings.model_copy(update={"ib_host": "127.0.0.1", "trading_mode": "paper"})
     with pytest.raises(RefusedError, match="SCIZOR_ALLOW_OPEN_KAFKA"):
         executor.build(settings)
     executor.guard(settings.model_copy(update={"allow_open_kafka": True}))

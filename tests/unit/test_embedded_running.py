@@ -135,7 +135,7 @@ def test_a_child_reads_the_settings_that_it_was_given(tmp_path: Path, monkeypatc
         tmp_path,
         database_url=SecretStr("postgresql://a:b@c/d"),
         cors_origins=["http://localhost:3000"],
-        ib_live=True,
+        collect_daily=False,
         simulator_speed=60.0,
     )
     for name, value in environment_of(settings).items():
