@@ -1,7 +1,8 @@
 """What an approved order may still do to a position, whatever order the broker's news come in.
 
 Updates tell how much was filled, fills move the position. The reservation covers the difference: a quantity is
-reserved until it has moved the position, or until the broker has said that it never will.
+reserved until it has moved the position, or until the broker has said that it never will. An order that was allowed
+to change is worth the more of before and after until the broker has answered.
 """
 
 from dataclasses import dataclass, replace
@@ -10,6 +11,15 @@ from decimal import Decimal
 from schemas.orders import OrderStatus, OrderUpdate, Side
 
 _ZERO = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change that was approved and not yet answered."""
+
+    intent_id: str
+    quantity: Decimal
+    price: Decimal
 
 
 @dataclass(frozen=True)
@@ -27,11 +37,15 @@ class Reservation:
     sequence: int = 0
     ended: bool = False
     unknown: bool = False
+    price: Decimal = _ZERO
+    """What a share of it counts at most."""
+    changes: tuple[Change, ...] = ()
+    """The oldest first."""
 
     @property
     def remaining(self) -> Decimal:
         """What may still move the position, at worst."""
-        most = self.told if self.ended else max(self.quantity, self.told)
+        most = self.told if self.ended else max(self.quantity, self.told, *(each.quantity for each in self.changes))
         return max(_ZERO, most - self.filled)
 
     @property
@@ -46,6 +60,8 @@ class Reservation:
             return self
         return replace(
             self,
+            quantity=update.quantity,
+            changes=_unanswered(self.changes, update.last_change),
             told=update.cumulative_quantity,
             sequence=update.sequence,
             ended=update.status.final,
@@ -55,3 +71,13 @@ class Reservation:
     def with_fill(self, change: Decimal) -> "Reservation":
         """After an execution moved the position by `change` (unsigned; negative when a correction took some back)."""
         return replace(self, filled=self.filled + change)
+
+    def with_change(self, change: Change) -> "Reservation":
+        """After an approval to change it. Its price never falls: what was told of it may still be on its way."""
+        return replace(self, changes=(*self.changes, change), price=max(self.price, change.price))
+
+
+def _unanswered(changes: tuple[Change, ...], answered: str) -> tuple[Change, ...]:
+    """Changes are answered in their order: with one, those before it are."""
+    ids = [each.intent_id for each in changes]
+    return changes[ids.index(answered) + 1 :] if answered in ids else changes

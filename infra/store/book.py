@@ -1,4 +1,4 @@
-"""Risk's books: positions, reservations, limits and states of an account, and decisions made on one version of them."""
+"""Risk's books: everything of an account in one look, and decisions written on that one version of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,18 +6,16 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from pydantic import ValidationError
-from sqlalchemy import JSON, select
+import orjson
+from sqlalchemy import ARRAY, JSON, BigInteger, Row, Text, bindparam
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.publish import Origin
 from infra.store.columns_of_tables import plain
 from infra.store.database import Store, at_once
-from infra.store.tables import risk_limits
-from schemas.account import RiskLimits, TradingMode
 from schemas.event import Event
-from schemas.orders import CancelIntent, ModifyIntent, OrderIntent, RiskDecision
+from schemas.orders import ModifyIntent, OrderIntent, RiskDecision
 
 # whoever changes anything about an account takes its row and raises its version, so that a decision notices
 _LOCK = sql(
@@ -28,76 +26,118 @@ _OPEN_BOOK = sql(
     "INSERT INTO books (account_id, version, realised_pnl_today, updated_at) VALUES (:account, 0, 0, :now)"
     " ON CONFLICT DO NOTHING"
 )
-_READ = sql("""
-WITH held AS (
-    SELECT order_id, contract_id, side, remaining, state FROM reservations
-    WHERE account_id = :account AND state <> 'released'
-), flight AS (
-    SELECT contract_id, coalesce(sum(remaining) FILTER (WHERE side = 'BUY'), 0) AS buys,
-           coalesce(sum(remaining) FILTER (WHERE side = 'SELL'), 0) AS sells,
-           count(*) FILTER (WHERE state <> 'ended') AS orders,
-           min(order_id) FILTER (WHERE state = 'unknown') AS unknown
-    FROM held GROUP BY contract_id
+_READ = (
+    sql("""
+WITH rules AS (
+    SELECT DISTINCT ON (scope) scope, limits FROM risk_limits WHERE scope = ANY(:scopes) ORDER BY scope, version DESC
 ), own AS (
-    SELECT contract_id, coalesce(p.quantity, 0) AS quantity, coalesce(p.price, 0) AS price,
-           coalesce(f.buys, 0) AS buys, coalesce(f.sells, 0) AS sells, coalesce(f.orders, 0) AS orders, f.unknown
-    FROM (SELECT * FROM book_positions WHERE account_id = :account) p FULL JOIN flight f USING (contract_id)
+    SELECT limits FROM rules WHERE scope = 'account:' || :account
+), held AS (
+    SELECT r.order_id, r.strategy_id, r.contract_id, r.symbol, r.currency, r.side, r.quantity::text,
+           r.remaining::text, r.filled::text, r.state, r.price::text, r.order_type, r.limit_price::text,
+           r.stop_price::text, r.opened_at, r.parent_id, r.oca_group, p.side AS parent_side,
+           p.filled::text AS parent_filled
+    FROM reservations r LEFT JOIN reservations p ON p.order_id = r.parent_id
+    WHERE r.account_id = :account AND r.state <> 'released'
+), parts AS (
+    SELECT h.* FROM book_holdings h WHERE h.account_id = :account AND h.strategy_id = ANY(:strategies)
+), touched AS (
+    SELECT unnest(CAST(:contracts AS bigint[])) AS contract_id
+    UNION SELECT contract_id FROM book_positions WHERE account_id = :account AND quantity <> 0
+    UNION SELECT contract_id FROM held
 )
-SELECT
-    coalesce(sum(quantity) FILTER (WHERE contract_id = :contract), 0) AS position,
-    coalesce(sum(buys) FILTER (WHERE contract_id = :contract), 0) AS open_buys,
-    coalesce(sum(sells) FILTER (WHERE contract_id = :contract), 0) AS open_sells,
-    coalesce(sum(orders), 0)::bigint AS open_orders,
-    coalesce(sum(orders) FILTER (WHERE contract_id = :contract), 0)::bigint AS open_orders_of_contract,
-    min(unknown) FILTER (WHERE contract_id = :contract) AS blocked_by,
-    coalesce(sum(greatest(abs(quantity + buys), abs(quantity - sells)) * price)
-        FILTER (WHERE contract_id <> :contract), 0) AS exposure_elsewhere,
-    (SELECT count(*) FROM reservations WHERE account_id = :account AND opened_at > :minute_ago) AS orders_last_minute,
+SELECT b.version, b.realised_pnl_today, b.trading_day, a.currency, a.buying_power, a.rates, a.told_at,
+    a.trading_day AS marked_day, a.unrealised_before,
+    (SELECT coalesce(sum((filled + remaining) * value), 0) FROM reservations
+        WHERE account_id = :account AND opened_at > a.told_at) AS spent,
+    (SELECT json_object_agg(scope, limits) FROM rules) AS limits,
     (SELECT json_object_agg(scope, mode) FROM trading_state WHERE scope = ANY(:scopes)) AS modes,
-    (SELECT limits FROM risk_limits WHERE scope = :scope ORDER BY version DESC LIMIT 1) AS limits,
-    (SELECT r.order_id FROM reservations r JOIN intents i ON i.intent_id = r.order_id
-        WHERE r.account_id = :account AND r.contract_id = :contract AND r.state <> 'released'
-          AND r.opened_at > :recently AND r.strategy_id = :strategy AND r.side = :side AND r.quantity = :quantity
-          AND i.limit_price IS NOT DISTINCT FROM CAST(:limit_price AS numeric) LIMIT 1) AS duplicate_of,
-    EXISTS (SELECT FROM decisions WHERE intent_id = :intent) AS decided,
-    (SELECT version FROM books WHERE account_id = :account) AS version,
-    (SELECT realised_pnl_today FROM books WHERE account_id = :account) AS realised_pnl_today,
-    (SELECT trading_day FROM books WHERE account_id = :account) AS trading_day
-FROM own
-""").columns(modes=JSON, limits=JSON)
-_DECIDE = """
+    (SELECT json_agg(held) FROM held) AS held,
+    (SELECT json_agg(json_build_array(contract_id, symbol, currency, quantity::text, average_price::text, price::text))
+        FROM book_positions WHERE account_id = :account AND quantity <> 0) AS positions,
+    (SELECT json_agg(json_build_array(strategy_id, contract_id, symbol, currency, quantity::text, average_price::text,
+        earned_today::text, trading_day)) FROM parts) AS parts,
+    (SELECT json_agg(json_build_array(contract_id, price::text, received_at, average_volume::text))
+        FROM marks WHERE contract_id IN (SELECT contract_id FROM touched)) AS marks,
+    (SELECT json_object_agg(contract_id, coalesce(nullif(contract->>'primary_exchange', ''), exchange))
+        FROM symbols WHERE contract_id = ANY(:contracts) AND (SELECT (limits->>'sessions_only')::boolean FROM own)
+    ) AS exchanges,
+    (SELECT json_object_agg(symbol, reason) FROM restrictions
+        WHERE restricted AND symbol = ANY(:symbols)) AS restricted,
+    (SELECT json_agg(json_build_array(strategy_id, contract_id, n)) FROM (
+        SELECT strategy_id, contract_id, count(*) AS n FROM reservations
+        WHERE account_id = :account AND opened_at > :minute_ago GROUP BY 1, 2) counted) AS minute,
+    CASE WHEN (SELECT limits->>'same_side_orders_max' FROM own) IS NOT NULL THEN
+        (SELECT json_agg(json_build_array(strategy_id, contract_id, side, n)) FROM (
+            SELECT r.strategy_id, r.contract_id, r.side, count(*) AS n FROM reservations r
+            LEFT JOIN parts USING (account_id, strategy_id, contract_id)
+            WHERE r.account_id = :account AND r.strategy_id = ANY(:strategies) AND r.contract_id = ANY(:contracts)
+              AND r.parent_id IS NULL AND r.opened_at > :day_ago
+              AND r.opened_at > coalesce(parts.moved_at, '-infinity')
+              AND r.opened_at > coalesce((SELECT event_time FROM trading_state t
+                    WHERE t.scope = 'strategy:' || r.strategy_id), '-infinity')
+            GROUP BY 1, 2, 3) counted) END AS same_side,
+    CASE WHEN (SELECT limits->>'orders_per_fill_max' FROM own) IS NOT NULL THEN
+        (SELECT json_agg(json_build_array(name,
+            (SELECT count(*) FROM (SELECT FROM intents WHERE account_id = :account AND strategy_id = name
+                AND received_at > greatest(:ten_ago, (SELECT event_time FROM trading_state
+                    WHERE scope = 'strategy:' || name)) LIMIT 5000) few),
+            (SELECT count(*) FROM (SELECT FROM book_executions WHERE account_id = :account AND strategy_id = name
+                AND known_at > :ten_ago LIMIT 5000) few)))
+        FROM unnest(CAST(:strategies AS text[])) AS name) END AS traffic,
+    (SELECT json_agg(intent_id) FROM decisions WHERE intent_id = ANY(:intents)) AS decided
+FROM books b LEFT JOIN book_accounts a USING (account_id) WHERE b.account_id = :account
+""")
+    .columns(
+        limits=JSON, modes=JSON, held=JSON, positions=JSON, parts=JSON, marks=JSON, exchanges=JSON, restricted=JSON,
+        minute=JSON, same_side=JSON, traffic=JSON, decided=JSON,
+    )
+    .bindparams(
+        bindparam("account", type_=Text),
+        *(bindparam(name, type_=ARRAY(Text)) for name in ("scopes", "strategies", "symbols", "intents")),
+        bindparam("contracts", type_=ARRAY(BigInteger)),
+    )
+)  # fmt: skip
+_DECIDE = at_once("""
 unchanged AS (
     UPDATE books SET version = version + 1, updated_at = :now WHERE account_id = :account_id AND version = :version
     RETURNING version
+), rows AS (
+    SELECT * FROM unchanged, jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (
+        intent_id text, type text, strategy_id text, contract_id bigint, order_id text, side text, quantity numeric,
+        limit_price numeric, stop_price numeric, order_type text, parent_id text, oca_group text, symbol text,
+        currency text, price numeric, value numeric, intent jsonb, decision jsonb, event_time timestamptz,
+        decision_id text, approved boolean, reason text, detail text, approved_fields text,
+        decided_at timestamptz, expires_at timestamptz)
 ), proposed AS (
     INSERT INTO intents (intent_id, type, account_id, strategy_id, contract_id, order_id, side, quantity, limit_price,
                          body, event_time, received_at)
-    SELECT :intent_id, :type, :account_id, :strategy_id, :contract_id, :order_id, :side, :quantity, :limit_price,
-           CAST(:intent AS jsonb), :event_time, :now FROM unchanged
-), {more} done AS (
+    SELECT intent_id, type, :account_id, strategy_id, contract_id, order_id, side, quantity, limit_price, intent,
+           event_time, decided_at FROM rows
+), reserved AS (
+    INSERT INTO reservations (order_id, account_id, strategy_id, contract_id, symbol, currency, side, quantity, told,
+                              filled, remaining, price, value, order_type, limit_price, stop_price, parent_id,
+                              oca_group, changes, rejected, sequence, state, opened_at)
+    SELECT intent_id, :account_id, strategy_id, contract_id, symbol, currency, side, quantity, 0, 0, quantity, price,
+           value, order_type, limit_price, stop_price, parent_id, oca_group, '[]', false, 0, 'open', decided_at
+    FROM rows WHERE approved AND type = 'OrderIntent'
+), changed AS (
+    UPDATE reservations r SET remaining = greatest(r.remaining, c.quantity - r.filled),
+        price = greatest(r.price, c.price), value = greatest(r.value, c.value),
+        changes = r.changes || jsonb_build_array(jsonb_build_array(c.intent_id, c.quantity::text, c.price::text))
+    FROM rows c WHERE c.approved AND c.type = 'ModifyIntent' AND r.order_id = c.order_id
+), breached AS (
+    INSERT INTO risk_events (breach_id, scope, account_id, strategy_id, rule, detail, event_time, ingest_time)
+    SELECT decision_id, 'account:' || :account_id, :account_id, strategy_id, reason, detail, event_time, decided_at
+    FROM rows WHERE NOT approved
+), done AS (
     INSERT INTO decisions (decision_id, intent_id, account_id, strategy_id, approved, reason, detail, approved_fields,
                            body, decided_at, expires_at)
-    SELECT :decision_id, :intent_id, :account_id, :strategy_id, :approved, :reason, :detail, :approved_fields,
-           CAST(:decision AS jsonb), :now, :expires_at FROM unchanged
+    SELECT decision_id, intent_id, :account_id, strategy_id, approved, reason, detail, approved_fields, decision,
+           decided_at, expires_at FROM rows
     RETURNING decision_id
-)"""
-_RESERVED = """marked AS (
-    INSERT INTO book_positions (account_id, contract_id, quantity, average_price, realised_pnl, price, price_time)
-    SELECT :account_id, :contract_id, 0, 0, 0, :price, :price_time FROM unchanged
-    ON CONFLICT (account_id, contract_id) DO UPDATE SET price = excluded.price, price_time = excluded.price_time
-), reserved AS (
-    INSERT INTO reservations (order_id, account_id, strategy_id, contract_id, side, quantity, told, filled, remaining,
-                              price, sequence, state, opened_at)
-    SELECT :intent_id, :account_id, :strategy_id, :contract_id, :side, :quantity, 0, 0, :quantity, :price, 0, 'open',
-           :now FROM unchanged
-),"""
-_BREACHED = """breached AS (
-    INSERT INTO risk_events (breach_id, scope, account_id, strategy_id, rule, detail, event_time, ingest_time)
-    SELECT :decision_id, :scope, :account_id, :strategy_id, :reason, :detail, :event_time, :now FROM unchanged
-),"""
-_DECIDE_ONLY = at_once(_DECIDE.format(more=""))
-_DECIDE_AND_RESERVE = at_once(_DECIDE.format(more=_RESERVED))
-_DECIDE_AND_TELL = at_once(_DECIDE.format(more=_BREACHED))
+)""").bindparams(bindparam("account_id", type_=Text), bindparam("rows", type_=Text))
+_MINUTE, _TEN_MINUTES, _DAY = timedelta(minutes=1), timedelta(minutes=10), timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -119,34 +159,29 @@ class Day:
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """A book's row set, seen from one contract, as the tables say it."""
+class Asked:
+    """What a look at the books is about."""
 
-    position: Decimal
-    open_buys: Decimal
-    open_sells: Decimal
-    open_orders: int
-    open_orders_of_contract: int
-    orders_last_minute: int
-    exposure_elsewhere: Decimal
-    duplicate_of: str
-    blocked_by: str
-    modes: dict[str, TradingMode]
-    limits: RiskLimits | None
-    decided: bool
-    """The intent has its decision already."""
-    version: int
-    """Of the book: a decision holds only while nothing has changed."""
-    day: Day
+    account_id: str
+    intents: Sequence[str] = ()
+    contracts: Sequence[int] = ()
+    strategies: Sequence[str] = ()
+    symbols: Sequence[str] = ()
+
+    @property
+    def scopes(self) -> list[str]:
+        named = [f"strategy:{each}" for each in self.strategies] + [f"symbol:{each}" for each in self.symbols]
+        return ["global", f"account:{self.account_id}", *named]
 
 
 @dataclass(frozen=True)
 class Decided:
-    """What belongs to a decision beside itself: the version it was made on, its fingerprint, the order's price."""
+    """A decision with what is reserved by it: what a share counts, in the order's and in the account's currency."""
 
-    version: int
+    decision: RiskDecision
     fingerprint: str
-    price: Decimal | None
+    price: Decimal
+    value: Decimal
 
 
 async def lock(connection: AsyncConnection, account_id: str, now: datetime) -> Day:
@@ -164,102 +199,73 @@ async def open_book(connection: AsyncConnection, account_id: str, now: datetime)
     await connection.execute(_OPEN_BOOK, {"account": account_id, "now": now})
 
 
-async def read(
-    connection: AsyncConnection,
-    intent: OrderIntent | CancelIntent | ModifyIntent,
-    scopes: Sequence[str],
-    now: datetime,
-    window: timedelta,
-) -> Snapshot | None:
-    """The book as it is now, in one look; None when there is none yet.
-
-    `window` is how far back an equal order is a duplicate.
-    """
-    order = intent if isinstance(intent, OrderIntent) else None
-    row = (
-        await connection.execute(
-            _READ,
-            {
-                "intent": intent.intent_id,
-                "account": intent.account_id,
-                "contract": order.contract_id if order else 0,
-                "strategy": intent.strategy_id,
-                "side": order.side.value if order else "",
-                "quantity": order.quantity if order else None,
-                "limit_price": order.limit_price if order else None,
-                "minute_ago": now - timedelta(minutes=1),
-                "recently": now - window,
-                "scopes": list(scopes),
-                "scope": f"account:{intent.account_id}",
-            },
-        )
-    ).one()
-    if row.version is None:
-        return None
-    return Snapshot(
-        position=plain(row.position),
-        open_buys=plain(row.open_buys),
-        open_sells=plain(row.open_sells),
-        open_orders=row.open_orders,
-        open_orders_of_contract=row.open_orders_of_contract,
-        orders_last_minute=row.orders_last_minute,
-        exposure_elsewhere=plain(row.exposure_elsewhere),
-        duplicate_of=row.duplicate_of or "",
-        blocked_by=row.blocked_by or "",
-        modes={scope: TradingMode(mode) for scope, mode in (row.modes or {}).items()},
-        limits=_limits_of(row.limits),
-        decided=row.decided,
-        version=row.version,
-        day=Day(plain(row.realised_pnl_today), row.trading_day),
-    )
-
-
-def _limits_of(stored: Any) -> RiskLimits | None:
-    """A row that does not load is no limits, which denies everything."""
-    try:
-        return RiskLimits.model_validate(stored) if stored is not None else None
-    except ValidationError:
-        return None
-
-
-async def limits_of(connection: AsyncConnection, account_id: str) -> RiskLimits | None:
-    query = select(risk_limits.c.limits).where(risk_limits.c.scope == f"account:{account_id}")
-    return _limits_of(await connection.scalar(query.order_by(risk_limits.c.version.desc()).limit(1)))
+async def read(connection: AsyncConnection, asked: Asked, now: datetime) -> Row[Any] | None:
+    """The book as it is now, in one look; None when there is none yet."""
+    values = {
+        "account": asked.account_id,
+        "scopes": asked.scopes,
+        "strategies": list(asked.strategies),
+        "symbols": list(asked.symbols),
+        "contracts": list(asked.contracts),
+        "intents": list(asked.intents),
+        "minute_ago": now - _MINUTE,
+        "ten_ago": now - _TEN_MINUTES,
+        "day_ago": now - _DAY,
+    }
+    return (await connection.execute(_READ, values)).first()
 
 
 async def decide(
-    store: Store, decision: RiskDecision, events: Sequence[Event], book: Decided, *, cause: Origin
+    store: Store, version: int, made: Sequence[Decided], events: Sequence[Event], causes: Sequence[Origin]
 ) -> bool:
-    """Write and publish a decision; False when the book has changed since it was read: then nothing was written."""
-    intent = decision.intent
-    order = intent if isinstance(intent, OrderIntent) else None
-    values: dict[str, Any] = {
-        "version": book.version,
+    """Write and publish decisions of one account; False when its book has changed since it was read: then nothing was.
+
+    `causes` are those of `events`, one each.
+    """
+    first = made[0].decision
+    values = {
+        "version": version,
+        "account_id": first.account_id,
+        "now": first.basis.decided_at,
+        "rows": orjson.dumps([_row(each) for each in made]).decode(),
+    }
+    return await store.at_once(_DECIDE, values, events, causes=causes)
+
+
+def _row(made: Decided) -> dict[str, Any]:
+    decision = made.decision
+    intent, basis = decision.intent, decision.basis
+    order = intent if isinstance(intent, OrderIntent) else intent.wanted if isinstance(intent, ModifyIntent) else None
+    terms: dict[str, Any] = {}
+    if order is not None:
+        terms = {
+            "contract_id": order.contract_id,
+            "side": order.side.value,
+            "quantity": str(order.quantity),
+            "limit_price": None if order.limit_price is None else str(order.limit_price),
+            "stop_price": None if order.stop_price is None else str(order.stop_price),
+            "order_type": order.order_type.value,
+            "parent_id": order.parent_id,
+            "oca_group": order.oca_group,
+            "symbol": order.symbol,
+            "currency": order.currency,
+            "price": str(made.price),
+            "value": str(made.value),
+        }
+    return {
         "intent_id": intent.intent_id,
         "type": intent.type,
-        "account_id": intent.account_id,
         "strategy_id": intent.strategy_id,
-        "contract_id": order.contract_id if order else None,
         "order_id": None if isinstance(intent, OrderIntent) else intent.order_id,
-        "side": order.side.value if order else None,
-        "quantity": order.quantity if order else None,
-        "limit_price": order.limit_price if order else None,
-        "intent": intent.to_json().decode(),
+        "intent": orjson.Fragment(intent.to_json()),
+        "decision": orjson.Fragment(decision.to_json()),
         "event_time": intent.event_time,
-        "now": decision.basis.decided_at,
         "decision_id": decision.decision_id,
         "approved": decision.approved,
         "reason": decision.reason.value if decision.reason else None,
         "detail": decision.detail,
-        "approved_fields": book.fingerprint if decision.approved else None,
-        "decision": decision.to_json().decode(),
-        "expires_at": decision.basis.decided_at + decision.expires_after,
+        "approved_fields": made.fingerprint if decision.approved else None,
+        "decided_at": basis.decided_at,
+        "expires_at": basis.decided_at + decision.expires_after,
+        **terms,
     }
-    statement = _DECIDE_ONLY
-    if not decision.approved:
-        statement = _DECIDE_AND_TELL
-        values["scope"] = f"account:{intent.account_id}"
-    elif order is not None:
-        statement = _DECIDE_AND_RESERVE
-        values |= {"price": book.price, "price_time": order.reference_time}
-    return await store.at_once(statement, values, events, cause=cause)

@@ -1,8 +1,8 @@
-"""What moves risk's books: updates of orders, executions, limits and trading states, each folded once."""
+"""What moves risk's books: updates of orders and executions, each folded once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,8 +11,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from infra.store.tables import book_executions, book_positions, reservations, risk_events, risk_limits, trading_state
-from schemas.account import LimitBreached, RiskLimits, TradingMode, TradingState
+from infra.store.tables import book_executions, reservations
 from schemas.orders import OrderUpdate
 
 ZERO = Decimal(0)
@@ -21,7 +20,9 @@ ZERO = Decimal(0)
 _AFFECTED = sql("""
 SELECT r.*, e.revision AS e_revision, e.order_id AS e_order_id, e.contract_id AS e_contract_id,
        e.quantity AS e_quantity, e.price AS e_price, e.executed_at AS e_executed_at,
-       e.commission_revision AS e_commission_revision, e.commission AS e_commission,
+       e.commission_revision AS e_commission_revision, e.commission AS e_commission, e.strategy_id AS e_strategy,
+       h.quantity AS h_quantity, h.average_price AS h_average, h.realised_pnl AS h_realised,
+       h.earned_today AS h_earned, h.trading_day AS h_day,
        p.quantity AS p_quantity, p.average_price AS p_average, p.realised_pnl AS p_realised,
        NOT EXISTS (
            SELECT FROM book_executions later WHERE later.account_id = :account AND later.contract_id = :contract
@@ -30,27 +31,49 @@ SELECT r.*, e.revision AS e_revision, e.order_id AS e_order_id, e.contract_id AS
 FROM (SELECT) one
 LEFT JOIN book_executions e ON e.account_id = :account AND e.execution_id = :execution
 LEFT JOIN book_positions p ON p.account_id = :account AND p.contract_id = :contract
+LEFT JOIN book_holdings h ON h.account_id = :account AND h.contract_id = coalesce(:contract, e.contract_id)
+    AND h.strategy_id = coalesce(nullif(:strategy, ''), e.strategy_id)
 LEFT JOIN reservations r ON r.order_id = coalesce(nullif(:order, ''), e.order_id)
 """)
 _FOLD_EXECUTION = """executed AS (
-    INSERT INTO book_executions (account_id, execution_id, revision, order_id, contract_id, quantity, price,
-                                 commission_revision, commission, executed_at)
-    VALUES (:account, :execution, :revision, :order, :contract, :quantity, :price, :commission_revision, :commission,
-            :executed_at)
+    INSERT INTO book_executions (account_id, execution_id, strategy_id, revision, order_id, contract_id, quantity,
+                                 price, commission_revision, commission, executed_at, known_at)
+    VALUES (:account, :execution, :strategy, :revision, :order, :contract, :quantity, :price, :commission_revision,
+            :commission, :executed_at, :now)
     ON CONFLICT (account_id, execution_id) DO UPDATE SET
-        revision = excluded.revision, order_id = excluded.order_id, contract_id = excluded.contract_id,
-        quantity = excluded.quantity, price = excluded.price, commission_revision = excluded.commission_revision,
+        revision = excluded.revision, strategy_id = excluded.strategy_id, order_id = excluded.order_id,
+        contract_id = excluded.contract_id, quantity = excluded.quantity, price = excluded.price,
+        commission_revision = excluded.commission_revision,
         commission = excluded.commission, executed_at = excluded.executed_at
 )"""
 _FOLD_POSITION = """held AS (
-    INSERT INTO book_positions (account_id, contract_id, quantity, average_price, realised_pnl, price)
-    VALUES (:account, :contract, :p_quantity, :p_average, :p_realised, :mark)
+    INSERT INTO book_positions (account_id, contract_id, symbol, currency, quantity, average_price, realised_pnl,
+                                price)
+    VALUES (:account, :contract, :symbol, :currency, :p_quantity, :p_average, :p_realised, :mark)
     ON CONFLICT (account_id, contract_id) DO UPDATE SET
+        symbol = coalesce(nullif(excluded.symbol, ''), book_positions.symbol),
+        currency = CASE WHEN excluded.symbol = '' THEN book_positions.currency ELSE excluded.currency END,
         quantity = excluded.quantity, average_price = excluded.average_price, realised_pnl = excluded.realised_pnl,
         price = coalesce(excluded.price, book_positions.price)
 )"""
+_FOLD_PART = """part AS (
+    INSERT INTO book_holdings (account_id, strategy_id, contract_id, symbol, currency, quantity, average_price,
+                               realised_pnl, earned_today, trading_day, moved_at)
+    VALUES (:account, :strategy, :contract, :symbol, :currency, :h_quantity, :h_average, :h_realised, :h_earned, :h_day,
+            CASE WHEN :h_moved THEN CAST(:now AS timestamptz) END)
+    ON CONFLICT (account_id, strategy_id, contract_id) DO UPDATE SET
+        symbol = coalesce(nullif(excluded.symbol, ''), book_holdings.symbol),
+        currency = CASE WHEN excluded.symbol = '' THEN book_holdings.currency ELSE excluded.currency END,
+        quantity = excluded.quantity, average_price = excluded.average_price, realised_pnl = excluded.realised_pnl,
+        earned_today = excluded.earned_today, trading_day = excluded.trading_day,
+        moved_at = coalesce(excluded.moved_at, book_holdings.moved_at)
+)"""
+_FOLD_TRIP = """trip AS (
+    INSERT INTO book_trips (account_id, execution_id, strategy_id, closed_at)
+    VALUES (:account, :execution, :strategy, :now) ON CONFLICT DO NOTHING
+)"""
 _FOLD_RESERVATION = """kept AS (
-    UPDATE reservations SET told = :r_told, filled = :r_filled, remaining = :r_remaining, sequence = :r_sequence,
+    UPDATE reservations SET filled = :r_filled, remaining = :r_remaining,
         state = :r_state, released_at = CASE WHEN :r_state = 'released' THEN CAST(:now AS timestamptz) END
     WHERE order_id = :order
 )"""
@@ -65,6 +88,7 @@ class KnownExecution:
 
     revision: int = 0
     order_id: str = ""
+    strategy_id: str = ""
     contract_id: int | None = None
     quantity: Decimal = ZERO
     price: Decimal = ZERO
@@ -103,20 +127,25 @@ async def adopt_reservation(connection: AsyncConnection, told: OrderUpdate, pric
         "account_id": told.account_id,
         "strategy_id": told.strategy_id,
         "contract_id": told.contract_id,
+        "symbol": told.symbol,
         "side": told.side.value,
         "quantity": told.quantity,
         "told": ZERO,
         "filled": ZERO,
         "remaining": told.quantity,
         "price": price,
+        "order_type": told.order_type.value,
+        "limit_price": told.limit_price,
+        "stop_price": told.stop_price,
+        "parent_id": told.parent_id,
+        "oca_group": told.oca_group,
+        "changes": [],
+        "rejected": False,
         "sequence": 0,
         "state": "open",
         "opened_at": now,
     }
     await connection.execute(insert(reservations).values(values).on_conflict_do_nothing())
-    position = {"account_id": told.account_id, "contract_id": told.contract_id, "price": price or None}
-    statement = insert(book_positions).values(**position, quantity=ZERO, average_price=ZERO, realised_pnl=ZERO)
-    await connection.execute(statement.on_conflict_do_nothing())
 
 
 async def filled_of(connection: AsyncConnection, order_id: str) -> Decimal:
@@ -126,42 +155,58 @@ async def filled_of(connection: AsyncConnection, order_id: str) -> Decimal:
 
 
 @dataclass(frozen=True)
+class Part:
+    """What a strategy's own executions of one contract add up to."""
+
+    held: HeldPosition = HeldPosition()
+    earned_today: Decimal = ZERO
+    day: date | None = None
+
+
+@dataclass(frozen=True)
 class Affected:
     """What the books know of all that an execution touches."""
 
     execution: KnownExecution
     position: HeldPosition
+    part: Part
     reservation: Any | None
     """Row of the reservation of its order."""
     last: bool
     """No execution of the contract happened after it."""
 
 
-async def affected(
-    connection: AsyncConnection,
-    account_id: str,
-    contract_id: int | None,
-    order_id: str,
-    place: tuple[datetime, str],
-) -> Affected:
-    """Everything that the execution at `place` (its time and id) touches, in one look."""
-    row = (
-        await connection.execute(
-            _AFFECTED,
-            {
-                "account": account_id,
-                "contract": contract_id,
-                "order": order_id,
-                "time": place[0],
-                "execution": place[1],
-            },
-        )
-    ).one()
+@dataclass(frozen=True)
+class Place:
+    """Where an execution, or its commission, belongs."""
+
+    account_id: str
+    execution_id: str
+    at: datetime
+    contract_id: int | None = None
+    order_id: str = ""
+    strategy_id: str = ""
+    symbol: str = ""
+    currency: str = "USD"
+
+
+async def affected(connection: AsyncConnection, place: Place) -> Affected:
+    """Everything that an execution touches, in one look."""
+    values = {
+        "account": place.account_id,
+        "contract": place.contract_id,
+        "order": place.order_id,
+        "strategy": place.strategy_id,
+        "time": place.at,
+        "execution": place.execution_id,
+    }
+    row = (await connection.execute(_AFFECTED, values)).one()
     known = KnownExecution()
     if row.e_revision is not None:
         known = KnownExecution(
             row.e_revision,
             row.e_order_id,
+            row.e_strategy,
             row.e_contract_id,
             row.e_quantity,
             row.e_price,
@@ -170,22 +215,32 @@ async def affected(
             row.e_commission,
         )
     held = HeldPosition(row.p_quantity, row.p_average, row.p_realised) if row.p_quantity is not None else HeldPosition()
-    return Affected(known, held, row if row.order_id is not None else None, row.last)
+    part = Part()
+    if row.h_quantity is not None:
+        part = Part(HeldPosition(row.h_quantity, row.h_average, row.h_realised), row.h_earned, row.h_day)
+    return Affected(known, held, part, row if row.order_id is not None else None, row.last)
 
 
-async def save_fold(
-    connection: AsyncConnection,
-    key: tuple[str, str],
-    known: KnownExecution,
-    held: HeldPosition | None,
-    reservation: dict[str, Any] | None,
-    day: tuple[Decimal, Any],
-    now: datetime,
-) -> None:
-    """Write what an execution (account, id) or its commission has moved, in one statement."""
+@dataclass(frozen=True)
+class Moved:
+    """What an execution or its commission has moved; None where nothing of the kind."""
+
+    known: KnownExecution
+    day: tuple[Decimal, date | None]
+    held: HeldPosition | None = None
+    part: Part | None = None
+    part_moved: bool = False
+    trip: bool = False
+    reservation: dict[str, Any] | None = None
+
+
+async def save_fold(connection: AsyncConnection, place: Place, moved: Moved, now: datetime) -> None:
+    """Write what was moved, in one statement."""
+    known, held, part = moved.known, moved.held, moved.part
     values: dict[str, Any] = {
-        "account": key[0],
-        "execution": key[1],
+        "account": place.account_id,
+        "execution": place.execution_id,
+        "strategy": known.strategy_id,
         "revision": known.revision,
         "order": known.order_id,
         "contract": known.contract_id,
@@ -194,18 +249,27 @@ async def save_fold(
         "executed_at": known.executed_at,
         "commission_revision": known.commission_revision,
         "commission": known.commission,
-        "pnl": day[0],
-        "day": day[1],
+        "pnl": moved.day[0],
+        "day": moved.day[1],
         "now": now,
     }
     parts = [_FOLD_EXECUTION]
+    if held is not None or part is not None:
+        values |= {"symbol": place.symbol, "currency": place.currency}
     if held is not None:
         parts.append(_FOLD_POSITION)
         values |= {"p_quantity": held.quantity, "p_average": held.average_price, "p_realised": held.realised_pnl}
         values["mark"] = known.price or None
-    if reservation is not None:
+    if part is not None:
+        parts.append(_FOLD_PART)
+        own = part.held
+        values |= {"h_quantity": own.quantity, "h_average": own.average_price, "h_realised": own.realised_pnl}
+        values |= {"h_earned": part.earned_today, "h_day": part.day, "h_moved": moved.part_moved}
+    if moved.trip:
+        parts.append(_FOLD_TRIP)
+    if moved.reservation is not None:
         parts.append(_FOLD_RESERVATION)
-        values |= {f"r_{name}": value for name, value in reservation.items()}
+        values |= {f"r_{name}": moved.reservation[name] for name in ("filled", "remaining", "state")}
     await connection.execute(sql("WITH " + ", ".join(parts) + _FOLD_BOOK), values)
 
 
@@ -216,46 +280,3 @@ async def executions_of(connection: AsyncConnection, account_id: str, contract_i
         table.account_id == account_id, table.contract_id == contract_id, table.revision > 0
     )
     return (await connection.execute(query)).all()
-
-
-async def save_limits(connection: AsyncConnection, limits: RiskLimits) -> None:
-    """Keep a version of a scope's limits; a version that is known is never changed."""
-    values = {
-        "scope": limits.scope,
-        "version": limits.version,
-        "limits": limits.model_dump(mode="json"),
-        "event_time": limits.event_time,
-        "ingest_time": limits.ingest_time,
-    }
-    await connection.execute(insert(risk_limits).values(values).on_conflict_do_nothing())
-
-
-async def state_of(connection: AsyncConnection, scope: str) -> TradingState | None:
-    row = (await connection.execute(select(trading_state).where(trading_state.c.scope == scope))).first()
-    if row is None:
-        return None
-    return TradingState(
-        scope=row.scope,
-        mode=TradingMode(row.mode),
-        reason=row.reason,
-        by=row.by,
-        event_time=row.event_time,
-        ingest_time=row.ingest_time,
-    )
-
-
-async def save_state(connection: AsyncConnection, state: TradingState) -> None:
-    values = {
-        "mode": state.mode.value,
-        "reason": state.reason,
-        "by": state.by,
-        "event_time": state.event_time,
-        "ingest_time": state.ingest_time,
-    }
-    statement = insert(trading_state).values(scope=state.scope, **values)
-    await connection.execute(statement.on_conflict_do_update(index_elements=[trading_state.c.scope], set_=values))
-
-
-async def save_breach(connection: AsyncConnection, breach: LimitBreached) -> None:
-    values = breach.model_dump(exclude={"type"})
-    await connection.execute(insert(risk_events).values(values).on_conflict_do_nothing())

@@ -28,11 +28,31 @@ books = Table(
     comment="One row an account: whoever decides about the account locks it first.",
 )
 
+book_accounts = Table(
+    "book_accounts",
+    metadata,
+    text("account_id", primary_key=True),
+    text("currency"),
+    exact("net_liquidation"),
+    exact("buying_power"),
+    exact("initial_margin", nullable=True),
+    exact("maintenance_margin", nullable=True),
+    json("rates", comment="what one unit of a currency is worth in the account's, as text"),
+    moment("told_at", comment="wall time at which the broker said so"),
+    exact("peak", comment="the highest net liquidation that was ever told"),
+    Column("trading_day", Date, nullable=True),
+    exact("unrealised_before", comment="unrealised profit when that day began"),
+    text("loss_mode", server_default="ACTIVE", comment="what the losses of that day have left of trading"),
+    comment="What the broker has told of an account, and what risk remembers of its mornings and its peak.",
+)
+
 book_positions = Table(
     "book_positions",
     metadata,
     text("account_id"),
     whole("contract_id"),
+    text("symbol", server_default=""),
+    text("currency", server_default="USD"),
     exact("quantity"),
     exact("average_price"),
     exact("realised_pnl"),
@@ -42,11 +62,66 @@ book_positions = Table(
     comment="Risk's own count of what is held, moved in the transaction that moves the reservations.",
 )
 
+book_holdings = Table(
+    "book_holdings",
+    metadata,
+    text("account_id"),
+    text("strategy_id"),
+    whole("contract_id"),
+    text("symbol"),
+    text("currency"),
+    exact("quantity"),
+    exact("average_price"),
+    exact("realised_pnl"),
+    exact("earned_today", comment="realised on that day, less commissions"),
+    Column("trading_day", Date, nullable=True),
+    moment("moved_at", nullable=True, comment="wall time at which risk last saw the quantity change"),
+    PrimaryKeyConstraint("account_id", "strategy_id", "contract_id"),
+    comment="The part of each position that a strategy's own executions add up to.",
+)
+
+book_trips = Table(
+    "book_trips",
+    metadata,
+    text("account_id"),
+    text("execution_id"),
+    text("strategy_id"),
+    moment("closed_at", comment="wall time"),
+    PrimaryKeyConstraint("account_id", "execution_id"),
+    Index(None, "account_id", "strategy_id", "closed_at"),
+    comment="Executions that brought a strategy's position back to flat, or through zero.",
+)
+
+marks = Table(
+    "marks",
+    metadata,
+    whole("contract_id", primary_key=True),
+    text("symbol"),
+    exact("price"),
+    moment("event_time"),
+    moment("received_at"),
+    exact("average_volume", nullable=True, comment="shares a day over the last twenty sessions"),
+    Column("volume_day", Date, nullable=True, comment="up to which market day that was counted"),
+    comment="The newest price of each contract that risk has seen itself.",
+)
+
+restrictions = Table(
+    "restrictions",
+    metadata,
+    text("symbol", primary_key=True),
+    Column("restricted", Boolean, nullable=False),
+    text("reason"),
+    text("by"),
+    moment("event_time"),
+    comment="The restricted list: symbols that may only be reduced.",
+)
+
 book_executions = Table(
     "book_executions",
     metadata,
     text("account_id"),
     text("execution_id"),
+    text("strategy_id", server_default=""),
     Column("revision", Integer, nullable=False, comment="0 while only the commission has come"),
     text("order_id"),
     whole("contract_id", nullable=True),
@@ -55,7 +130,9 @@ book_executions = Table(
     Column("commission_revision", Integer, nullable=False),
     exact("commission"),
     moment("executed_at", nullable=True),
+    moment("known_at", nullable=True, comment="wall time at which risk first heard of it"),
     PrimaryKeyConstraint("account_id", "execution_id"),
+    Index(None, "account_id", "strategy_id", "known_at"),
     Index(None, "account_id", "contract_id", "executed_at"),
     Index(None, "order_id"),
     comment="The newest revision of every execution that risk has folded into its books.",
@@ -77,6 +154,7 @@ intents = Table(
     moment("event_time"),
     moment("received_at"),
     Index(None, "account_id", "received_at"),
+    Index(None, "account_id", "strategy_id", "received_at"),
 )
 
 decisions = Table(
@@ -108,7 +186,17 @@ reservations = Table(
     exact("told", comment="quantity that the broker says was filled"),
     exact("filled", comment="quantity that has moved the position; fills and updates come in any order"),
     exact("remaining", comment="what may still move the position"),
-    exact("price"),
+    exact("price", comment="what a share of it counts at most, in its currency"),
+    exact("value", server_default="0", comment="the same in the account's currency, when it was approved"),
+    text("symbol", server_default=""),
+    text("currency", server_default="USD"),
+    text("order_type", server_default="MKT"),
+    exact("limit_price", nullable=True),
+    exact("stop_price", nullable=True),
+    text("parent_id", nullable=True),
+    text("oca_group", server_default=""),
+    json("changes", server_default="[]", comment="approved and not yet answered: id, quantity, price"),
+    Column("rejected", Boolean, nullable=False, server_default="false"),
     Column("sequence", Integer, nullable=False, comment="of the newest update that was folded"),
     text("state"),
     moment("opened_at"),
@@ -116,6 +204,7 @@ reservations = Table(
     CheckConstraint("state IN ('open', 'unknown', 'ended', 'released')", name="state"),
     CheckConstraint("remaining >= 0", name="remaining"),
     Index(None, "account_id", "opened_at"),
+    Index(None, "account_id", "strategy_id", "opened_at"),
     Index("ix_reservations_held", "account_id", "contract_id", postgresql_where=sql("state <> 'released'")),
     comment="What an approved order may still do at its worst. It ends when the broker says so and is released when "
     "all that was filled has moved the position; time alone never releases it.",
@@ -145,6 +234,20 @@ risk_events = Table(
     moment("ingest_time"),
     Index(None, "account_id", "event_time"),
 )
+
+# written by the HTTP services
+
+acknowledgements = Table(
+    "acknowledgements",
+    metadata,
+    text("breach_id", primary_key=True),
+    text("by"),
+    text("note"),
+    moment("at"),
+    comment="Which risk events a person has taken note of.",
+)
+
+# written by risk
 
 trading_state = Table(
     "trading_state",

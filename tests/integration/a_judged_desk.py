@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from consumers import portfolio, risk
+from consumers import portfolio
 from consumers.executor import executor
+from consumers.risk import risk
 from infra.gateway import connection
 from infra.gateway.slots import Timing
 from infra.gateway_simulator.faults import cassette

@@ -22,9 +22,10 @@ from infra.topics import Catalogue, load_catalogue
 from schemas.account import RiskLimits, TradingMode, TradingState
 from schemas.event import Event
 from schemas.orders import OrderIntent
-from tests.builders import an_intent
+from tests.builders import APPLE, NOON, an_intent
 
 ACCOUNT = "DU1234567"
+IBM = 8314
 CLOCK = SystemClock()
 TOPICS = (
     "trading.intents.v1",
@@ -36,6 +37,10 @@ TOPICS = (
     "trading.state.v1",
     "risk.events.v1",
     "risk.limits.v1",
+    "risk.restricted.v1",
+    "market.bars.v1",
+    "market.ticks.v1",
+    "market.quotes.v1",
 )
 T = TypeVar("T")
 
@@ -64,6 +69,8 @@ def some_limits(**changes: Any) -> RiskLimits:
         "orders_per_minute_max": 10_000,
         "open_orders_per_contract_max": 1_000,
         "open_orders_max": 1_000,
+        "price_age_max_seconds": 600,
+        "account_age_max_seconds": 600,
     }
     return RiskLimits(**({"scope": f"account:{ACCOUNT}", "event_time": now, "ingest_time": now} | wide | changes))
 
@@ -145,6 +152,27 @@ class OrderPath:
         finally:
             await consumer.stop()
 
+    async def price(self, *contracts: int, price: Decimal = Decimal("440.50")) -> None:
+        """Risk has just seen this price of contracts: what quotes and bars would have told it."""
+        for contract_id in contracts:
+            await self.execute(
+                "INSERT INTO marks (contract_id, symbol, price, event_time, received_at)"
+                " VALUES (:id, 'X', :price, :market, :now) ON CONFLICT (contract_id) DO UPDATE SET"
+                " price = excluded.price, received_at = excluded.received_at",
+                id=contract_id, price=price, market=NOON, now=CLOCK.now(),
+            )  # fmt: skip
+
+    async def account(self, **changes: Any) -> None:
+        """The broker has just told this of the account."""
+        told = {"currency": "USD", "buying_power": Decimal(10**7), "rates": "{}", "told_at": CLOCK.now()} | changes
+        await self.execute(
+            "INSERT INTO book_accounts (account_id, currency, net_liquidation, buying_power, rates, told_at, peak,"
+            " unrealised_before) VALUES (:id, :currency, :worth, :buying_power, CAST(:rates AS jsonb), :told_at,"
+            " :worth, 0) ON CONFLICT (account_id) DO UPDATE SET currency = excluded.currency, rates = excluded.rates,"
+            " buying_power = excluded.buying_power, told_at = excluded.told_at",
+            id=ACCOUNT, worth=Decimal(10**6), **told,
+        )  # fmt: skip
+
     async def dump(self, *tables: str) -> dict[str, list[str]]:
         """All rows of tables, for comparison."""
         return {
@@ -181,8 +209,11 @@ async def an_order_path(settings: Settings) -> AsyncIterator[OrderPath]:
     producer = broker.producer(settings)
     engine = connection.engine(settings.database_url.get_secret_value(), name="test", pool_size=2)
     await producer.start()
+    path = OrderPath(settings, producer, engine)
     try:
-        yield OrderPath(settings, producer, engine)
+        await path.price(APPLE, APPLE + 1, IBM)
+        await path.account()
+        yield path
     finally:
         await producer.stop()
         await engine.dispose()

@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from consumers import portfolio, risk
+from consumers import portfolio
+from consumers.risk import risk
 from infra.embedded.fostering import Foster, Nursery
 from infra.gateway import ClientSlot, Connection, Orders
 from infra.settings import Settings

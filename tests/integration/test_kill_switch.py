@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from consumers import portfolio, risk
+from consumers import portfolio
 from consumers.executor import executor
+from consumers.risk import risk
 from infra.clock import SystemClock
 from infra.gateway import ClientSlot, Connection, Orders
 from infra.settings import Settings

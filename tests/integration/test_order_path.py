@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from consumers import portfolio, risk
+from consumers import portfolio
 from consumers.executor import executor
+from consumers.risk import risk
 from engine.risk import APPROVAL_LIFE, Book, check
 from infra.errors import RefusedError
 from infra.gateway import ClientSlot, Connection, Orders

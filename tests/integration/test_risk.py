@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from consumers import risk
+from consumers.risk import risk
 from infra.publish import Origin
 from infra.service import Service
 from infra.settings import Settings
@@ -100,12 +100,13 @@ async def test_two_judges_at_once_cannot_jointly_break_a_limit(stack_settings: S
         stores = [Store(stack_settings, "risk") for _ in range(2)]
         judges = [risk.Risk(Service("risk", stack_settings), store) for store in stores]
         place = Origin("trading.intents.v1", 0, 0, b"", 0, SEEN)
-        await judges[0].on_limits(some_limits(position_max=D(1000)), place)
-        await judges[0].on_trading_state(a_state(TradingMode.ACTIVE), place)
+        await judges[0].stopper.on_limits(some_limits(position_max=D(1000)), place)
+        await judges[0].stopper.on_trading_state(a_state(TradingMode.ACTIVE), place)
 
         async def decide(number: int, judge: risk.Risk) -> None:
             for wish in range(60):
-                await judge.on_intent(a_live_intent(f"{number}-{wish}", quantity=D(20), strategy_id=f"s-{wish}"), place)
+                intent = a_live_intent(f"{number}-{wish}", quantity=D(20), strategy_id=f"s-{wish}")
+                await judge.decider.decide(ACCOUNT, [(intent, place)])
 
         await asyncio.gather(*(decide(number, judge) for number, judge in enumerate(judges)))
         assert await path.scalar("SELECT count(*) FROM decisions") == 120

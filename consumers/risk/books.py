@@ -1,0 +1,126 @@
+"""An account's book as the tables have it, made into what the engine judges by."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from pydantic import ValidationError
+
+from engine import risk
+from engine.account_book import Account, AccountBook, Held, Mark
+from engine.in_flight import InFlight
+from infra.calendars.calendar import UnknownExchangeError, calendar_of
+from infra.store.book import Asked, Day
+from infra.store.columns_of_tables import plain
+from schemas.account import RiskLimits, TradingMode
+from schemas.order_words import OrderType, Side
+
+_ZERO = Decimal(0)
+
+
+def limits_of(stored: Any) -> RiskLimits | None:
+    """Limits that do not load are none, which denies everything."""
+    try:
+        return RiskLimits.model_validate(stored)
+    except ValidationError:
+        return None
+
+
+def account_book(row: Any, asked: Asked, market_time: datetime) -> AccountBook:
+    """`row` as `infra.store.book.read` gives it; `market_time` says which day it is."""
+    day = risk.trading_day(market_time)
+    holdings = [_holding(each) for each in row.parts or ()]
+    return AccountBook(
+        asked.account_id,
+        modes={scope: TradingMode(mode) for scope, mode in (row.modes or {}).items()},
+        limits={scope: limits_of(limits) for scope, limits in (row.limits or {}).items()},
+        account=_account(row),
+        positions={held.contract_id: held for held in map(_held, row.positions or ())},
+        of_strategy={(strategy, held.contract_id): held for strategy, held, _ in holdings},
+        in_flight={each["order_id"]: _in_flight(each) for each in row.held or ()},
+        marks={each[0]: Mark(_amount(each[1]), _moment(each[2])) for each in row.marks or ()},
+        volumes={each[0]: _amount(each[3]) for each in row.marks or () if each[3] is not None},
+        restricted=row.restricted or {},
+        realised_today=Day(plain(row.realised_pnl_today), row.trading_day).on(day),
+        realised_of_strategy=_earned(row.parts or (), str(day)),
+        unrealised_before=plain(row.unrealised_before) if row.marked_day == day else _ZERO,
+        last_minute=Counter({(each[0], each[1]): each[2] for each in row.minute or ()}),
+        same_side=Counter({(each[0], each[1], Side(each[2])): each[3] for each in row.same_side or ()}),
+        messages=Counter({each[0]: each[1] for each in row.traffic or ()}),
+        fills=Counter({each[0]: each[2] for each in row.traffic or ()}),
+        duplicate_window=risk.DUPLICATE_WINDOW,
+        in_session=_in_session(row.exchanges or {}, market_time),
+    )
+
+
+def _account(row: Any) -> Account:
+    if row.told_at is None:
+        return Account()
+    rates = {currency: Decimal(rate) for currency, rate in row.rates.items()}
+    return Account(row.currency, row.told_at, plain(row.buying_power - row.spent), rates)
+
+
+def _held(row: Sequence[Any]) -> Held:
+    contract, symbol, currency, quantity, average, price = row
+    return Held(contract, symbol, currency, _amount(quantity), _amount(average), price and _amount(price))
+
+
+def _holding(row: Sequence[Any]) -> tuple[str, Held, str]:
+    strategy, contract, symbol, currency, quantity, average, _, day = row
+    return strategy, Held(contract, symbol, currency, _amount(quantity), _amount(average)), day
+
+
+def _earned(rows: Sequence[Sequence[Any]], day: str) -> dict[str, Decimal]:
+    found: dict[str, Decimal] = {}
+    for row in rows:
+        if row[7] == day:
+            found[row[0]] = found.get(row[0], _ZERO) + _amount(row[6])
+    return found
+
+
+def _in_flight(row: Mapping[str, Any]) -> InFlight:
+    return InFlight(
+        order_id=row["order_id"],
+        strategy_id=row["strategy_id"],
+        contract_id=row["contract_id"],
+        symbol=row["symbol"],
+        currency=row["currency"],
+        side=Side(row["side"]),
+        quantity=_amount(row["quantity"]),
+        remaining=_amount(row["remaining"]),
+        filled=_amount(row["filled"]),
+        state=row["state"],
+        price=_amount(row["price"]),
+        order_type=OrderType(row["order_type"]),
+        limit_price=row["limit_price"] and _amount(row["limit_price"]),
+        stop_price=row["stop_price"] and _amount(row["stop_price"]),
+        opened_at=_moment(row["opened_at"]),
+        parent_id=row["parent_id"] or "",
+        oca_group=row["oca_group"],
+        parent_side=row["parent_side"] and Side(row["parent_side"]),
+        parent_filled=_amount(row["parent_filled"] or "0"),
+    )
+
+
+def _in_session(exchanges: Mapping[str, str], moment: datetime) -> dict[int, bool | None]:
+    """Whether each contract's exchange trades at a market time; None where its days are not known."""
+    found: dict[int, bool | None] = {}
+    for contract, exchange in exchanges.items():
+        try:
+            calendar = calendar_of(exchange)
+        except UnknownExchangeError:
+            found[int(contract)] = None
+            continue
+        known = calendar.is_known(moment.astimezone(calendar.zone).date())
+        found[int(contract)] = calendar.latest(moment).holds(moment) if known else None
+    return found
+
+
+def _amount(text: str) -> Decimal:
+    return plain(Decimal(text))
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)

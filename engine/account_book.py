@@ -1,0 +1,311 @@
+"""An account as risk holds it: what is held, what is in flight, who may do how much. From any intent, a `Book`."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from engine.in_flight import InFlight, flight_of
+from engine.portfolio import exactly
+from engine.risk_book import Book, Scope, worst_case
+from engine.trading_state import account_scope, mode_of, scopes_of
+from schemas.account import RiskLimits, TradingMode
+from schemas.order_words import TRIGGERED, Side
+from schemas.orders import CancelIntent, ModifyIntent, OrderIntent
+
+_ZERO = Decimal(0)
+_ONE = Decimal(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The newest price of a contract that risk has seen."""
+
+    price: Decimal
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A position, with the last price that an execution has told."""
+
+    contract_id: int
+    symbol: str
+    currency: str
+    quantity: Decimal
+    average_price: Decimal
+    price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the broker has told."""
+
+    currency: str = ""
+    told_at: datetime | None = None
+    buying_power: Decimal | None = None
+    """Less what was approved since."""
+    rates: Mapping[str, Decimal] = field(default_factory=dict)
+
+    def rate(self, currency: str) -> Decimal | None:
+        return _ONE if currency == self.currency or not self.currency else self.rates.get(currency)
+
+
+@dataclass
+class AccountBook:
+    """Everything of one account at one moment; an approval is counted in at once by `reserve`."""
+
+    account_id: str
+    modes: dict[str, TradingMode] = field(default_factory=dict)
+    limits: dict[str, RiskLimits | None] = field(default_factory=dict)
+    """By scope; None where something is stored that does not load."""
+    account: Account = field(default_factory=Account)
+    positions: dict[int, Held] = field(default_factory=dict)
+    of_strategy: dict[tuple[str, int], Held] = field(default_factory=dict)
+    in_flight: dict[str, InFlight] = field(default_factory=dict)
+    marks: dict[int, Mark] = field(default_factory=dict)
+    volumes: dict[int, Decimal] = field(default_factory=dict)
+    restricted: dict[str, str] = field(default_factory=dict)
+    realised_today: Decimal = _ZERO
+    realised_of_strategy: dict[str, Decimal] = field(default_factory=dict)
+    unrealised_before: Decimal = _ZERO
+    """Unrealised profit when the day began."""
+    last_minute: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """Orders by strategy and contract."""
+    same_side: Counter[tuple[str, int, Side]] = field(default_factory=Counter)
+    messages: Counter[str] = field(default_factory=Counter)
+    fills: Counter[str] = field(default_factory=Counter)
+    duplicate_window: timedelta = timedelta(seconds=1)
+    in_session: dict[int, bool | None] = field(default_factory=dict)
+
+    # valuation
+
+    def price_of(self, contract_id: int) -> Decimal | None:
+        """By risk's own view; of what was never seen, by the last execution."""
+        if (mark := self.marks.get(contract_id)) is not None:
+            return mark.price
+        held = self.positions.get(contract_id)
+        return held.price if held else None
+
+    def unrealised(self, held: Held) -> Decimal:
+        """In the base currency; what cannot be valued has earned nothing yet."""
+        price, rate = self.price_of(held.contract_id), self.account.rate(held.currency)
+        if price is None or rate is None or not held.quantity:
+            return _ZERO
+        return exactly(held.quantity * (price - held.average_price) * rate)
+
+    @property
+    def unrealised_now(self) -> Decimal:
+        return sum(map(self.unrealised, self.positions.values()), _ZERO)
+
+    # the view of one intent
+
+    def seen_from(self, intent: OrderIntent | CancelIntent | ModifyIntent, now: datetime) -> Book:
+        """All that `check` needs to judge `intent`."""
+        if isinstance(intent, CancelIntent):
+            mode = mode_of(self.modes, intent.account_id, intent.strategy_id)
+            return Book(trading_mode=mode, limits=self.limits.get(account_scope(self.account_id)))
+        order = intent if isinstance(intent, OrderIntent) else intent.wanted
+        mine = self.in_flight.get(order.intent_id) if isinstance(intent, ModifyIntent) else None
+        mark = self.marks.get(order.contract_id)
+        elsewhere = self._elsewhere(order.contract_id)
+        strategy = intent.strategy_id
+        return Book(
+            trading_mode=mode_of(self.modes, intent.account_id, strategy, order.symbol),
+            limits=self.limits.get(account_scope(self.account_id)),
+            **self._here(order.contract_id, self.positions, list(self.in_flight.values())),
+            **elsewhere,
+            orders_last_minute=self.last_minute.total(),
+            realised_pnl_today=self.realised_today,
+            unrealised_pnl_today=self.unrealised_now - self.unrealised_before,
+            scopes=tuple(self._scopes(intent, order)),
+            price=mark.price if mark else None,
+            price_time=mark.received_at if mark else None,
+            currency=self.account.currency,
+            fx_rate=self.account.rate(order.currency),
+            account_time=self.account.told_at,
+            buying_power=self.account.buying_power,
+            average_volume=self.volumes.get(order.contract_id),
+            restricted=self.restricted.get(order.symbol, ""),
+            in_session=self.in_session.get(order.contract_id),
+            **self._family(intent, order, mine),
+            duplicate_of=self._duplicate_of(order, now) if mine is None else "",
+            blocked_by=flight_of(self._of_contract(order.contract_id)).unknown,
+            crossing=self._crossing(order, mark),
+            messages_lately=self.messages[strategy],
+            fills_lately=self.fills[strategy],
+            same_side_orders=self.same_side[strategy, order.contract_id, order.side],
+            strategy_orders_last_minute=sum(n for (of, _), n in self.last_minute.items() if of == strategy),
+        )
+
+    def _of_contract(self, contract_id: int) -> list[InFlight]:
+        return [each for each in self.in_flight.values() if each.contract_id == contract_id]
+
+    def _here(self, contract_id: int, held: Mapping[int, Held], orders: list[InFlight]) -> dict[str, Any]:
+        flight = flight_of(each for each in orders if each.contract_id == contract_id)
+        return {
+            "position": held[contract_id].quantity if contract_id in held else _ZERO,
+            "open_buys": flight.buys,
+            "open_sells": flight.sells,
+            "open_price": flight.price,
+            "open_orders": sum(each.works for each in orders),
+            "open_orders_of_contract": flight.orders,
+        }
+
+    def _elsewhere(self, contract_id: int) -> dict[str, Any]:
+        return self._worth(self.positions, self.in_flight.values(), without=contract_id)
+
+    def _worth(self, held: Mapping[int, Held], orders: Iterable[InFlight], without: int | None) -> dict[str, Any]:
+        """What contracts are worth together at their worst, each by its own."""
+        of_contract: dict[int, list[InFlight]] = {each: [] for each in held}
+        for each in orders:
+            of_contract.setdefault(each.contract_id, []).append(each)
+        gross = low = high = _ZERO
+        unknown = ""
+        for contract, mine in of_contract.items():
+            position = held[contract].quantity if contract in held else _ZERO
+            flight = flight_of(mine)
+            if contract == without or not (position or flight.buys or flight.sells):
+                continue
+            currency = mine[0].currency if mine else held[contract].currency
+            price, rate = self.price_of(contract), self.account.rate(currency)
+            value = max(abs(price or _ZERO), flight.price) * (rate or _ZERO)
+            if not value:
+                unknown = mine[0].symbol if mine else held[contract].symbol
+            gross += worst_case(position, flight.buys, flight.sells) * value
+            high += (position + flight.buys) * value
+            low += (position - flight.sells) * value
+        return {
+            "exposure_elsewhere": exactly(gross),
+            "net_high_elsewhere": exactly(high),
+            "net_low_elsewhere": exactly(low),
+            "exposure_unknown": unknown,
+        }
+
+    def _scopes(self, intent: OrderIntent | ModifyIntent, order: OrderIntent) -> Iterable[Scope]:
+        *_, strategy, symbol = scopes_of(self.account_id, intent.strategy_id, order.symbol)
+        for scope in (strategy, symbol):
+            if scope in self.limits:
+                yield self._scope(scope, intent.strategy_id if scope == strategy else None, order.contract_id)
+
+    def _scope(self, scope: str, strategy: str | None, contract: int) -> Scope:
+        """The figures of a strategy over all contracts, or of one contract over all strategies."""
+        if strategy is None:
+            held = {contract: self.positions[contract]} if contract in self.positions else {}
+            orders = self._of_contract(contract)
+            minute = sum(n for (_, of), n in self.last_minute.items() if of == contract)
+            realised = _ZERO
+        else:
+            held = {of: each for (name, of), each in self.of_strategy.items() if name == strategy}
+            orders = [each for each in self.in_flight.values() if each.strategy_id == strategy]
+            minute = sum(n for (of, _), n in self.last_minute.items() if of == strategy)
+            realised = self.realised_of_strategy.get(strategy, _ZERO)
+        worth = self._worth(held, orders, without=contract)
+        worth.pop("exposure_unknown")
+        return Scope(
+            scope=scope,
+            limits=self.limits[scope],
+            **self._here(contract, held, orders),
+            **worth,
+            orders_last_minute=minute,
+            realised_pnl_today=realised,
+            # of a strategy what its positions have earned since they were opened counts: nobody marks its mornings
+            unrealised_pnl_today=min(_ZERO, sum(map(self.unrealised, held.values()), _ZERO)) if strategy else _ZERO,
+        )
+
+    def _family(self, intent: OrderIntent | ModifyIntent, order: OrderIntent, mine: InFlight | None) -> dict[str, Any]:
+        """What the order takes the place of, and what it waits for."""
+        same = (order.contract_id, order.side)
+        if isinstance(intent, ModifyIntent):
+            known = mine is not None and mine.works and (mine.contract_id, mine.side) == same
+            return {"covered": mine.remaining + mine.filled if mine else _ZERO, "quota": None, "working": known}
+        parent = self.in_flight.get(order.parent_id) if order.parent_id else None
+        waits = parent is not None and parent.side is not order.side
+        group = order.oca_group or (order.parent_id if waits else "")
+        beside = [
+            each.at_worst
+            for each in self.in_flight.values()
+            if group and each.group == group and (each.contract_id, each.side) == same
+        ]
+        known = order.parent_id is None or parent is not None
+        quota = parent.filled if parent is not None and waits else None
+        return {"covered": max(beside, default=_ZERO), "quota": quota, "working": known}
+
+    def _duplicate_of(self, order: OrderIntent, now: datetime) -> str:
+        asked = _what(order, order.strategy_id)
+        for each in self._of_contract(order.contract_id):
+            if each.opened_at > now - self.duplicate_window and _what(each, each.strategy_id) == asked:
+                return each.order_id
+        return ""
+
+    def _crossing(self, order: OrderIntent, mark: Mark | None) -> str:
+        """An own working order on the other side at a price at which the two would trade."""
+        if order.order_type in TRIGGERED:
+            return ""
+        family = {order.intent_id, order.parent_id, *order.legs}
+        for each in self._of_contract(order.contract_id):
+            if each.side is order.side or not each.works or not each.remaining or each.order_type in TRIGGERED:
+                continue
+            related = each.order_id in family or each.parent_id in family or each.group == order.oca_group
+            if not related and _crosses(order.side, order.limit_price, each.limit_price):
+                return each.order_id
+        return ""
+
+    # what changes it
+
+    def reserve(self, intent: OrderIntent | ModifyIntent, price: Decimal, value: Decimal, now: datetime) -> None:
+        """Count an approved intent in."""
+        if isinstance(intent, ModifyIntent):
+            mine = self.in_flight[intent.order_id]
+            remaining = max(mine.remaining, intent.wanted.quantity - mine.filled)
+            self.in_flight[mine.order_id] = replace(mine, remaining=remaining, price=max(mine.price, price))
+            return
+        parent = self.in_flight.get(intent.parent_id or "")
+        self.in_flight[intent.intent_id] = InFlight(
+            order_id=intent.intent_id,
+            strategy_id=intent.strategy_id,
+            contract_id=intent.contract_id,
+            symbol=intent.symbol,
+            currency=intent.currency,
+            side=intent.side,
+            quantity=intent.quantity,
+            remaining=intent.quantity,
+            filled=_ZERO,
+            state="open",
+            price=price,
+            order_type=intent.order_type,
+            limit_price=intent.limit_price,
+            stop_price=intent.stop_price,
+            opened_at=now,
+            parent_id=intent.parent_id or "",
+            oca_group=intent.oca_group,
+            parent_side=parent.side if parent else None,
+            parent_filled=parent.filled if parent else _ZERO,
+        )
+        self.last_minute[intent.strategy_id, intent.contract_id] += 1
+        if intent.parent_id is None:
+            self.same_side[intent.strategy_id, intent.contract_id, intent.side] += 1
+        if self.account.buying_power is not None:
+            left = self.account.buying_power - exactly(intent.quantity * value)
+            self.account = replace(self.account, buying_power=left)
+
+
+def _what(asked: Any, strategy_id: str) -> tuple[Any, ...]:
+    return (
+        strategy_id,
+        asked.side,
+        asked.quantity,
+        asked.order_type,
+        asked.limit_price,
+        asked.stop_price,
+        asked.parent_id or "",
+    )
+
+
+def _crosses(side: Side, own: Decimal | None, other: Decimal | None) -> bool:
+    """An order without a limit trades at any price."""
+    if own is None or other is None:
+        return True
+    return own >= other if side is Side.BUY else own <= other

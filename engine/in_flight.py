@@ -1,0 +1,86 @@
+"""What orders that were approved can still do to a position, at their worst.
+
+An order that waits for its parent on the other side can fill no more than the parent has filled; of a group only the
+largest order counts on each side, since its orders take each other's place.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from schemas.order_words import OrderType, Side
+
+_ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """An approved order that may still move the position, as its reservation says."""
+
+    order_id: str
+    strategy_id: str
+    contract_id: int
+    symbol: str
+    currency: str
+    side: Side
+    quantity: Decimal
+    remaining: Decimal
+    filled: Decimal
+    state: str
+    price: Decimal
+    order_type: OrderType
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+    opened_at: datetime
+    parent_id: str = ""
+    oca_group: str = ""
+    parent_side: Side | None = None
+    parent_filled: Decimal = _ZERO
+
+    @property
+    def waits_for_parent(self) -> bool:
+        return self.parent_side is not None and self.parent_side is not self.side
+
+    @property
+    def at_worst(self) -> Decimal:
+        """What it may still move."""
+        if self.waits_for_parent:
+            return min(self.remaining, max(_ZERO, self.parent_filled - self.filled))
+        return self.remaining
+
+    @property
+    def group(self) -> str:
+        """Of the orders of one group only the largest can fill. The exits of a bracket are such a group."""
+        return self.oca_group or (self.parent_id if self.waits_for_parent else self.order_id)
+
+    @property
+    def works(self) -> bool:
+        return self.state != "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """What orders in flight can do to one contract at their worst."""
+
+    buys: Decimal = _ZERO
+    sells: Decimal = _ZERO
+    orders: int = 0
+    price: Decimal = _ZERO
+    """The highest at which one of them counts."""
+    unknown: str = ""
+
+
+def flight_of(orders: Iterable[InFlight]) -> Flight:
+    """Of orders of one contract."""
+    largest: dict[tuple[Side, str], Decimal] = {}
+    count, price, unknown = 0, _ZERO, ""
+    for each in orders:
+        key = each.side, each.group
+        largest[key] = max(largest.get(key, _ZERO), each.at_worst)
+        count += each.works
+        price = max(price, each.price)
+        if each.state == "unknown":
+            unknown = min(filter(None, (unknown, each.order_id)))
+    sides = {side: sum((most for (of, _), most in largest.items() if of is side), _ZERO) for side in Side}
+    return Flight(sides[Side.BUY], sides[Side.SELL], count, price, unknown)
