@@ -45,6 +45,12 @@ class _End:
     def place(self) -> tuple[int, int, str]:
         return self.rank, self.code, self.reason
 
+    @property
+    def strength(self) -> tuple[int, int, int, str]:
+        """A cancellation without a word of why may still turn out to be an expiry."""
+        bare = self.rank == _ENDS.index(OrderStatus.CANCELED) and not (self.code or self.reason)
+        return 0 if bare else self.rank + 1, *self.place
+
 
 @dataclass(frozen=True, slots=True)
 class _Told:
@@ -77,6 +83,8 @@ class OrderFacts:
     change: str = ""
     """The change that the broker has not answered yet."""
     change_quantity: Decimal = ZERO
+    queued: tuple[str, ...] = ()
+    """Changes that came meanwhile: they are not asked for, and answered together with it."""
     last_change: str = ""
     """The newest change that it has answered, and what it said."""
     refusal: tuple[int, str] = (0, "")
@@ -109,11 +117,16 @@ class OrderFacts:
         match fact:
             case CancelRequested():
                 return replace(self, cancel_requested=True)
-            case ChangeRequested(change_id, quantity) if change_id != self.last_change:
+            case ChangeRequested(change_id, quantity) if change_id not in (self.last_change, self.change, *self.queued):
+                if self.change:
+                    return replace(self, queued=(*self.queued, change_id))
                 return replace(self, change=change_id, change_quantity=quantity)
             case ChangeAnswered(change_id, code, reason) if change_id == self.change:
-                answered = replace(self, last_change=change_id, refusal=(code, reason))
-                return replace(answered, change="", change_quantity=ZERO, unanswered="")
+                last, refusal = change_id, (code, reason)
+                if self.queued:
+                    last, refusal = self.queued[-1], (0, "another change of the order was on its way for too long")
+                answered = replace(self, last_change=last, refusal=refusal, queued=(), unanswered="")
+                return replace(answered, change="", change_quantity=ZERO)
             case Unanswered(reason):
                 return replace(self, unanswered=reason)
             case _:
@@ -123,10 +136,10 @@ class OrderFacts:
         match fact:
             case Ended(status, code, reason):
                 end = _End(_ENDS.index(status), code, reason)
-                return replace(self, acknowledged=True, end=max(self.end, end, key=lambda each: each.place))
+                return replace(self, acknowledged=True, end=max(self.end, end, key=lambda each: each.strength))
             case NeverArrived(status, reason, code):
                 end = _End(_ENDS.index(status), code, reason)
-                strongest = max(self.never_arrived, end, key=lambda each: each.place)
+                strongest = max(self.never_arrived, end, key=lambda each: each.strength)
                 return replace(self, never_arrived=strongest)
             case Lost(reason):
                 return replace(self, lost=max(self.lost, reason))
@@ -206,10 +219,10 @@ class OrderFacts:
             return 0, self.unanswered or self.lost
         if self.surprise:
             return self.end.code, self.surprise
-        if self.refusal[1] and not self.status.final:
-            return self.refusal
-        end = self.end if self.acknowledged else self.never_arrived
-        return (end.code, end.reason) if self.status.final and self.status is not OrderStatus.FILLED else (0, "")
+        if self.status.final and self.status is not OrderStatus.FILLED:
+            end = self.end if self.acknowledged else self.never_arrived
+            return end.code, end.reason
+        return (0, "a change of it is on its way") if self.change else self.refusal
 
     def to_json(self) -> dict[str, Any]:
         """For storage."""
@@ -219,7 +232,7 @@ class OrderFacts:
             "permanent_id": self.permanent_id,
             "reported": str(self.reported),
             "cancel_requested": self.cancel_requested,
-            "change": [self.change, str(self.change_quantity)],
+            "change": [self.change, str(self.change_quantity), *self.queued],
             "last_change": [self.last_change, *self.refusal],
             "unanswered": self.unanswered,
             "end": list(self.end.place),
@@ -244,12 +257,13 @@ class OrderFacts:
             root: _Told(revision, Decimal(quantity), Decimal(price), first, Decimal(first_quantity))
             for root, (revision, quantity, price, first, first_quantity) in stored["executions"].items()
         }
-        change, change_quantity = stored.get("change", ("", "0"))  # orders of before could not be changed
+        change, change_quantity, *queued = stored.get("change", ("", "0"))  # orders of before could not be changed
         last_change, code, reason = stored.get("last_change", ("", 0, ""))
         return cls(
             quantity=Decimal(stored["quantity"]),
             change=change,
             change_quantity=Decimal(change_quantity),
+            queued=tuple(queued),
             last_change=last_change,
             refusal=(code, reason),
             unanswered=stored.get("unanswered", ""),

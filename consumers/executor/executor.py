@@ -5,11 +5,15 @@ from collections import deque
 
 from prometheus_client import Counter
 
+from consumers.executor.expiry import Expiry
+from consumers.executor.families import Families
 from consumers.executor.gate import Gate
 from consumers.executor.kills import Kills
-from consumers.executor.ledger import Ledger, Said
+from consumers.executor.ledger import Ledger
+from consumers.executor.page import Said
 from consumers.executor.reconciliation import Reconciliation
-from consumers.executor.sender import Sender
+from consumers.executor.sender import Means, Sender
+from consumers.executor.wishes import Wishes
 from engine.trading_state import account_scope
 from infra import trading_mode
 from infra.errors import RefusedError
@@ -24,6 +28,7 @@ from infra.gateway import (
     Orders,
 )
 from infra.gateway.gauges import measure
+from infra.gateway.market_clock import MarketClock
 from infra.publish import Origin
 from infra.replay import fold
 from infra.service import Service
@@ -32,7 +37,7 @@ from infra.store.database import Store
 from infra.store.leases import Lease
 from schemas.account import TradingMode, TradingState
 from schemas.event import Event
-from schemas.orders import RiskDecision
+from schemas.orders import CancelIntent, ModifyIntent, OrderIntent, RiskDecision
 
 _BATCH_MAX = 200
 _HOLD_AT = 5_000
@@ -71,11 +76,16 @@ class Executor:
             "Executions of orders that the broker had told to have ended",
             registry=service.metrics.registry,
         )
-        self._ledger = Ledger(store, service.clock, lambda: self._lease.epoch, late_fills)
+        self._market = MarketClock(service.clock)
+        self._connection.on_message("currentTime", self._market.heard)
+        expiry = Expiry(store, self._market)
+        self._ledger = Ledger(store, service.clock, lambda: self._lease.epoch, expiry, late_fills)
         self._gate = Gate(self._connection, self._lease, service.clock)
-        self._sender = Sender(service, store, self._ledger, self._gate, self._lease)
-        self._sender.orders = self._orders
-        self._reconciliation = Reconciliation(service, store, self._ledger, self._gate, self._sender)
+        means = Means(service, store, self._ledger, self._gate, self._lease, self._orders)
+        self._sender = Sender(means)
+        self._families = Families(means, self._sender)
+        self._wishes = Wishes(means, self._sender)
+        self._reconciliation = Reconciliation(means, self._sender)
         self._connection.skew.on_change(self._reconciliation.ask)
         measure(self._connection, service.metrics.registry)
         self._reports: deque[Said] = deque()
@@ -83,7 +93,7 @@ class Executor:
 
     def wire(self) -> None:
         service = self._service
-        service.on(RiskDecision, self._sender.on_decision)
+        service.on(RiskDecision, self._on_decision)
         service.on(TradingState, self._on_trading_state)
         service.halt_with(self._halt)
         service.before(self._fold_trading_states)
@@ -94,10 +104,22 @@ class Executor:
         service.task("reports", self._take_reports)
         kills = Kills(service.settings, self._sender.kill_flag, self._ledger, self._sender, self._clock)
         service.task("kills", lambda: kills.run(service.log))
-        service.task("reconciliation", lambda: self._reconciliation.run(self._connection, self._orders))
+        service.task("wishes", self._wishes.ask_again)
+        service.task("reconciliation", lambda: self._reconciliation.run(self._connection))
         service.ready_when("trading", self._gate.why_shut)
         service.after(self._lease.release)
         service.after(self._connection.stop)
+
+    async def _on_decision(self, decision: RiskDecision, origin: Origin) -> None:
+        match decision.intent:
+            case OrderIntent(legs=legs) as intent if legs:
+                await self._families.on_leg(intent, origin)
+            case OrderIntent() as intent if decision.approved:
+                await self._sender.on_order(decision, intent, origin)
+            case ModifyIntent() as change if decision.approved:
+                await self._wishes.on_change(decision, change)
+            case CancelIntent() as cancel if decision.approved:
+                await self._wishes.on_cancel(decision, cancel)
 
     # what the gateway tells; called by its reader, in the order of the socket
 
@@ -113,8 +135,12 @@ class Executor:
             self._connection.hold()
         if isinstance(report, BrokerExecution):
             self._reconciliation.ask_after_fill()
-        elif isinstance(report, BrokerError) and report.meaning is ErrorMeaning.RECONCILE:
+        elif isinstance(report, BrokerError) and self._leaves_doubt(report):
             self._reconciliation.ask()
+
+    def _leaves_doubt(self, report: BrokerError) -> bool:
+        order = self._ledger.by_broker(self._connection.client_id, report.order_id)
+        return report.meaning is ErrorMeaning.RECONCILE or (order is not None and order.wanted is not None)
 
     async def _take_reports(self) -> None:
         """Everything that was told, in order; what cannot be stored now is tried again, and nothing is skipped."""
@@ -147,7 +173,7 @@ class Executor:
                 await self._sender.ids.accept()
                 self._reconciliation.ask()
             if told.accept_positions:
-                await self._reconciliation.accept(self._orders, told)
+                await self._reconciliation.accept(told)
         await self._reconciliation.tell_state()
 
     async def _halt(self, event: Event, reason: str) -> None:

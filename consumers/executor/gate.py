@@ -95,6 +95,11 @@ class Gate:
         self.troubles = ()
         self._changed.set()
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the broker hears us at all."""
+        return self._connection.state.usable
+
     # the last look before an order goes out
 
     def why_shut(self) -> str | None:

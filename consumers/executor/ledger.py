@@ -3,32 +3,20 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 import structlog
 from prometheus_client import Counter
-from pydantic_core import to_jsonable_python
 
-from consumers.executor import meaning
-from consumers.executor.tracking import EXTERNAL, Tracked, external_id, of_row, of_stranger
-from engine.orders import Fact, FilledAfterEnd
+from consumers.executor.expiry import Expiry
+from consumers.executor.page import Page, Said, event_of, save
+from consumers.executor.tracking import Tracked, of_row
+from engine.order_facts import Fact
 from infra.clock import Clock
-from infra.gateway import (
-    BrokerCommission,
-    BrokerCompletedOrder,
-    BrokerError,
-    BrokerExecution,
-    BrokerOpenOrder,
-    BrokerOrderStatus,
-    ErrorMeaning,
-)
+from infra.gateway import BrokerExecution
 from infra.store import orders as table
 from infra.store.database import Store, Transaction
-from schemas.orders import Commission, Fill, OrderStatus
-
-Said = BrokerOpenOrder | BrokerCompletedOrder | BrokerOrderStatus | BrokerExecution | BrokerCommission | BrokerError
 
 _REMEMBERED_MAX = 20_000
 
@@ -36,11 +24,12 @@ _REMEMBERED_MAX = 20_000
 class Ledger:
     """The executor's orders: working ones in memory, all of them in the database."""
 
-    def __init__(self, store: Store, clock: Clock, epoch: Callable[[], int], late_fills: Counter) -> None:
+    def __init__(self, store: Store, clock: Clock, epoch: Callable[[], int], expiry: Expiry, late: Counter) -> None:
         self._store = store
         self._clock = clock
         self._epoch = epoch
-        self._late_fills = late_fills
+        self.expiry = expiry
+        self._late_fills = late
         self._orders: dict[str, Tracked] = {}
         self._by_broker: dict[tuple[int, int], str] = {}
         self._done: OrderedDict[str, None] = OrderedDict()
@@ -106,20 +95,26 @@ class Ledger:
         async with self.lock, self._store.transaction() as tx:
             now = self._clock.now()
             ours = [each for each in said if getattr(each, "account_id", self.account_id) == self.account_id]
-            page = _Page(self, tx, client_id, now)
+            page = Page(self, tx, client_id, now, asked=asked)
             news = [each for each in ours if await page.take(each) or not asked]
-            await table.save_broker_events(tx.connection, self.account_id, [_event_of(each) for each in news], now)
+            await table.save_broker_events(tx.connection, self.account_id, [event_of(each) for each in news], now)
             await page.write()
         page.turn()
 
     async def change(self, order: Tracked, facts: Iterable[Fact]) -> Tracked:
         """Add facts of our own to an order and tell of it. Take the lock first."""
-        now = self._clock.now()
-        changed = order.with_(facts)
+        return await self.turn(order, order.with_(facts))
+
+    async def turn(self, order: Tracked, after: Tracked) -> Tracked:
+        """Let an order be what it is after something of our own, and tell of it. Take the lock first."""
         async with self._store.transaction() as tx:
-            await save(tx, order, changed, now)
-        self.follow(changed)
-        return changed
+            await self.save(tx, order, after)
+        self.follow(after)
+        return after
+
+    async def save(self, tx: Transaction, before: Tracked, after: Tracked, decision_id: str | None = None) -> None:
+        """Write an order that changed and publish its update; follow it once the transaction is committed."""
+        await save(tx, before, after, self._clock.now(), decision_id)
 
     async def find(self, tx: Transaction, **by: Any) -> Tracked | None:
         row = await table.find(tx.connection, **by)
@@ -150,152 +145,3 @@ class Ledger:
     @property
     def epoch(self) -> int:
         return self._epoch()
-
-
-async def save(tx: Transaction, before: Tracked, after: Tracked, now: datetime, decision_id: str | None = None) -> None:
-    """Write an order that changed, and publish the update when it looks different."""
-    if after is before:
-        return
-    await table.save(tx.connection, after.order_id, after.changes(now))
-    if after.sequence != before.sequence:
-        told = after.update(now)
-        await table.save_update(tx.connection, told, decision_id)
-        await tx.publish(told)
-
-
-def _comes_after_the_end(order: Tracked, facts: Sequence[Fact]) -> bool:
-    """What the end told as filled already is no news; more than that is."""
-    ended = order.status.final and order.status is not OrderStatus.FILLED
-    return ended and order.with_(facts).facts.cumulative > order.facts.cumulative
-
-
-def _event_of(said: Said) -> tuple[str, int | None, dict[str, Any]]:
-    return type(said).__name__, getattr(said, "order_id", None), to_jsonable_python(asdict(said))
-
-
-class _Page:
-    """One transaction's worth of reports: nothing is remembered before it is committed."""
-
-    def __init__(self, ledger: Ledger, tx: Transaction, client_id: int, now: datetime) -> None:
-        self._ledger = ledger
-        self._tx = tx
-        self._client_id = client_id
-        self._now = now
-        self._before: dict[str, Tracked] = {}
-        self._after: dict[str, Tracked] = {}
-        self._doubts: dict[str, tuple[int, str]] = {}
-        self._late: list[tuple[str, BrokerExecution]] = []
-        self._executed: dict[tuple[str, int], datetime] = {}
-
-    async def take(self, said: Said) -> bool:
-        """Whether it was news."""
-        match said:
-            case BrokerOpenOrder():
-                return await self._on_open_order(said)
-            case BrokerCompletedOrder():
-                order = await self._order(ref=said.order_ref, permanent_id=said.permanent_id)
-                return self._learn(order, meaning.facts_of_completed_order(said))
-            case BrokerOrderStatus():
-                order = await self._order(broker=(said.client_id, said.order_id), permanent_id=said.permanent_id)
-                return self._learn(order, meaning.facts_of_status(said))
-            case BrokerError():
-                return await self._on_error(said)
-            case BrokerExecution():
-                return await self._on_execution(said)
-            case BrokerCommission():
-                return await self._on_commission(said)
-
-    async def _order(
-        self, *, ref: str = "", broker: tuple[int, int] | None = None, permanent_id: int = 0
-    ) -> Tracked | None:
-        """The order by our reference, else by the broker's ids."""
-        known = self._ledger.get(ref) if ref else None
-        if known is None and broker is not None:
-            known = self._ledger.by_broker(*broker)
-        if known is None and permanent_id:
-            known = self._ledger.get(external_id(permanent_id)) or self._after.get(external_id(permanent_id))
-        if known is None:
-            number = broker if broker is not None and broker[1] > 0 else None
-            known = await self._ledger.find(self._tx, order_id=ref, broker=number, permanent_id=permanent_id)
-        if known is None:
-            return None
-        self._before.setdefault(known.order_id, known)
-        return self._after.setdefault(known.order_id, known)
-
-    def _learn(self, order: Tracked | None, facts: Sequence[Fact], known_at: datetime | None = None) -> bool:
-        if order is None or not facts:
-            return False
-        after = self._after[order.order_id] = order.with_(facts, known_at)
-        return after is not order
-
-    async def _on_open_order(self, said: BrokerOpenOrder) -> bool:
-        number = (said.client_id, said.order_id)
-        order = await self._order(ref=said.order_ref, broker=number, permanent_id=said.permanent_id)
-        if order is None and said.permanent_id:
-            order = of_stranger(said, self._now)
-            if await table.add(self._tx.connection, order.values(self._now, self._ledger.epoch)):
-                self._before[order.order_id] = order
-        return self._learn(order, meaning.facts_of_open_order(said))
-
-    async def _on_error(self, said: BrokerError) -> bool:
-        order = await self._order(broker=(self._client_id, said.order_id))
-        if order is None:
-            return False
-        facts = meaning.facts_of_error(said)
-        if not facts and said.meaning is ErrorMeaning.RECONCILE:
-            self._doubts[order.order_id] = (said.code, said.text)
-        return self._learn(order, facts)
-
-    async def _on_execution(self, said: BrokerExecution) -> bool:
-        if self._ledger.knows(said.root, said.revision):
-            return False
-        number = (said.client_id, said.order_id)
-        order = await self._order(ref=said.order_ref, broker=number, permanent_id=said.permanent_id)
-        order_id = order.order_id if order else external_id(said.permanent_id) if said.permanent_id else ""
-        fill = meaning.fill_of(said, order_id, order.strategy_id if order else EXTERNAL, self._now)
-        self._executed[said.root, said.revision] = said.executed_at
-        new = await table.save_fill(self._tx.connection, fill)
-        if new:
-            await self._tx.publish(fill)
-        known_at = said.executed_at if isinstance(fill, Fill) else None
-        facts = meaning.facts_of_execution(said)
-        if order is not None and new and _comes_after_the_end(order, facts):
-            facts.append(FilledAfterEnd(order.status))
-            self._late.append((order.order_id, said))
-        return self._learn(order, facts, known_at) or new
-
-    async def _on_commission(self, said: BrokerCommission) -> bool:
-        executed_at = self._executed.get((said.root, said.revision))
-        commission = Commission(
-            execution_id=said.root,
-            revision=said.revision,
-            account_id=self._ledger.account_id,
-            amount=said.amount,
-            currency=said.currency,
-            realised_pnl=said.realised_pnl,
-            event_time=executed_at or await self._ledger.time_of(self._tx, said.root) or self._now,
-            ingest_time=self._now,
-        )
-        new = await table.save_commission(self._tx.connection, commission)
-        if new:
-            await self._tx.publish(commission)
-        return new
-
-    async def write(self) -> None:
-        for order_id, after in self._after.items():
-            before = self._before.get(order_id)
-            if before is not None:
-                await save(self._tx, before, after, self._now)
-
-    def turn(self) -> None:
-        """Committed: remember it."""
-        for order_id, said in self._late:
-            self._ledger.note_late_fill(order_id, said)
-        for order in self._after.values():
-            self._ledger.follow(order)
-        for (root, revision), moment in self._executed.items():
-            self._ledger.remember_execution(root, revision, moment)
-        for order_id, doubt in self._doubts.items():
-            known = self._ledger.get(order_id)
-            if known is not None and not known.status.final:
-                self._ledger.doubtful[order_id] = doubt

@@ -15,6 +15,10 @@ from infra.gateway import (
 from schemas.orders import Fill, FillBusted, FillCorrected, OrderStatus
 
 _CANCELLED = ("Cancelled", "ApiCancelled")
+_OF_CANCELS = frozenset({161, 202, 10147, 10148})
+_STILL_PROCESSED = 2102
+_OVER = ("expired", "could not be filled")
+"""In the text of an end: the order's time was over, nobody cancelled it."""
 
 
 def facts_of_status(told: BrokerOrderStatus) -> list[Fact]:
@@ -43,7 +47,7 @@ def facts_of_completed_order(told: BrokerCompletedOrder) -> list[Fact]:
     if told.filled_quantity > 0:
         facts.append(Reported(told.filled_quantity))
     if told.status in _CANCELLED:
-        facts.append(Ended(OrderStatus.CANCELED, 0, told.completed_status))
+        facts.append(_end(0, told.completed_status))
     elif told.status == "Inactive":
         facts.append(Ended(OrderStatus.REJECTED, 0, told.completed_status))
     elif told.status == "Filled" and told.filled_quantity < told.quantity:
@@ -52,13 +56,26 @@ def facts_of_completed_order(told: BrokerCompletedOrder) -> list[Fact]:
     return facts
 
 
+def answers_change(told: BrokerError) -> bool:
+    """Whether an error about an order that was asked to change refuses the change: the order itself lives on."""
+    if told.code == _STILL_PROCESSED:
+        return True
+    return told.code not in _OF_CANCELS and told.meaning is not ErrorMeaning.WARNING
+
+
+def _end(code: int, text: str) -> Ended:
+    """The broker cancels orders whose time is over; that is told as what it is."""
+    over = any(word in text.lower() for word in _OVER)
+    return Ended(OrderStatus.EXPIRED if over else OrderStatus.CANCELED, code, text)
+
+
 def facts_of_error(told: BrokerError) -> list[Fact]:
     """None for warnings, and none for errors after which the order may well live: these ask for a look."""
     match told.meaning:
         case ErrorMeaning.REJECTED:
             return [Ended(OrderStatus.REJECTED, told.code, told.text)]
         case ErrorMeaning.CANCELED:
-            return [Ended(OrderStatus.CANCELED, told.code, told.text)]
+            return [_end(told.code, told.text)]
         case _:
             return []
 

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from consumers.executor.gate import Gate
-from consumers.executor.ledger import Ledger
 from consumers.executor.order_ids import UsedIds
-from consumers.executor.sender import Sender
+from consumers.executor.sender import Means, Sender
 from consumers.executor.tracking import EXTERNAL, Tracked
-from engine.order_facts import Ended, Fact, Lost, NeverArrived
+from engine.order_facts import CancelRequested, Ended, Fact, Lost, NeverArrived
 from infra.gateway import (
     BrokerCompletedOrder,
     BrokerExecution,
@@ -23,11 +21,9 @@ from infra.gateway import (
     GatewayRequestError,
     GatewayTimeoutError,
     GatewayUnavailableError,
-    Orders,
 )
-from infra.service import Service
+from infra.store import approvals
 from infra.store import orders as table
-from infra.store.database import Store
 from schemas.account import TradingState
 from schemas.orders import Fill, OrderStatus, Side, TimeInForce
 
@@ -62,13 +58,14 @@ class _Snapshot:
 class Reconciliation:
     """Compares, judges orders that the broker does not know, and opens or shuts the gate."""
 
-    def __init__(self, service: Service, store: Store, ledger: Ledger, gate: Gate, sender: Sender) -> None:
-        self._service = service
-        self._settings = service.settings
-        self._clock = service.clock
-        self._store = store
-        self._ledger = ledger
-        self._gate = gate
+    def __init__(self, means: Means, sender: Sender) -> None:
+        self._service = means.service
+        self._settings = means.service.settings
+        self._clock = means.service.clock
+        self._store = means.store
+        self._ledger = means.ledger
+        self._gate = means.gate
+        self._orders = means.orders
         self._sender = sender
         self._ids = sender.ids
         self._asked = asyncio.Event()
@@ -85,11 +82,11 @@ class Reconciliation:
             self._settling.cancel()
         self._settling = asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self._asked.set)
 
-    async def run(self, connection: Connection, orders: Orders) -> None:
+    async def run(self, connection: Connection) -> None:
         """For ever: compare when asked, and at least every so often."""
         while True:
             try:
-                clean = await self._once(connection, orders)
+                clean = await self._once(connection)
             except _GATEWAY as error:
                 # what could not be asked is unknown, and unknown means no trading
                 away = _away(connection)
@@ -101,19 +98,20 @@ class Reconciliation:
                 await asyncio.wait_for(self._asked.wait(), seconds)
             self._asked.clear()
 
-    async def _once(self, connection: Connection, orders: Orders) -> bool:
+    async def _once(self, connection: Connection) -> bool:
         if (away := _away(connection)) is not None:
             self._gate.shut(away)
             await self.tell_state()
             await connection.usable(self._settings.reconcile_seconds)
-        await self._know_account(orders)
+        await self._know_account()
         gaps = self._gate.gaps
-        snapshot = await self._look(orders)
+        snapshot = await self._look()
         troubles = [fallen] if (fallen := snapshot.used.trouble(snapshot.next_id)) else []
         troubles += await self._judge_absent(snapshot)
-        troubles += await self._compare(orders, snapshot)
-        self._cancel_again(snapshot)
-        account = await orders.account_state()
+        troubles += await self._compare(snapshot)
+        await self._end_half_families()
+        await self._sender.sweep()
+        account = await self._orders.account_state()
         async with self._store.transaction() as tx:
             await table.save_account(tx.connection, account)
             await tx.publish(account)
@@ -125,27 +123,27 @@ class Reconciliation:
         await self.tell_state()
         return not troubles
 
-    async def _know_account(self, orders: Orders) -> None:
-        account_id = orders.account_id
+    async def _know_account(self) -> None:
+        account_id = self._orders.account_id
         if self._ledger.account_id == account_id:
             return
         assert not self._ledger.account_id, "the gateway changed its account"
         await self._ledger.load(account_id)
         now = self._clock.now()
         async with self._store.reading() as connection:
-            for at, worth in await table.sent_since(connection, account_id, now - timedelta(minutes=1)):
+            for at, worth in await approvals.sent_since(connection, account_id, now - timedelta(minutes=1)):
                 self._gate.sent(at, worth)
 
-    async def _look(self, orders: Orders) -> _Snapshot:
+    async def _look(self) -> _Snapshot:
         """All of the broker's books, folded into ours."""
         begun = self._clock.monotonic()
         used = await self._ids.used()
-        next_id = await orders.next_order_id()
+        next_id = await self._orders.next_order_id()
         self._ids.heard(used, next_id)
-        open_orders = await orders.open_orders()
-        completed = await orders.completed_orders()
-        executions = await orders.executions()
-        positions = await orders.positions()
+        open_orders = await self._orders.open_orders()
+        completed = await self._orders.completed_orders()
+        executions = await self._orders.executions()
+        positions = await self._orders.positions()
         await self._ledger.apply([*executions, *open_orders, *completed], self._ids.client_id, asked=True)
         return _Snapshot(begun, used, next_id, open_orders, completed, executions, positions)
 
@@ -169,7 +167,7 @@ class Reconciliation:
                 if order.status in (OrderStatus.SENDING, OrderStatus.UNKNOWN):
                     waiting.append(f"order {order.order_id} is looked for")
                 continue
-            fact = self._judgement(order, seen)
+            fact = await self._judgement(order, seen)
             async with self._ledger.lock:
                 current = self._ledger.get(order.order_id) or order
                 if fact is None:
@@ -181,12 +179,13 @@ class Reconciliation:
             del self._absent_since[order_id]
         return waiting
 
-    def _judgement(self, order: Tracked, seen: _Snapshot) -> Fact | None:
+    async def _judgement(self, order: Tracked, seen: _Snapshot) -> Fact | None:
         """The broker has been asked twice, some seconds apart, and does not show the order."""
         if order.facts.acknowledged:
+            is_over = await self._ledger.expiry.is_over(order)
             too_old = self._clock.now() - order.created_at > _A_DAY
-            if order.time_in_force is TimeInForce.DAY and too_old:
-                return Ended(OrderStatus.EXPIRED, 0, "a day order of an earlier day")
+            if is_over or (is_over is None and order.time_in_force is TimeInForce.DAY and too_old):
+                return Ended(OrderStatus.EXPIRED, 0, "its time is over, and the broker shows it no more")
             return None
         if seen.used.trusts(seen.next_id) and (order.broker_order_id or 0) >= seen.next_id:
             return NeverArrived(OrderStatus.EXPIRED, "it never reached the broker")
@@ -194,21 +193,25 @@ class Reconciliation:
             return NeverArrived(OrderStatus.REJECTED, doubt[1], doubt[0])
         return Lost(f"order id {order.broker_order_id} was used, but the broker does not show the order")
 
-    def _cancel_again(self, seen: _Snapshot) -> None:
-        """Cancels that were asked for while the gateway was away."""
-        refs = {each.order_ref for each in seen.open_orders}
+    async def _end_half_families(self) -> None:
+        """A bracket of which a leg never reached the broker was not passed on by the gateway: it is taken back."""
         for order in self._ledger.working:
-            if order.ours and order.facts.cancel_requested and order.order_id in refs:
-                self._sender.cancel(order)
+            legs = [leg for leg in map(self._ledger.get, order.legs) if leg is not None]
+            if order.facts.cancel_requested or not any(_never_came(leg) for leg in legs):
+                continue
+            async with self._ledger.lock:
+                current = self._ledger.get(order.order_id) or order
+                self._service.log.warning("half a bracket", order_id=order.order_id)
+                self._sender.cancel(await self._ledger.change(current, [CancelRequested()]))
 
     # positions
 
-    async def _compare(self, orders: Orders, seen: _Snapshot) -> list[str]:
+    async def _compare(self, seen: _Snapshot) -> list[str]:
         """What differs; looked at again a few times, since fills may come between two questions."""
         for look in range(_LOOKS_MAX):
             if look:
                 await asyncio.sleep(_RETRY_SECONDS * look)
-                seen = await self._look(orders)
+                seen = await self._look()
             troubles = self._order_troubles() + await self._position_troubles(seen.positions)
             if not troubles:
                 break
@@ -235,14 +238,14 @@ class Reconciliation:
             if ours.get(contract_id, Decimal(0)) != theirs.get(contract_id, Decimal(0))
         ]
 
-    async def accept(self, orders: Orders, accepted: TradingState) -> None:
+    async def accept(self, accepted: TradingState) -> None:
         """A person takes the broker's positions for the true ones: book the difference as executions of its own.
 
         Their ids follow from the acceptance, so that accepting twice books once.
         """
         account_id = self._ledger.account_id
         try:
-            theirs = await orders.positions()
+            theirs = await self._orders.positions()
         except _GATEWAY as error:
             self._service.log.warning("positions not accepted: the gateway cannot be asked", reason=str(error))
             return
@@ -282,6 +285,10 @@ class Reconciliation:
         if wanted is not None:
             self._gate.hear(wanted)
             await self._service.publish(wanted)
+
+
+def _never_came(order: Tracked) -> bool:
+    return order.status.final and not order.facts.acknowledged
 
 
 def _away(connection: Connection) -> str | None:

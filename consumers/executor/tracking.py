@@ -5,13 +5,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
-from engine.orders import Fact, OrderFacts
+from consumers.executor.terms import Terms, terms_of
+from engine.order_facts import ChangeAnswered, ChangeRequested, Fact, Sized
+from engine.orders import OrderFacts
 from infra.gateway import BrokerOpenOrder
 from infra.store.columns_of_tables import plain
-from schemas.orders import OrderIntent, OrderStatus, OrderType, OrderUpdate, Side, TimeInForce
+from schemas.orders import ModifyIntent, OrderIntent, OrderStatus, OrderType, OrderUpdate, Side, TimeInForce
 
+W = TypeVar("W", bound=StrEnum)
 EXTERNAL = "external"
 """Strategy of orders that SCIZOR did not place."""
 
@@ -29,7 +33,6 @@ class Tracked:
     contract_id: int
     symbol: str
     side: Side
-    quantity: Decimal
     order_type: OrderType
     limit_price: Decimal | None
     time_in_force: TimeInForce
@@ -39,14 +42,29 @@ class Tracked:
     """Market time of the newest thing known of it."""
     created_at: datetime
     """Wall time."""
+    stop_price: Decimal | None = None
+    parent_id: str | None = None
+    oca_group: str = ""
+    intent: OrderIntent | None = None
+    """What it is by our wish since its `event_time`, changes that the broker has taken included; none for others'."""
+    wanted: OrderIntent | None = None
+    """What it shall be by a change that the broker has not answered."""
 
     @property
     def status(self) -> OrderStatus:
         return self.facts.status
 
     @property
+    def quantity(self) -> Decimal:
+        return self.facts.quantity
+
+    @property
     def ours(self) -> bool:
         return self.decision_id is not None
+
+    @property
+    def legs(self) -> tuple[str, ...]:
+        return self.intent.legs if self.intent is not None else ()
 
     def with_(self, facts: Iterable[Fact], known_at: datetime | None = None) -> "Tracked":
         """With more facts: the same order when they were known, one update further when it looks different."""
@@ -56,14 +74,41 @@ class Tracked:
         if now_known == self.facts:
             return self
         moment = max(self.known_at, known_at) if known_at else self.known_at
-        after = replace(self, facts=now_known, known_at=moment)
+        return self._next(replace(self, facts=now_known, known_at=moment))
+
+    def asked_to_become(self, change: ModifyIntent) -> "Tracked":
+        """With a change that is about to be asked for."""
+        asked = self.facts.with_(ChangeRequested(change.intent_id, change.wanted.quantity))
+        wanted = change.wanted if asked.change == change.intent_id else self.wanted
+        return self if asked == self.facts else self._next(replace(self, facts=asked, wanted=wanted))
+
+    def worked_as(self, terms: Terms) -> "Tracked":
+        """As the broker works it now; a change that asked for just that is answered."""
+        facts = self.facts.with_(Sized(terms.quantity))
+        limit, stop = terms.limit_price or self.limit_price, terms.stop_price or self.stop_price
+        after = replace(self, facts=facts, limit_price=limit, stop_price=stop)
+        if facts.change and self.wanted is not None and terms.are_those_of(self.wanted):
+            placed_at = (self.intent or self.wanted).event_time
+            intent = self.wanted.model_copy(update={"event_time": placed_at})
+            after = replace(after, facts=facts.with_(ChangeAnswered(facts.change)), intent=intent, wanted=None)
+        return self if after == self else self._next(after)
+
+    def refused(self, code: int, reason: str) -> "Tracked":
+        """With its change refused: it stays what it is."""
+        if not self.facts.change:
+            return self
+        facts = self.facts.with_(ChangeAnswered(self.facts.change, code, reason))
+        return self._next(replace(self, facts=facts, wanted=None))
+
+    def _next(self, after: "Tracked") -> "Tracked":
         return replace(after, sequence=self.sequence + 1) if after.look != self.look else after
 
     @property
     def look(self) -> tuple[object, ...]:
         """What an update shows of the facts."""
         known = self.facts
-        return self.status, known.cumulative, known.average_price, known.permanent_id, known.explanation
+        terms = self.quantity, self.limit_price, self.stop_price, known.last_change
+        return terms, self.status, known.cumulative, known.average_price, known.permanent_id, known.explanation
 
     def update(self, now: datetime) -> OrderUpdate:
         """What is to be told of it."""
@@ -80,6 +125,11 @@ class Tracked:
             quantity=self.quantity,
             order_type=self.order_type,
             limit_price=self.limit_price,
+            stop_price=self.stop_price,
+            time_in_force=self.time_in_force,
+            parent_id=self.parent_id,
+            oca_group=self.oca_group,
+            last_change=self.facts.last_change,
             status=self.status,
             cumulative_quantity=self.facts.cumulative,
             average_price=self.facts.average_price,
@@ -95,6 +145,10 @@ class Tracked:
         code, reason = self.facts.explanation
         return {
             "permanent_id": self.facts.permanent_id,
+            "quantity": self.quantity,
+            "limit_price": self.limit_price,
+            "stop_price": self.stop_price,
+            "intent": _written(self.intent),
             "status": self.status.value,
             "cumulative_quantity": self.facts.cumulative,
             "average_price": self.facts.average_price,
@@ -106,9 +160,10 @@ class Tracked:
         }
 
     def stored_facts(self) -> dict[str, Any]:
-        return {**self.facts.to_json(), "known_at": self.known_at.isoformat()}
+        wanted = {"wanted": _written(self.wanted)} if self.wanted is not None else {}
+        return {**self.facts.to_json(), **wanted, "known_at": self.known_at.isoformat()}
 
-    def values(self, now: datetime, lease_epoch: int, intent: OrderIntent | None = None) -> dict[str, Any]:
+    def values(self, now: datetime, lease_epoch: int) -> dict[str, Any]:
         """All columns, for an order that was not written when its approval was spent."""
         return {
             "order_id": self.order_id,
@@ -120,15 +175,18 @@ class Tracked:
             "contract_id": self.contract_id,
             "symbol": self.symbol,
             "side": self.side.value,
-            "quantity": self.quantity,
             "order_type": self.order_type.value,
-            "limit_price": self.limit_price,
             "time_in_force": self.time_in_force.value,
+            "parent_id": self.parent_id,
+            "oca_group": self.oca_group,
             "lease_epoch": lease_epoch,
-            "intent": intent.model_dump(mode="json") if intent else None,
             "created_at": self.created_at,
             **self.changes(now),
         }
+
+
+def _written(intent: OrderIntent | None) -> dict[str, Any] | None:
+    return intent.model_dump(mode="json") if intent is not None else None
 
 
 def of_intent(intent: OrderIntent, decision_id: str, client_id: int, now: datetime) -> Tracked:
@@ -143,7 +201,6 @@ def of_intent(intent: OrderIntent, decision_id: str, client_id: int, now: dateti
         contract_id=intent.contract_id,
         symbol=intent.symbol,
         side=intent.side,
-        quantity=intent.quantity,
         order_type=intent.order_type,
         limit_price=intent.limit_price,
         time_in_force=intent.time_in_force,
@@ -151,6 +208,10 @@ def of_intent(intent: OrderIntent, decision_id: str, client_id: int, now: dateti
         sequence=1,
         known_at=intent.event_time,
         created_at=now,
+        stop_price=intent.stop_price,
+        parent_id=intent.parent_id,
+        oca_group=intent.oca_group,
+        intent=intent,
     )
 
 
@@ -171,15 +232,21 @@ def of_stranger(told: BrokerOpenOrder, now: datetime) -> Tracked:
         contract_id=told.contract_id,
         symbol=told.symbol,
         side=told.side,
-        quantity=told.quantity,
-        order_type=OrderType.LIMIT if told.limit_price else OrderType.MARKET,
+        order_type=_word(OrderType, told.order_type, OrderType.LIMIT if told.limit_price else OrderType.MARKET),
         limit_price=told.limit_price or None,
-        time_in_force=TimeInForce.GTC if told.time_in_force == "GTC" else TimeInForce.DAY,
+        time_in_force=_word(TimeInForce, told.time_in_force, TimeInForce.DAY),
         facts=OrderFacts(told.quantity),
         sequence=0,
         known_at=now,
         created_at=now,
+        stop_price=terms_of(told).stop_price,
+        oca_group=told.oca_group,
     )
+
+
+def _word(words: type[W], told: str, otherwise: W) -> W:
+    """Others may use words that we have not."""
+    return next((word for word in words if word == told), otherwise)
 
 
 def of_row(row: Any) -> Tracked:
@@ -195,7 +262,6 @@ def of_row(row: Any) -> Tracked:
         contract_id=row.contract_id,
         symbol=row.symbol,
         side=Side(row.side),
-        quantity=plain(row.quantity),
         order_type=OrderType(row.order_type),
         limit_price=None if row.limit_price is None else plain(row.limit_price),
         time_in_force=TimeInForce(row.time_in_force),
@@ -203,4 +269,15 @@ def of_row(row: Any) -> Tracked:
         sequence=row.sequence,
         known_at=datetime.fromisoformat(stored["known_at"]),
         created_at=row.created_at,
+        stop_price=None if row.stop_price is None else plain(row.stop_price),
+        parent_id=row.parent_id,
+        oca_group=row.oca_group,
+        intent=_read(row.intent),
+        wanted=_read(stored.get("wanted")),
     )
+
+
+def _read(stored: dict[str, Any] | str | None) -> OrderIntent | None:
+    if isinstance(stored, str):
+        return OrderIntent.model_validate_json(stored)
+    return OrderIntent.model_validate(stored) if stored is not None else None

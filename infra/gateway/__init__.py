@@ -38,6 +38,7 @@ from infra.gateway.reports import (
     GatewayStatus,
 )
 from infra.gateway.slots import ClientSlot
+from infra.gateway.translate import Link
 from infra.gateway.windows import Priority
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "GatewayUnavailableError",
     "History",
     "Interrupted",
+    "Link",
     "Live",
     "Market",
     "MarketEvent",

@@ -21,10 +21,11 @@ from infra.gateway.reports import (
     BrokerReport,
     GatewayState,
 )
+from infra.gateway.translate import Link
 from schemas.account import AccountState
-from schemas.event import Money
-from schemas.orders import ModifyIntent, OrderIntent
+from schemas.orders import OrderIntent
 
+_ALONE = Link()
 _SUMMARY_TAGS = "NetLiquidation,TotalCashValue,BuyingPower"
 
 
@@ -64,17 +65,19 @@ class Orders:
 
     # what changes the book: written to the socket before these return; what becomes of it comes as reports
 
-    def place(self, order_id: int, intent: OrderIntent) -> None:
+    def place(self, order_id: int, intent: OrderIntent, link: Link = _ALONE) -> None:
         """Send the order of an approved intent. `orderRef` is the intent's id.
 
         Raises GatewayUnavailableError when nothing was written: no socket, or the gateway is cut off from IBKR.
-        Sending the same id again while the order is live is a modify: it can never make a second position.
+        Sending the same id again while the order is live is a change of it: it can never make a second position. What
+        is not to be transmitted waits in the gateway for the next order of its family that is.
         """
-        self._send(order_id, intent, intent.quantity, intent.limit_price)
-
-    def modify(self, order_id: int, change: ModifyIntent) -> None:
-        """Give a working order other terms: the same id again, with what it shall be."""
-        self.place(order_id, change.wanted)
+        assert 0 < order_id < REQUEST_ID_FIRST, f"{order_id} is not an order id"
+        if not self._connection.state.usable:
+            raise GatewayUnavailableError(self._connection.state.reason)
+        library = self._connection.library
+        order = translate.to_order(library, intent, self._connection.account_id, link)
+        self._connection.urgent.placeOrder(order_id, translate.to_contract(library, intent), order)
 
     def cancel(self, order_id: int) -> None:
         """Ask to cancel an order of ours: only the client that placed it can. Also tried while degraded."""
@@ -83,14 +86,6 @@ class Orders:
     def global_cancel(self) -> None:
         """Ask to cancel every order of the account, those of other clients and placed by hand included."""
         self._connection.urgent.reqGlobalCancel()
-
-    def _send(self, order_id: int, intent: OrderIntent, quantity: Decimal, limit_price: Money | None) -> None:
-        assert 0 < order_id < REQUEST_ID_FIRST, f"{order_id} is not an order id"
-        if not self._connection.state.usable:
-            raise GatewayUnavailableError(self._connection.state.reason)
-        library = self._connection.library
-        order = translate.to_order(library, intent, quantity, limit_price, self._connection.account_id)
-        self._connection.urgent.placeOrder(order_id, translate.to_contract(library, intent), order)
 
     # what is asked
 

@@ -34,6 +34,11 @@ class BrokerOpenOrder:
     time_in_force: str
     status: str
     """IB's word: PendingSubmit, PreSubmitted, Submitted, PendingCancel, ApiCancelled, Cancelled, Filled, Inactive."""
+    auxiliary_price: Decimal | None = None
+    """What triggers a stop or a touch, how far a trailing stop stays behind, how much better a REL order stands."""
+    trail_percent: Decimal | None = None
+    oca_group: str = ""
+    parent_order_id: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """IB's words and ours: the only place where a name of IB's API meets a name of the schemas."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from infra.gateway import hours
 from infra.gateway.errors import GatewayUnavailableError
@@ -18,11 +18,15 @@ from infra.gateway.reports import (
 )
 from schemas.account import AccountState
 from schemas.market import Source
-from schemas.orders import OrderIntent, OrderType, Side
+from schemas.order_words import TRAILS
+from schemas.orders import OrderIntent, Side
 from schemas.validation import Contract
 
 _SMART = "SMART"
-_ORDER_TYPES = {OrderType.MARKET: "MKT", OrderType.LIMIT: "LMT"}
+_LIMITED = ("LMT", "STP LMT", "LIT", "LOC")
+"""Their limit price is one that was given, and not one that follows the market."""
+_OCA_CANCEL, _OCA_REDUCE = 1, 2
+"""One-cancels-all types that block: no two orders of a group can fill in the same moment."""
 _SIDES = {"BUY": Side.BUY, "BOT": Side.BUY, "SELL": Side.SELL, "SLD": Side.SELL, "SSHORT": Side.SELL}
 
 
@@ -115,26 +119,51 @@ def bar_interval(known: Contract, size: timedelta, text: str) -> tuple[datetime,
 # to the gateway
 
 
+class Link(NamedTuple):
+    """What an order hangs on: the broker's id of its parent, and whether the gateway may pass it on already."""
+
+    parent_order_id: int = 0
+    transmit: bool = True
+
+
 def to_contract(library: Library, intent: OrderIntent) -> Any:
     return library.contract(
         conId=intent.contract_id, symbol=intent.symbol, secType="STK", exchange=_SMART, currency=intent.currency
     )
 
 
-def to_order(
-    library: Library, intent: OrderIntent, quantity: Decimal, limit_price: Decimal | None, account_id: str
-) -> Any:
+def to_order(library: Library, intent: OrderIntent, account_id: str, link: Link) -> Any:
+    """Type and time in force need no translation: our words are IB's."""
     order = library.order(
         action=intent.side.value,
-        totalQuantity=float(quantity),
-        orderType=_ORDER_TYPES[intent.order_type],
+        totalQuantity=float(intent.quantity),
+        orderType=intent.order_type.value,
         tif=intent.time_in_force.value,
         orderRef=intent.intent_id,
         account=account_id,
+        outsideRth=intent.outside_hours,
+        parentId=link.parent_order_id,
+        transmit=link.transmit,
     )
-    if limit_price is not None:
-        order.lmtPrice = float(limit_price)
+    for name, value in _prices(intent):
+        if value is not None:
+            setattr(order, name, float(value))
+    if intent.good_till is not None:
+        order.goodTillDate = f"{intent.good_till:%Y%m%d-%H:%M:%S}"  # with the dash it is UTC
+    if intent.oca_group:
+        order.ocaGroup = intent.oca_group
+        order.ocaType = _OCA_REDUCE if intent.oca_reduces else _OCA_CANCEL
     return order
+
+
+def _prices(intent: OrderIntent) -> Iterator[tuple[str, Decimal | None]]:
+    """IB's fields for prices; what triggers an order, trails it or pegs it shares one."""
+    trails = intent.order_type in TRAILS
+    yield "lmtPrice", intent.limit_price
+    yield "auxPrice", intent.trail_amount if trails else intent.stop_price or intent.peg_offset
+    yield "trailStopPrice", intent.stop_price if trails else None
+    yield "trailingPercent", intent.trail_percent
+    yield "lmtPriceOffset", intent.limit_offset
 
 
 # from the gateway
@@ -152,9 +181,13 @@ def open_order(order_id: int, contract: Any, order: Any, state: Any) -> BrokerOp
         side=_SIDES[order.action],
         quantity=decimal(order.totalQuantity),
         order_type=order.orderType,
-        limit_price=_price(order.lmtPrice) if order.orderType == "LMT" else None,
+        limit_price=_price(order.lmtPrice) if order.orderType in _LIMITED else None,
         time_in_force=order.tif,
         status=state.status,
+        auxiliary_price=_price(order.auxPrice),
+        trail_percent=_price(order.trailingPercent),
+        oca_group=order.ocaGroup,
+        parent_order_id=order.parentId,
     )
 
 
@@ -170,7 +203,7 @@ def completed_order(contract: Any, order: Any, state: Any) -> BrokerCompletedOrd
         quantity=decimal(order.totalQuantity),
         filled_quantity=Decimal(0) if filled >= UNSET_DOUBLE else decimal(filled),
         order_type=order.orderType,
-        limit_price=_price(order.lmtPrice) if order.orderType == "LMT" else None,
+        limit_price=_price(order.lmtPrice) if order.orderType in _LIMITED else None,
         status=state.status,
         completed_status=state.completedStatus,
     )

@@ -1,7 +1,6 @@
 """Orders as the executor keeps them: spent approvals, what became of each order, executions, broker events."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -11,12 +10,19 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from infra.publish import Origin
 from infra.store.columns_of_tables import plain
-from infra.store.database import Store, at_once
-from infra.store.tables import account_states, broker_events, commissions, decisions, fills, order_events, orders
+from infra.store.tables import (
+    account_states,
+    broker_events,
+    commissions,
+    fills,
+    order_events,
+    orders,
+    symbols,
+)
 from schemas.account import AccountState
-from schemas.orders import Commission, Fill, FillBusted, FillCorrected, OrderIntent, OrderUpdate
+from schemas.orders import Commission, Fill, FillBusted, FillCorrected, OrderUpdate
+from schemas.validation import Contract
 
 _FINAL = ("FILLED", "CANCELED", "REJECTED", "EXPIRED")
 
@@ -33,67 +39,12 @@ _ACCEPT_IDS = sql(
     "INSERT INTO order_ids (client_id, next_id, accepted_id) VALUES (:client_id, :highest + 1, :highest)"
     " ON CONFLICT (client_id) DO UPDATE SET accepted_id = greatest(order_ids.accepted_id, :highest)"
 )
-# one statement, one winner: the approval has to be there, unspent, alive and for these fields, and the lease ours
-_SPEND = at_once("""
-unspent AS (
-    SELECT d.intent_id, d.decision_id, l.epoch FROM decisions d, leases l
-    WHERE d.decision_id = :decision_id AND d.approved AND d.approved_fields = :approved_fields AND d.expires_at > :now
-      AND l.name = :lease AND l.epoch = :epoch
-), done AS (
-    INSERT INTO orders (order_id, decision_id, client_id, broker_order_id, permanent_id, account_id, strategy_id,
-                        contract_id, symbol, side, quantity, order_type, limit_price, time_in_force, status,
-                        cumulative_quantity, average_price, sequence, reason, code, lease_epoch, intent, facts,
-                        created_at, updated_at)
-    SELECT u.intent_id, u.decision_id, :client_id, :broker_order_id, 0, :account_id, :strategy_id,
-           :contract_id, :symbol, :side, :quantity, :order_type, :limit_price, :time_in_force, 'SENDING',
-           0, 0, 1, '', 0, u.epoch, CAST(:intent AS jsonb), CAST(:facts AS jsonb), :now, :now
-    FROM unspent u
-    ON CONFLICT (order_id) DO NOTHING
-    RETURNING order_id
-), told AS (
-    INSERT INTO order_events (order_id, sequence, status, body, event_time, ingest_time)
-    SELECT order_id, 1, 'SENDING', CAST(:update AS jsonb), :event_time, :now FROM done
-)""")
 _POSITIONS = sql("""
 SELECT contract_id, sum(CASE WHEN side = 'SELL' THEN -last_quantity ELSE coalesce(last_quantity, 0) END) AS quantity
 FROM (SELECT DISTINCT ON (execution_id) * FROM fills WHERE account_id = :account
       ORDER BY execution_id, revision DESC) newest
 GROUP BY contract_id
 """)
-_SENT_LATELY = sql(
-    "SELECT created_at, quantity, intent ->> 'reference_price' AS price FROM orders"
-    " WHERE account_id = :account AND broker_order_id IS NOT NULL AND decision_id IS NOT NULL AND created_at > :since"
-)
-
-
-@dataclass(frozen=True)
-class Approval:
-    """What risk wrote about an intent."""
-
-    intent_id: str
-    approved: bool
-    approved_fields: str | None
-    expires_at: datetime
-
-
-@dataclass(frozen=True)
-class Spending:
-    """An approval about to be spent by an order that has its id at the broker."""
-
-    decision_id: str
-    approved_fields: str
-    client_id: int
-    broker_order_id: int
-    lease: str
-    epoch: int
-    facts: str
-
-
-async def approval(connection: AsyncConnection, decision_id: str) -> Approval | None:
-    table = decisions.c
-    query = select(table.intent_id, table.approved, table.approved_fields, table.expires_at)
-    row = (await connection.execute(query.where(table.decision_id == decision_id))).first()
-    return Approval(*row) if row is not None else None
 
 
 async def reserve_ids(connection: AsyncConnection, client_id: int, known_id: int, count: int) -> range:
@@ -113,33 +64,6 @@ async def used_ids(connection: AsyncConnection, client_id: int) -> tuple[int, in
 async def accept_ids(connection: AsyncConnection, client_id: int, highest: int) -> None:
     """Remember that the gateway may count less than this."""
     await connection.execute(_ACCEPT_IDS, {"client_id": client_id, "highest": highest})
-
-
-async def spend(store: Store, intent: OrderIntent, spending: Spending, told: OrderUpdate, cause: Origin) -> bool:
-    """Write the order in SENDING and tell of it; False when the approval does not let us."""
-    values = {
-        "client_id": spending.client_id,
-        "broker_order_id": spending.broker_order_id,
-        "account_id": intent.account_id,
-        "strategy_id": intent.strategy_id,
-        "contract_id": intent.contract_id,
-        "symbol": intent.symbol,
-        "side": intent.side.value,
-        "quantity": intent.quantity,
-        "order_type": intent.order_type.value,
-        "limit_price": intent.limit_price,
-        "time_in_force": intent.time_in_force.value,
-        "intent": intent.to_json().decode(),
-        "facts": spending.facts,
-        "now": told.ingest_time,
-        "decision_id": spending.decision_id,
-        "approved_fields": spending.approved_fields,
-        "lease": spending.lease,
-        "epoch": spending.epoch,
-        "update": told.to_json().decode(),
-        "event_time": told.event_time,
-    }
-    return await store.at_once(_SPEND, values, [told], cause=cause)
 
 
 async def add(connection: AsyncConnection, values: Mapping[str, Any]) -> bool:
@@ -221,6 +145,13 @@ async def positions(connection: AsyncConnection, account_id: str) -> dict[int, D
     return {row.contract_id: plain(row.quantity) for row in rows if row.quantity}
 
 
+async def contract(connection: AsyncConnection, contract_id: int) -> Contract | None:
+    """What the gateway has told of a contract, its hours among it."""
+    query = select(symbols.c.contract).where(symbols.c.contract_id == contract_id, symbols.c.contract.is_not(None))
+    found = await connection.scalar(query.order_by(symbols.c.ingest_time.desc()).limit(1))
+    return Contract.model_validate(found) if found is not None else None
+
+
 async def last_price(connection: AsyncConnection, contract_id: int) -> tuple[str, Decimal] | None:
     """Symbol and price of the contract's last execution."""
     query = select(fills.c.symbol, fills.c.last_price).where(
@@ -228,12 +159,6 @@ async def last_price(connection: AsyncConnection, contract_id: int) -> tuple[str
     )
     row = (await connection.execute(query.order_by(fills.c.event_time.desc()).limit(1))).first()
     return (row.symbol, plain(row.last_price)) if row is not None else None
-
-
-async def sent_since(connection: AsyncConnection, account_id: str, since: datetime) -> list[tuple[datetime, Decimal]]:
-    """When orders were sent since then, and what each was worth."""
-    rows = await connection.execute(_SENT_LATELY, {"account": account_id, "since": since})
-    return [(row.created_at, Decimal(row.quantity) * Decimal(row.price)) for row in rows]
 
 
 async def save_broker_events(

@@ -277,7 +277,7 @@ def a_working_order() -> tuple[OrderUpdate, dict[str, Any]]:
         ),
     )
     row = {
-        **update.model_dump(exclude={"type", "event_time", "ingest_time", "leaves_quantity"}, mode="python"),
+        **update.model_dump(exclude={"type", "event_time", "ingest_time", "leaves_quantity", "last_change"}),
         "status": "NEW",
         "side": "BUY",
         "order_type": "MARKET",

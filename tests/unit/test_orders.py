@@ -144,8 +144,24 @@ def test_a_change_is_answered_once_and_its_refusal_explains_until_the_next() -> 
     refused = known(Acknowledged(7), RAISED, REFUSED)
     assert (refused.last_change, refused.explanation) == ("c-1", (104, "Cannot modify a filled order."))
     assert refused.with_(RAISED) == refused.with_(REFUSED) == refused
+    assert refused.with_(fill(1, 100)).explanation == refused.explanation
     again = refused.with_(ChangeRequested("c-2", D(50))).with_(ChangeAnswered("c-2"))
     assert (again.last_change, again.explanation) == ("c-2", (0, ""))
+
+
+def test_a_change_that_comes_while_another_is_on_its_way_is_answered_after_it() -> None:
+    order = known(Acknowledged(7), RAISED, ChangeRequested("c-2", D(900)))
+    assert (order.most, order.last_change, order.explanation) == (150, "", (0, "a change of it is on its way"))
+    assert OrderFacts.from_json(order.to_json()) == order
+    answered = order.with_(ChangeAnswered("c-1"))
+    assert (answered.last_change, answered.most) == ("c-2", 100)
+    assert "another change" in answered.explanation[1]
+
+
+def test_a_cancellation_without_a_word_may_turn_out_to_be_an_expiry() -> None:
+    over = Ended(OrderStatus.EXPIRED, 202, "expired at the close")
+    assert known(Ended(OrderStatus.CANCELED), over).status is OrderStatus.EXPIRED
+    assert known(Ended(OrderStatus.CANCELED, 202, "by a trader"), over).status is OrderStatus.CANCELED
 
 
 def test_orders_that_were_stored_before_changes_existed_are_read() -> None:

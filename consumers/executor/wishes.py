@@ -1,0 +1,163 @@
+"""Cancels and changes of working orders: asked for, asked again in vain so often, and then told as unanswered."""
+
+import asyncio
+from dataclasses import dataclass
+
+from prometheus_client import Counter
+
+from consumers.executor.sender import Means, Sender, why_forged
+from consumers.executor.terms import unchangeable
+from consumers.executor.tracking import Tracked
+from engine.order_facts import CancelRequested, Unanswered
+from infra.gateway import GatewayUnavailableError, Link
+from infra.store import approvals
+from schemas.orders import CancelIntent, ModifyIntent, OrderStatus, RiskDecision
+
+_ASKS_MAX = 3
+_LOOK_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """How often a wish has been written to the socket, and when last (monotonic seconds)."""
+
+    times: int
+    at: float
+
+
+class Wishes:
+    """What we want of orders that work."""
+
+    def __init__(self, means: Means, sender: Sender) -> None:
+        self._service = means.service
+        self._clock = means.service.clock
+        self._store = means.store
+        self._ledger = means.ledger
+        self._gate = means.gate
+        self._orders = means.orders
+        self._sender = sender
+        self._asked: dict[tuple[str, str], _Asked] = {}
+        self._unanswered = Counter(
+            "scizor_unanswered_wishes",
+            "Cancels and changes that the broker neither did nor refused",
+            ("wish",),
+            registry=means.service.metrics.registry,
+        )
+
+    async def on_cancel(self, decision: RiskDecision, intent: CancelIntent) -> None:
+        """Ask the broker to cancel; while the gateway is away the wish is kept and asked again."""
+        async with self._ledger.lock:
+            async with self._store.transaction() as tx:
+                forged = why_forged(await approvals.approval(tx.connection, decision.decision_id), intent)
+                order = self._ledger.get(intent.order_id) or await self._ledger.find(tx, order_id=intent.order_id)
+                if forged or order is None or order.status.final or not order.ours:
+                    self._service.log.info("nothing to cancel", order_id=intent.order_id, reason=forged)
+                    return
+                after = order.with_([CancelRequested()])
+                await self._ledger.save(tx, order, after, decision.decision_id)
+            self._ledger.follow(after)
+        self._ask(after, "cancel")
+
+    async def on_change(self, decision: RiskDecision, change: ModifyIntent) -> None:
+        """Ask the broker to work an order on other terms: once, while the approval lives, and one change at a time."""
+        why = await self._gate.until_open(self._sender.left(decision))
+        why = why or await self._until_free(change.order_id, self._sender.left(decision))
+        async with self._ledger.lock:
+            async with self._store.transaction() as tx:
+                forged = why_forged(await approvals.approval(tx.connection, decision.decision_id), change)
+                order = self._ledger.get(change.order_id) or await self._ledger.find(tx, order_id=change.order_id)
+                if forged or order is None or await approvals.is_spent(tx.connection, decision.decision_id):
+                    self._service.log.info("nothing to change", order_id=change.order_id, reason=forged)
+                    return
+                after = order.asked_to_become(change)
+                why = why or self._why_not(decision, change, order)
+                if why is not None and after.facts.change == change.intent_id:
+                    after = after.refused(0, f"not changed: {why}")
+                await self._ledger.save(tx, order, after, decision.decision_id)
+            self._ledger.follow(after)
+        if why is not None:
+            self._service.log.warning("not changed", order_id=change.order_id, reason=why)
+        elif after.wanted is change.wanted:
+            self._ask(after, "change")
+
+    async def _until_free(self, order_id: str, seconds: float) -> str | None:
+        """Wait for the answer to an earlier change of the order; why this one cannot be asked for then."""
+        deadline = self._clock.monotonic() + seconds
+        while (order := self._ledger.get(order_id)) is not None and order.facts.change:
+            if self._clock.monotonic() >= deadline:
+                return "an earlier change of it has no answer"
+            await asyncio.sleep(min(_LOOK_SECONDS, seconds) / 10)
+        return None
+
+    def _why_not(self, decision: RiskDecision, change: ModifyIntent, order: Tracked) -> str | None:
+        wanted = change.wanted
+        if order.status.final or order.intent is None or not order.facts.acknowledged:
+            return f"it is {order.status}"
+        if order.facts.cancel_requested or order.status is OrderStatus.UNKNOWN:
+            return "it is being cancelled" if order.facts.cancel_requested else "nobody knows how it stands"
+        if field := unchangeable(order.intent, wanted):
+            return f"{field} of an order cannot be changed: cancel it, and place another"
+        if wanted.quantity <= order.facts.cumulative:
+            return f"{order.facts.cumulative:f} of it have filled already: cancel it instead"
+        if self._sender.left(decision) <= 0:
+            return "the approval has expired"
+        return self._sender.why_not(decision, wanted)
+
+    # asking
+
+    def _ask(self, order: Tracked, wish: str) -> None:
+        """Write it to the socket, when there is one."""
+        known = self._asked.get((order.order_id, wish), _Asked(0, 0.0))
+        if self._written(order, wish):
+            self._asked[order.order_id, wish] = _Asked(known.times + 1, self._clock.monotonic())
+
+    def _written(self, order: Tracked, wish: str) -> bool:
+        if wish == "cancel":
+            return self._sender.cancel(order)
+        assert order.wanted is not None, "a change says what is wanted"
+        try:
+            parent = self._ledger.get(order.parent_id or "")
+            link = Link(parent.broker_order_id or 0 if parent is not None else 0)
+            self._orders.place(order.broker_order_id or 0, order.wanted, link)
+        except GatewayUnavailableError as error:
+            self._service.log.warning("change waits for the gateway", order_id=order.order_id, reason=str(error))
+            return False
+        return True
+
+    async def ask_again(self) -> None:
+        """The background task: what has no answer is asked again, a few times, and then nobody knows."""
+        await self._ledger.known.wait()
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            await self.look()
+
+    async def look(self) -> None:
+        patience = self._service.settings.reconcile_patience_seconds
+        wished = {(order.order_id, wish): order for order in self._ledger.working for wish in _wishes(order)}
+        self._asked = {key: asked for key, asked in self._asked.items() if key in wished}
+        for key, order in wished.items():
+            asked = self._asked.get(key, _Asked(0, float("-inf")))
+            may_ask = self._gate.is_connected if key[1] == "cancel" else self._gate.why_shut() is None
+            if not may_ask or self._clock.monotonic() - asked.at < patience or order.facts.unanswered:
+                continue
+            if asked.times < _ASKS_MAX:
+                self._ask(order, key[1])
+            else:
+                await self._give_up(order, key[1])
+
+    async def _give_up(self, order: Tracked, wish: str) -> None:
+        why = f"the broker has neither done nor refused a {wish} that it was asked for {_ASKS_MAX} times"
+        async with self._ledger.lock:
+            current = self._ledger.get(order.order_id)
+            if current is None or not _wishes(current):
+                return
+            self._service.log.error("unanswered", order_id=order.order_id, wish=wish, reason=why)
+            self._unanswered.labels(wish).inc()
+            await self._ledger.change(current, [Unanswered(why)])
+
+
+def _wishes(order: Tracked) -> list[str]:
+    """What the broker has been asked for and has not answered. What it does not know cannot be asked of it."""
+    if not (order.ours and order.facts.acknowledged):
+        return []
+    return (["cancel"] if order.facts.cancel_requested else []) + (["change"] if order.wanted is not None else [])
