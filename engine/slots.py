@@ -1,5 +1,6 @@
 """What a strategy sees of its declared indicators: a number now, and those before it."""
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -49,7 +50,7 @@ class Value:
     __slots__ = ("now",)
 
     def __init__(self) -> None:
-        self.now = float("nan")
+        self.now = math.nan
 
 
 class Slot(Value):
@@ -59,27 +60,29 @@ class Slot(Value):
     `frame` (microseconds, 0 for the bars themselves), value and history are those of the frame's bars that have closed.
     """
 
-    __slots__ = ("_past", "arguments", "frame", "indicator", "own_ready", "ready", "settled", "shown")
+    __slots__ = ("_past", "arguments", "frame", "indicator", "own_ready", "ready", "shown")
 
     def __init__(self, indicator: Indicator, arguments: tuple[Any, ...], *, shown: bool, frame: int = 0) -> None:
-        super().__init__()
+        self.now = math.nan  # as in `Value`: a sweep makes new slots for each of its sets
         self.indicator = indicator
         self.arguments = arguments
         self.shown = shown
         self.frame = frame
-        count = indicator.inputs
-        inputs = [each for each in arguments[:count] if isinstance(each, Slot)]
-        if frame:
-            _check_frames(indicator, frame, inputs)
-        parameters = arguments[count:]
-        self.own_ready: int = indicator.ready(*parameters)
-        ready = settled = 0
-        for each in inputs:
-            if each.frame == frame:
-                ready, settled = max(ready, each.ready - 1), max(settled, each.settled - 1)
-        self.ready: int = self.own_ready + ready
-        self.settled: int = indicator.settled(*parameters) + settled
         self._past: Callable[[int], float] = _nothing_yet
+        count, ready = indicator.inputs, 1
+        if frame:
+            _check_frames(indicator, frame, [each for each in arguments[:count] if isinstance(each, Slot)])
+        for each in arguments[:count]:
+            if isinstance(each, Slot) and each.frame == frame and each.ready > ready:
+                ready = each.ready
+        self.own_ready: int = indicator.ready(*arguments[count:])
+        self.ready: int = self.own_ready + ready - 1
+
+    @property
+    def settled(self) -> int:
+        """Bars until its value is nearly that of endless history: see `Indicator.settled`."""
+        inputs = (each.settled for each in self.inputs if isinstance(each, Slot) and each.frame == self.frame)
+        return self.indicator.settled(*self.arguments[self.indicator.inputs :]) + max(inputs, default=1) - 1
 
     @property
     def inputs(self) -> tuple[Any, ...]:

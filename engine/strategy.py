@@ -224,8 +224,9 @@ class BaseStrategy(OrderEntry):
         return self._declare(indicator, arguments, frame_us(frame), shown=True)
 
     def _declare(self, indicator: Indicator, arguments: tuple[Any, ...], frame: int, *, shown: bool) -> Slot:
-        inputs = [self._input(each, frame) for each in arguments[: indicator.inputs]]
-        slot = Slot(indicator, (*inputs, *arguments[indicator.inputs :]), shown=shown, frame=frame)
+        count = indicator.inputs
+        inputs = [each if isinstance(each, Slot) else self._input(each, frame) for each in arguments[:count]]
+        slot = Slot(indicator, (*inputs, *arguments[count:]), shown=shown, frame=frame)
         self.slots.append(slot)
         return slot
 
@@ -239,7 +240,7 @@ class BaseStrategy(OrderEntry):
     @property
     def warmup(self) -> int:
         """Bars of a contract until `on_bar` is first called, larger frames aside: the most that an indicator needs."""
-        return max((slot.ready for slot in self.slots if not slot.frame), default=1)
+        return max([slot.ready for slot in self.slots if not slot.frame], default=1)
 
     @property
     def settled(self) -> int:

@@ -32,13 +32,17 @@ def bounds(close: Any) -> Any:
 
 @jit(types.int64(_BYTES, types.int64, _PLACES))
 def _marked(marks: Any, first: int, into: Any) -> int:
-    """How many marks from `first` on are set, and which. There are whole words of marks, and as many places."""
-    words, count = marks.view(np.uint64), 0
+    """How many marks from `first` on are set, and which, without a branch on what is set. There are whole words of
+    marks, and as many places and one more."""
+    words = marks.view(np.uint64)
+    some, kept, count = np.empty(len(words) + 1, dtype=np.int64), 0, 0
     for word in range(first // _WORD, len(words)):
-        if words[word] != 0:
-            for place in range(word * _WORD, (word + 1) * _WORD):
-                into[count] = place
-                count += (marks[place] != 0) & (place >= first)
+        some[kept] = word
+        kept += words[word] != 0
+    for number in range(kept):
+        for place in range(some[number] * _WORD, (some[number] + 1) * _WORD):
+            into[count] = place
+            count += (marks[place] != 0) & (place >= first)
     return count
 
 
@@ -86,17 +90,17 @@ def _returned(ends: Any, stop: int, bars: Any, cash: float, held: float, returns
     return float(session), before, total, squares
 
 
-@jit(types.void(_PLACES, _OUT, types.int64, _F2, _F2, _I, _COSTS, _OUT))
+@jit(types.void(_PLACES, _F, types.int64, _F2, _F2, _I, _COSTS, _OUT))
 def _outcome(rows: Any, targets: Any, count: int, bars: Any, limits: Any, ends: Any, costs: Any, into: Any
              ) -> None:  # fmt: skip
-    """The figures, as `sweep` lists them, of one contract of which `count` targets are told in `rows`. `bars` are opens
-    and closes, `limits` their `bounds`, `ends` the rows that end a session."""
+    """The figures, as `sweep` lists them, of one contract whose targets are heard in the first `count` of `rows`.
+    `bars` are opens and closes, `limits` the `bounds` of closes, `ends` the rows that end a session."""
     full, lot, start, rate, per_share, worse_rate, worse_fixed = costs
     length = bars.shape[1]
     cash, held, fills, first, met = start, 0.0, 0.0, 0, np.nan
     depth, returns = (start, start, 0.0, start), (0.0, start, 0.0, 0.0)
     for number in range(count):
-        target, row = targets[number], rows[number] + 1
+        target, row = targets[rows[number]], rows[number] + 1
         if target == met or row == length:
             continue
         lots = target * full / lot
@@ -131,10 +135,7 @@ def score(targets: Any, first: int, bars: Any, limits: Any, ends: Any, costs: An
         return False
     rows = np.empty(len(marks) + 1, dtype=np.int64)
     count = _marked(marks, first, rows)
-    told = np.empty(count)
-    for number in range(count):
-        told[number] = targets[rows[number]]
-    _outcome(rows, told, count, bars, limits, ends, costs, into[place])
+    _outcome(rows, targets, count, bars, limits, ends, costs, into[place])
     return True
 
 
@@ -152,6 +153,7 @@ def score_crossings(firsts: Any, seconds: Any, first_of: Any, second_of: Any, be
         turns(side, marks)
         crossed = _marked(marks, 0, rows)
         for number in range(crossed):
-            told[number] = 1.0 if marks[rows[number]] == 2 else below[pair]
+            turn = marks[rows[number]]
             rows[number] += 1
+            told[rows[number]] = 1.0 if turn == 2 else below[pair]
         _outcome(rows, told, crossed, bars, limits, ends, costs, into[pair])

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -56,9 +56,11 @@ class Shown:
 
     def __getitem__(self, slot: Slot) -> Floats:
         key = _key(slot)
-        if key not in self._shared:
-            self._shared[key] = self._computed(slot)
-        return self._shared[key]
+        try:
+            return self._shared[key]
+        except KeyError:
+            self._shared[key] = column = self._computed(slot)
+            return column
 
     def named(self) -> Mapping[str, Floats]:
         """All slots by the strategy's names for them, in the order of the rows; each is made when looked at."""
@@ -66,14 +68,12 @@ class Shown:
 
     def on_crossing(self, slot: Slot, above: float, below: float) -> Floats:
         """Targets from a slot of `crossing`: `above` where it crosses above, `below` where below, else no change."""
-        from engine.column_path import compiled
-
-        values = float(above), float(below)
+        compiled = _compiled()
         if slot.indicator is crossing and not slot.frame:
-            one, other = map(self._argument, slot.inputs)
+            one, other = self._argument(slot.arguments[0]), self._argument(slot.arguments[1])
             if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-                return compiled.on_crossing(one, other, self.layout.offsets, *values, math.nan)  # type: ignore[no-any-return] # arrays
-        return compiled.answers(self[slot], *values)  # type: ignore[no-any-return] # arrays
+                return compiled.on_crossing(one, other, self.layout.offsets, float(above), float(below), math.nan)  # type: ignore[no-any-return] # arrays
+        return compiled.answers(self[slot], float(above), float(below))  # type: ignore[no-any-return] # arrays
 
     @property
     def open(self) -> Floats:
@@ -149,9 +149,7 @@ def computed(indicator: Indicator, given: Sequence[Any], offsets: Integers, *, p
     `plain`."""
     inputs, known = given[: indicator.inputs], len(given) == indicator.inputs + len(indicator.parameters)
     if not plain and known and indicator.name in _COMPILED and all(isinstance(each, np.ndarray) for each in inputs):
-        from engine.column_path import compiled  # numba is loaded where there is enough to do
-
-        return getattr(compiled, _COMPILED[indicator.name])(*given, offsets)  # type: ignore[no-any-return] # arrays
+        return getattr(_compiled(), _COMPILED[indicator.name])(*given, offsets)  # type: ignore[no-any-return] # arrays
     if len(offsets) == 2:  # one contract
         return indicator(*given)
     out = np.empty(int(offsets[-1]))
@@ -160,9 +158,17 @@ def computed(indicator: Indicator, given: Sequence[Any], offsets: Integers, *, p
     return out
 
 
+@cache
+def _compiled() -> Any:
+    """Numba is loaded where there is enough to do."""
+    from engine.column_path import compiled
+
+    return compiled
+
+
 def _key(slot: Slot) -> tuple[Any, ...]:
     return (
         slot.indicator.name,
         slot.frame,
-        *(_key(each) if isinstance(each, Slot) else each for each in slot.arguments),
+        *[_key(each) if isinstance(each, Slot) else each for each in slot.arguments],
     )

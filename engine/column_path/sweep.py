@@ -17,8 +17,6 @@ from engine.options import BacktestError, BacktestOptions
 from engine.statistics import periods_per_year, session_ends
 from engine.strategy import BaseStrategy, StrategyConfig
 
-_Terms = tuple[Floats, Floats, Integers, tuple[float, ...]]
-
 _FIGURES = 6
 """Final equity, deepest drawdown, sum and sum of squares of session returns, fills, least equity."""
 
@@ -47,11 +45,11 @@ def sweep(
     refuse(options, strategy_class)
     layout = Layout.of(columns)
     shared: dict[Any, Floats] = {}
-    terms = _terms(columns, options) if _is_folded(columns, options) else None
+    fold = _Fold(columns, options) if _is_folded(columns, options) else None
     rows = np.empty((len(configs), _FIGURES))
     for place, config in enumerate(configs):
         strategy = made(strategy_class, config)
-        if terms is None or not _scored(strategy, Shown(layout, strategy, shared), terms, (rows, place)):
+        if fold is None or not fold.scored(strategy, Shown(layout, strategy, shared), rows, place):
             rows[place] = _of_result(run_columns(columns, strategy_class, config, options, shared))
     return _scores(rows, columns, options)
 
@@ -74,15 +72,14 @@ def sweep_crossings(
     refuse(options, strategy_class)
     if not _is_folded(columns, options):
         raise ColumnPathError("a compiled rule takes one contract and plain costs: use `sweep`")
-    from engine.column_path import compiled_scores
-
     rule, sets = strategy_class.rule, len(next(iter(parameters.values())))
     (firsts, first_of), (seconds, second_of) = (
         _distinct(columns, side, parameters) for side in (rule.first, rule.second)
     )
     below = np.array([rule.below({rule.short: each}) for each in parameters.get(rule.short, (False,) * sets)])
     into = np.empty((sets, _FIGURES))
-    compiled_scores.score_crossings(firsts, seconds, first_of, second_of, below, *_terms(columns, options), into)
+    fold = _Fold(columns, options)
+    fold.loops.score_crossings(firsts, seconds, first_of, second_of, below, *fold.terms, into)
     return _scores(into, columns, options)
 
 
@@ -104,26 +101,28 @@ def _distinct(columns: BarColumns, side: Average, parameters: Mapping[str, Seque
     return values, np.array([rows[given] for given in wanted], dtype=np.int64)
 
 
-def _terms(columns: BarColumns, options: BacktestOptions) -> _Terms:
-    """What all sets have in common, as the compiled loops take it: prices, their bounds, ends of sessions, costs."""
-    from engine.column_path import compiled_scores
+class _Fold:
+    """The loops that keep scores alone, of one contract by plain costs, and what all sets have in common for them:
+    prices, the bounds of closes, ends of sessions, costs."""
 
-    limits = compiled_scores.bounds(columns.close)
-    return np.stack((columns.open, columns.close)), limits, session_ends(columns.end_us), _costs(options)
+    def __init__(self, columns: BarColumns, options: BacktestOptions) -> None:
+        from engine.column_path import compiled_scores  # numba is loaded where columns are run
 
+        self.loops: Any = compiled_scores
+        prices, limits = np.stack((columns.open, columns.close)), compiled_scores.bounds(columns.close)
+        self.terms = (prices, limits, session_ends(columns.end_us), _costs(options))
 
-def _scored(strategy: BaseStrategy, shown: Shown, terms: _Terms, into: tuple[Floats, int]) -> bool:
-    """Write the figures of a strategy into its row. False when it gives orders, which take the compiled exchange."""
-    from engine.column_path import compiled_scores
-
-    framed = any([slot.frame for slot in strategy.slots])  # noqa: C419 # a generator takes twice the time
-    wishes = wishes_of(strategy, shown) if framed else asked(strategy, shown)
-    if isinstance(wishes, Orders):
-        return False
-    first = 0 if framed else strategy.warmup - 1
-    if not compiled_scores.score(wishes, first, *terms, *into):
-        raise beyond(strategy)
-    return True
+    def scored(self, strategy: BaseStrategy, shown: Shown, rows: Floats, place: int) -> bool:
+        """Write a strategy's figures into its row. False when it gives orders, which take the compiled exchange."""
+        ready = [slot.ready for slot in strategy.slots if not slot.frame]
+        framed = len(ready) < len(strategy.slots)
+        wishes = wishes_of(strategy, shown) if framed else asked(strategy, shown)
+        if isinstance(wishes, Orders):
+            return False
+        first = 0 if framed else max(ready, default=1) - 1
+        if not self.loops.score(wishes, first, *self.terms, rows, place):
+            raise beyond(strategy)
+        return True
 
 
 def _costs(options: BacktestOptions) -> tuple[float, ...]:

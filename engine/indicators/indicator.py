@@ -4,7 +4,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -83,7 +83,7 @@ class Indicator:
     local: bool = False
     """Each value follows from so many last bars alone, by the same sums: series one after another are one to it."""
 
-    @property
+    @cached_property
     def inputs(self) -> int:
         """How many input columns it takes."""
         return len(self.takes)

@@ -12,7 +12,7 @@ from engine.ledger import Curve, RoundTrip
 from engine.statistics.drawdown import drawdowns
 from engine.statistics.figures import sharpe_of
 from engine.statistics.model import rounded
-from engine.statistics.sessions import periods_per_year, session_ends
+from engine.statistics.sessions import periods_per_year, session_ends, session_returns
 
 _EXACT_MAX = 2.0**52
 
@@ -47,8 +47,7 @@ class Brief:
     @cached_property
     def returns(self) -> Floats:
         """See `session_returns`."""
-        equity = np.concatenate(([self._curve.cash], self._curve.equity[self.ends]))
-        return equity[1:] / equity[:-1] - 1 if len(equity) > 2 and bool((equity > 0).all()) else np.empty(0)
+        return session_returns(self._curve, self.ends)
 
     @property
     def final_equity(self) -> float | None:

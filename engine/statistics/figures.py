@@ -35,8 +35,8 @@ def metrics(
     """
     ends = session_ends(curve.times_us)
     periods = periods_per_year(curve.times_us[ends])
-    returns = session_returns(curve)
-    theirs = np.empty(0) if benchmark is None else session_returns(_like(curve, benchmark))
+    returns = session_returns(curve, ends)
+    theirs = np.empty(0) if benchmark is None else session_returns(_like(curve, benchmark), ends)
     return StrategyMetrics(
         **_of_money(curve, executions, periods, len(ends)),
         **_of_returns(returns, curve.times_us[ends], periods),

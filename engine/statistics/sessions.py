@@ -25,11 +25,12 @@ def periods_per_year(ends_us: Integers) -> float | None:
     return 365.0 if np.count_nonzero(weekday >= 5) >= 0.1 * len(ends_us) else 252.0
 
 
-def session_returns(curve: Curve) -> Floats:
+def session_returns(curve: Curve, ends: Integers | None = None) -> Floats:
     """`equity / equity of the session before - 1`, the first against the starting cash; shape `(sessions,)`.
 
     Empty when equity fell to zero or below on the way, or when there are fewer than two sessions: no return means
-    anything then.
+    anything then. `ends` are the curve's `session_ends`, from whoever has them.
     """
-    equity = np.concatenate(([curve.cash], curve.equity[session_ends(curve.times_us)]))
+    ends = session_ends(curve.times_us) if ends is None else ends
+    equity = np.concatenate(([curve.cash], curve.equity[ends]))
     return equity[1:] / equity[:-1] - 1 if len(equity) > 2 and bool((equity > 0).all()) else np.empty(0)
