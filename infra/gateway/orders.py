@@ -26,7 +26,7 @@ from schemas.account import AccountState
 from schemas.orders import OrderIntent
 
 _ALONE = Link()
-_SUMMARY_TAGS = "NetLiquidation,TotalCashValue,BuyingPower"
+_SUMMARY_TAGS = "NetLiquidation,TotalCashValue,BuyingPower,InitMarginReq,MaintMarginReq,$LEDGER:ALL"
 
 
 class Orders:
@@ -140,5 +140,5 @@ class Orders:
 
         rows = await self._connection.ask(send, rows="accountSummary", end="accountSummaryEnd")
         self._connection.urgent.cancelAccountSummary(summary_of[0])
-        values = {tag: (value, currency) for name, tag, value, currency in rows if name == account}
-        return translate.account_state(account, values, await self.positions(), self._connection.clock.now())
+        told = [(tag, value, currency) for name, tag, value, currency in rows if name == account]
+        return translate.account_state(account, told, await self.positions(), self._connection.clock.now())

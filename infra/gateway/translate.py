@@ -1,6 +1,6 @@
 """IB's words and ours: the only place where a name of IB's API meets a name of the schemas."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -277,12 +277,19 @@ REPORTS: dict[str, Callable[..., BrokerReport]] = {
 """Messages that are reports about orders."""
 
 
+_BASE = "BASE"
+"""IB's name for the ledger's lines in the account's own currency."""
+
+
 def account_state(
-    account_id: str, values: Mapping[str, tuple[str, str]], positions: Mapping[int, Decimal], now: datetime
+    account_id: str, told: Sequence[tuple[str, str, str]], positions: Mapping[int, Decimal], now: datetime
 ) -> AccountState:
+    """`told` has tags with their values and currencies; the ledger has one ExchangeRate for each currency."""
+    values = {tag: (value, currency) for tag, value, currency in told if tag != "ExchangeRate"}
     missing = {"NetLiquidation", "TotalCashValue", "BuyingPower"} - set(values)
     if missing:
         raise GatewayUnavailableError(f"it told no {', '.join(sorted(missing))} of account {account_id}")
+    margins = {tag: Decimal(values[tag][0]) for tag in ("InitMarginReq", "MaintMarginReq") if tag in values}
     return AccountState(
         event_time=now,
         ingest_time=now,
@@ -291,5 +298,10 @@ def account_state(
         net_liquidation=Decimal(values["NetLiquidation"][0]),
         cash=Decimal(values["TotalCashValue"][0]),
         buying_power=Decimal(values["BuyingPower"][0]),
+        initial_margin=margins.get("InitMarginReq"),
+        maintenance_margin=margins.get("MaintMarginReq"),
+        exchange_rates={
+            currency: Decimal(value) for tag, value, currency in told if tag == "ExchangeRate" and currency != _BASE
+        },
         positions={str(contract_id): quantity for contract_id, quantity in positions.items()},
     )

@@ -149,7 +149,10 @@ async def test_the_life_of_an_order() -> None:
         assert await orders.executions() == []
         assert await orders.positions() == {}
         number = await orders.next_order_id()
-        cash = (await orders.account_state()).cash
+        account = await orders.account_state()
+        assert account.exchange_rates[account.currency] == 1
+        assert account.initial_margin is not None
+        cash = account.cash
 
         orders.place(number, an_intent(intent_id="buy-1"))
         orders.place(
