@@ -13,6 +13,7 @@ from typing import Any
 from engine.aggregation import BarAggregator
 from engine.facts import Bar, Fill, Tick, bar_of, tick_of
 from engine.indicators import Live
+from engine.order_entry import Desk
 from engine.order_requests import OrderRequest
 from engine.sizing import sizing
 from engine.slots import frame_us
@@ -98,21 +99,18 @@ class _Contract:
             slot.remember(partial(_look_back, history))
 
 
-class LiveOrderError(NotImplementedError):
-    """The strategy does what only a backtest can carry out yet: says what, and what to do instead."""
+class LiveOrderError(RuntimeError):
+    """The strategy does what only a backtest can carry out: says what, and what to do instead."""
 
 
-_NOT_LIVE = ("on_order", "on_timer", "on_session_open", "on_session_close", "on_corporate_action", "on_data_gap")
+_NOT_LIVE = ("on_timer", "on_session_open", "on_session_close", "on_corporate_action", "on_data_gap")
 
 
-class _LiveDesk:
-    """Refuses, plainly, what live trading has no way for yet: targets are what it carries out."""
+class _NoDesk:
+    """Refuses orders, plainly, where nobody carries them on."""
 
     def __getattr__(self, name: str) -> Any:
-        raise LiveOrderError(
-            f"{name}: orders, timers and the account are for backtests as yet; live, a strategy trades by the targets "
-            "that on_bar and on_tick return (StrategySignal)"
-        )
+        raise LiveOrderError(f"{name}: nobody takes orders here; decide by the targets that on_bar and on_tick return")
 
 
 def _input(given: Any, bar: Bar) -> float:
@@ -131,7 +129,8 @@ class StrategyHost:
     """Runs one strategy over the contracts of `symbols` (symbol by contract id).
 
     Bars of a contract must come in order; one that does not end after the last is a repetition and changes nothing.
-    The larger frames named in `handed` come by `on_larger`, the others are made of the bars.
+    The larger frames named in `handed` come by `on_larger`, the others are made of the bars. Orders go to `desk`;
+    without one a strategy trades by targets alone.
     An exception of the strategy passes through.
     """
 
@@ -141,6 +140,7 @@ class StrategyHost:
         config: StrategyConfig | None,
         symbols: Mapping[int, str],
         handed: Iterable[str | timedelta] = (),
+        desk: Desk | None = None,
     ) -> None:
         given = {frame_us(each) for each in handed}
         self.symbols = dict(symbols)
@@ -149,7 +149,8 @@ class StrategyHost:
                 f"{strategy_class.__name__} waits for {', '.join(never)}: only backtests call them yet"
             )
         self.strategy = strategy_class(config)
-        self.strategy.attach(_LiveDesk())
+        self._desk: Any = _NoDesk() if desk is None else desk
+        self.strategy.attach(self._desk)
         self.signals = 0
         self.repeated = 0
         self._contracts = {contract_id: _Contract(self.strategy.slots, given) for contract_id in self.symbols}
@@ -255,9 +256,8 @@ class StrategyHost:
         if not isinstance(decision, StrategySignal | OrderRequest):
             return [each for part in several(decision) for each in self._heard(part)]
         if isinstance(decision, OrderRequest):
-            raise LiveOrderError(
-                f"a {decision.kind} order was returned: live, a strategy trades by targets (StrategySignal) as yet"
-            )
+            self._desk.place(decision)
+            return []
         if decision.contract_id not in self._contracts:
             raise LookupError(
                 f"a signal for contract {decision.contract_id}, which is not among the strategy's symbols"

@@ -20,6 +20,7 @@ from engine.strategy_source import at_line, strategy_from, told
 
 if TYPE_CHECKING:
     from engine.host import StrategyHost
+    from engine.live.desk import LiveDesk
 
 
 SIGNALS_MAX = 10
@@ -118,23 +119,41 @@ def search(line: Line) -> None:
 
 
 def live(line: Line) -> None:
-    """Take bars, ticks and fills one by one, and answer each with the signals that follow."""
+    """Take bars, ticks, fills and news one by one, and answer each with the signals and orders that follow."""
     from engine.host import StrategyHost  # a backtest starts sooner without it
+    from engine.live.desk import LiveDesk
 
     task, strategy = _begun(line)
-    host = StrategyHost(strategy, strategy.Config.parse(task["parameters"]), by_contract(task["symbols"]))
-    line.send({"warmup": host.warmup, "settled": host.settled})
+    symbols = by_contract(task["symbols"])
+    desk = LiveDesk(task.get("capital"))
+    desk.full = dict.fromkeys(symbols, float(task.get("full", 0.0)))
+    host = StrategyHost(strategy, strategy.Config.parse(task["parameters"]), symbols, desk=desk)
+    desk.positions = host.strategy.positions
+    begun = {"warmup": host.warmup, "settled": host.settled}
+    signals: list[StrategySignal] = []
     while True:
-        signals = _answer(host, line.receive())
-        line.send({"signals": [msgspec.to_builtins(each) for each in signals], "state": host.snapshot()})
+        told = {"signals": msgspec.to_builtins(signals), "asked": msgspec.to_builtins(desk.drain())}
+        line.send({**told, "state": host.snapshot(), **begun})
+        begun, asked = {}, line.receive()
+        if (account := asked.get("account")) is not None:
+            full = {int(contract_id): shares for contract_id, shares in account["full"].items()}
+            desk.show(account["contract_id"], account["price"], full, account["spent"])
+        signals = _answer(host, desk, asked)
 
 
-def _answer(host: "StrategyHost", asked: Mapping[str, Any]) -> list[StrategySignal]:
+def _answer(host: "StrategyHost", desk: "LiveDesk", asked: Mapping[str, Any]) -> list[StrategySignal]:
     if "bar" in asked:
         return host.on_bar(Bar(*asked["bar"]))
     if "tick" in asked:
         return host.on_tick(Tick(*asked["tick"]))
-    if "fill" in asked:
+    if "news" in asked:
+        from engine.order_requests import OrderNews, OrderState
+
+        number, contract_id, state, *rest = asked["news"]
+        news = OrderNews(number, contract_id, OrderState(state), *rest)
+        desk.hear(news)
+        host.strategy.on_order(news)
+    elif "fill" in asked:
         from schemas.orders import Fill
 
         host.on_fill(Fill.model_validate(asked["fill"]))

@@ -1,5 +1,6 @@
 """Commands to live strategies, their state, their signals, and the journal that makes a day replayable."""
 
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -31,6 +32,14 @@ class Deploy(_Command):
     bar_size_seconds: Annotated[int, Field(gt=0)] = 60
     """Live bars are aggregated to this size before the strategy sees them."""
     warmup_bars: Annotated[int, Field(ge=0, le=100_000)] = 0
+    source: Annotated[str, Field(max_length=262_144)] = ""
+    """Text of an uploaded strategy, which runs in the sandbox alone; empty for one that ships. Left out of states."""
+    code_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    """Of `source`."""
+    shadow: bool = False
+    """It only pretends: its orders are filled by the exchange of backtests and never leave the strategist."""
+    capital: Annotated[Money, Field(gt=0)] | None = None
+    """What the strategy's own `cash` and `equity` begin with, for those that look at them."""
 
 
 class Start(_Command):
@@ -40,9 +49,10 @@ class Start(_Command):
 
 
 class Stop(_Command):
-    """Stop for good; open positions stay."""
+    """Stop for good; open positions stay, unless they are to be closed by market orders before it ends."""
 
     type: Literal["Stop"] = "Stop"
+    liquidate: bool = False
 
 
 class Pause(_Command):
@@ -69,6 +79,14 @@ class Allocate(_Command):
 
     type: Literal["Allocate"] = "Allocate"
     quantity: Annotated[float, Field(gt=0)]
+    quantities: dict[Name, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """Where symbols have sizes of their own."""
+
+
+class Promote(_Command):
+    """A shadow begins to trade: its next orders go to risk, and it holds what its real executions left."""
+
+    type: Literal["Promote"] = "Promote"
 
 
 class RunningState(StrEnum):
@@ -77,6 +95,8 @@ class RunningState(StrEnum):
     DEPLOYED = "deployed"
     RUNNING = "running"
     PAUSED = "paused"
+    STOPPING = "stopping"
+    """It closes what it holds, then it stops."""
     STOPPED = "stopped"
     FAILED = "failed"
 
@@ -95,6 +115,13 @@ class StrategyState(Event):
     """Own quantity by symbol, as decimal text."""
     bars_seen: int = 0
     error: Annotated[str, Field(max_length=2000)] = ""
+    last_command: str = ""
+    """Id of the last command that was taken or refused."""
+    refused: Annotated[str, Field(max_length=500)] = ""
+    """Why the last command was refused; empty when it was taken."""
+    shadow: bool = False
+    pnl: Money = Decimal(0)
+    """Realised and unrealised, at the last prices, without commissions."""
 
 
 class Signal(Event):
@@ -110,6 +137,8 @@ class Signal(Event):
     reason: Annotated[str, Field(max_length=500)] = ""
     price: Money
     source: Source
+    shadow: bool = False
+    """Of a strategy that only pretends."""
 
 
 class JournalEntry(Event):
@@ -144,5 +173,5 @@ class JournalEntry(Event):
 
 
 StrategyCommand = Annotated[
-    Deploy | Start | Stop | Pause | Resume | Reconfigure | Allocate, Field(discriminator="type")
+    Deploy | Start | Stop | Pause | Resume | Reconfigure | Allocate | Promote, Field(discriminator="type")
 ]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from infra.clock import Clock
 from infra.journal.digest import Digest
@@ -43,6 +44,14 @@ class _Marks:
 _NOTHING = _Marks()
 
 
+class Input(NamedTuple):
+    """One input as it came."""
+
+    event: Event
+    at: At
+    value: bytes
+
+
 class Journal:
     """One strategy's journal. A run is written when its place changes, when it causes outputs, or when it is long.
 
@@ -70,8 +79,9 @@ class Journal:
         """Whether this input, or a later one of its place, was consumed before: it came again."""
         return self._consumed.get((at.topic, at.partition), -1) >= at.offset
 
-    async def note(self, event: Event, at: At, value: bytes, outputs: tuple[str, ...] = (), fault: str = "") -> None:
+    async def note(self, input_: Input, outputs: tuple[str, ...] = (), fault: str = "") -> None:
         """An input was consumed. When it caused `outputs` or a fault, returns once the broker has the entry."""
+        event, at = input_.event, input_.at
         place = at.place
         self._consumed[place] = at.offset
         run = self._run
@@ -82,7 +92,7 @@ class Journal:
             run = self._run = _Run(place, at.offset, at.offset, event)
         else:
             run.offset, run.event = at.offset, event
-        run.digest.put(at.offset, value)
+        run.digest.put(at.offset, input_.value)
         if outputs or fault:
             await self._close(_Marks(outputs, fault=fault))
             await self.settle()
@@ -90,17 +100,18 @@ class Journal:
             await self._close()
 
     async def deployed(
-        self, command: Event, at: At, value: bytes, contracts: tuple[Contract, ...], past: PastBars | None
+        self, input_: Input, contracts: tuple[Contract, ...], past: PastBars | None = None, fault: str = ""
     ) -> None:
         """A deployment, by what it was warmed up and on which contracts. Its own entry comes last: it completes it."""
+        command, at = input_.event, input_.at
         await self._close()
         for (topic, partition), offset in sorted(past.reached.items() if past else ()):
             await self._write(_Run((topic, partition), 0, offset, command))
         self._consumed[at.place] = at.offset
         self._untold_code = self._code
         run = _Run(at.place, at.offset, at.offset, command)
-        run.digest.put(at.offset, value)
-        await self._write(run, _Marks(contracts=contracts, warmed_by=past.digest if past else ""))
+        run.digest.put(at.offset, input_.value)
+        await self._write(run, _Marks((), contracts, past.digest if past else "", fault))
         await self.settle()
 
     async def settle(self) -> None:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from engine.live.hosts import Hosts, StoppedFromOutsideError
 from engine.live.outputs import Output, id_of
-from engine.live.running import RunningStrategy
+from engine.live.running import RunningStrategy, begun
 from infra.delivery import Record
 from infra.journal.inputs import Inputs, InputsGoneError
 from infra.journal.spans import Past, Span
@@ -24,7 +25,7 @@ class Recovered:
     cause: Record | None = None
 
 
-async def recover(settings: Settings, past: Past, inputs: Inputs) -> Recovered | None:
+async def recover(settings: Settings, past: Past, inputs: Inputs, hosts: Hosts) -> Recovered | None:
     """One strategy as it was when its journal ended; None when it was never deployed to the end."""
     if past.deployed is None:
         return None
@@ -32,7 +33,7 @@ async def recover(settings: Settings, past: Past, inputs: Inputs) -> Recovered |
     await inputs.begin([deployed])
     (deployment,) = [event async for event, _ in inputs.events(deployed)]
     assert isinstance(deployment, Deploy), "a journal says that this record was a deployment"
-    recovered = Recovered(RunningStrategy(deployment, past.contracts))
+    recovered = Recovered(begun(deployment, past.contracts, None, hosts, past.fault))
     await inputs.begin([*past.fills, *past.spans])
     await _feed(settings, recovered, past, inputs)
     return recovered
@@ -67,7 +68,10 @@ async def _feed_span(recovered: Recovered, span: Span, inputs: Inputs) -> None:
             if span.fault and record.offset == span.last:
                 strategy.stopped_at(event, span.fault)
                 continue
-            recovered.tail += strategy.take(event, At(*span.place, record.offset))
+            try:
+                recovered.tail += strategy.take(event, At(*span.place, record.offset))
+            except StoppedFromOutsideError as error:
+                strategy.diverged(f"what it got through before it does not get through now: {error}")
             recovered.cause = record
     if tuple(map(id_of, recovered.tail)) != span.outputs:
         recovered.tail = []

@@ -8,18 +8,22 @@ from itertools import groupby
 
 from prometheus_client import Counter, Gauge
 
-from consumers.strategist.journal import Journal
+from consumers.strategist.guard import BEGIN_SECONDS_MAX, INPUT_SECONDS_MAX, bounded
+from consumers.strategist.journal import Input, Journal
 from consumers.strategist.recovery import recover
 from consumers.strategist.subscriptions import changes
+from engine.live.hosts import Inside, StoppedFromOutsideError
 from engine.live.outputs import Output, id_of
-from engine.live.running import RunningStrategy
+from engine.live.running import RunningStrategy, begun
 from infra.delivery import Failure, MalformedRecordError, Record, origin_of, parse
 from infra.engine_code import code_hash
 from infra.errors import UsageError
 from infra.journal.inputs import Inputs
 from infra.journal.spans import pasts
-from infra.journal.warm_up import past_bars
+from infra.journal.warm_up import PastBars, past_bars
 from infra.replay import fold
+from infra.sandbox.errors import SandboxedError
+from infra.sandbox.live import LazySandbox
 from infra.service import Service
 from infra.symbol_meanings import the_one_meant
 from infra.symbol_names import parse_symbol
@@ -27,12 +31,14 @@ from schemas.event import Event
 from schemas.market import Bar, Tick
 from schemas.orders import FillBusted
 from schemas.place import At
-from schemas.strategy import Allocate, Deploy, Pause, Reconfigure, Resume, RunningState, Signal, Start, Stop
+from schemas.strategy import Allocate, Deploy, Pause, Promote, Reconfigure, Resume, RunningState, Signal, Start, Stop
 from schemas.validation import Contract, Symbol, SymbolState
 
-_COMMANDS = (Start, Stop, Pause, Resume, Reconfigure, Allocate)
+_COMMANDS = (Deploy, Start, Stop, Pause, Resume, Reconfigure, Allocate, Promote)
 _REGISTRY = "reference.symbols.v1"
 _REPORT_SECONDS = 1.0
+_SLOW_SECONDS = 0.1
+"""Longer for one input is told in the log."""
 _BREATH_RECORDS = 500
 
 
@@ -53,11 +59,17 @@ class Strategist:
         registry = service.metrics.registry
         self._signals = Counter("scizor_signals", "Signals of live strategies", ("strategy",), registry=registry)
         self._intents = Counter("scizor_intents", "Order intents of live strategies", ("strategy",), registry=registry)
+        self._stopped = Counter(
+            "scizor_strategies_stopped", "Strategies that took too long", ("strategy",), registry=registry
+        )
+        self._sandbox = LazySandbox(service.clock)
+        self._hosts = Inside(self._sandbox.live_child, SandboxedError)
         self._running = Gauge("scizor_strategies_running", "Live strategies that run", registry=registry)
 
     def wire(self) -> None:
         self._service.before(self.recover)
         self._service.on_batch(self._service.spec.reads, self.on_records, before_commit=self.settle)
+        self._service.after(self._close)
         self._service.task("reports", self._report_now_and_then)
 
     async def recover(self) -> None:
@@ -67,7 +79,7 @@ class Strategist:
             for name, past in (await pasts(settings)).items():
                 journal = self._journal(name)
                 journal.resume(past.sequence, past.consumed)
-                recovered = await recover(settings, past, inputs)
+                recovered = await recover(settings, past, inputs, self._hosts)
                 if recovered is None:
                     continue
                 self._keep(recovered.strategy)
@@ -100,24 +112,39 @@ class Strategist:
         await asyncio.gather(*(journal.settle() for journal in self._journals.values()))
 
     async def _take(self, event: Event, at: At, record: Record) -> None:
-        if isinstance(event, Deploy):
-            await self._on_deploy(event, at, record.value or b"")
+        taken = Input(event, at, record.value or b"")
+        if isinstance(event, Deploy) and await self._deployed(event, taken):
             return
         for strategy in self._interested(event):
             journal = self._journals[strategy.strategy_id]
             if not strategy.wants(event) or journal.has(at):
                 continue
-            before = strategy.state
-            outputs = strategy.take(event, at)
-            await journal.note(event, at, record.value or b"", tuple(map(id_of, outputs)))
+            before = strategy.state, strategy.subscribes
+            outputs, fault = self._bounded(strategy, event, at)
+            await journal.note(taken, tuple(map(id_of, outputs)), fault)
             if outputs:
                 await self._tell(strategy, outputs, record)
             self._unreported.add(strategy.strategy_id)
-            if strategy.state is not before or isinstance(event, _COMMANDS):
+            after = strategy.state, strategy.subscribes
+            if after != before or isinstance(event, _COMMANDS):
                 await journal.settle()
-                if strategy.state is not before:
+                if after != before:
                     await self._subscribe()
                 await self._report(strategy)
+
+    def _bounded(self, strategy: RunningStrategy, event: Event, at: At) -> tuple[list[Output], str]:
+        """What follows from an input; or why the strategy had to be stopped at it, alone."""
+        begun = self._service.clock.monotonic()
+        try:
+            with bounded(INPUT_SECONDS_MAX):
+                outputs = strategy.take(event, at)
+        except StoppedFromOutsideError as error:
+            strategy.stopped_at(event, str(error))
+            self._stopped.labels(strategy.strategy_id).inc()
+            return [], strategy.error
+        if (seconds := self._service.clock.monotonic() - begun) > _SLOW_SECONDS:
+            self._service.log.warning("slow strategy", strategy=strategy.strategy_id, seconds=round(seconds, 3))
+        return outputs, ""
 
     def _interested(self, event: Event) -> Iterable[RunningStrategy]:
         """The strategies that may want an event."""
@@ -144,24 +171,43 @@ class Strategist:
 
     # deployments
 
-    async def _on_deploy(self, command: Deploy, at: At, value: bytes) -> None:
-        """Make a strategy known: a new one, or one that has ended, which goes on with what it holds."""
+    async def _deployed(self, command: Deploy, taken: Input) -> bool:
+        """Make a strategy known: a new one, or one that has ended, which goes on with what it holds.
+
+        False when it is refused: then it is an input of the strategy that there is, which tells why.
+        """
         name = command.strategy_id
         journal, known = self._journal(name), self._strategies.get(name)
-        if journal.has(at):
-            return
-        if known is not None and (why := _why_not_again(known)):
+        if journal.has(taken.at):
+            return True
+        if known is not None and (why := known.why_not(command)):
             self._service.log.warning("not deployed", strategy=name, reason=why)
-            return
-        strategy = RunningStrategy(command, await self._contracts(command), known.orders if known else None)
-        past = None
-        if command.warmup_bars and not strategy.ended:
-            past = await past_bars(self._service.settings, command, strategy.contracts)
-            count = strategy.warm_up(past.bars)
-            self._service.log.info("warmed up", strategy=name, bars=count)
-        await journal.deployed(command, at, value, tuple(strategy.contracts.values()), past)
+            return False
+        contracts = await self._contracts(command)
+        past = await self._past(command, [each.contract_id for each in contracts])
+        strategy, fault = self._begun(command, contracts, known, past)
+        await journal.deployed(taken, tuple(strategy.contracts.values()), past, fault)
         self._keep(strategy)
         await self._report(strategy)
+        return True
+
+    async def _past(self, command: Deploy, contracts: Sequence[int]) -> PastBars | None:
+        return await past_bars(self._service.settings, command, contracts) if command.warmup_bars else None
+
+    def _begun(
+        self, command: Deploy, contracts: list[Contract], known: RunningStrategy | None, past: PastBars | None
+    ) -> tuple[RunningStrategy, str]:
+        """A strategy at its start, warmed up; or why it had to be stopped there."""
+        orders = known.real_orders if known else None
+        try:
+            with bounded(BEGIN_SECONDS_MAX):
+                strategy = begun(command, contracts, orders, self._hosts)
+                if past is not None and not strategy.ended:
+                    count = strategy.warm_up(past.bars)
+                    self._service.log.info("warmed up", strategy=command.strategy_id, bars=count)
+        except StoppedFromOutsideError as error:
+            return begun(command, contracts, orders, self._hosts, fault=str(error)), str(error)
+        return strategy, ""
 
     async def _contracts(self, command: Deploy) -> list[Contract]:
         """What the registry knows of the symbols; hours, which may be long, are of no use here."""
@@ -196,6 +242,11 @@ class Strategist:
         self._running.set(sum(each.state is RunningState.RUNNING for each in self._strategies.values()))
         await self._service.publish(strategy.report(self._service.clock.now()))
 
+    async def _close(self) -> None:
+        for strategy in self._strategies.values():
+            strategy.close()
+        self._sandbox.close()
+
     async def _report_now_and_then(self) -> None:
         """Tell of strategies that took something in, each once a second."""
         while True:
@@ -224,9 +275,3 @@ def _contract(symbol: str, registry: Iterable[Symbol]) -> Contract | None:
     except UsageError:
         return None
     return entry.contract if entry is not None and entry.state is SymbolState.VALID else None
-
-
-def _why_not_again(known: RunningStrategy) -> str:
-    if not known.ended:
-        return "it is deployed already: stop it first, or choose another id"
-    return "orders of its earlier deployment are in flight" if known.orders.in_flight else ""

@@ -21,7 +21,7 @@ async def changes(settings: Settings, strategies: Collection[RunningStrategy], n
     wanted = {
         (contract_id, each.strategy_id): contract.symbol
         for each in strategies
-        if each.watches
+        if each.subscribes
         for contract_id, contract in each.contracts.items()
     }
     ticking = {each.strategy_id for each in strategies if each.deployment.trigger == "ticks"}

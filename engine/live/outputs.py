@@ -8,12 +8,12 @@ from decimal import Decimal
 from engine.sizing import to_decimal
 from engine.strategy import StrategySignal
 from schemas.market import Bar, Source, Tick
-from schemas.orders import OrderIntent, OrderType, Side
+from schemas.orders import CancelIntent, ModifyIntent, OrderIntent, OrderType, Side
 from schemas.place import At
 from schemas.strategy import Deploy, Signal
 from schemas.validation import Contract
 
-Output = Signal | OrderIntent
+Output = Signal | OrderIntent | CancelIntent | ModifyIntent
 
 _OUTPUTS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:strategy-outputs")
 _REASON_MAX = 500
@@ -43,10 +43,11 @@ def output_id(strategy_id: str, at: At, number: int, kind: str) -> str:
     return str(uuid.uuid5(_OUTPUTS, f"{strategy_id}|{at.topic}/{at.partition}/{at.offset}|{number}|{kind}"))
 
 
-def signal(signal_id: str, strategy_id: str, wish: StrategySignal, contract: Contract, price: Price) -> Signal:
+def signal(signal_id: str, deployment: Deploy, wish: StrategySignal, contract: Contract, price: Price) -> Signal:
     return Signal(
         signal_id=signal_id,
-        strategy_id=strategy_id,
+        strategy_id=deployment.strategy_id,
+        shadow=deployment.shadow,
         contract_id=contract.contract_id,
         symbol=contract.symbol,
         target=wish.value,

@@ -1,5 +1,6 @@
 """What a strategy's own orders did and may still do: executions, orders in flight, wishes that were refused."""
 
+from collections.abc import Callable
 from decimal import Decimal
 
 from engine.portfolio import Execution, Holding, execution_of, hold
@@ -34,7 +35,10 @@ class OwnOrders:
 
     def __init__(self) -> None:
         self.denied = 0
+        self.spent = Decimal(0)
+        """Money that the executions have cost, less what they brought."""
         self._executions: dict[str, tuple[int, Execution]] = {}  # by execution id, with the contract
+        self._quantities: dict[int, Decimal] = {}
         self._in_flight: dict[str, Reservation] = {}
         self._target_of: dict[str, float] = {}
         self._refused: dict[int, float] = {}  # by contract: the target that is not to be asked for again
@@ -46,9 +50,10 @@ class OwnOrders:
     def knows(self, execution_id: str) -> bool:
         return execution_id in self._executions
 
-    def expect(self, intent: OrderIntent, target: float) -> None:
-        """An intent was sent: until it ended, its quantity counts as on its way."""
-        self._target_of[intent.intent_id] = target
+    def expect(self, intent: OrderIntent, target: float | None = None) -> None:
+        """An intent was sent: until it ended, its quantity counts as on its way. `target`: what it is to reach."""
+        if target is not None:
+            self._target_of[intent.intent_id] = target
         self._in_flight[intent.intent_id] = Reservation(
             intent.intent_id, intent.contract_id, intent.side, intent.quantity
         )
@@ -69,12 +74,26 @@ class OwnOrders:
         """Somebody changed what was refused, or wants it tried again."""
         self._refused.clear()
 
+    def quantity(self, contract_id: int) -> Decimal:
+        """What is held, signed."""
+        return self._quantities.get(contract_id, Decimal(0))
+
+    @property
+    def flat(self) -> bool:
+        return not any(self._quantities.values())
+
+    def worth(self, price_of: Callable[[int], float | None]) -> float:
+        """What is held at the present prices, less what it has cost: earned, without commissions."""
+        held = ((float(quantity), price_of(key)) for key, quantity in self._quantities.items() if quantity)
+        return sum(quantity * price for quantity, price in held if price is not None) - float(self.spent)
+
     def holding(self, contract_id: int) -> Holding:
         return hold(execution for contract, execution in self._executions.values() if contract == contract_id)
 
     def inherit(self, before: "OwnOrders") -> None:
         """What an earlier deployment of the same strategy holds, this one holds."""
         self._executions = dict(before._executions)
+        self._quantities, self.spent = dict(before._quantities), before.spent
 
     def lose_sight(self) -> None:
         """Nobody knows any more what is in flight."""
@@ -88,16 +107,17 @@ class OwnOrders:
         if gone is None:
             return
         self.denied += 1
-        target = self._target_of.pop(decision.intent_id)
-        if decision.reason not in _PASSING:
+        target = self._target_of.pop(decision.intent_id, None)
+        if target is not None and decision.reason not in _PASSING:
             self._refused[gone.contract_id] = target
 
     def on_update(self, update: OrderUpdate) -> None:
         order = self._in_flight.get(update.order_id)
         if order is None:
             return
-        if update.status is OrderStatus.REJECTED and update.sequence > order.sequence:
-            self._refused[order.contract_id] = self._target_of[update.order_id]
+        target = self._target_of.get(update.order_id)
+        if target is not None and update.status is OrderStatus.REJECTED and update.sequence > order.sequence:
+            self._refused[order.contract_id] = target
         self._keep(order.with_update(update))
 
     def on_fill(self, fill: Fill | FillCorrected | FillBusted) -> bool | None:
@@ -107,10 +127,17 @@ class OwnOrders:
         if known is not None and known.revision >= execution.revision:
             return None
         self._executions[fill.execution_id] = (fill.contract_id, execution)
+        if known is not None:
+            self._count(fill.contract_id, -known.quantity, known.price)
+        self._count(fill.contract_id, execution.quantity, execution.price)
         order = None if isinstance(fill, FillBusted) else self._in_flight.get(fill.order_id)
         if order is not None:
             self._keep(order.with_fill(abs(execution.quantity) - abs(known.quantity if known else Decimal(0))))
         return known is None and isinstance(fill, Fill)
+
+    def _count(self, contract_id: int, quantity: Decimal, price: Decimal) -> None:
+        self._quantities[contract_id] = self.quantity(contract_id) + quantity
+        self.spent += quantity * price
 
     def _keep(self, order: Reservation) -> None:
         if order.state == "released":

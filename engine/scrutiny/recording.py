@@ -66,13 +66,13 @@ class Trial:
         return rows
 
     def not_live(self, columns: BarColumns, rows: Sequence[Row]) -> str:
-        """Why live trading would refuse it, as far as its handlers, its start and its orders in `rows` tell."""
+        """Why live trading would refuse it, as far as its handlers, its start and its timers in `rows` tell."""
         try:
             StrategyHost(self.strategy, self.config, {each: columns.symbol(each) for each in columns.contracts})
         except LiveOrderError as error:
             return str(error)
-        ordering = any(row.told.startswith(tuple(f"{name}(" for name in _ORDERS)) for row in rows)
-        return "it gives orders, which only backtests carry out yet: live, targets are traded" if ordering else ""
+        timed = any("timer(" in row.told for row in rows)
+        return "it asks for timers, which only backtests ring: live, decide on the bars as they come" if timed else ""
 
     def _watched(self, rows: list[Row]) -> type[BaseStrategy]:
         """The strategy, with what it is shown and what it says written down."""

@@ -48,6 +48,8 @@ class Past:
     """How far each place was consumed, by any deployment: ids derive from places, none may serve twice."""
     deployed: At | None = None
     contracts: tuple[Contract, ...] = ()
+    fault: str = ""
+    """Why the deployment did not get through its own start."""
     history: dict[Place, int] = field(default_factory=dict)
     """How far the history was read for the deployment."""
     spans: list[Span] = field(default_factory=list)
@@ -72,7 +74,7 @@ class Past:
         if entry.contracts is not None:
             self.fills += [span for span in self.spans if span.place[0] == fills_topic]
             self.deployed, self.contracts = At(*place, entry.offset), entry.contracts
-            self.history, self._read, self.spans = self._read, {}, []
+            self.history, self._read, self.spans, self.fault = self._read, {}, [], entry.fault
         elif not (self.spans and self.spans[-1].continued(entry)):
             self.spans.append(span_of(entry))
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from engine.live.hosts import Inside, StoppedFromOutsideError
 from engine.live.outputs import Output, id_of
-from engine.live.running import RunningStrategy
+from engine.live.running import RunningStrategy, begun
+from infra.clock import SystemClock
 from infra.delivery import Record
 from infra.engine_code import code_hash
 from infra.errors import UsageError
@@ -15,6 +17,8 @@ from infra.journal.digest import Digest, first_difference
 from infra.journal.inputs import Inputs, InputsGoneError
 from infra.journal.spans import HISTORY, Span, entries_of, span_of
 from infra.journal.warm_up import past_bars
+from infra.sandbox.errors import SandboxedError
+from infra.sandbox.live import LazySandbox
 from infra.settings import Settings
 from infra.topics import load_catalogue
 from producers.cli.parity_published import published_ids
@@ -85,6 +89,8 @@ class Parity:
         self._history: dict[Place, int] = {}
         self._recorded_code = ""
         self._code_now = code_hash()
+        self._sandbox = LazySandbox(SystemClock())
+        self._hosts = Inside(self._sandbox.live_child, SandboxedError)
         self.found = Replayed()
 
     async def run(self) -> Replayed:
@@ -152,8 +158,8 @@ class Parity:
         self._same_inputs(entry, [record for _, record in read], [event for event, _ in read])
         command = read[0][0]
         assert isinstance(command, Deploy), "a journal says that this record was a deployment"
-        before = self._strategy.orders if self._strategy is not None else None
-        self._strategy = strategy = RunningStrategy(command, entry.contracts, before)
+        before = self._strategy.real_orders if self._strategy is not None else None
+        self._strategy = strategy = begun(command, entry.contracts, before, self._hosts, entry.fault)
         if before is None:
             strategy.adopt(fills)
         if self._history and not strategy.ended:
@@ -179,20 +185,33 @@ class Parity:
             if span.fault and record.offset == span.last:
                 strategy.stopped_at(event, span.fault)
             else:
-                outputs += strategy.take(event, At(*span.place, record.offset))
+                outputs += self._taken(strategy, event, At(*span.place, record.offset), entry)
             if isinstance(event, Reconfigure | Allocate) and self._window.holds(entry):
                 self.found.config_stream.update(without_ingest_time(event))
         self._same_inputs(entry, taken, events)
         made = tuple(map(id_of, outputs))
         if made != entry.outputs:
             what = f"it caused {len(made)} outputs now and {len(entry.outputs)} then, or others"
-            raise DivergenceError(await self._blame(made), what, entry)
+            raise DivergenceError(await self._blame(made, entry.outputs), what, entry)
         if self._window.holds(entry):
             self.found.outputs |= {id_of(each): each for each in outputs}
 
-    async def _blame(self, made: Sequence[str]) -> str:
-        """The same inputs, another outcome than the journal says."""
-        if set(made) <= await published_ids(self._settings, self._strategy_id):
+    def _taken(self, strategy: RunningStrategy, event: Event, at: At, entry: JournalEntry) -> list[Output]:
+        try:
+            return strategy.take(event, at)
+        except StoppedFromOutsideError as error:
+            raise DivergenceError("chance", f"it got through this input then, and now: {error}", entry) from error
+
+    def close(self) -> None:
+        """Let go of whatever ran the strategy's code."""
+        if self._strategy is not None:
+            self._strategy.close()
+        self._sandbox.close()
+
+    async def _blame(self, made: Sequence[str], journalled: Sequence[str]) -> str:
+        """The same inputs, another outcome than the journal says: who was it, going by what was published?"""
+        published = await published_ids(self._settings, self._strategy_id)
+        if made and published.issuperset(made) and not (journalled and published.issuperset(journalled)):
             return "journal"
         return "code" if self._recorded_code != self._code_now else "chance"
 

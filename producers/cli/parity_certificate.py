@@ -1,5 +1,6 @@
 """The outcome of a parity proof as plain data."""
 
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +28,8 @@ async def verified(settings: Settings, strategy_id: str, window: Window) -> dict
     }
     try:
         async with Inputs(settings) as inputs:
-            found = await Parity(settings, inputs, strategy_id, window).run()
+            with closing(Parity(settings, inputs, strategy_id, window)) as parity:
+                found = await parity.run()
         streams = await compare(settings, strategy_id, found.outputs, frozenset(found.before | found.after))
     except DivergenceError as error:
         told = {"cause": error.cause, "what": error.what, "journal_entry": error.sequence, "detail": str(error)}

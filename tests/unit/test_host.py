@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine.backtest import run
 from engine.facts import Bar, Fill, Tick
-from engine.host import StrategyHost, sizing
+from engine.host import LiveOrderError, StrategyHost, sizing
 from engine.indicators import ema, sma, zscore
 from engine.market import Market
 from engine.strategies.bollinger_reversion import BollingerReversion
@@ -243,7 +243,7 @@ def test_a_frame_that_does_not_exist_is_refused(frame: str) -> None:
         BaseStrategy().declare(sma, "close", 2, frame=frame)
 
 
-def test_what_only_a_backtest_can_do_is_refused_live_with_what_to_do_instead() -> None:
+def test_orders_without_a_desk_and_handlers_of_backtests_are_refused_with_what_to_do_instead() -> None:
     class Trader(BaseStrategy):
         """Gives an order."""
 
@@ -257,9 +257,9 @@ def test_what_only_a_backtest_can_do_is_refused_live_with_what_to_do_instead() -
         def on_session_open(self, session: object) -> None:
             """Nothing."""
 
-    with pytest.raises(NotImplementedError, match="live, a strategy trades by the targets"):
+    with pytest.raises(LiveOrderError, match="nobody takes orders here"):
         StrategyHost(Trader, None, SYMBOLS).on_bar(bars_of([1.0])[0])
-    with pytest.raises(NotImplementedError, match="on_session_open: only backtests"):
+    with pytest.raises(LiveOrderError, match="on_session_open: only backtests"):
         StrategyHost(Clocked, None, SYMBOLS)
 
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumers.strategist.journal import Journal
+from consumers.strategist.journal import Input, Journal
 from engine.live.outputs import Output, id_of
 from engine.live.running import RunningStrategy
 from infra.clock import ManualClock
@@ -23,7 +23,7 @@ from tests.builders import APPLE, NOON, SEEN, a_bar, a_contract, a_fill
 from tests.unit.test_running_strategy import COMMAND, a_deployment, an_update, decided
 
 FILLS = "trading.fills.v1"
-Input = tuple[Event, At]
+Step = tuple[Event, At]
 
 
 def a_strategy() -> RunningStrategy:
@@ -36,7 +36,7 @@ class Script:
     """What happened once, in the order in which it was consumed."""
 
     def __init__(self, seed: int, bars: int) -> None:
-        self.inputs: list[Input] = []
+        self.inputs: list[Step] = []
         self.strategy = a_strategy()
         self._dice = random.Random(seed)
         self._ends: dict[str, int] = defaultdict(int)
@@ -91,7 +91,7 @@ class Life:
         if not self.strategy.wants(event) or self.journal.has(at):
             return []
         outputs = self.strategy.take(event, at)
-        await self.journal.note(event, at, event.to_json(), tuple(map(id_of, outputs)))
+        await self.journal.note(Input(event, at, event.to_json()), tuple(map(id_of, outputs)))
         return outputs
 
 

@@ -1,0 +1,109 @@
+"""What a live strategy trades by: targets and orders made into intents, its books, and a shadow's own exchange."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from engine.facts import Bar
+from engine.live.desk import Asked, FloodError
+from engine.live.order_intents import OrderBook
+from engine.live.outputs import Output, output_id
+from engine.live.own_orders import OwnOrders
+from engine.live.shadow import ShadowFloor
+from engine.live.targets import Targets
+from engine.live.worth import Worth
+from engine.strategy import StrategySignal
+from schemas.moments import to_microseconds
+from schemas.orders import CancelIntent, Fill, ModifyIntent, OrderIntent, OrderUpdate
+from schemas.place import At
+from schemas.strategy import Deploy
+from schemas.validation import Contract
+
+Intent = OrderIntent | CancelIntent | ModifyIntent
+News = Fill | OrderUpdate
+_MINUTE_US = 60_000_000
+_INTENTS_A_MINUTE = 60
+"""For each symbol, of market time; more is a flood, which stops the strategy before risk has to."""
+
+
+class Trading:
+    """One deployment's orders: real ones, or those of a shadow, which never leave."""
+
+    def __init__(self, deployment: Deploy, contracts: Mapping[int, Contract], real: OwnOrders) -> None:
+        self.deployment = deployment
+        self.orders = OwnOrders() if deployment.shadow else real
+        self.targets = Targets(deployment, contracts)
+        self.worth = Worth()
+        self.book = OrderBook(deployment, contracts)
+        self.sent = 0
+        self._floor = ShadowFloor() if deployment.shadow else None
+        self._minute = (0, 0)
+        self._numbers = 0
+
+    @property
+    def pretends(self) -> bool:
+        return self._floor is not None
+
+    @property
+    def pnl(self) -> float:
+        """Realised and unrealised, without commissions."""
+        return self.orders.worth(self._price)
+
+    def promoted(self, deployment: Deploy, contracts: Mapping[int, Contract], real: OwnOrders) -> "Trading":
+        """The same targets, carried out from here on."""
+        after = Trading(deployment, contracts, real)
+        after.targets, after.sent = self.targets, self.sent
+        return after
+
+    def begin(self) -> None:
+        """Another input is in hand."""
+        self._numbers = 0
+
+    def meet(self, bar: Bar) -> list[News]:
+        """What a small bar does to a shadow's orders."""
+        return self._floor.on_bar(bar) if self._floor is not None else []
+
+    def named(self, wish: StrategySignal, at: At, number: int) -> Output | None:
+        return self.targets.name(wish, self.deployment, at, number)
+
+    def pursue(self, contract_id: int, at: At, number: int) -> tuple[list[Output], list[News]]:
+        """The order that brings what is held to the target, if one is needed."""
+        intent_id = output_id(self.deployment.strategy_id, at, number, "intent")
+        order = self.targets.order(contract_id, self.orders, self.deployment, intent_id)
+        return ([], []) if order is None else self._send([order])
+
+    def carry(self, asked: list[Asked], at: At) -> tuple[list[Output], list[News]]:
+        """The orders, changes and cancels that the strategy asked for by itself."""
+        first = self._numbers
+        self._numbers += len(asked)
+        strategy_id = self.deployment.strategy_id
+        made = self.book.intents(
+            asked, self.targets.prices, lambda number: output_id(strategy_id, at, first + number, "order")
+        )
+        for each in made:
+            if isinstance(each, OrderIntent):
+                self.orders.expect(each)
+        return self._send(made)
+
+    def _send(self, made: Iterable[Intent]) -> tuple[list[Output], list[News]]:
+        """On their way to risk, or, of a shadow, to its own exchange."""
+        outputs: list[Output] = []
+        news: list[News] = []
+        for each in made:
+            self.sent += 1
+            self._note_rate(each.event_time)
+            if self._floor is None:
+                outputs.append(each)
+            else:
+                news += self._floor.take(each, to_microseconds(each.event_time))
+        return outputs, news
+
+    def _note_rate(self, moment: datetime) -> None:
+        minute = to_microseconds(moment) // _MINUTE_US
+        self._minute = (minute, 1 + (self._minute[1] if self._minute[0] == minute else 0))
+        most = _INTENTS_A_MINUTE * len(self.targets.full)
+        if self._minute[1] > most:
+            raise FloodError(f"more than {most} orders within a minute, for {len(self.targets.full)} symbols")
+
+    def _price(self, contract_id: int) -> float | None:
+        price = self.targets.prices.get(contract_id)
+        return None if price is None else price.value
