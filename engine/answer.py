@@ -18,12 +18,9 @@ from engine.options import rules_of
 from engine.registry import strategy_class
 from engine.research.ledger import entry
 from engine.statistics import session_ends
-from schemas.backtest import NO_BENCHMARK, BacktestFinished, BacktestRequested, Trial
+from schemas.backtest import NO_BARS, NO_BENCHMARK, BacktestFinished, BacktestRequested, Trial
 from schemas.market import Source
 from schemas.moments import to_datetime, to_microseconds
-
-NO_BARS = "no bars of"
-"""How the error begins when nothing is known of a symbol in the time asked for."""
 
 UNKNOWN_SOURCE = "Nobody said where the prices come from."
 
@@ -97,8 +94,16 @@ def chosen(request: BacktestRequested, columns: BarColumns) -> BarColumns:
     missing = sorted(set(request.symbols) - {wanted.symbol(each) for each in wanted.contracts})
     if missing:
         names = ", ".join(missing[:_NAMED_MAX]) + (" and others" if len(missing) > _NAMED_MAX else "")
+        known = columns.select([each for each in columns.contracts if columns.symbol(each) == missing[0]])
+        if known:
+            there = f"there are some of {missing[0]} from {_day(known.start_us[0])} until {_day(known.end_us[-1])}"
+            raise BacktestError(f"{NO_BARS} {names}{_between(request)}: {there}, so widen the dates")
         raise BacktestError(f"{NO_BARS} {names}{_between(request)}: collect them first, or widen the dates")
     return wanted
+
+
+def _day(moment_us: Any) -> str:
+    return f"{to_datetime(int(moment_us)):%Y-%m-%d}"
 
 
 def options_of(request: BacktestRequested) -> BacktestOptions:

@@ -4,12 +4,13 @@ did where prices are not adjusted for it."""
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 
 import polars as pl
 
 from infra.adjustment import Known, adjusted, in_force
+from infra.bar_moments import bar_size_text
 from infra.bar_replay import BarFilter, read_bars
 from infra.columns import BAR_SCHEMA
 from infra.errors import UsageError
@@ -21,15 +22,16 @@ from infra.store import corporate
 from infra.store.database import Store
 from infra.symbol_meanings import the_one_meant
 from infra.symbol_names import UNKNOWN_SYMBOL, parse_symbol
-from schemas.backtest import NO_BENCHMARK, BacktestRequested
+from schemas.backtest import NO_BARS, NO_BENCHMARK, BacktestRequested
 from schemas.corporate import CorporateAction
 from schemas.market import Basis
-from schemas.moments import to_microseconds
+from schemas.moments import to_datetime, to_microseconds
 from schemas.validation import Symbol, SymbolState
 
 OnRead = Callable[[int], None]
 _SYMBOLS = "reference.symbols.v1"
 _ACTIONS = "reference.corporate_actions.v1"
+_NAMED_MAX = 5
 _SHOWN = ("contract_id", "start_us", "end_us", "open", "high", "low", "close", "volume")
 
 
@@ -37,6 +39,28 @@ class UnknownSymbolError(UsageError):
     def __init__(self, name: str, near: str) -> None:
         hint = f" (did you mean {near}?)" if near else ""
         super().__init__(f"{UNKNOWN_SYMBOL} {name}{hint}: `scizor symbols validate {name}` makes it known")
+
+
+class NoBarsError(UsageError):
+    """Says which bars there are, and which command collects those that were asked for."""
+
+    def __init__(self, request: BacktestRequested, missing: Sequence[str], there: Arrays) -> None:
+        size = bar_size_text(request.bar_size)
+        words = ["scizor collect history", *missing[:_NAMED_MAX], "--bar-size", size]
+        if request.start:
+            words += ["--start-date", f"{request.start:%Y-%m-%d}"]
+        if request.end:
+            words += ["--end-date", f"{request.end - timedelta(microseconds=1):%Y-%m-%d}"]
+        collect = f"collect them first, `{' '.join(words)}`"
+        if len(there["start_us"]):
+            first, last = to_datetime(int(there["start_us"].min())), to_datetime(int(there["end_us"].max()))
+            collect = (
+                f"there are {size} bars from {first:%Y-%m-%d} until {last:%Y-%m-%d}; widen the dates, or {collect}"
+            )
+        names = ", ".join(missing[:_NAMED_MAX]) + (" and others" if len(missing) > _NAMED_MAX else "")
+        after = f" from {request.start:%Y-%m-%d}" if request.start else ""
+        until = f" until {request.end:%Y-%m-%d}" if request.end else ""
+        super().__init__(f"{NO_BARS} {names}{after}{until}: {collect}")
 
 
 @dataclass(frozen=True)
@@ -73,16 +97,25 @@ async def find_bars(settings: Settings, request: BacktestRequested, on_read: OnR
         start_us=_microseconds(request.start),
         end_us=_microseconds(request.end),
     )
-    actions: Sequence[CorporateAction] | None = None
-    if request.basis == Basis.RAW.value:
-        frame, actions = await _raw(settings, request, wanted, on_read)
-        arrays, sources = _columns(frame)
-    elif request.source == "topic":
-        arrays, sources = await read_series(settings, wanted, on_progress=on_read)
-    else:
-        arrays, sources = _columns((await _stored(settings, wanted))[0])
+    arrays, sources, actions = await _read(settings, request, wanted, on_read)
+    if missing := [number for number in symbols if not (arrays["contract_id"] == number).any()]:
+        whole = replace(wanted, contract_ids=missing[:1], start_us=None, end_us=None)
+        there, _, _ = await _read(settings, request, whole, on_read)
+        raise NoBarsError(request, [symbols[number] for number in missing], there)
     survived = len(meant) > 1 and all(each.state is not SymbolState.DELISTED for each in meant.values())
     return Found(arrays, sources, symbols, benchmark, actions, survived)
+
+
+async def _read(
+    settings: Settings, request: BacktestRequested, wanted: BarFilter, on_read: OnRead
+) -> tuple[Arrays, tuple[str, ...], Sequence[CorporateAction] | None]:
+    """From where the request says."""
+    if request.basis == Basis.RAW.value:
+        frame, actions = await _raw(settings, request, wanted, on_read)
+        return *_columns(frame), actions
+    if request.source == "topic":
+        return *await read_series(settings, wanted, on_progress=on_read), None
+    return *_columns((await _stored(settings, wanted))[0]), None
 
 
 async def _registry(settings: Settings) -> list[Symbol]:

@@ -9,6 +9,8 @@ from schemas.event import Event, Name, UtcTime
 
 NO_BENCHMARK = "none"
 """The benchmark of a run that is held against nothing."""
+NO_BARS = "no bars of"
+"""How the error begins when nothing is known of a symbol in the time asked for."""
 
 
 class BacktestRequested(Event):

@@ -18,6 +18,17 @@ class NoCandidateError(ValueError):
     """The ledger holds nothing that could be judged: one line that says what to do."""
 
 
+class CodeChangedError(NoCandidateError):
+    """All trials ran other code than the present one; `best` is the one of them that would be judged."""
+
+    def __init__(self, trials: Sequence[Trial], best: Trial) -> None:
+        super().__init__(
+            f"its {len(trials)} trials ran before the engine or its own text changed: what is judged has to be run "
+            "again with the present code (all trials go on counting)"
+        )
+        self.best = best
+
+
 def candidate_of(trials: Sequence[Trial], code_hash: str = "") -> Trial:
     """The trial that stands farthest above zero, of the present code if a `code_hash` is given.
 
@@ -26,7 +37,7 @@ def candidate_of(trials: Sequence[Trial], code_hash: str = "") -> Trial:
     usable = [each for each in trials if each.purpose in ("backtest", "search")]
     present = [each for each in usable if not code_hash or each.code_hash == code_hash]
     if usable and not present:
-        raise NoCandidateError(f"its {len(usable)} trials ran other code than the present one: run it again first")
+        raise CodeChangedError(usable, max(usable, key=_distance))
     distances = [(_distance(each), each) for each in present]
     known = [pair for pair in distances if math.isfinite(pair[0])]
     if not known:

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from engine.scrutiny.findings import Finding, Severity
+from engine.scrutiny.handlers import misspelt_handlers
 from engine.strategy_source import IMPORTABLE
 
 _CLOCKS = {"time", "sched", "timeit", "zoneinfo"}
@@ -28,7 +29,7 @@ def read(source: str) -> list[Finding]:
         return [Finding(Severity.ERROR, "syntax", f"{error.msg}", error.lineno or 0)]
     except (ValueError, RecursionError, MemoryError) as error:
         return [Finding(Severity.ERROR, "syntax", f"this is no Python: {error}")]
-    rules = (_imports, _calls, _private, _shared_state, _future, _tables)
+    rules = (_imports, _calls, _private, _shared_state, _future, _tables, misspelt_handlers)
     found = [finding for rule in rules for finding in rule(tree)]
     return sorted(found, key=lambda each: (each.line, each.rule, each.text))
 

@@ -85,7 +85,7 @@ def run(
         raise UsageError(f"no bars of size {bar_size!r}: choose one of {', '.join(BAR_SIZES)}")
     request = request_of(
         strategy=own.name if own else strategy,
-        code_sha256=own.sha256 if own else _uploaded(strategy, file),
+        code_sha256=own.sha256 if own else uploaded_text(strategy, file),
         parameters={**configured(context), **parameters_of(param or [])},
         symbols=symbols_of(symbols, file),
         bar_size=BAR_SIZES[bar_size],
@@ -115,7 +115,7 @@ def list_backtests(
     """Earlier backtests, the newest last."""
     from producers.cli.past_backtests import results, summary, table
 
-    found = results(_running())[-limit:]
+    found = results(load_settings())[-limit:]
     if as_json:
         print(json.dumps({"backtests": [summary(each) for each in found]}, indent=2))
     else:
@@ -128,7 +128,7 @@ def show(backtest_id: str, report: ReportTo = None, as_json: AsJson = False, no_
     from producers.cli.past_backtests import chosen, results
     from producers.cli.running_backtest import show_finished, write_report
 
-    finished = chosen(results(_running()), backtest_id)
+    finished = chosen(results(load_settings()), backtest_id)
     if report is not None:
         write_report(finished, report)
     show_finished(finished, as_json=as_json, series=not no_series)
@@ -146,7 +146,7 @@ def compare(
 
     if len(backtest_ids) < 2:
         raise UsageError("comparing takes two backtests or more: `scizor backtest list` shows their ids")
-    past = results(_running())
+    past = results(load_settings())
     found: list[BacktestFinished] = [chosen(past, each) for each in backtest_ids]
     if report is not None:
         write_comparison(found, report)
@@ -198,7 +198,7 @@ def request_of(*, dates: tuple[str, str], **rest: Any) -> "BacktestRequested":
     return request
 
 
-def _uploaded(strategy: str, file: Path | None) -> str:
+def uploaded_text(strategy: str, file: Path | None) -> str:
     """The hash of the text that somebody uploaded under this name; empty when nobody did."""
     from engine.registry import names
     from infra.embedded.running import find_stack

@@ -28,7 +28,7 @@ def gate(
     Judged is its best trial, as if it had been picked from all of them: docs/optimisation.md says how.
     """
     from engine.registry import names
-    from engine.research.judging import NoCandidateError
+    from engine.research.judging import CodeChangedError, NoCandidateError
     from engine.research.judging import gate as judged
     from infra.engine_code import code_hash
     from infra.errors import UsageError
@@ -37,15 +37,18 @@ def gate(
     from producers.cli.trial_ledger import every_trial
 
     own = read_strategy(strategy) if is_file(strategy) else None
-    if not own and not any_code and strategy not in names():
+    text = own.sha256 if own else _uploaded(strategy)
+    if not text and not any_code and strategy not in names():
         raise UsageError(
             f"{strategy} does not come with SCIZOR{beside(strategy) or ': give its FILE.py, or --any-code'}"
         )
     name = own.name if own else strategy
     trials = [each for each in every_trial(load_settings()) if each.strategy == name]
-    code = "" if any_code else code_hash(own.sha256 if own else "")
+    code = "" if any_code else code_hash(text)
     try:
         candidate, verdict = judged(trials, code)
+    except CodeChangedError as error:
+        raise UsageError(f"{name}: {error}.\n{_again(strategy, error.best)}") from None
     except NoCandidateError as error:
         raise UsageError(f"{name}: {error}") from None
     if as_json:
@@ -54,6 +57,23 @@ def gate(
         _show(name, candidate, verdict)
     if not verdict.passed:
         raise GateClosedError(f"{name} does not pass: {verdict.reasons[0]}")
+
+
+def _uploaded(strategy: str) -> str:
+    from producers.cli.backtest import uploaded_text
+
+    return uploaded_text(strategy, None)
+
+
+def _again(strategy: str, best: "Trial") -> str:
+    """The command that runs the best trial again, as far as a trial tells what it was."""
+    given = [f"--param {name}={value}" for name, value in best.parameters.items()]
+    days = [f"--{name}-date {moment:%Y-%m-%d}" for name, moment in (("start", best.start), ("end", best.end)) if moment]
+    words = ["scizor backtest run", strategy, "--symbols", ",".join(best.symbols), *given, *days]
+    return (
+        f"The best of them again: `{' '.join(words)}` (with its --source and --bar-size, if they were others than the "
+        "defaults); or the search that found it, by `scizor optimize`. --any-code judges the old trials as they are"
+    )
 
 
 def _document(name: str, candidate: "Trial", verdict: "Verdict") -> dict[str, Any]:

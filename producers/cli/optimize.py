@@ -21,7 +21,6 @@ METHODS = ("grid", "random", "tpe", "nsga2", "genetic")
 
 
 def optimize(  # each is an option of the command
-    context: typer.Context,
     strategy: Annotated[
         str, typer.Argument(help="A name from `scizor strategy list` or of an upload, or a FILE.py of your own.")
     ] = "",
@@ -50,9 +49,9 @@ def optimize(  # each is an option of the command
     walk_forward: Annotated[
         str, typer.Option(metavar="anchored|rolling", help="Search, test on what follows, move on.")
     ] = "",
-    train: Annotated[int, typer.Option(help="Sessions to search in, of a walk.")] = 504,
-    test: Annotated[int, typer.Option(help="Sessions to test on, of a walk.")] = 126,
-    gap: Annotated[int, typer.Option(help="Sessions left out between the two.")] = 0,
+    train: Annotated[int | None, typer.Option(help="Sessions to search in, of a walk; else 504.")] = None,
+    test: Annotated[int | None, typer.Option(help="Sessions to test on, of a walk; else 126.")] = None,
+    gap: Annotated[int | None, typer.Option(help="Sessions left out between the two, of a walk; else 0.")] = None,
     holdout: Annotated[float, typer.Option(help="The last part of the time, never searched: 0.2 is a fifth.")] = 0.0,
     read_holdout: Annotated[
         bool, typer.Option("--read-holdout", help="Look at it with the best set: this goes on record.")
@@ -97,8 +96,6 @@ def optimize(  # each is an option of the command
             raise UsageError("which strategy? `scizor strategy list` shows them")
         own, file = _own(strategy), _file(source)
         here = bool(own or file or executor or workers)
-        if not walk_forward:
-            _refuse_lengths(context)
         uploaded = None if own else _uploaded(strategy, here=here)
         backtest = _backtest(
             code_sha256=own.sha256 if own else uploaded.code_sha256 if uploaded else "",
@@ -125,7 +122,7 @@ def optimize(  # each is an option of the command
             batch=batch,
             seed=seed,
             prune=prune,
-            walk_forward=_walk(walk_forward, train, test, gap),
+            walk_forward=_walk(walk_forward, train=train, test=test, gap=gap),
             holdout=holdout,
             read_holdout=read_holdout,
         )
@@ -135,15 +132,6 @@ def optimize(  # each is an option of the command
     if report is not None:
         write_page(done, report)
     show(done, as_json=as_json)
-
-
-def _refuse_lengths(context: typer.Context) -> None:
-    """Lengths of a walk that nobody asked for would be passed over in silence."""
-    given = [
-        name for name in ("train", "test", "gap") if str(context.get_parameter_source(name)).endswith("COMMANDLINE")
-    ]
-    if given:
-        raise UsageError(f"--{given[0]} is of a walk: add --walk-forward rolling or anchored, or leave it out")
 
 
 def _uploaded(strategy: str, *, here: bool) -> "Uploaded | None":
@@ -189,10 +177,14 @@ def _known(strategy: str, own: "StrategyFile | None", uploaded: "Uploaded | None
         raise UsageError(str(error)) from None
 
 
-def _walk(kind: str, train: int, test: int, gap: int) -> dict[str, Any] | None:
-    if not kind:
-        return None
-    return {"kind": kind, "train": train, "test": test, "gap": gap}
+def _walk(kind: str, **lengths: int | None) -> dict[str, Any] | None:
+    """Lengths of a walk that nobody asked for would be passed over in silence: UsageError."""
+    given = {name: length for name, length in lengths.items() if length is not None}
+    if kind:
+        return {"kind": kind, **given}
+    if given:
+        raise UsageError(f"--{next(iter(given))} is of a walk: add --walk-forward rolling or anchored, or leave it out")
+    return None
 
 
 def _own(strategy: str) -> "StrategyFile | None":

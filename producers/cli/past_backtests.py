@@ -1,29 +1,37 @@
-"""Results of earlier backtests, read from their topic."""
+"""Results of earlier backtests, read from their topic and from what ran right here."""
 
 from collections.abc import Sequence
 from typing import Any
 
+from infra.embedded.running import running_settings
 from infra.errors import UsageError
+from infra.kept_results import KeptResults
 from infra.replay import fold
 from infra.settings import Settings
 from producers.cli.records import run as run_with_kafka
 from producers.cli.running_backtest import figures
+from producers.cli.trial_ledger import reached
 from schemas.backtest import BacktestFinished
 
 _TOPIC = "backtest.results.v1"
 
 
 def results(settings: Settings) -> list[BacktestFinished]:
-    """The newest result of every backtest, in the order of their time."""
-    return run_with_kafka(_results(settings), settings)
+    """The newest result of every backtest, in the order of their time: of those that ran right here, and of the
+    running system's. EnvironmentUnhealthyError when there are neither."""
+    found = {each.backtest_id: each for each in KeptResults(settings.home).all()}
+    if not found or reached(settings) is not None:
+        system = running_settings(settings, needs_database=False)
+        found |= run_with_kafka(_results(system), system)
+    return sorted(found.values(), key=lambda each: each.event_time)
 
 
-async def _results(settings: Settings) -> list[BacktestFinished]:
+async def _results(settings: Settings) -> dict[str, BacktestFinished]:
     newest: dict[str, BacktestFinished] = {}
     async for event, _ in fold(settings, [_TOPIC]):
         if isinstance(event, BacktestFinished):
             newest[event.backtest_id] = event
-    return sorted(newest.values(), key=lambda each: each.event_time)
+    return newest
 
 
 def chosen(past: Sequence[BacktestFinished], wanted: str) -> BacktestFinished:

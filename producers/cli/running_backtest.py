@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.answer import NO_BARS, answer, finished, held_against, prepared, trial
+from engine.answer import answer, finished, held_against, prepared, trial
 from engine.backtest import BacktestResult
 from engine.column_path import run_quickest
 from engine.material import Material
@@ -18,6 +18,7 @@ from engine.strategy_source import at_line
 from infra.clock import SystemClock
 from infra.engine_code import code_hash
 from infra.errors import EnvironmentUnhealthyError, ScizorError, UsageError
+from infra.kept_results import KeptResults
 from infra.settings import Settings
 from infra.symbol_names import UNKNOWN_SYMBOL
 from infra.trial_book import TrialBook
@@ -29,7 +30,7 @@ from producers.cli.records import run as run_with_kafka
 from producers.cli.strategy_files import StrategyFile
 from producers.cli.topic_bars import read_material
 from producers.cli.trial_ledger import hand_over
-from schemas.backtest import BacktestFinished, BacktestProgress, BacktestRequested
+from schemas.backtest import NO_BARS, BacktestFinished, BacktestProgress, BacktestRequested
 from schemas.event import Event
 
 _TOPICS = ("backtest.progress.v1", "backtest.results.v1")
@@ -88,6 +89,7 @@ def _on_record(request: BacktestRequested, material: Material, ran: BacktestResu
     code = code_hash(request.code_sha256)
     done = finished(request, result, code_hash=code, now=SystemClock().now(), notes=material.notes)
     TrialBook(settings.home).append([trial(done, result)])
+    KeptResults(settings.home).keep(done)
     hand_over(settings)
     return done
 

@@ -251,8 +251,14 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"parameters": {"fats": 1}}, "unknown parameter fats (did you mean fast?)"),
     ({"symbols": ("AAPLE",)}, "unknown symbol AAPLE (did you mean AAPL?)"),
     ({"symbols": ("A_B",)}, "'A_B' is no symbol"),
-    ({"bar_size": timedelta(hours=1)}, "no bars of AAPL: collect them first"),
-    ({"start": datetime(2020, 1, 1, tzinfo=UTC)}, "no bars of AAPL from 2020-01-01"),
+    (
+        {"bar_size": timedelta(hours=1)},
+        "no bars of AAPL: collect them first, `scizor collect history AAPL --bar-size 1h`",
+    ),
+    (
+        {"start": datetime(2020, 1, 1, tzinfo=UTC)},
+        "no bars of AAPL from 2020-01-01: there are 1d bars from 2012-12-04 until 2013-03-01; widen the dates, or",
+    ),
     ({"quantity": 0.5}, "quantity 0.5 is less than one lot"),
 ]
 

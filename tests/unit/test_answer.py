@@ -75,7 +75,10 @@ def test_times_bound_the_bars_and_the_end_is_excluded() -> None:
         ({"parameters": {"fats": 1}}, "unknown parameter fats (did you mean fast?)"),
         ({"symbols": ("AAPL", "IBM")}, "no bars of IBM: collect them first"),
         ({"symbols": tuple(f"S{n}" for n in range(9))}, "no bars of S0, S1, S2, S3, S4 and others:"),
-        ({"start": datetime(2020, 1, 1, tzinfo=UTC)}, "no bars of AAPL from 2020-01-01: collect them first"),
+        (
+            {"start": datetime(2020, 1, 1, tzinfo=UTC)},
+            "no bars of AAPL from 2020-01-01: there are some of AAPL from 2000-03-01 until 2013-03-01",
+        ),
         (
             {"start": datetime(2012, 1, 1, tzinfo=UTC), "end": datetime(2011, 1, 1, tzinfo=UTC)},
             "the end 2011-01-01 is not after the start 2012-01-01",

@@ -6,6 +6,7 @@ import pytest
 
 from engine.registry import names, strategy_class
 from engine.scrutiny import CONTRACTS_MAX, Severity, Verdict, examine, examine_source, example_market
+from engine.scrutiny.source import read
 from tests.bars import real_daily
 
 HEAD = '''
@@ -356,3 +357,29 @@ def test_the_example_market_repeats_and_has_ties_gaps_and_days_without_movement(
     assert len(market.contracts) == 3
     with pytest.raises(ValueError, match="contracts"):
         example_market(10, CONTRACTS_MAX + 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "text"),
+    [
+        ("on_bars", "on_bars is called by nobody: did you mean on_bar?"),
+        ("onbar", "onbar is called by nobody: did you mean on_bar?"),
+        ("on_Fill", "on_Fill is called by nobody: did you mean on_fill?"),
+        ("indicator", "indicator is called by nobody: did you mean indicators?"),
+    ],
+)
+def test_a_misspelt_handler_is_found_with_its_line(method: str, text: str) -> None:
+    source = f"class Mine(BaseStrategy):\n    def {method}(self, bar):\n        return None\n"
+
+    assert [(each.rule, each.line, each.text) for each in read(source)] == [("handler", 2, text)]
+
+
+@pytest.mark.parametrize("name", ["on_bar", "on_session_open", "indicators", "rank", "_on_bars"])
+def test_a_method_of_ones_own_is_no_misspelt_handler(name: str) -> None:
+    assert read(f"class Mine(BaseStrategy):\n    def {name}(self):\n        return None\n") == []
+
+
+def test_a_method_that_the_text_calls_itself_is_none_either() -> None:
+    lines = ["class Mine(BaseStrategy):", "    def on_bars(self): ...", "    def on_bar(self, bar): self.on_bars()"]
+
+    assert read("\n".join(lines)) == []

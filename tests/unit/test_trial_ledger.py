@@ -11,8 +11,9 @@ import pytest
 
 from engine.columns import Floats
 from engine.ledger import Curve
-from engine.research.judging import NoCandidateError, candidate_of
+from engine.research.judging import CodeChangedError, NoCandidateError, candidate_of
 from engine.research.ledger import STRETCHES_MAX, compact, looks, once_each, series_of
+from infra.errors import UsageError
 from infra.trial_book import TrialBook
 from producers.cli.gate import GateClosedError, gate
 from producers.cli.optimize import optimize
@@ -93,8 +94,9 @@ def test_judged_is_the_trial_that_stands_farthest_above_zero_of_the_present_code
 
     assert candidate_of([short, long, old, test], "c0de") is long
     assert candidate_of([short, long, old, test]) is old
-    with pytest.raises(NoCandidateError, match="other code"):
-        candidate_of([old], "c0de")
+    with pytest.raises(CodeChangedError, match="its 2 trials ran before the engine or its own text changed") as changed:
+        candidate_of([a_trial(trial_id="older", code_hash="before"), old], "c0de")
+    assert changed.value.best is old
     with pytest.raises(NoCandidateError, match="scizor optimize"):
         candidate_of([a_trial(sharpe=None)])
 
@@ -185,3 +187,24 @@ def test_a_search_that_was_killed_goes_on_by_its_id_and_ends_the_same(
     resumed = json.loads(capsys.readouterr().out)
     assert resumed["trials_hash"] == whole["trials_hash"]
     assert resumed["best"] == whole["best"]
+
+
+def test_lengths_of_a_walk_that_nobody_asked_for_are_refused(tmp_path: Path) -> None:
+    source = _prices(tmp_path / "noise.csv", 0.0)
+
+    with pytest.raises(UsageError, match="--train is of a walk: add --walk-forward rolling") as refused:
+        _search(source, train=100)
+    assert refused.value.exit_code == 2
+
+
+def test_the_gate_says_what_to_run_again_once_the_code_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCIZOR_HOME", str(tmp_path / "home"))
+    name = "moving_average_crossover"
+    before = a_trial(strategy=name, code_hash="before", parameters={"fast": 5, "slow": 30}, symbols=("AAPL", "IBM"))
+    TrialBook(tmp_path / "home").append([before])
+
+    with pytest.raises(UsageError, match="its 1 trials ran before the engine") as refused:
+        gate(name)
+    assert f"`scizor backtest run {name} --symbols AAPL,IBM --param fast=5 --param slow=30" in str(refused.value)
