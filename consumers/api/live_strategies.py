@@ -1,6 +1,6 @@
 """Strategies that trade: how they stand, and commands to them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
 from pydantic import Field
@@ -8,14 +8,39 @@ from pydantic import Field
 from consumers.api.access import Caller, Trader, Viewer
 from consumers.api.changes import Change
 from consumers.api.front import Front
-from consumers.api.models import Accepted, Answer
-from consumers.api.problems import NotFoundError
+from consumers.api.models import Accepted, Answer, Body
+from consumers.api.problems import ConflictError, NotFoundError
 from consumers.api.views import Latest
-from schemas.event import UtcTime
-from schemas.strategy import Deploy, Pause, Resume, RunningState, Start, Stop, StrategyState
+from engine.live.machine import why_not
+from schemas.event import Money, UtcTime
+from schemas.strategy import (
+    Deploy,
+    Pause,
+    Promote,
+    Reconfigure,
+    Resume,
+    RunningState,
+    Start,
+    Stop,
+    StrategyCommand,
+    StrategyState,
+)
 
 StrategyId = Annotated[str, Path(min_length=1, max_length=128)]
-_Command = type[Start] | type[Stop] | type[Pause] | type[Resume]
+_PREFIXES = {"/trading/strategies": False, "/strategies": True}
+"""Where the routes are, and whether they are there for callers of before alone."""
+
+
+class StopIn(Body):
+    """How to stop."""
+
+    liquidate: bool = Field(False, description="Close what is held, at the market, before it stops.")
+
+
+class ReconfigureIn(Body):
+    """New parameters, from the next bar on."""
+
+    parameters: dict[str, Any] = Field(examples=[{"fast": 5, "slow": 20}])
 
 
 class LiveStrategyOut(Answer):
@@ -30,6 +55,10 @@ class LiveStrategyOut(Answer):
     positions: dict[str, str] = Field(description="Own quantity by symbol.")
     bars_seen: int
     error: str
+    last_command: str = Field(description="Id of the last command that was taken or refused.")
+    refused: str = Field(description="Why the last command was refused; empty when it was taken.")
+    shadow: bool = Field(description="It only pretends: no order of its leaves.")
+    pnl: Money = Field(description="Realised and unrealised, at the last prices, without commissions.")
     event_time: UtcTime
     ingest_time: UtcTime
 
@@ -43,13 +72,19 @@ class LiveStrategies:
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["strategies"])
-        router.get("/strategies", summary="All live strategies")(self.list_strategies)
-        router.get("/strategies/{strategy_id}", summary="One live strategy")(self.show)
-        post = router.post
-        post("/strategies/{strategy_id}/start", status_code=202, summary="Begin to trade")(self.start)
-        post("/strategies/{strategy_id}/stop", status_code=202, summary="Stop for good; positions stay")(self.stop)
-        post("/strategies/{strategy_id}/pause", status_code=202, summary="Go on watching, send no orders")(self.pause)
-        post("/strategies/{strategy_id}/resume", status_code=202, summary="Send orders again")(self.resume)
+        for prefix, old in _PREFIXES.items():
+            one = f"{prefix}/{{strategy_id}}"
+            router.get(prefix, summary="All live strategies", deprecated=old)(self.list_strategies)
+            router.get(one, summary="One live strategy", deprecated=old)(self.show)
+            post = router.post
+            post(f"{one}/start", status_code=202, summary="Begin to trade", deprecated=old)(self.start)
+            post(f"{one}/stop", status_code=202, summary="Stop for good", deprecated=old)(self.stop)
+            post(f"{one}/pause", status_code=202, summary="Go on watching, send no orders", deprecated=old)(self.pause)
+            post(f"{one}/resume", status_code=202, summary="Send orders again", deprecated=old)(self.resume)
+        own = "/trading/strategies/{strategy_id}"
+        router.get(f"{own}/status", summary="How a live strategy stands")(self.show)
+        router.post(f"{own}/reconfigure", status_code=202, summary="New parameters")(self.reconfigure)
+        router.post(f"{own}/promote", status_code=202, summary="Let a shadow trade")(self.promote)
         return router
 
     async def list_strategies(self, caller: Viewer) -> list[LiveStrategyOut]:
@@ -60,16 +95,28 @@ class LiveStrategies:
         return LiveStrategyOut.model_validate(self._known(strategy_id))
 
     async def start(self, caller: Trader, strategy_id: StrategyId, response: Response) -> Accepted:
-        return await self._command(caller, strategy_id, Start, response)
+        return await self._command(caller, Start(**self._fields(caller, strategy_id)), response)
 
-    async def stop(self, caller: Trader, strategy_id: StrategyId, response: Response) -> Accepted:
-        return await self._command(caller, strategy_id, Stop, response)
+    async def stop(
+        self, caller: Trader, strategy_id: StrategyId, response: Response, how: StopIn | None = None
+    ) -> Accepted:
+        liquidate = how is not None and how.liquidate
+        return await self._command(caller, Stop(liquidate=liquidate, **self._fields(caller, strategy_id)), response)
 
     async def pause(self, caller: Trader, strategy_id: StrategyId, response: Response) -> Accepted:
-        return await self._command(caller, strategy_id, Pause, response)
+        return await self._command(caller, Pause(**self._fields(caller, strategy_id)), response)
 
     async def resume(self, caller: Trader, strategy_id: StrategyId, response: Response) -> Accepted:
-        return await self._command(caller, strategy_id, Resume, response)
+        return await self._command(caller, Resume(**self._fields(caller, strategy_id)), response)
+
+    async def reconfigure(
+        self, caller: Trader, strategy_id: StrategyId, wanted: ReconfigureIn, response: Response
+    ) -> Accepted:
+        fields = self._fields(caller, strategy_id)
+        return await self._command(caller, Reconfigure(parameters=wanted.parameters, **fields), response)
+
+    async def promote(self, caller: Trader, strategy_id: StrategyId, response: Response) -> Accepted:
+        return await self._command(caller, Promote(**self._fields(caller, strategy_id)), response)
 
     def _known(self, strategy_id: str) -> StrategyState:
         state = self._states.get(strategy_id)
@@ -77,17 +124,22 @@ class LiveStrategies:
             raise NotFoundError(f"no live strategy {strategy_id!r}: GET /strategies lists those that were deployed")
         return state
 
-    async def _command(self, caller: Caller, strategy_id: str, kind: _Command, response: Response) -> Accepted:
-        before = self._known(strategy_id)
+    def _fields(self, caller: Caller, strategy_id: str) -> dict[str, Any]:
         now = self._front.service.clock.now()
-        command = kind(
-            command_id=self._front.service.entropy.new_id(),
-            strategy_id=strategy_id,
-            by=f"key {caller.label}"[:128],
-            event_time=now,
-            ingest_time=now,
-        )
-        action = f"POST /strategies/{{strategy_id}}/{kind.__name__.lower()}"
-        await self._front.changes.make(caller, Change(action, strategy_id, before, command), [command])
-        response.headers["Location"] = location = f"/strategies/{strategy_id}"
+        return {
+            "command_id": self._front.service.entropy.new_id(),
+            "strategy_id": strategy_id,
+            "by": f"key {caller.label}"[:128],
+            "event_time": now,
+            "ingest_time": now,
+        }
+
+    async def _command(self, caller: Caller, command: StrategyCommand, response: Response) -> Accepted:
+        """Publish it, unless the strategy could only refuse it."""
+        before = self._known(command.strategy_id)
+        if refusal := why_not(before.state, command):
+            raise ConflictError(f"{command.strategy_id} refuses: {refusal}")
+        action = f"POST /trading/strategies/{{strategy_id}}/{type(command).__name__.lower()}"
+        await self._front.changes.make(caller, Change(action, command.strategy_id, before, command), [command])
+        response.headers["Location"] = location = f"/trading/strategies/{command.strategy_id}"
         return Accepted(id=command.command_id, location=location)

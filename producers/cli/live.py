@@ -1,6 +1,8 @@
 """`scizor live`: strategies that trade, the limits they trade within, and whether trading is allowed."""
 
 import json
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,34 +40,47 @@ def start(
     bar_size: Annotated[str, typer.Option(help="5s, 1m, 5m, 1h or 1d.")] = "1m",
     ticks: Annotated[bool, typer.Option("--ticks", help="Decide on every trade print, not only on bars.")] = False,
     warmup: Annotated[int, typer.Option(min=0, max=100_000, help="Collected bars to begin with.")] = 0,
+    shadow: Annotated[bool, typer.Option("--shadow", help="Only pretend: simulated fills, no order leaves.")] = False,
+    capital: Annotated[str, typer.Option(help="What the strategy's own cash begins with, if it looks at it.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Deploy a strategy and let it trade; an id that was deployed before goes on."""
+    """Deploy a strategy and let it trade; an id that was deployed before goes on.
+
+    STRATEGY may be the file of your own, which runs in the sandbox alone.
+    """
     from producers.cli.trading_desk import Deployment, deploy_and_start
 
     if bar_size not in BAR_SECONDS:
         raise UsageError(f"no bars of size {bar_size!r}: choose one of {', '.join(BAR_SECONDS)}")
     deployment = None
     if symbols:
+        name, source = _source(strategy)
         deployment = Deployment(
-            strategy=strategy,
-            parameters=_parameters(strategy, param or []),
+            strategy=name,
+            source=source,
+            parameters=pairs(param or [], "--param") if source else _parameters(strategy, param or []),
             symbols=_symbols(symbols),
             account_id=account,
             quantity=quantity,
             trigger="ticks" if ticks else "bars",
             bar_size_seconds=BAR_SECONDS[bar_size],
             warmup_bars=warmup,
+            shadow=shadow,
+            capital=_money(capital),
         )
     elif param:
         raise UsageError("parameters go with a new deployment: name --symbols too")
-    _show_strategies([deploy_and_start(_running(), strategy_id or strategy, deployment)], as_json)
+    _show_strategies([deploy_and_start(_running(), strategy_id or Path(strategy).stem, deployment)], as_json)
 
 
 @app.command()
-def stop(strategies: Names, as_json: AsJson = False) -> None:
-    """Stop strategies for good; their positions stay."""
-    _command("stop", strategies, as_json)
+def stop(
+    strategies: Names,
+    liquidate: Annotated[bool, typer.Option("--liquidate", help="Close what they hold first, at the market.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Stop strategies for good; their positions stay, unless they are to be liquidated."""
+    _command("stop", strategies, as_json, liquidate=liquidate)
 
 
 @app.command()
@@ -78,6 +93,22 @@ def pause(strategies: Names, as_json: AsJson = False) -> None:
 def resume(strategies: Names, as_json: AsJson = False) -> None:
     """Let paused strategies send orders again."""
     _command("resume", strategies, as_json)
+
+
+@app.command()
+def reconfigure(
+    strategy: Annotated[str, typer.Argument(metavar="ID")],
+    param: Annotated[list[str], typer.Option(metavar="NAME=VALUE", help="A parameter; repeat it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Give a strategy new parameters, from the next bar on; its indicators begin anew."""
+    _command("reconfigure", [strategy], as_json, parameters=_guessed(pairs(param, "--param")))
+
+
+@app.command()
+def promote(strategies: Names, as_json: AsJson = False) -> None:
+    """Let shadows trade: their next orders go to risk."""
+    _command("promote", strategies, as_json)
 
 
 @app.command()
@@ -173,6 +204,35 @@ def _parameters(strategy: str, given: list[str]) -> dict[str, Any]:
         raise UsageError(str(error)) from None
 
 
+def _guessed(given: dict[str, str]) -> dict[str, Any]:
+    """Numbers and truths as such, the rest as text: the strategy's own types decide in the end."""
+    found: dict[str, Any] = {}
+    for name, text in given.items():
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    return found
+
+
+def _source(strategy: str) -> tuple[str, str]:
+    """The name of a strategy, and its text when it is a file."""
+    path = Path(strategy)
+    if path.suffix != ".py":
+        return strategy, ""
+    try:
+        return path.stem, path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{strategy} cannot be read: {error}") from None
+
+
+def _money(text: str) -> Decimal | None:
+    try:
+        return Decimal(text) if text else None
+    except InvalidOperation:
+        raise UsageError(f"{text!r} is no amount of money") from None
+
+
 def _symbols(text: str) -> tuple[str, ...]:
     from infra.symbol_names import parse_symbol
 
@@ -188,10 +248,10 @@ def _running() -> "Settings":
     return running_settings(load_settings(), needs_database=False)
 
 
-def _command(name: str, strategies: list[str], as_json: bool) -> None:
+def _command(name: str, strategies: list[str], as_json: bool, **terms: Any) -> None:
     from producers.cli.trading_desk import command
 
-    _show_strategies(command(_running(), name, strategies), as_json)
+    _show_strategies(command(_running(), name, strategies, **terms), as_json)
 
 
 def _show_strategies(found: list[dict[str, Any]], as_json: bool) -> None:

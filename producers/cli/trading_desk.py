@@ -1,7 +1,8 @@
 """What a person tells live trading, and what the topics say about it, given back as plain data."""
 
 import getpass
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
@@ -17,14 +18,27 @@ from producers.cli.desk import Desk, Feed
 from producers.cli.records import run as run_with_kafka
 from schemas.account import AccountState, Position, RiskLimits, TradingMode, TradingState
 from schemas.event import Event
-from schemas.strategy import Deploy, Pause, Resume, RunningState, Start, Stop, StrategyState
+from schemas.strategy import (
+    Deploy,
+    Pause,
+    Promote,
+    Reconfigure,
+    Resume,
+    RunningState,
+    Start,
+    Stop,
+    StrategyCommand,
+    StrategyState,
+)
 
 _STATE = "strategy.state.v1"
 _ANSWER_SECONDS = 30.0
-_COMMANDS: dict[str, tuple[type[Stop] | type[Pause] | type[Resume], RunningState]] = {
-    "stop": (Stop, RunningState.STOPPED),
-    "pause": (Pause, RunningState.PAUSED),
-    "resume": (Resume, RunningState.RUNNING),
+_COMMANDS: dict[str, type[Stop | Pause | Resume | Reconfigure | Promote]] = {
+    "stop": Stop,
+    "pause": Pause,
+    "resume": Resume,
+    "reconfigure": Reconfigure,
+    "promote": Promote,
 }
 _VIEWED = (_STATE, "trading.state.v1", "risk.limits.v1", "trading.accounts.v1", "trading.positions.v1")
 
@@ -32,6 +46,11 @@ _VIEWED = (_STATE, "trading.state.v1", "risk.limits.v1", "trading.accounts.v1", 
 class StrategyFailedError(RefusedError):
     def __init__(self, strategy_id: str, why: str) -> None:
         super().__init__(f"strategy {strategy_id} failed: {why}")
+
+
+class CommandRefusedError(RefusedError):
+    def __init__(self, strategy_id: str, why: str) -> None:
+        super().__init__(f"{strategy_id} refuses: {why}")
 
 
 @dataclass(frozen=True)
@@ -46,6 +65,10 @@ class Deployment:
     trigger: Literal["bars", "ticks"]
     bar_size_seconds: int
     warmup_bars: int
+    shadow: bool = False
+    capital: Decimal | None = None
+    source: str = ""
+    """Text of a strategy that does not ship."""
 
 
 @dataclass(frozen=True)
@@ -96,25 +119,25 @@ async def _deploy_and_start(settings: Settings, strategy_id: str, deployment: De
         raise UsageError(f"nothing is deployed as {strategy_id!r}: name --symbols to deploy it")
     async with Desk(settings) as desk:
         feed = await desk.feed([_STATE])
-        stamp = _stamp(desk)
         if deployment is not None:
-            fields = {**vars(deployment), "account_id": view.account(deployment.account_id)}
+            sha256 = hashlib.sha256(deployment.source.encode()).hexdigest() if deployment.source else ""
+            fields = {**vars(deployment), "account_id": view.account(deployment.account_id), "code_sha256": sha256}
             try:
-                command = Deploy(strategy_id=strategy_id, **fields, **_command(desk), **stamp)
+                command = Deploy(strategy_id=strategy_id, **fields, **_command(desk), **_stamp(desk))
             except ValidationError as error:
                 raise UsageError(str(error.errors()[0]["msg"])) from None
-            await desk.publish(command)
-        await desk.publish(Start(strategy_id=strategy_id, **_command(desk), **stamp))
-        return _strategy(await _until(feed, strategy_id, RunningState.RUNNING))
+            await _told(desk, feed, command)
+        return _strategy(await _told(desk, feed, Start(strategy_id=strategy_id, **_command(desk), **_stamp(desk))))
 
 
-def command(settings: Settings, name: str, strategies: Sequence[str]) -> list[dict[str, Any]]:
-    """Stop, pause or resume strategies, and wait until they say so."""
-    return run_with_kafka(_commands(settings, name, strategies), settings)
+def command(settings: Settings, name: str, strategies: Sequence[str], **terms: Any) -> list[dict[str, Any]]:
+    """Command strategies, and wait until each has taken it. Raises CommandRefusedError with the strategy's reason."""
+    return run_with_kafka(_commands(settings, name, strategies, terms), settings)
 
 
-async def _commands(settings: Settings, name: str, strategies: Sequence[str]) -> list[dict[str, Any]]:
-    kind, wanted = _COMMANDS[name]
+async def _commands(
+    settings: Settings, name: str, strategies: Sequence[str], terms: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     known = (await _view(settings)).strategies
     for strategy_id in strategies:
         if strategy_id not in known:
@@ -123,25 +146,27 @@ async def _commands(settings: Settings, name: str, strategies: Sequence[str]) ->
     found = []
     async with Desk(settings) as desk:
         for strategy_id in dict.fromkeys(strategies):
-            if known[strategy_id].state is wanted:
-                found.append(_strategy(known[strategy_id]))
-                continue
             feed = await desk.feed([_STATE])
-            await desk.publish(kind(strategy_id=strategy_id, **_command(desk), **_stamp(desk)))
-            found.append(_strategy(await _until(feed, strategy_id, wanted)))
+            event = _COMMANDS[name](strategy_id=strategy_id, **terms, **_command(desk), **_stamp(desk))
+            found.append(_strategy(await _told(desk, feed, event)))
     return found
 
 
-async def _until(feed: Feed, strategy_id: str, wanted: RunningState) -> StrategyState:
-    def answers(event: Event) -> bool:
-        ours = isinstance(event, StrategyState) and event.strategy_id == strategy_id
-        return ours and getattr(event, "state", None) in (wanted, RunningState.FAILED)
+async def _told(desk: Desk, feed: Feed, command: StrategyCommand) -> StrategyState:
+    """Publish a command; how the strategy stands once it has answered it."""
 
-    what = f"strategy {strategy_id} to be {wanted}"
+    def answers(event: Event) -> bool:
+        ours = isinstance(event, StrategyState) and event.strategy_id == command.strategy_id
+        return ours and getattr(event, "last_command", "") == command.command_id
+
+    await desk.publish(command)
+    what = f"strategy {command.strategy_id} to take {type(command).__name__}"
     told = await feed.first(answers, seconds=_ANSWER_SECONDS, what=what)
     assert isinstance(told, StrategyState), "only states are waited for"
-    if told.state is RunningState.FAILED and wanted is not RunningState.FAILED:
-        raise StrategyFailedError(strategy_id, told.error)
+    if told.state is RunningState.FAILED and not isinstance(command, Stop):
+        raise StrategyFailedError(command.strategy_id, told.error or told.refused)
+    if told.refused:
+        raise CommandRefusedError(command.strategy_id, told.refused)
     return told
 
 
@@ -243,5 +268,6 @@ def _state(state: TradingState) -> dict[str, Any]:
 def _strategy(told: StrategyState) -> dict[str, Any]:
     shown = _plain(told)
     deployment = shown.pop("deployment")
+    del shown["last_command"], shown["refused"]
     wanted = ("strategy", "parameters", "symbols", "account_id", "quantity", "trigger", "bar_size_seconds")
     return shown | {name: deployment[name] for name in wanted}

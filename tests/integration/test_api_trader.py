@@ -339,9 +339,9 @@ async def test_live_strategies_are_seen_and_commanded(stack_settings: Settings) 
                 await asyncio.sleep(0.02)
 
     async with serving("api_trader", stack_settings) as api:
-        folded = await api.get("/strategies/crossover")
-        paused = await api.ask("POST", "/strategies/crossover/pause", Role.TRADER)
-        unknown = await api.ask("POST", "/strategies/nothing/start", Role.TRADER)
+        folded = await api.get("/trading/strategies/crossover/status")
+        paused = await api.ask("POST", "/trading/strategies/crossover/pause", Role.TRADER)
+        unknown = await api.ask("POST", "/trading/strategies/nothing/start", Role.TRADER)
         (command,) = await api.first_told("strategy.commands.v1")
 
     assert listed[0]["strategy_id"] == "crossover"

@@ -4,6 +4,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from engine.live.outputs import Output
 from engine.live.running import RunningStrategy
 from engine.risk import Book, check
@@ -11,7 +13,7 @@ from schemas.account import RiskLimits, TradingMode
 from schemas.event import Event
 from schemas.orders import DenialReason, FillBusted, OrderIntent, OrderStatus, OrderType, OrderUpdate, Side
 from schemas.place import At
-from schemas.strategy import Allocate, Deploy, Pause, Reconfigure, Resume, RunningState, Signal, Start, Stop
+from schemas.strategy import Allocate, Deploy, Pause, Promote, Reconfigure, Resume, RunningState, Signal, Start, Stop
 from tests.builders import APPLE, NOON, SEEN, a_bar, a_contract, a_fill, a_tick, as_seen
 
 WHEN = {"event_time": NOON, "ingest_time": SEEN}
@@ -218,3 +220,38 @@ def test_what_was_held_is_still_held_by_the_next_deployment() -> None:
     desk.give(Stop(**COMMAND))
     again = RunningStrategy(a_deployment(), [a_contract()], desk.strategy.orders)
     assert again.report(NOON).positions == {"AAPL": "100"}
+
+
+@pytest.mark.parametrize(
+    ("before", "command", "why"),
+    [
+        ([], Pause(**COMMAND), "not started"),
+        ([], Resume(**COMMAND), "not started"),
+        ([Start(**COMMAND), Stop(**COMMAND)], Start(**COMMAND), "deploy it again"),
+        ([Start(**COMMAND)], a_deployment(command_id="c-2"), "deployed already"),
+        ([Start(**COMMAND)], Promote(**COMMAND), "no shadow"),
+    ],
+)
+def test_a_command_that_makes_no_sense_changes_nothing_and_is_told(
+    before: list[Event], command: Event, why: str
+) -> None:
+    desk = Desk()
+    for each in before:
+        desk.give(each)
+    state = desk.strategy.state
+    desk.give(command)
+    told = desk.strategy.report(NOON)
+    assert why in told.refused
+    assert (told.state, told.last_command) == (state, getattr(command, "command_id", ""))
+    desk.give(Stop(**COMMAND | {"command_id": "c-3"}))
+    assert desk.strategy.report(NOON).refused == ""
+
+
+def test_a_strategy_that_was_stopped_from_outside_keeps_its_books() -> None:
+    desk = started()
+    intent = desk.intent()
+    fill = a_fill(order_id=intent.intent_id, strategy_id="holder")
+    desk.strategy.stopped_at(fill, "it took longer than 1 s")
+    told = desk.strategy.report(NOON)
+    assert (told.state, told.positions) == (RunningState.FAILED, {"AAPL": "100"})
+    assert "longer than 1 s" in told.error

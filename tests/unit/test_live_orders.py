@@ -1,0 +1,187 @@
+"""Orders that a live strategy gives by itself: the words of a backtest become intents, and it hears the rest."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from engine.facts import Bar
+from engine.live import hosts
+from engine.live.outputs import Output
+from engine.order_requests import OrderKind, OrderNews, OrderRequest, OrderState
+from engine.strategy import BaseStrategy, StrategySignal
+from schemas.orders import CancelIntent, DenialReason, ModifyIntent, OrderIntent, OrderStatus, OrderType, Side
+from schemas.strategy import Promote, RunningState, Signal, Start, Stop
+from tests.builders import APPLE, NOON, a_fill
+from tests.unit.test_running_strategy import COMMAND, Desk, an_update, decided
+
+HEARD: list[OrderNews] = []
+
+
+class Trader(BaseStrategy):
+    """Enters by a bracket on its first bar, moves the stop on its second, cancels the target on its third."""
+
+    def on_start(self) -> None:
+        self.bars = 0
+        HEARD.clear()
+
+    def on_bar(self, bar: Bar) -> None:
+        self.bars += 1
+        if self.bars == 1:
+            self.ids = self.bracket(10, stop=430.004, target=460.0, kind="LMT", limit=440.0)
+        elif self.bars == 2:
+            self.modify(self.ids.stop, stop=435.0)
+        elif self.bars == 3:
+            self.cancel(self.ids.target)
+
+    def on_order(self, news: OrderNews) -> None:
+        HEARD.append(news)
+
+
+class Flooding(BaseStrategy):
+    """Never has enough."""
+
+    def on_bar(self, bar: Bar) -> None:
+        for _ in range(20):
+            self.buy(1)
+
+
+class Asking(BaseStrategy):
+    """Returns an order, and looks at its cash."""
+
+    def on_bar(self, bar: Bar) -> OrderRequest:
+        return OrderRequest(contract_id=bar.contract_id, quantity=self.cash // 1000, kind=OrderKind.MARKET)
+
+
+class Keen(BaseStrategy):
+    """Wants to be long."""
+
+    def on_bar(self, bar: Bar) -> StrategySignal:
+        return StrategySignal.long(bar.contract_id)
+
+
+@pytest.fixture(autouse=True)
+def _own_strategies(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {each.__name__.lower(): each for each in (Trader, Flooding, Asking, Keen)}
+    monkeypatch.setattr(hosts, "strategy_class", own.__getitem__)
+
+
+def running(name: str, **changes: Any) -> Desk:
+    desk = Desk(strategy=name, **changes)
+    desk.give(Start(**COMMAND))
+    return desk
+
+
+def orders(outputs: list[Output]) -> list[OrderIntent]:
+    return [each for each in outputs if isinstance(each, OrderIntent)]
+
+
+def test_a_bracket_becomes_three_intents_that_know_each_other_with_prices_on_ticks() -> None:
+    entry, stop, target = orders(running("trader").bar())
+    legs = (entry.intent_id, stop.intent_id, target.intent_id)
+    assert [each.legs for each in (entry, stop, target)] == [legs] * 3
+    assert [each.parent_id for each in (entry, stop, target)] == [None, legs[0], legs[0]]
+    assert stop.oca_group == target.oca_group != ""
+    assert stop.oca_reduces
+    assert (entry.order_type, entry.limit_price, entry.side) == (OrderType.LIMIT, Decimal("440.00"), Side.BUY)
+    assert (stop.order_type, stop.stop_price, stop.side) == (OrderType.STOP, Decimal("430.00"), Side.SELL)
+    assert (target.order_type, target.limit_price, target.quantity) == (OrderType.LIMIT, Decimal(460), Decimal(10))
+
+
+def test_changes_and_cancels_speak_of_the_intents_they_change() -> None:
+    desk = running("trader")
+    _, stop, target = orders(desk.bar())
+    (change,) = desk.bar()
+    (cancel,) = desk.bar()
+    assert isinstance(change, ModifyIntent)
+    assert change.wanted == stop.revised(
+        stop_price=Decimal(435), event_time=change.event_time, reference_time=change.wanted.reference_time
+    )
+    assert isinstance(cancel, CancelIntent)
+    assert (change.order_id, cancel.order_id) == (stop.intent_id, target.intent_id)
+
+
+def test_the_strategy_hears_what_became_of_its_orders() -> None:
+    desk = running("trader")
+    entry, stop, target = orders(desk.bar())
+    desk.give(an_update(entry, OrderStatus.NEW, 0))
+    desk.give(an_update(entry, OrderStatus.FILLED, 10, sequence=2))
+    desk.give(decided(stop, DenialReason.TICK_SIZE))
+    desk.give(an_update(target, OrderStatus.CANCELED, 0))
+    told = [(each.order_id, each.state) for each in HEARD]
+    assert told == [
+        (1, OrderState.NEW),
+        (1, OrderState.FILLED),
+        (2, OrderState.DENIED),
+        (3, OrderState.CANCELED),
+    ]
+    assert desk.strategy.orders.pending(APPLE) == 10, "what was told to have filled is on its way until the fill comes"
+
+
+def test_a_paused_strategy_asks_in_vain_and_ids_are_the_same_again() -> None:
+    first, again = running("trader"), running("trader")
+    assert [each.intent_id for each in orders(first.bar())] == [each.intent_id for each in orders(again.bar())]
+
+
+def test_a_flood_of_orders_stops_the_strategy() -> None:
+    desk = running("flooding")
+    for _ in range(4):
+        desk.bar()
+    assert desk.strategy.state is RunningState.FAILED
+    assert "more than 60 orders within a minute" in desk.strategy.error
+
+
+def test_cash_is_of_the_capital_that_the_deployment_names() -> None:
+    (order,) = orders(running("asking", capital=Decimal(50_000)).bar())
+    assert order.quantity == Decimal(50)
+    unnamed = running("asking")
+    unnamed.bar()
+    assert "names none" in unnamed.strategy.error
+
+
+def test_a_shadow_fills_at_the_next_open_and_sends_nothing() -> None:
+    desk = running("keen", shadow=True)
+    told = desk.bar() + desk.bar() + desk.bar()
+    assert {type(each) for each in told} == {Signal}
+    assert all(each.shadow for each in told if isinstance(each, Signal))
+    state = desk.strategy.report(NOON)
+    assert (state.positions, state.shadow, state.intents) == ({"AAPL": "100"}, True, 1)
+    assert not desk.strategy.subscribes
+    assert desk.strategy.watches
+
+
+def test_a_promoted_shadow_begins_from_what_is_really_held() -> None:
+    desk = running("keen", shadow=True)
+    desk.bar()
+    desk.bar()
+    desk.give(Promote(**COMMAND))
+    assert desk.strategy.report(NOON).positions == {}
+    (intent,) = orders(desk.bar())
+    assert (intent.quantity, desk.strategy.subscribes) == (Decimal(100), True)
+
+
+def test_a_stop_with_liquidation_sells_first_and_ends_when_it_is_flat() -> None:
+    desk = running("keen")
+    (bought,) = orders(desk.bar())
+    desk.give(a_fill(execution_id="e1", order_id=bought.intent_id, strategy_id="holder"))
+    desk.give(an_update(bought, OrderStatus.FILLED, 100))
+    (sold,) = orders(desk.give(Stop(**COMMAND, liquidate=True)))
+    assert (sold.side, sold.quantity) == (Side.SELL, Decimal(100))
+    assert desk.strategy.state is RunningState.STOPPING
+    assert orders(desk.bar()) == []
+    desk.give(a_fill(execution_id="e2", order_id=sold.intent_id, strategy_id="holder", side=Side.SELL))
+    desk.give(an_update(sold, OrderStatus.FILLED, 100))
+    assert (desk.strategy.state, desk.strategy.report(NOON).positions) == (RunningState.STOPPED, {})
+
+
+def test_a_liquidation_that_is_hindered_is_tried_again() -> None:
+    desk = running("keen")
+    (bought,) = orders(desk.bar())
+    desk.give(a_fill(execution_id="e1", order_id=bought.intent_id, strategy_id="holder"))
+    desk.give(an_update(bought, OrderStatus.FILLED, 100))
+    (sold,) = orders(desk.give(Stop(**COMMAND, liquidate=True)))
+    desk.give(decided(sold, DenialReason.PRICE_STALE))
+    (again,) = orders(desk.bar())
+    assert again.quantity == sold.quantity
+    assert again.event_time == NOON + timedelta(seconds=5 * (desk.bars + 1))

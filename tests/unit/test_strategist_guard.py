@@ -1,0 +1,34 @@
+"""A strategy that does not come back is broken off, however it was written; one that does is left alone."""
+
+import pytest
+
+from consumers.strategist.guard import bounded
+from engine.live.hosts import StoppedFromOutsideError
+
+
+def test_an_endless_loop_is_broken_off_and_told_where() -> None:
+    def endless() -> None:
+        while True:
+            pass
+
+    with pytest.raises(StoppedFromOutsideError, match=r"longer than .* for one input in endless"), bounded(0.05):
+        endless()
+
+
+def test_a_loop_that_catches_everything_once_is_broken_off_the_next_time() -> None:
+    def stubborn() -> None:
+        try:
+            while True:
+                pass
+        except StoppedFromOutsideError:
+            while True:
+                pass
+
+    with pytest.raises(StoppedFromOutsideError), bounded(0.05):
+        stubborn()
+
+
+def test_what_comes_back_in_time_is_left_alone() -> None:
+    with bounded(30.0):
+        found = sum(range(1000))
+    assert found == 499_500
