@@ -1,105 +1,36 @@
 """Orders: how each stands with its whole trail, and orders that a person places or cancels by hand."""
 
-import asyncio
-import uuid
-from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Response
-from pydantic import Field
+from fastapi import APIRouter, Query, Response
+from sqlalchemy import RowMapping
 
-from consumers.api.access import Caller, Trader, Viewer
+from consumers.api.access import Admin, Caller, Trader, Viewer
 from consumers.api.changes import Change
-from consumers.api.decisions import AccountFilter, DecisionOut, decision_out
+from consumers.api.decisions import AccountFilter, decision_out
 from consumers.api.front import Front
-from consumers.api.models import Accepted, Answer, Body, Exact, Limit, Offset, Page
-from consumers.api.portfolio import FillOut, account_of
+from consumers.api.models import Accepted, Limit, Offset, Page, page_of
+from consumers.api.order_bodies import (
+    CancelAllIn,
+    OrderIdPath,
+    OrderOut,
+    OrdersAccepted,
+    ResolveIn,
+    TrailOut,
+    UpdateOut,
+)
+from consumers.api.placing import MANUAL, Placing
+from consumers.api.portfolio import FillOut
 from consumers.api.prices import Prices
 from consumers.api.problems import ConflictError, InvalidError, NotFoundError
-from consumers.api.remembered import Remembered
 from consumers.api.rows import fields, page, told
-from consumers.api.symbols import tradable
 from infra.store import pages, queries
 from infra.store.queries import FINAL_STATUSES, Slice
-from infra.symbol_names import parse_symbol
-from schemas.event import Money, Name, Quantity, UtcTime
-from schemas.orders import CancelIntent, OrderIntent, OrderStatus, OrderType, Side, TimeInForce
+from schemas.orders import CancelIntent, OrderStatus, Side
+from schemas.resolution import Finding, OrderResolved
 
-MANUAL = "manual"
-"""The strategy id of orders that people place by hand."""
 _FILLS_MAX = 1000
-_INTENTS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:manual-intents")
-
-OrderIdPath = Annotated[str, Path(min_length=1, max_length=40)]
-IdempotencyKey = Annotated[
-    str,
-    Header(
-        min_length=8,
-        max_length=128,
-        pattern=r"^[\x21-\x7e]+$",
-        description="A fresh text for each new order, sent again when the request is repeated: from the same "
-        "caller the same text with the same body gives the same order, never a second one; with another body 409.",
-    ),
-]
-
-
-class OrderIn(Body):
-    """An order by hand. Risk checks it like any other."""
-
-    account_id: Name | None = Field(None, description="May be left out when there is only one account.")
-    symbol: Name = Field(examples=["AAPL"])
-    side: Side
-    quantity: Quantity = Field(examples=["100"])
-    order_type: OrderType = OrderType.MARKET
-    limit_price: Money | None = Field(None, description="Of a limit order.", examples=["441.50"])
-    time_in_force: TimeInForce = TimeInForce.DAY
-
-
-class OrderOut(Answer):
-    """How an order stands."""
-
-    order_id: str
-    broker_order_id: int | None
-    account_id: str
-    strategy_id: str
-    contract_id: int
-    symbol: str
-    side: Side
-    quantity: Exact
-    order_type: str
-    limit_price: Exact | None
-    time_in_force: str
-    status: OrderStatus
-    cumulative_quantity: Exact
-    average_price: Exact
-    reason: str
-    code: int = Field(description="The broker's error code, 0 when there is none.")
-    created_at: UtcTime
-    updated_at: UtcTime
-
-
-class UpdateOut(Answer):
-    """One step in the life of an order."""
-
-    sequence: int
-    status: OrderStatus
-    cumulative_quantity: Decimal
-    average_price: Decimal
-    reason: str
-    code: int
-    event_time: UtcTime
-    ingest_time: UtcTime
-
-
-class TrailOut(Answer):
-    """An order from the wish to its executions. Without `decision`: risk has not spoken; without `order`: not sent."""
-
-    order_id: str
-    intent: dict[str, Any] | None
-    decision: DecisionOut | None
-    order: OrderOut | None
-    updates: list[UpdateOut]
-    fills: list[FillOut]
+_AT_ONCE_MAX = 1000
 
 
 class Orders:
@@ -107,16 +38,19 @@ class Orders:
 
     def __init__(self, front: Front, prices: Prices) -> None:
         self._front = front
-        self._prices = prices
-        self._placed: Remembered[OrderIntent] = Remembered()
-        self._one_at_a_time = asyncio.Lock()
+        self._placing = Placing(front, prices)
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["orders"])
-        router.get("/orders", summary="Orders, the newest first", response_model=Page[OrderOut])(self.list_orders)
-        router.get("/orders/{order_id}", summary="One order with its trail")(self.show)
-        router.post("/orders", status_code=202, summary="Place an order by hand")(self.place)
+        get, post = router.get, router.post
+        get("/orders", summary="Orders, the newest first", response_model=Page[OrderOut])(self.list_orders)
+        get("/orders/{order_id}", summary="One order with its trail")(self.show)
+        get("/orders/{order_id}/events", summary="Every step of an order, the first one first")(self.events)
+        get("/orders/{order_id}/fills", summary="Its executions that count", response_model=Page[FillOut])(self.fills)
+        self._placing.routes(router)
         router.delete("/orders/{order_id}", status_code=202, summary="Ask for an order to be cancelled")(self.cancel)
+        post("/orders/cancel-all", status_code=202, summary="Ask for working orders to be cancelled")(self.cancel_all)
+        post("/orders/{order_id}/resolve", status_code=202, summary="Say how an UNKNOWN order stands")(self.resolve)
         return router
 
     async def list_orders(
@@ -126,10 +60,14 @@ class Orders:
         account_id: AccountFilter = None,
         strategy_id: Annotated[str | None, Query(max_length=128)] = None,
         symbol: Annotated[str | None, Query(max_length=128)] = None,
+        status: OrderStatus | None = None,
+        side: Side | None = None,
+        parent_id: Annotated[str | None, Query(max_length=40, description="Only the exits of this order.")] = None,
         limit: Limit = 100,
         offset: Offset = 0,
     ) -> Response:
-        wanted = {"account_id": account_id, "strategy_id": strategy_id, "symbol": symbol}
+        wanted = {"account_id": account_id, "strategy_id": strategy_id, "symbol": symbol, "parent_id": parent_id}
+        wanted |= {"status": status.value if status else None, "side": side.value if side else None}
         row = await self._front.ask(pages.order_page(Slice(limit, offset), fields(OrderOut), working=working, **wanted))
         return page(told(row["json"]), limit, offset)
 
@@ -140,7 +78,7 @@ class Orders:
             order = await queries.order(connection, order_id)
             updates = await queries.events_of_order(connection, order_id)
         fills = await self._front.ask(pages.fill_page(Slice(_FILLS_MAX), fields(FillOut), order_id=order_id))
-        placed = self._placed.get(order_id)
+        placed = self._placing.placed.get(order_id)
         if intent is None and order is None and placed is None:
             raise NotFoundError(f"no order {order_id!r}: GET /orders lists them")
         known = intent["body"] if intent else placed.model_dump(mode="json") if placed else None
@@ -153,63 +91,16 @@ class Orders:
             fills=[FillOut.model_validate_json(each) for each in fills["json"]],
         )
 
-    async def place(
-        self, caller: Trader, body: OrderIn, idempotency_key: IdempotencyKey, response: Response
-    ) -> Accepted:
-        """Publishes an intent; `location` tells what risk decided and what became of it."""
-        if (body.order_type is OrderType.LIMIT) != (body.limit_price is not None):
-            raise InvalidError("a limit order needs limit_price, a market order has none")
-        intent_id = str(uuid.uuid5(_INTENTS, f"{caller.key_id}\0{idempotency_key}"))
-        async with self._one_at_a_time:
-            known = await self._known(intent_id)
-            if known is None:
-                await self._publish(caller, await self._intent(intent_id, body), body)
-            elif not _asks_the_same(body, known):
-                raise ConflictError(
-                    "this Idempotency-Key was used for another order: take a fresh one for each new order"
-                )
-        response.headers["Location"] = location = f"/orders/{intent_id}"
-        return Accepted(id=intent_id, location=location)
-
-    async def _known(self, intent_id: str) -> OrderIntent | None:
-        """What was asked for under this id before: by this process, or by an earlier one as risk has stored it."""
-        if placed := self._placed.get(intent_id):
-            return placed
+    async def events(
+        self, caller: Viewer, order_id: OrderIdPath, limit: Limit = 100, offset: Offset = 0
+    ) -> Page[UpdateOut]:
         async with self._front.reading() as connection:
-            row = await queries.intent(connection, intent_id)
-        return OrderIntent.model_validate(row["body"]) if row else None
+            rows = await queries.events_of_order(connection, order_id, Slice(limit, offset))
+        return page_of([UpdateOut.model_validate(row["body"]) for row in rows], limit, offset)
 
-    async def _intent(self, intent_id: str, body: OrderIn) -> OrderIntent:
-        account = await account_of(self._front, body.account_id)
-        contract = await tradable(self._front, body.symbol)
-        price = self._prices.newest(contract.contract_id)
-        if price is None:
-            raise ConflictError(
-                f"no price of {body.symbol} has come yet, and risk judges no order without one: "
-                f"POST /subscriptions/{body.symbol} at the data farmer asks for them"
-            )
-        return OrderIntent(
-            event_time=price.event_time,
-            ingest_time=self._front.service.clock.now(),
-            intent_id=intent_id,
-            account_id=account.account_id,
-            strategy_id=MANUAL,
-            contract_id=contract.contract_id,
-            symbol=contract.symbol,
-            currency=contract.currency,
-            side=body.side,
-            quantity=body.quantity,
-            order_type=body.order_type,
-            limit_price=body.limit_price,
-            time_in_force=body.time_in_force,
-            reference_price=price.price,
-            reference_time=price.received_at,
-            minimum_tick=Decimal(str(contract.minimum_tick)),
-        )
-
-    async def _publish(self, caller: Caller, intent: OrderIntent, body: OrderIn) -> None:
-        await self._front.changes.make(caller, Change("POST /orders", intent.intent_id, after=body), [intent])
-        self._placed[intent.intent_id] = intent
+    async def fills(self, caller: Viewer, order_id: OrderIdPath, limit: Limit = 100, offset: Offset = 0) -> Response:
+        row = await self._front.ask(pages.fill_page(Slice(limit, offset), fields(FillOut), order_id=order_id))
+        return page(told(row["json"]), limit, offset)
 
     async def cancel(
         self,
@@ -225,23 +116,56 @@ class Orders:
             raise NotFoundError(f"no order {order_id!r} was sent: GET /orders?working=true lists what can be cancelled")
         if row["status"] in FINAL_STATUSES:
             raise ConflictError(f"the order is {row['status']} already: nothing is left to cancel")
-        now = self._front.service.clock.now()
-        intent = CancelIntent(
-            event_time=now,
-            ingest_time=now,
-            intent_id=self._front.service.entropy.new_id(),
-            account_id=row["account_id"],
-            strategy_id=row["strategy_id"] or MANUAL,
-            order_id=order_id,
-            reason=f"key {caller.label}: {reason}"[:200],
-        )
+        intent = self._cancel_of(caller, row, reason)
         before = OrderOut.model_validate(dict(row))
         await self._front.changes.make(caller, Change("DELETE /orders/{order_id}", order_id, before, intent), [intent])
         response.headers["Location"] = location = f"/orders/{order_id}"
         return Accepted(id=intent.intent_id, location=location)
 
+    def _cancel_of(self, caller: Caller, row: RowMapping, reason: str) -> CancelIntent:
+        now = self._front.service.clock.now()
+        return CancelIntent(
+            event_time=now,
+            ingest_time=now,
+            intent_id=self._front.service.entropy.new_id(),
+            account_id=row["account_id"],
+            strategy_id=row["strategy_id"] or MANUAL,
+            order_id=row["order_id"],
+            reason=f"key {caller.label}: {reason}"[:200],
+        )
 
-def _asks_the_same(body: OrderIn, intent: OrderIntent) -> bool:
-    fields = ("side", "quantity", "order_type", "limit_price", "time_in_force")
-    same = all(getattr(body, name) == getattr(intent, name) for name in fields)
-    return same and parse_symbol(body.symbol).symbol == intent.symbol and body.account_id in {None, intent.account_id}
+    async def cancel_all(self, caller: Trader, body: CancelAllIn) -> OrdersAccepted:
+        """All that match and that SCIZOR has placed; POST /trading/emergency-stop also ends those of others."""
+        wanted = body.model_dump(exclude={"reason"}, exclude_none=True)
+        async with self._front.reading() as connection:
+            rows = await queries.own_working_orders(connection, _AT_ONCE_MAX, **wanted)
+        cancels = [self._cancel_of(caller, row, body.reason) for row in rows]
+        await self._front.changes.make(caller, Change("POST /orders/cancel-all", "orders", after=body), cancels)
+        ids = [cancel.order_id for cancel in cancels]
+        return OrdersAccepted(id=caller.request_id, location="/orders?working=true", order_ids=ids)
+
+    async def resolve(self, caller: Admin, order_id: OrderIdPath, body: ResolveIn, response: Response) -> Accepted:
+        """For an order of which nobody could tell whether the broker has it: its symbol trades again afterwards."""
+        async with self._front.reading() as connection:
+            row = await queries.order(connection, order_id)
+        if row is None:
+            raise NotFoundError(f"no order {order_id!r} was sent: GET /orders?status=UNKNOWN lists what is open")
+        if row["status"] != OrderStatus.UNKNOWN:
+            raise ConflictError(f"the order is {row['status']}: only an UNKNOWN one needs somebody to look")
+        if body.finding is Finding.NEVER_ARRIVED and row["permanent_id"]:
+            raise InvalidError(f"the broker has given it the number {row['permanent_id']}", "body.finding")
+        now = self._front.service.clock.now()
+        resolved = OrderResolved(
+            account_id=row["account_id"],
+            order_id=order_id,
+            by=f"key {caller.label}"[:128],
+            event_time=now,
+            ingest_time=now,
+            **body.model_dump(),
+        )
+        before = OrderOut.model_validate(dict(row))
+        await self._front.changes.make(
+            caller, Change("POST /orders/{order_id}/resolve", order_id, before, body), [resolved]
+        )
+        response.headers["Location"] = location = f"/orders/{order_id}"
+        return Accepted(id=order_id, location=location)

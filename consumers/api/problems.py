@@ -36,6 +36,7 @@ class ApiError(ScizorError):
 
     status = HTTPStatus.BAD_REQUEST
     headers: ClassVar[Mapping[str, str]] = {}
+    errors: Sequence[Mapping[str, str]] = ()
 
 
 class UnauthenticatedError(ApiError):
@@ -62,7 +63,13 @@ class ConflictError(ApiError):
 
 
 class InvalidError(ApiError):
+    """Something that was sent cannot be; `where` names the field: `body.limit_price`."""
+
     status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+    def __init__(self, text: str, where: str = "") -> None:
+        super().__init__(f"{where}: {text}" if where else text)
+        self.errors = ({"where": where, "message": text},) if where else ()
 
 
 class TooManyError(ApiError):
@@ -98,7 +105,7 @@ def install(app: FastAPI) -> None:
 
 async def _on_api_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    return problem(error.status, str(error), headers=error.headers)
+    return problem(error.status, str(error), headers=error.headers, errors=error.errors)
 
 
 async def _on_usage_error(_: Request, error: Exception) -> Response:

@@ -10,9 +10,11 @@ from consumers.executor.families import Families
 from consumers.executor.gate import Gate
 from consumers.executor.kills import Kills
 from consumers.executor.ledger import Ledger
+from consumers.executor.meaning import facts_of_resolution
 from consumers.executor.page import Said
 from consumers.executor.reconciliation import Reconciliation
 from consumers.executor.sender import Means, Sender
+from consumers.executor.tracking import of_row
 from consumers.executor.wishes import Wishes
 from engine.trading_state import account_scope
 from infra import trading_mode
@@ -33,11 +35,13 @@ from infra.publish import Origin
 from infra.replay import fold
 from infra.service import Service
 from infra.settings import Settings
+from infra.store import orders as table
 from infra.store.database import Store
 from infra.store.leases import Lease
 from schemas.account import TradingMode, TradingState
 from schemas.event import Event
-from schemas.orders import CancelIntent, ModifyIntent, OrderIntent, RiskDecision
+from schemas.orders import CancelIntent, ModifyIntent, OrderIntent, OrderStatus, RiskDecision
+from schemas.resolution import OrderResolved
 
 _BATCH_MAX = 200
 _HOLD_AT = 5_000
@@ -65,6 +69,7 @@ class Executor:
     def __init__(self, service: Service, store: Store) -> None:
         guard(service.settings)
         self._service = service
+        self._store = store
         self._clock = service.clock
         self._lease = Lease(service.settings, "executor", service.clock)
         self._connection = Connection(
@@ -95,6 +100,7 @@ class Executor:
         service = self._service
         service.on(RiskDecision, self._on_decision)
         service.on(TradingState, self._on_trading_state)
+        service.on(OrderResolved, self._on_resolved)
         service.halt_with(self._halt)
         service.before(self._fold_trading_states)
         service.before(self._lease.acquire)
@@ -175,6 +181,26 @@ class Executor:
             if told.accept_positions:
                 await self._reconciliation.accept(told)
         await self._reconciliation.tell_state()
+
+    # what a person has found out
+
+    async def _on_resolved(self, told: OrderResolved, origin: Origin) -> None:
+        """Nothing that the broker has said is taken back: only an order that is UNKNOWN still can be resolved."""
+        async with self._ledger.lock:
+            async with self._store.reading() as connection:
+                row = await table.find(connection, order_id=told.order_id)
+            order = self._ledger.get(told.order_id) or (of_row(row) if row is not None else None)
+            facts = facts_of_resolution(told, order) if order is not None else []
+            unknown = order is not None and order.status is OrderStatus.UNKNOWN
+            if order is None or not (unknown and facts and order.account_id == told.account_id):
+                self._service.log.warning("nothing to resolve", order_id=told.order_id, by=told.by)
+                return
+            await self._ledger.change(order, facts)
+        self._wishes.forget(told.order_id)
+        self._service.log.warning(
+            "resolved", order_id=told.order_id, finding=told.finding.value, by=told.by, reason=told.reason
+        )
+        self._reconciliation.ask()
 
     async def _halt(self, event: Event, reason: str) -> None:
         """A decision cannot be applied: stop the account until a person has looked."""

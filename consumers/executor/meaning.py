@@ -3,7 +3,17 @@
 from datetime import datetime
 from decimal import Decimal
 
-from engine.order_facts import Acknowledged, CancelRequested, Ended, Executed, Fact, Reported
+from consumers.executor.tracking import Tracked
+from engine.order_facts import (
+    Acknowledged,
+    CancelRequested,
+    Ended,
+    Executed,
+    Fact,
+    NeverArrived,
+    Reported,
+    Unanswered,
+)
 from infra.gateway import (
     BrokerCompletedOrder,
     BrokerError,
@@ -13,10 +23,16 @@ from infra.gateway import (
     ErrorMeaning,
 )
 from schemas.orders import Fill, FillBusted, FillCorrected, OrderStatus
+from schemas.resolution import Finding, OrderResolved
 
 _CANCELLED = ("Cancelled", "ApiCancelled")
 _OF_CANCELS = frozenset({161, 202, 10147, 10148})
 _STILL_PROCESSED = 2102
+_FOUND = {
+    Finding.NEVER_ARRIVED: "had never arrived",
+    Finding.ENDED: "works no more",
+    Finding.WORKING: "works",
+}
 _OVER = ("expired", "could not be filled")
 """In the text of an end: the order's time was over, nobody cancelled it."""
 
@@ -82,6 +98,18 @@ def facts_of_error(told: BrokerError) -> list[Fact]:
 
 def facts_of_execution(told: BrokerExecution) -> list[Fact]:
     return [Acknowledged(told.permanent_id), Executed(told.root, told.revision, told.quantity, told.price)]
+
+
+def facts_of_resolution(told: OrderResolved, order: Tracked) -> list[Fact]:
+    """What a person's finding makes of an order; none when it contradicts what the broker has said of it."""
+    why = f"{told.by} found that it {_FOUND[told.finding]}: {told.reason}"
+    match told.finding:
+        case Finding.WORKING:
+            return [Acknowledged(told.permanent_id), Unanswered("")]
+        case Finding.ENDED:
+            return [Ended(OrderStatus.CANCELED, 0, why)]
+        case Finding.NEVER_ARRIVED:
+            return [] if order.facts.acknowledged else [NeverArrived(OrderStatus.EXPIRED, why)]
 
 
 def fill_of(told: BrokerExecution, order_id: str, strategy_id: str, now: datetime) -> Fill | FillCorrected | FillBusted:

@@ -131,6 +131,10 @@ class Wishes:
             await asyncio.sleep(_LOOK_SECONDS)
             await self.look()
 
+    def forget(self, order_id: str) -> None:
+        """A person has looked: what is still wished of the order is asked for anew."""
+        self._asked = {key: asked for key, asked in self._asked.items() if key[0] != order_id}
+
     async def look(self) -> None:
         patience = self._service.settings.reconcile_patience_seconds
         wished = {(order.order_id, wish): order for order in self._ledger.working for wish in _wishes(order)}

@@ -107,10 +107,19 @@ async def order(connection: AsyncConnection, order_id: str) -> RowMapping | None
     return await _row(connection, select(orders).where(orders.c.order_id == order_id))
 
 
-async def events_of_order(connection: AsyncConnection, order_id: str) -> Sequence[RowMapping]:
+async def own_working_orders(connection: AsyncConnection, most: int, **wanted: str) -> Sequence[RowMapping]:
+    """Orders that SCIZOR has placed and that may still fill, the oldest first; `wanted`: values of columns."""
+    mine = orders.c.decision_id.is_not(None) & orders.c.status.not_in(FINAL_STATUSES)
+    statement = select(orders).where(mine, *(orders.c[name] == value for name, value in wanted.items()))
+    return await _rows(connection, statement.order_by(orders.c.created_at).limit(most))
+
+
+async def events_of_order(
+    connection: AsyncConnection, order_id: str, part: Slice | None = None
+) -> Sequence[RowMapping]:
     """Every update of an order, the first one first."""
     statement = select(order_events).where(order_events.c.order_id == order_id).order_by(order_events.c.sequence)
-    return await _rows(connection, statement.limit(_ROWS_MAX))
+    return await _rows(connection, part.of(statement) if part is not None else statement.limit(_ROWS_MAX))
 
 
 async def intent(connection: AsyncConnection, intent_id: str) -> RowMapping | None:

@@ -35,6 +35,7 @@ TOPICS = (
     "trading.positions.v1",
     "trading.accounts.v1",
     "trading.state.v1",
+    "trading.resolutions.v1",
     "risk.events.v1",
     "risk.limits.v1",
     "risk.restricted.v1",

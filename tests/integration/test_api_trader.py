@@ -154,7 +154,7 @@ async def test_wrong_orders_are_refused_with_a_hint(stack_settings: Settings) ->
     assert misspelt[0] == 422
     assert misspelt[1].startswith("body: unknown field 'quantitiy' (did you mean quantity?): known are account_id, ")
     assert fraction == (422, "body.quantity: Input should be greater than 0")
-    assert unpriced == (422, "a limit order needs limit_price, a market order has none")
+    assert unpriced == (422, "body.limit_price: a LMT order needs limit_price")
     assert elsewhere == (404, f"no account 'DU999': there is {ACCOUNT}")
     assert unknown[0] == 404
 

@@ -9,9 +9,10 @@ import pytest
 
 from infra.settings import Settings
 from schemas.orders import OrderIntent, OrderStatus, OrderType, Side, TimeInForce
+from schemas.resolution import Finding, OrderResolved
 from tests.builders import NOON, a_cancel, a_change
 from tests.integration.an_approved_desk import Desk, an_approved_desk
-from tests.integration.an_order_path import a_live_intent, until
+from tests.integration.an_order_path import ACCOUNT, CLOCK, a_live_intent, until
 
 D = Decimal
 LATER = NOON + timedelta(days=1)
@@ -43,6 +44,18 @@ TIMES: list[dict[str, Any]] = [
 def an_order(name: str, kind: str = "LMT", **terms: Any) -> OrderIntent:
     return a_live_intent(
         name, intent_id=name, order_type=kind, **({"limit_price": D(430)} if kind == "LMT" else {}) | terms
+    )
+
+
+def a_finding(order_id: str, finding: Finding) -> OrderResolved:
+    return OrderResolved(
+        account_id=ACCOUNT,
+        order_id=order_id,
+        finding=finding,
+        reason="not in TWS",
+        by="ann",
+        event_time=CLOCK.now(),
+        ingest_time=CLOCK.now(),
     )
 
 
@@ -238,8 +251,23 @@ async def test_a_cancel_without_an_answer_is_asked_again_and_then_nobody_knows(
         told = await desk.becomes("mine", OrderStatus.UNKNOWN)
         assert "asked for 3 times" in told.reason
         assert desk.simulator.lines("order_ended") == []
-        desk.simulator.server.gateway.orders.cancel_manually(10, desk.received("mine")[0]["order_id"])
-        await desk.becomes("mine", OrderStatus.CANCELED)  # a person did it in TWS
+        await desk.path.tell(a_finding("mine", Finding.WORKING))
+        await desk.becomes("mine", OrderStatus.PENDING_CANCEL)  # asked for anew, and heard this time
+        await desk.becomes("mine", OrderStatus.CANCELED)
+
+
+async def test_an_order_that_got_lost_is_unknown_until_a_person_has_looked(
+    stack_settings: Settings, tmp_path: Path
+) -> None:
+    async with an_approved_desk(stack_settings, tmp_path, reconcile_patience_seconds=0.2) as desk:
+        desk.arm({"event": "placeOrder received"}, {"drop": True})
+        await desk.approve(an_order("lost"), an_order("later"))
+        assert "does not show the order" in (await desk.becomes("lost", OrderStatus.UNKNOWN)).reason
+        await desk.path.tell(a_finding("later", Finding.NEVER_ARRIVED))  # that one is known, and stays
+        await desk.path.tell(a_finding("lost", Finding.NEVER_ARRIVED))
+        told = await desk.becomes("lost", OrderStatus.EXPIRED)
+        assert told.reason == "ann found that it had never arrived: not in TWS"
+        assert (await desk.updates("later"))[-1].status is OrderStatus.NEW
 
 
 async def test_a_day_order_expires_with_the_session_of_its_exchange(stack_settings: Settings, tmp_path: Path) -> None:
