@@ -2,9 +2,9 @@
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.event import ContractId, Event, Money, Name, UtcTime
 from schemas.market import Source
@@ -170,6 +170,35 @@ class JournalEntry(Event):
     """Which code decided, from this entry on: told when a strategy is deployed and when a process goes on with it."""
     fault: Annotated[str, Field(max_length=2000)] = ""
     """Why the strategy was stopped at the last of these inputs, which it did not get through."""
+
+
+class AllocationMethod(StrEnum):
+    """How weights are found."""
+
+    FIXED = "fixed"
+    EQUAL = "equal"
+    INVERSE_VOLATILITY = "inverse_volatility"
+
+
+class AllocationPlan(Event):
+    """How an account's capital is shared out over strategies; the newest one per `account_id` holds."""
+
+    type: Literal["AllocationPlan"] = "AllocationPlan"
+    account_id: Name
+    by: Name
+    method: AllocationMethod
+    capital: Annotated[Money, Field(ge=0)]
+    """In the account's currency; zero ends the plan, and sizes stay as they are."""
+    weights: Annotated[dict[Name, Annotated[float, Field(ge=0, le=1)]], Field(max_length=100)]
+    """Whom it is about; the numbers count for `fixed` alone."""
+    band: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """How far a size may drift, as a fraction of it, before it is changed."""
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> Self:
+        if self.method is AllocationMethod.FIXED and sum(self.weights.values()) > 1 + 1e-9:
+            raise ValueError(f"the weights add up to {sum(self.weights.values()):g}: at most 1")
+        return self
 
 
 StrategyCommand = Annotated[

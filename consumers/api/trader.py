@@ -4,6 +4,7 @@ import asyncio
 
 from fastapi import FastAPI
 
+from consumers.api.allocation import Allocation
 from consumers.api.application import About
 from consumers.api.decisions import Decisions
 from consumers.api.emergency import Emergency
@@ -13,13 +14,16 @@ from consumers.api.live_strategies import LiveStrategies
 from consumers.api.orders import Orders
 from consumers.api.portfolio import Portfolio
 from consumers.api.prices import Prices
+from consumers.api.risk_checks import RiskChecks
+from consumers.api.risk_events import RiskEvents
+from consumers.api.risk_figures import RiskFigures
 from consumers.api.trading import Trading
 from consumers.api.views import Latest
 from infra.garbage import spare_the_collector
 from infra.settings import Settings
 from schemas.account import RiskLimits
 from schemas.market import Bar, Quote
-from schemas.strategy import StrategyState
+from schemas.strategy import AllocationPlan, StrategyState
 
 ABOUT = About(
     "SCIZOR algo trader",
@@ -37,14 +41,21 @@ def build(front: Front) -> FastAPI:
     front.remember_prices({Bar: prices.bars, Quote: prices.quotes})
     front.remember(RiskLimits, limits, fold=True)
     front.remember(StrategyState, strategies, fold=True)
+    plans = Latest[AllocationPlan](lambda plan: plan.account_id)
+    front.remember(AllocationPlan, plans, fold=True)
+    figures = RiskFigures(front)
     routes = (
         Orders(front, prices),
         Portfolio(front),
         Decisions(front),
         Limits(front, limits),
+        figures,
+        RiskEvents(front),
+        RiskChecks(front, figures, prices),
         Trading(front),
         Emergency(front),
         LiveStrategies(front, strategies),
+        Allocation(front, plans, strategies),
     )
     return front.app(ABOUT, [each.router() for each in routes])
 

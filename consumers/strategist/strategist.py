@@ -8,6 +8,7 @@ from itertools import groupby
 
 from prometheus_client import Counter, Gauge
 
+from consumers.strategist.allocator import Allocator
 from consumers.strategist.guard import BEGIN_SECONDS_MAX, INPUT_SECONDS_MAX, bounded
 from consumers.strategist.journal import Input, Journal
 from consumers.strategist.recovery import recover
@@ -31,7 +32,19 @@ from schemas.event import Event
 from schemas.market import Bar, Tick
 from schemas.orders import FillBusted
 from schemas.place import At
-from schemas.strategy import Allocate, Deploy, Pause, Promote, Reconfigure, Resume, RunningState, Signal, Start, Stop
+from schemas.strategy import (
+    Allocate,
+    AllocationPlan,
+    Deploy,
+    Pause,
+    Promote,
+    Reconfigure,
+    Resume,
+    RunningState,
+    Signal,
+    Start,
+    Stop,
+)
 from schemas.validation import Contract, Symbol, SymbolState
 
 _COMMANDS = (Deploy, Start, Stop, Pause, Resume, Reconfigure, Allocate, Promote)
@@ -62,6 +75,7 @@ class Strategist:
         self._stopped = Counter(
             "scizor_strategies_stopped", "Strategies that took too long", ("strategy",), registry=registry
         )
+        self._allocator = Allocator(service.clock, service.entropy)
         self._sandbox = LazySandbox(service.clock)
         self._hosts = Inside(self._sandbox.live_child, SandboxedError)
         self._running = Gauge("scizor_strategies_running", "Live strategies that run", registry=registry)
@@ -75,6 +89,7 @@ class Strategist:
     async def recover(self) -> None:
         """Feed every strategy its journal, and tell again what its last inputs caused: repeats are recognised."""
         settings, log = self._service.settings, self._service.log
+        await self._allocator.recover(settings)
         async with Inputs(settings) as inputs:
             for name, past in (await pasts(settings)).items():
                 journal = self._journal(name)
@@ -112,6 +127,9 @@ class Strategist:
         await asyncio.gather(*(journal.settle() for journal in self._journals.values()))
 
     async def _take(self, event: Event, at: At, record: Record) -> None:
+        if isinstance(event, AllocationPlan):
+            self._allocator.take(event)
+            return
         taken = Input(event, at, record.value or b"")
         if isinstance(event, Deploy) and await self._deployed(event, taken):
             return
@@ -248,11 +266,13 @@ class Strategist:
         self._sandbox.close()
 
     async def _report_now_and_then(self) -> None:
-        """Tell of strategies that took something in, each once a second."""
+        """Tell of strategies that took something in, each once a second; see to their sizes."""
         while True:
             await asyncio.sleep(_REPORT_SECONDS)
             for name in sorted(self._unreported):
                 await self._report(self._strategies[name])
+            for command in self._allocator.due(self._strategies.values()):
+                await self._service.publish(command)
 
     async def _subscribe(self) -> None:
         """Ask for the live data of strategies that began, and no longer for that of those that ended."""

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from engine.aggregation import BarAggregator
 from engine.facts import bar_of
 from engine.live import machine
+from engine.live.allocation import Share
 from engine.live.hosts import Host, Hosts, StoppedFromOutsideError, shipped
 from engine.live.outputs import Output, price_of
 from engine.live.own_orders import OwnOrders
@@ -348,6 +349,14 @@ class RunningStrategy:
                 self._host.hold(contract_id, holding.quantity, holding.average_price)
 
     # what is told
+
+    def share(self) -> Share:
+        """What its size is made of."""
+        targets = self.trading.targets
+        symbol_of = {key: each.symbol for key, each in self.contracts.items()}
+        full = {symbol_of[key]: shares for key, shares in targets.full.items()}
+        prices = {symbol_of[key]: price.value for key, price in targets.prices.items()}
+        return Share(full, prices, self.trading.worth.volatility)
 
     def report(self, now: datetime) -> StrategyState:
         """The state as an event."""

@@ -112,6 +112,27 @@ def promote(strategies: Names, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def allocate(
+    share: Annotated[
+        list[str] | None, typer.Argument(metavar="ID[=WEIGHT]...", help="Strategies, with weights.")
+    ] = None,
+    capital: Annotated[str, typer.Option(help="Money to share out; 0 ends the plan, sizes stay.")] = "",
+    method: Annotated[str, typer.Option(help="fixed, equal or inverse_volatility.")] = "fixed",
+    band: Annotated[float, typer.Option(min=0, max=1, help="How far a size may drift before it is changed.")] = 0.1,
+    account: Account = "",
+    as_json: AsJson = False,
+) -> None:
+    """Share an account's capital out over strategies; sizes follow the prices, orders go through risk as always.
+
+    Without arguments, show the plan.
+    """
+    from producers.cli.allocation_desk import change_plan, shown
+
+    found = change_plan(_running(), account, share or [], {"capital": capital, "method": method, "band": band})
+    print(json.dumps(found, indent=2) if as_json else shown(found))
+
+
+@app.command()
 def status(as_json: AsJson = False) -> None:
     """Strategies, whether trading is allowed, limits, positions and accounts."""
     from producers.cli.trading_desk import overview
