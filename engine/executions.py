@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any, overload
 
-import msgspec
 import numpy as np
 
 from engine.columns import Floats, Integers
@@ -29,10 +29,12 @@ class ExecutionColumns(Sequence[Execution]):
         """The same as columns."""
         if isinstance(executions, ExecutionColumns):
             return executions
-        told = zip(*map(msgspec.structs.astuple, executions), strict=True) if executions else ()
-        named = dict(zip(Execution.__struct_fields__, told, strict=True)) if executions else {}
         columns: dict[str, Any] = {
-            each.name: np.array(named.get(each.name, ()), np.int64 if each.type is Integers else np.float64)
+            each.name: np.fromiter(
+                map(attrgetter(each.name), executions),
+                np.int64 if each.type is Integers else np.float64,
+                len(executions),
+            )
             for each in fields(cls)
         }
         return cls(**columns)

@@ -1,9 +1,7 @@
 """What a backtest may know of the market beside its bars: sessions, corporate actions, currencies."""
 
-import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 
@@ -76,18 +74,11 @@ class Market:
         currency = self.currencies.get(contract_id)
         return None if currency is None else self.rates[currency].column(times_us)
 
-    @cached_property
-    def _opens(self) -> list[int]:
-        return [each.open_us for each in self.sessions]
-
-    def session_number(self, start_us: int) -> int:
-        """Which session a bar that starts then belongs to."""
-        return bisect.bisect_right(self._opens, start_us) - 1 if self.sessions else start_us // DAY_US
-
     def session_numbers(self, columns: BarColumns) -> Integers:
         """Each row's session; it never falls from row to row."""
         if self.sessions:
-            numbers = np.searchsorted(np.array(self._opens), columns.start_us, side="right") - 1
+            opens = np.array([each.open_us for each in self.sessions])
+            numbers = np.searchsorted(opens, columns.start_us, side="right") - 1
         else:
             numbers = columns.start_us // DAY_US
         return np.maximum.accumulate(numbers)

@@ -1,6 +1,6 @@
 """Declared indicators as columns, on the bars themselves or on larger frames, and what of them is known at each row."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -60,6 +60,23 @@ def slots_by_name(strategy: BaseStrategy) -> dict[str, Slot]:
     return {names.get(id(slot)) or str(slot): slot for slot in strategy.slots}
 
 
+class _InRows(Mapping[str, Floats]):
+    """Columns that lie contract after contract, in the order of the rows when looked at."""
+
+    def __init__(self, columns: BarColumns, arranged: Mapping[str, Floats]) -> None:
+        self._columns = columns
+        self._arranged = arranged
+
+    def __getitem__(self, name: str) -> Floats:
+        return self._columns.in_rows(self._arranged[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arranged)
+
+    def __len__(self) -> int:
+        return len(self._arranged)
+
+
 class Revealed:
     """The values of a strategy's slots over `columns`; `ready` says at which rows all of them have one.
 
@@ -76,14 +93,17 @@ class Revealed:
         self._frames: dict[tuple[int, int], FrameBars] = {}
         self._framed: dict[tuple[int, int], Floats] = {}  # by slot and contract: values of the larger bars
         self._values: dict[int, Floats] = {}
+        self._arranged: dict[str, Floats] = {}
         for slot in strategy.slots:
             self._values[id(slot)] = self._column(slot)
+        self._arranged.clear()
         self.shown = [(slot, self.column(slot)) for slot in strategy.slots if slot.shown]
         self.ready = self._ready()
 
-    def named(self) -> dict[str, Floats]:
-        """All slots by the strategy's names for them; one without a name by what it is."""
-        return {name: self.column(slot) for name, slot in slots_by_name(self._strategy).items()}
+    def named(self) -> Mapping[str, Floats]:
+        """All slots by the strategy's names for them, one without a name by what it is; in the order of the rows."""
+        values = {name: self._values[id(slot)] for name, slot in slots_by_name(self._strategy).items()}
+        return _InRows(self._columns, values)
 
     def column(self, slot: Slot) -> Floats:
         """A slot's values, in the order of the rows; shape `(bars,)`."""
@@ -117,7 +137,11 @@ class Revealed:
     def _argument(self, given: Any) -> Any:
         if isinstance(given, Slot):
             return self._values[id(given)]
-        return self._columns.arranged(getattr(self._columns, given)) if isinstance(given, str) else given
+        if not isinstance(given, str):
+            return given
+        if given not in self._arranged:
+            self._arranged[given] = self._columns.arranged(getattr(self._columns, given))
+        return self._arranged[given]
 
     def _on_frame(self, slot: Slot, contract_id: int, own: Integers) -> Floats:
         key = (slot.frame, contract_id)

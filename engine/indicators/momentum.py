@@ -5,24 +5,21 @@ from typing import NamedTuple
 from engine.indicators.borrowed import borrowed
 from engine.indicators.forgetting import exponential, wilder
 from engine.indicators.indicator import Indicator, size
+from engine.indicators.windows import after_window
 
 _VALUES = ("values",)
 _EXPONENTIAL = (("matype", 1),)
 
 
-def _after(size: int) -> int:
-    return size + 1
-
-
-momentum = borrowed("momentum", "MOM", _VALUES, (size(10),), "change over so many bars", ready=_after)
-roc = borrowed("roc", "ROC", _VALUES, (size(10),), "rate of change over so many bars, in percent", ready=_after)
+momentum = borrowed("momentum", "MOM", _VALUES, (size(10),), "change over so many bars", ready=after_window)
+roc = borrowed("roc", "ROC", _VALUES, (size(10),), "rate of change over so many bars, in percent", ready=after_window)
 cmo = borrowed(
     "cmo",
     "CMO",
     _VALUES,
     (size(14, least=2),),
     "Chande's momentum oscillator, -100 to 100, on Wilder's averages",
-    ready=_after,
+    ready=after_window,
     settled=lambda size: size + 1 + wilder(size, 2),
 )
 apo = borrowed(
@@ -85,7 +82,7 @@ efficiency_ratio = borrowed(
     _VALUES,
     (size(10, least=2),),
     "Kaufman's efficiency: distance gone over way taken, 0 to 1",
-    ready=_after,
+    ready=after_window,
 )
 vertical_horizontal = borrowed(
     "vertical_horizontal",
@@ -93,7 +90,7 @@ vertical_horizontal = borrowed(
     _VALUES,
     (size(28, least=2),),
     "White's filter: range of the window over way taken, high in a trend",
-    ready=_after,
+    ready=after_window,
 )
 
 

@@ -5,13 +5,10 @@ from typing import NamedTuple
 from engine.indicators.borrowed import borrowed
 from engine.indicators.forgetting import exponential, wilder
 from engine.indicators.indicator import Indicator, amount, size
+from engine.indicators.windows import after_window
 
 _RANGE = ("high", "low")
 _BAR = ("high", "low", "close")
-
-
-def _after(size: int) -> int:
-    return size + 1
 
 
 adx = borrowed(
@@ -38,7 +35,7 @@ dx = borrowed(
     _BAR,
     (size(14, least=2),),
     "distance of +DI and -DI over their sum, 0 to 100",
-    ready=_after,
+    ready=after_window,
     settled=lambda size: size + 1 + wilder(size, 2),
 )
 plus_di = borrowed(
@@ -47,7 +44,7 @@ plus_di = borrowed(
     _BAR,
     (size(14),),
     "share of the range that moved up, 0 to 100",
-    ready=_after,
+    ready=after_window,
     settled=lambda size: size + 1 + wilder(size, 2),
 )
 minus_di = borrowed(
@@ -56,11 +53,11 @@ minus_di = borrowed(
     _BAR,
     (size(14),),
     "share of the range that moved down, 0 to 100",
-    ready=_after,
+    ready=after_window,
     settled=lambda size: size + 1 + wilder(size, 2),
 )
 aroon_oscillator = borrowed(
-    "aroon_oscillator", "AROONOSC", _RANGE, (size(14, least=2),), "Aroon up less Aroon down", ready=_after
+    "aroon_oscillator", "AROONOSC", _RANGE, (size(14, least=2),), "Aroon up less Aroon down", ready=after_window
 )
 sar = borrowed(
     "sar",
@@ -105,12 +102,12 @@ class SuperTrend(NamedTuple):
 
 def _aroon(output: str, number: int, of: str) -> Indicator:
     says = f"how recent the {of} of the window is, 100 for now"
-    return borrowed(f"aroon.{output}", "AROON", _RANGE, (size(14, least=2),), says, output=number, ready=_after)
+    return borrowed(f"aroon.{output}", "AROON", _RANGE, (size(14, least=2),), says, output=number, ready=after_window)
 
 
 def _vortex(output: str, number: int, way: str) -> Indicator:
     says = f"movement {way} over the true range"
-    return borrowed(f"vortex.{output}", "VORTEX", _BAR, (size(14),), says, output=number, ready=_after)
+    return borrowed(f"vortex.{output}", "VORTEX", _BAR, (size(14),), says, output=number, ready=after_window)
 
 
 def _supertrend(output: str, number: int, says: str) -> Indicator:

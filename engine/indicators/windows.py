@@ -104,6 +104,11 @@ def whole_window(bars: int, *_: float) -> int:
     return bars
 
 
+def after_window(bars: int, *_: float) -> int:
+    """For what looks at the changes within a window, or back beyond it."""
+    return bars + 1
+
+
 sma = Indicator(
     "sma",
     ("values",),
