@@ -96,6 +96,12 @@ class Settings(BaseSettings):
         le=60,
         description="Wall seconds between the two looks after which an order that the broker lacks never arrived.",
     )
+    orders_per_second: int = Field(
+        20,
+        ge=1,
+        le=30,
+        description="New orders and changes that the executor sends within a second; more wait for a second at most.",
+    )
     symbols_verified_days: int = Field(
         90, ge=1, le=3650, description="Days for which the gateway's answer about a symbol holds: not asked for again."
     )
@@ -128,6 +134,26 @@ class Settings(BaseSettings):
     )
     metrics_port: int = Field(
         0, ge=0, le=65535, description="Port of /metrics, /live, /ready of a service; 0 takes a free one."
+    )
+    alert_urls_info: SecretStr = Field(
+        SecretStr(""),
+        description="Where every alert goes: addresses of apprise, by spaces (mailto://, slack://, json://, ...).",
+    )
+    alert_urls_warning: SecretStr = Field(
+        SecretStr(""), description="Where warnings and critical alerts go, besides: addresses of apprise, by spaces."
+    )
+    alert_urls_critical: SecretStr = Field(
+        SecretStr(""), description="Where critical alerts go, besides: addresses of apprise, by spaces."
+    )
+    alert_repeat_minutes: float = Field(
+        60.0, gt=0, le=10_080, description="Minutes after which an alert that is still open is told again."
+    )
+    alert_lag_records: int = Field(
+        10_000, ge=1, description="Records that a service may be behind on a topic before that is an alert."
+    )
+    monitor_targets: str = Field(
+        "",
+        description="File that names the services to watch, as Prometheus reads it; else the one in the state folder.",
     )
     instance: str = Field(
         "1", pattern=r"^[A-Za-z0-9_-]{1,32}$", description="Slot of this process among the members of its service."

@@ -1,0 +1,204 @@
+"""The monitor, wired: events, rounds and dead letters become open alerts, and those are told."""
+
+import asyncio
+from collections import deque
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from prometheus_client import Counter, Gauge
+
+from consumers.monitor import happenings, rounds
+from consumers.monitor.book import Book
+from consumers.monitor.lags import lags_of
+from infra import broker
+from infra.alerts import Alert, AlertUnsentError, Apprise, Channel, Severity
+from infra.publish import Origin
+from infra.service import Service
+from infra.settings import Settings
+from infra.topics import DEAD_LETTER_SUFFIX, Catalogue
+from schemas.account import LimitBreached, TradingState
+from schemas.event import Event
+from schemas.strategy import StrategyState
+
+ROUND_SECONDS = 10.0
+_TELL_SECONDS = 1.0
+_WAITING_MAX = 500
+_ATTEMPTS_PAUSES = (1.0, 10.0, 60.0)
+_FRESH = timedelta(minutes=10)
+"""Older events are no news: nobody is woken for what a new monitor reads first."""
+_LETTERS_BACK = timedelta(minutes=1)
+
+
+class Monitor:
+    """Keeps the book, and tells what is due."""
+
+    def __init__(self, service: Service, channel: Channel) -> None:
+        settings = service.settings
+        self._service = service
+        self._clock = service.clock
+        self._channel = channel
+        self._book = Book(settings.alert_repeat_minutes * 60)
+        self._waiting: deque[Alert] = deque()
+        self._home = settings.home
+        registry = service.metrics.registry
+        self._told = Counter(
+            "scizor_alerts", "Alerts, by what became of them", ("severity", "outcome"), registry=registry
+        )
+        for severity in Severity:
+            gauge = Gauge(f"scizor_alerts_open_{severity}", "Alerts that are open", registry=registry)
+            gauge.set_function(partial(self._open, severity))
+        self._healthy = Gauge("scizor_monitor_healthy", "1 when the service is well", ("service",), registry=registry)
+        self._lag = Gauge(
+            "scizor_monitor_lag", "Records a group has not taken", ("service", "topic"), registry=registry
+        )
+
+    def _open(self, severity: Severity) -> float:
+        return float(self._book.open[severity])
+
+    def wire(self) -> None:
+        service = self._service
+        service.on(LimitBreached, self._on_breach)
+        service.on(TradingState, self._on_state)
+        service.on(StrategyState, self._on_strategy)
+        service.task("rounds", self._go_round)
+        service.task("lag", self._watch_lag)
+        service.task("letters", self._read_letters)
+        service.task("telling", self._tell)
+
+    # events
+
+    async def _on_breach(self, told: LimitBreached, _: Origin) -> None:
+        if self._is_news(told):
+            self._book.report(happenings.of_breach(told), self._clock.monotonic())
+
+    async def _on_state(self, told: TradingState, _: Origin) -> None:
+        alert, after = happenings.of_state(told)
+        if alert is None:
+            self._mend(happenings.state_key(told))
+        elif self._is_news(told):
+            self._book.report(alert, self._clock.monotonic(), after=after, mends=True)
+
+    async def _on_strategy(self, told: StrategyState, _: Origin) -> None:
+        alert = happenings.of_strategy(told)
+        if alert is None:
+            self._mend(happenings.strategy_key(told))
+        elif self._is_news(told):
+            self._book.report(alert, self._clock.monotonic(), mends=True)
+
+    def _is_news(self, event: Event) -> bool:
+        return self._clock.now() - event.ingest_time < _FRESH
+
+    def _mend(self, key: str) -> None:
+        if (resolved := self._book.mend(key)) is not None:
+            self._wait(resolved)
+
+    # rounds
+
+    async def _go_round(self) -> None:
+        self._home.mkdir(parents=True, exist_ok=True)
+        named = self._service.settings.monitor_targets
+        file = Path(named) if named else self._home / "prometheus" / "targets.json"
+        while True:
+            for look in await asyncio.to_thread(self._looks, file):
+                self._take(look)
+            await asyncio.sleep(ROUND_SECONDS)
+
+    def _looks(self, file: Path) -> list[rounds.Look]:
+        looks = [rounds.of_disk(self._home)]
+        try:
+            found = rounds.targets(file)
+        except FileNotFoundError:
+            return looks  # the system is still starting
+        except (OSError, ValueError, KeyError, IndexError) as error:
+            broken = Alert("targets", Severity.WARNING, "the monitor does not know where services are", repr(error))
+            return [*looks, rounds.Look("targets", broken)]
+        for service, (host, port) in found.items():
+            seen = rounds.see(service, host, port)
+            self._healthy.labels(service).set(0 if seen.why_down or seen.reasons else 1)
+            looks += rounds.of_service(seen)
+        return [*looks, rounds.Look("targets", None)]
+
+    def _take(self, look: rounds.Look) -> None:
+        if look.alert is None:
+            self._mend(look.key)
+        else:
+            self._book.report(look.alert, self._clock.monotonic(), after=look.after, mends=True)
+
+    async def _watch_lag(self) -> None:
+        records_max = self._service.settings.alert_lag_records
+        async for service, topic, behind in lags_of(self._service.settings, self._service.catalogue, ROUND_SECONDS):
+            self._lag.labels(service, topic).set(behind)
+            self._take(rounds.of_lag(service, topic, behind, records_max))
+
+    # dead letters
+
+    async def _read_letters(self) -> None:
+        """Those that come from now on; what came a moment before the start is read too."""
+        consumer = broker.reader(self._service.settings)
+        await consumer.start()
+        try:
+            await self._seek(consumer)
+            prefix = self._service.settings.topic_prefix
+            while True:
+                for place, letters in (await consumer.getmany(timeout_ms=1000)).items():
+                    topic = place.topic.removeprefix(prefix).removesuffix(DEAD_LETTER_SUFFIX)
+                    for letter in letters:
+                        self._book.report(happenings.of_letter(topic, letter.headers), self._clock.monotonic())
+        finally:
+            await consumer.stop()
+
+    async def _seek(self, consumer: AIOKafkaConsumer) -> None:
+        catalogue, prefix = self._service.catalogue, self._service.settings.topic_prefix
+        places = [
+            TopicPartition(f"{prefix}{name}{DEAD_LETTER_SUFFIX}", number)
+            for name in catalogue.dead_letter_sources
+            for number in range(catalogue.topic(name).partitions)
+        ]
+        consumer.assign(places)
+        since = int((self._clock.now() - _LETTERS_BACK).timestamp() * 1000)
+        found = await consumer.offsets_for_times(dict.fromkeys(places, since))
+        ends = await consumer.end_offsets(places)
+        for place in places:
+            begin = found.get(place)
+            consumer.seek(place, begin.offset if begin is not None else ends[place])
+
+    # telling
+
+    def _wait(self, alert: Alert) -> None:
+        if len(self._waiting) >= _WAITING_MAX:
+            dropped = self._waiting.popleft()
+            self._told.labels(dropped.severity, "dropped").inc()
+        self._waiting.append(alert)
+
+    async def _tell(self) -> None:
+        while True:
+            for alert in self._book.due(self._clock.monotonic()):
+                self._wait(alert)
+            while self._waiting:
+                await self._send(self._waiting.popleft())
+            await asyncio.sleep(_TELL_SECONDS)
+
+    async def _send(self, alert: Alert) -> None:
+        """In the log in any case; to people as often as it takes, and no longer than makes sense."""
+        self._service.log.warning("alert", severity=alert.severity, title=alert.title, body=alert.body)
+        for pause in (*_ATTEMPTS_PAUSES, None):
+            try:
+                await asyncio.to_thread(self._channel.send, alert)
+            except AlertUnsentError as error:
+                self._service.log.error("alert not sent", title=alert.title, reason=str(error))
+                if pause is None:
+                    self._told.labels(alert.severity, "failed").inc()
+                    return
+                await asyncio.sleep(pause)
+            else:
+                self._told.labels(alert.severity, "sent").inc()
+                return
+
+
+def build(settings: Settings, catalogue: Catalogue | None = None) -> Service:
+    """The service, wired."""
+    service = Service("monitor", settings, catalogue=catalogue)
+    Monitor(service, Apprise(settings)).wire()
+    return service
