@@ -63,7 +63,7 @@ class StrategyConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _no_unknown_parameters(cls, given: Any) -> Any:
-        known = list(cls.model_fields)
+        known = cls.model_fields
         for name in given if isinstance(given, Mapping) else ():
             if name not in known:
                 takes = f"it takes {', '.join(known)}" if known else "it takes none"
@@ -224,18 +224,15 @@ class BaseStrategy(OrderEntry):
         return self._declare(indicator, arguments, frame_us(frame), shown=True)
 
     def _declare(self, indicator: Indicator, arguments: tuple[Any, ...], frame: int, *, shown: bool) -> Slot:
-        count = indicator.inputs
-        inputs = [each if isinstance(each, Slot) else self._input(each, frame) for each in arguments[:count]]
-        slot = Slot(indicator, (*inputs, *arguments[count:]), shown=shown, frame=frame)
+        for place, given in enumerate(arguments[: indicator.inputs]):
+            if isinstance(given, tuple):
+                slot = self._declare(given[0], given[1:], frame, shown=False)
+                arguments = (*arguments[:place], slot, *arguments[place + 1 :])
+            elif isinstance(given, str) and given not in self.columns:
+                raise ValueError(f"no column {given}{nearest(given, self.columns)}")
+        slot = Slot(indicator, arguments, shown=shown, frame=frame)
         self.slots.append(slot)
         return slot
-
-    def _input(self, given: Any, frame: int) -> Any:
-        if isinstance(given, tuple):
-            return self._declare(given[0], given[1:], frame, shown=False)
-        if isinstance(given, str) and given not in self.columns:
-            raise ValueError(f"no column {given}{nearest(given, self.columns)}")
-        return given
 
     @property
     def warmup(self) -> int:

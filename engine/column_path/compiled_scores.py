@@ -22,8 +22,8 @@ _WORD = 8  # marks that are looked at in one go
 
 @jit(_OUT2(_F))
 def bounds(close: Any) -> Any:
-    """Highest and lowest close of each whole block."""
-    out = np.empty((2, len(close) // _BLOCK))
+    """Highest and lowest close of each block, the last of which may be short."""
+    out = np.empty((2, (len(close) + _BLOCK - 1) // _BLOCK))
     for block in range(out.shape[1]):
         own = close[block * _BLOCK : (block + 1) * _BLOCK]
         out[0, block], out[1, block] = own.max(), own.min()
@@ -56,10 +56,9 @@ def _deeper(rows: Any, bars: Any, limits: Any, cash: float, held: float, depth: 
     while row < stop:
         block = row // _BLOCK
         until = min(stop, (block + 1) * _BLOCK)
-        if until - row == _BLOCK:
-            one, other = cash + held * highest[block], cash + held * lowest[block]
-            if max(one, other) <= high and min(one, other) >= bottom:
-                row = until
+        one, other = cash + held * highest[block], cash + held * lowest[block]
+        if max(one, other) <= high and min(one, other) >= bottom:  # nowhere in the block, of which these are a part
+            row = until
         while row < until:
             equity = cash + held * close[row]
             if equity > high:

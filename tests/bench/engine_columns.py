@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from engine import backtest
-from engine.column_path import run_columns, sweep, sweep_crossings
+from engine.column_path import Scores, run_columns, sweep, sweep_crossings
 from engine.columns import BarColumns
 from engine.indicators import crossing, sma
 from engine.options import BacktestOptions
@@ -89,7 +89,6 @@ def _columns(count: int) -> dict[str, Any]:
 
 def _sweeps() -> list[dict[str, Any]]:
     columns = minute_bars(3_000)
-    configs = [MovingAverageCrossover.Config(fast=fast, slow=slow) for fast, slow in _PAIRS]
     parameters = {"fast": [fast for fast, _ in _PAIRS], "slow": [slow for _, slow in _PAIRS]}
 
     def raw() -> list[float]:
@@ -101,8 +100,12 @@ def _sweeps() -> list[dict[str, Any]]:
             found.append(float(equity[-1]))
         return found
 
+    def targets() -> Scores:
+        configs = [MovingAverageCrossover.Config(fast=fast, slow=slow) for fast, slow in _PAIRS]
+        return sweep(columns, MovingAverageCrossover, configs, OPTIONS)
+
     calls: dict[str, Callable[[], Any]] = {
-        "targets": lambda: sweep(columns, MovingAverageCrossover, configs, OPTIONS),
+        "targets": targets,
         "rule": lambda: sweep_crossings(columns, MovingAverageCrossover, parameters, OPTIONS),
         "raw": raw,
     }
