@@ -35,6 +35,7 @@ class Change:
     target: str
     before: BaseModel | None = None
     after: BaseModel | None = None
+    reason: str = ""
 
 
 class Changes:
@@ -122,6 +123,8 @@ class Changes:
         for name, model in (("before", change.before), ("after", change.after)):
             if model is not None:
                 detail[name] = model.model_dump(mode="json")
+        if change.reason:
+            detail["reason"] = change.reason
         return AuditRow(
             at=self._service.clock.now(),
             actor=caller.label,

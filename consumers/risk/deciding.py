@@ -1,19 +1,20 @@
 """Decides about intents: all that have come at once for an account on one version of its book, in their order."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from itertools import groupby
 
 from prometheus_client import Counter
 
-from consumers.risk.books import account_book
 from consumers.risk.prices import Prices
 from consumers.risk.stopping import Stopper
 from engine import risk
 from engine.account_book import AccountBook
-from engine.portfolio import ZERO, exactly
-from engine.risk_book import wish_of
+from engine.account_rows import account_book
+from engine.judging import judged
 from engine.trading_state import account_scope
+from infra.calendars.open_now import in_session
 from infra.delivery import Failure, MalformedRecordError, Record, TransientError, is_transient, origin_of, parse
 from infra.publish import Origin
 from infra.service import Service
@@ -22,9 +23,9 @@ from infra.store.book import Asked, Decided
 from infra.store.database import Store
 from schemas.account import LimitBreached
 from schemas.event import Event
-from schemas.orders import CancelIntent, ModifyIntent, OrderIntent, RiskDecision
+from schemas.orders import ModifyIntent, OrderIntent, RiskDecision
 
-AnyIntent = OrderIntent | CancelIntent | ModifyIntent
+AnyIntent = risk.AnyIntent
 Wished = tuple[AnyIntent, Origin]
 
 TOGETHER_MAX = 100
@@ -108,9 +109,10 @@ class Decider:
         new = [each for each in wished if each[0].intent_id not in known]
         if not new:
             return True
-        account = account_book(row, asked, max(intent.event_time for intent, _ in new))
+        market_time = max(intent.event_time for intent, _ in new)
+        account = account_book(account_id, row, market_time, in_session)
         account.marks.update(self._prices.newer_than(account.marks, asked.contracts))
-        made, events, causes = _judged(account, new, self._service)
+        made, events, causes = _judged(account, new, self._service.clock.now)
         if not await book.decide(self._store, row.version, made, events, causes):
             return False
         for each in made:
@@ -155,23 +157,15 @@ def _asked(account_id: str, intents: Sequence[AnyIntent]) -> Asked:
 
 
 def _judged(
-    account: AccountBook, wished: Sequence[Wished], service: Service
+    account: AccountBook, wished: Sequence[Wished], now: Callable[[], datetime]
 ) -> tuple[list[Decided], list[Event], list[Origin]]:
-    """Decisions one after another, each on what those before it have left, and what is told of them."""
+    """Decisions and what is told of them, with their causes."""
     made: list[Decided] = []
     events: list[Event] = []
     causes: list[Origin] = []
-    for intent, origin in wished:
-        now = service.clock.now()
-        account.messages[intent.strategy_id] += 1
-        seen = account.seen_from(intent, now)
-        decision = risk.check(intent, seen, now)
-        price = value = ZERO
-        if decision.approved and not isinstance(intent, CancelIntent):
-            wish = wish_of(intent, seen)
-            price, value = wish.price, exactly(wish.value)
-            account.reserve(intent, price, value, now)
-        made.append(Decided(decision, risk.fingerprint(intent), price, value))
+    intents = [intent for intent, _ in wished]
+    for (intent, origin), (decision, reserved) in zip(wished, judged(account, intents, now), strict=True):
+        made.append(Decided(decision, risk.fingerprint(intent), reserved.price, reserved.value))
         told: list[Event] = [decision] if decision.approved else [decision, _breach(decision)]
         events += told
         causes += [origin] * len(told)

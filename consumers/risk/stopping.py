@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from consumers.risk.books import limits_of
 from engine import risk
+from engine.account_rows import limits_of
 from engine.trading_state import account_of, account_scope, follow, strictness
 from infra.publish import Origin
 from infra.service import Service

@@ -20,7 +20,7 @@ from infra.api_keys import Role
 from infra.clock import SystemClock
 from infra.http import HttpServer
 from infra.settings import REPOSITORY, Settings
-from infra.store import api_keys, backtests, book_moves, collection, optimizations, orders, quarantine, symbols, uploads
+from infra.store import api_keys, backtests, book_rules, collection, optimizations, orders, quarantine, symbols, uploads
 from infra.store.tables import bars
 from infra.store.uploads import NewVersion
 from schemas.account import RiskLimits
@@ -80,7 +80,7 @@ async def fill_trader(api: Api) -> None:
     state = StrategyState(**_TIMES, strategy_id="crossover", state=RunningState.RUNNING, deployment=deployment)
     decision = risk.check(an_intent(), risk.Book(), SEEN)
     await know_account_and_apple(api)
-    await api.store(lambda connection: book_moves.save_limits(connection, limits))
+    await api.store(lambda connection: book_rules.save_limits(connection, limits))
     await api.store(lambda connection: store_decision(connection, decision))
     update, row = a_working_order()
     await api.store(lambda connection: orders.add(connection, row))

@@ -11,7 +11,7 @@ from engine import risk
 from infra.api_keys import Role
 from infra.clock import SystemClock
 from infra.settings import Settings
-from infra.store import book_moves, orders, portfolio, symbols
+from infra.store import book_rules, orders, portfolio, symbols
 from infra.store.tables import decisions, intents
 from schemas.account import AccountState, Position, RiskLimits, TradingMode, TradingState
 from schemas.event import Event
@@ -165,7 +165,7 @@ async def test_limits_are_lowered_by_traders_and_raised_by_admins_alone(stack_se
         no_limits = await api.ask(
             "PUT", "/risk/limits", Role.TRADER, json={"account_id": ACCOUNT, "quantity_max": "10"}
         )
-        await api.store(lambda connection: book_moves.save_limits(connection, first))
+        await api.store(lambda connection: book_rules.save_limits(connection, first))
         lower = {"account_id": ACCOUNT, "quantity_max": "500", "price_collar": "0.02"}
         lowered = await api.ask("PUT", "/risk/limits", Role.TRADER, json=lower)
         mixed = {"account_id": ACCOUNT, "quantity_max": "400", "notional_max": "1000000"}
@@ -192,7 +192,7 @@ async def test_a_trader_halts_and_only_an_admin_arms(stack_settings: Settings) -
         halted = await api.ask("POST", "/trading/halt", Role.TRADER, json={"reason": "news"})
         not_by_viewer = await api.ask("POST", "/trading/halt", Role.VIEWER, json={"reason": "fun"})
         not_by_trader = await api.ask("POST", "/trading/arm", Role.TRADER, json={"scope": scope, "reason": "go"})
-        await api.store(lambda connection: book_moves.save_state(connection, reconciling))
+        await api.store(lambda connection: book_rules.save_state(connection, reconciling))
         arm = {"scope": scope, "reason": "looked at it"}
         too_early = await api.ask("POST", "/trading/arm", Role.ADMIN, json=arm)
         armed = await api.ask("POST", "/trading/arm", Role.ADMIN, json=arm | {"override": True})

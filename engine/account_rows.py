@@ -1,7 +1,7 @@
-"""An account's book as the tables have it, made into what the engine judges by."""
+"""An account's book as the tables have it, made into what `check` judges by."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -11,13 +11,13 @@ from pydantic import ValidationError
 from engine import risk
 from engine.account_book import Account, AccountBook, Held, Mark
 from engine.in_flight import InFlight
-from infra.calendars.calendar import UnknownExchangeError, calendar_of
-from infra.store.book import Asked, Day
-from infra.store.columns_of_tables import plain
+from engine.portfolio import exactly
 from schemas.account import RiskLimits, TradingMode
 from schemas.order_words import OrderType, Side
 
 _ZERO = Decimal(0)
+InSession = Callable[[str, datetime], bool | None]
+"""Whether an exchange trades at a market time; None where its days are not known."""
 
 
 def limits_of(stored: Any) -> RiskLimits | None:
@@ -28,12 +28,12 @@ def limits_of(stored: Any) -> RiskLimits | None:
         return None
 
 
-def account_book(row: Any, asked: Asked, market_time: datetime) -> AccountBook:
+def account_book(account_id: str, row: Any, market_time: datetime, in_session: InSession) -> AccountBook:
     """`row` as `infra.store.book.read` gives it; `market_time` says which day it is."""
     day = risk.trading_day(market_time)
     holdings = [_holding(each) for each in row.parts or ()]
     return AccountBook(
-        asked.account_id,
+        account_id,
         modes={scope: TradingMode(mode) for scope, mode in (row.modes or {}).items()},
         limits={scope: limits_of(limits) for scope, limits in (row.limits or {}).items()},
         account=_account(row),
@@ -43,15 +43,15 @@ def account_book(row: Any, asked: Asked, market_time: datetime) -> AccountBook:
         marks={each[0]: Mark(_amount(each[1]), _moment(each[2])) for each in row.marks or ()},
         volumes={each[0]: _amount(each[3]) for each in row.marks or () if each[3] is not None},
         restricted=row.restricted or {},
-        realised_today=Day(plain(row.realised_pnl_today), row.trading_day).on(day),
+        realised_today=exactly(row.realised_pnl_today) if row.trading_day == day else _ZERO,
         realised_of_strategy=_earned(row.parts or (), str(day)),
-        unrealised_before=plain(row.unrealised_before) if row.marked_day == day else _ZERO,
+        unrealised_before=exactly(row.unrealised_before) if row.marked_day == day else _ZERO,
         last_minute=Counter({(each[0], each[1]): each[2] for each in row.minute or ()}),
         same_side=Counter({(each[0], each[1], Side(each[2])): each[3] for each in row.same_side or ()}),
         messages=Counter({each[0]: each[1] for each in row.traffic or ()}),
         fills=Counter({each[0]: each[2] for each in row.traffic or ()}),
         duplicate_window=risk.DUPLICATE_WINDOW,
-        in_session=_in_session(row.exchanges or {}, market_time),
+        in_session={int(c): in_session(exchange, market_time) for c, exchange in (row.exchanges or {}).items()},
     )
 
 
@@ -59,7 +59,7 @@ def _account(row: Any) -> Account:
     if row.told_at is None:
         return Account()
     rates = {currency: Decimal(rate) for currency, rate in row.rates.items()}
-    return Account(row.currency, row.told_at, plain(row.buying_power - row.spent), rates)
+    return Account(row.currency, row.told_at, exactly(row.buying_power - row.spent), rates)
 
 
 def _held(row: Sequence[Any]) -> Held:
@@ -104,22 +104,8 @@ def _in_flight(row: Mapping[str, Any]) -> InFlight:
     )
 
 
-def _in_session(exchanges: Mapping[str, str], moment: datetime) -> dict[int, bool | None]:
-    """Whether each contract's exchange trades at a market time; None where its days are not known."""
-    found: dict[int, bool | None] = {}
-    for contract, exchange in exchanges.items():
-        try:
-            calendar = calendar_of(exchange)
-        except UnknownExchangeError:
-            found[int(contract)] = None
-            continue
-        known = calendar.is_known(moment.astimezone(calendar.zone).date())
-        found[int(contract)] = calendar.latest(moment).holds(moment) if known else None
-    return found
-
-
 def _amount(text: str) -> Decimal:
-    return plain(Decimal(text))
+    return exactly(Decimal(text))
 
 
 def _moment(text: str) -> datetime:
