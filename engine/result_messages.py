@@ -14,6 +14,7 @@ from engine.backtest import BacktestOptions, BacktestResult
 from engine.columns import BarColumns, Floats, Integers
 from engine.exchange import Execution
 from engine.exchange.account import CashFlow
+from engine.executions import ExecutionColumns
 from engine.facts import CorporateAction, Split
 from engine.ledger import SplitDone, Turns, curve
 from engine.market import Market
@@ -129,20 +130,21 @@ class Heard:
         if not _is_shallow(end.parameters, _DEPTH_MAX):
             raise NonsenseError("parameters within parameters without end")
         executions = tuple(self._lists["executions"])
-        self._look_at(executions)
+        done = ExecutionColumns.of(executions)
+        self._look_at(done, executions)
         try:
-            return self._summed_up(executions, end)
+            return self._summed_up(executions, done, end)
         except NonsenseError:
             raise
         except (ArithmeticError, LookupError, ValueError) as error:
             raise NonsenseError(f"it does not add up: {type(error).__name__} {error}") from error
 
-    def _summed_up(self, executions: tuple[Execution, ...], end: _End) -> BacktestResult:
+    def _summed_up(self, executions: tuple[Execution, ...], done: ExecutionColumns, end: _End) -> BacktestResult:
         turns = Turns(tuple(self._lists["flows"]), tuple(self._lists["splits"]), self._market)
         self._look_at_splits(executions, turns.splits)
         if any(abs(each.amount) > _AMOUNT_MAX for each in turns.flows):
             raise NonsenseError("a flow of money beyond reason")
-        account = curve(self._columns, executions, self._options.cash, turns)
+        account = curve(self._columns, done, self._options.cash, turns)
         return BacktestResult(
             strategy=end.name,
             parameters=end.parameters,
@@ -157,26 +159,20 @@ class Heard:
             indicators={name: _floats(values) for name, values in self._series.items()},
         )
 
-    def _look_at(self, executions: tuple[Execution, ...]) -> None:
+    def _look_at(self, done: ExecutionColumns, executions: Sequence[Execution]) -> None:
         """Each happened in a bar of the run, within its time and its prices."""
-        columns = self._columns
-        row, contract_id, when = (
-            np.array([getattr(each, name) for each in executions], np.int64)
-            for name in ("row", "contract_id", "time_us")
-        )
+        columns, row, when, price = self._columns, done.row, done.time_us, done.price
         if ((row < 0) | (row >= len(columns))).any():
             raise NonsenseError("an execution in a bar which there is not")
-        quantity, price, slippage, commission, rate = (
-            np.array([getattr(each, name) for each in executions], np.float64)
-            for name in ("quantity", "price", "slippage", "commission", "rate")
-        )
-        beyond = np.abs(slippage) + _NEAR * np.maximum(1.0, np.abs(price))
+        beyond = np.abs(done.slippage) + _NEAR * np.maximum(1.0, np.abs(price))
+        worth = self._worth(done.contract_id, when)
         possible = (
-            (columns.contract_id[row] == contract_id)
+            (columns.contract_id[row] == done.contract_id)
             & ((columns.start_us[row] <= when) & (when <= columns.end_us[row]))
             & ((columns.low[row] - beyond <= price) & (price <= columns.high[row] + beyond))
-            & (np.abs(rate - self._worth(contract_id, when)) <= _NEAR * rate)
-            & ((quantity != 0) & (np.abs(quantity * price) < _AMOUNT_MAX) & (np.abs(commission) < _AMOUNT_MAX))
+            & (np.abs(done.rate - worth) <= _NEAR * worth)
+            & ((done.quantity != 0) & (np.abs(done.quantity * price) < _AMOUNT_MAX))
+            & (np.abs(done.commission) < _AMOUNT_MAX)
         )
         if not possible.all():
             raise NonsenseError(f"it has an execution that cannot be: {executions[int(np.argmin(possible))]}")

@@ -13,7 +13,7 @@ from consumers.backtester.cancellations import Cancellations
 from consumers.backtester.colleagues import BEAT_SECONDS, DEATHS_MAX, SILENT_SECONDS, Colleagues
 from consumers.backtester.data import material_for
 from consumers.backtester.pace import Pace
-from consumers.backtester.uploaded import OnProgress, answer_inside, code_hash_of, text_of
+from consumers.backtester.uploaded import ENTRY, OnProgress, answer_inside, code_hash_of, text_of
 from engine import answer
 from engine.backtest import BacktestResult
 from engine.material import Material
@@ -149,6 +149,7 @@ class Backtester:
         if not request.code_sha256:
             return lambda asked, material, tell: answer.answer(asked, material.columns, tell, material.market)
         sandbox = self.gate.sandbox()
+        await asyncio.to_thread(sandbox.keep_ready, ENTRY)  # it is ready when the bars have been read
         text = await text_of(self._service.settings, request)
         return lambda asked, material, tell: answer_inside(sandbox, text, asked, material, tell)
 

@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ class Sandbox:
         self._first_filter, self._second_filter = seccomp.programs()
         self._command = (bubblewrap(), *_arguments())
         self._ready: dict[str, _Begun] = {}
+        self._one_at_a_time = threading.Lock()
 
     def start(self, entry: str, limits: Limits, columns: Sequence[Any] = ()) -> "Child":
         """A process in which `entry`, as `module:function`, was called with the line to us.
@@ -49,8 +51,9 @@ class Sandbox:
 
     def keep_ready(self, entry: str) -> None:
         """Begin the next process for `entry` now, so that it does not have to be waited for then."""
-        if entry not in self._ready:
-            self._ready[entry] = self._begin(entry)
+        with self._one_at_a_time:
+            if entry not in self._ready:
+                self._ready[entry] = self._begin(entry)
 
     def close(self) -> None:
         """End what was kept ready."""
