@@ -63,6 +63,7 @@ def _checks() -> dict[str, Callable[[], Finding]]:
         "memory": lambda: machine_checks.memory(run),
         "disk": lambda: machine_checks.disk(settings.home),
         "sandbox": lambda: machine_checks.sandbox(settings),
+        "alerts": lambda: machine_checks.alerts(settings),
     }
     if not settings.kafka:
         checks |= {"java": machine_checks.java, "kafka jars": lambda: machine_checks.jars(settings.home)}

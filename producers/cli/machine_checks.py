@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from infra.alerts import Apprise, Severity
 from infra.embedded.jars import locked_jars
 from infra.embedded.ports import is_free
 from infra.embedded.postgres import binaries, namespaces_work
@@ -15,7 +16,7 @@ from infra.embedded.process import DISK_BYTES_MIN
 from infra.embedded.running import RunFile
 from infra.settings import Settings
 from infra.trading_mode import refuse_contradictions
-from producers.cli.finding import Finding
+from producers.cli.finding import Finding, Status
 
 MEMORY_MB_MIN = 1200
 MEMORY_MB_COMFORTABLE = 2000
@@ -133,3 +134,12 @@ def trading_mode(settings: Settings) -> Finding:
     money = {"simulated": "nobody's money", "paper": "play money at the broker", "live": "REAL MONEY"}
     of = f" of account {settings.ib_account}" if settings.ib_account else ""
     return Finding("ok", f"{settings.trading_mode}: {money[settings.trading_mode]}{of}")
+
+
+def alerts(settings: Settings) -> Finding:
+    """Whether somebody is told when something breaks."""
+    channel = Apprise(settings)
+    if channel.is_silent:
+        status: Status = "warn" if settings.trading_mode == "live" else "ok"
+        return Finding(status, "nobody is told", "SCIZOR_ALERT_URLS_CRITICAL (docs/alerts.md)")
+    return Finding("ok", f"critical ones go to {', '.join(channel.addresses(Severity.CRITICAL))}")

@@ -39,6 +39,7 @@ COMMANDS = {
     "ib-simulator": Entry(
         "producers.cli.simulator:simulator", "A simulated IB gateway, for any client of IB's API.", TOOLS
     ),
+    "alerts": Entry("producers.cli.alerts:app", "Alerts to people: send a test to every address.", SYSTEM),
     "config": Entry("producers.cli.config:app", "Settings and where each comes from.", SYSTEM),
     "keys": Entry("producers.cli.keys:app", "API keys of the HTTP services: create, list, revoke.", SYSTEM),
     "symbols": Entry("producers.cli.symbols:app", "The symbol registry: populate, add, list, validate, remove.", DATA),
