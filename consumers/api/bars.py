@@ -87,7 +87,7 @@ class Bars:
         as_of: Annotated[Moment, Query(description="Only what was known at this moment.")] = None,
         limit: Limit = 500,
         format: Annotated[Literal["json", "csv"], Query()] = "json",  # noqa: A002 - what the address calls it
-    ) -> Any:
+    ) -> Response:
         """From `start` on, `start` included and `end` not; without `start` the newest bars before `end`."""
         order_of_times(start, end)
         contract = await self._names.contract(symbol)

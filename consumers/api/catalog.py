@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import orjson
 from fastapi import APIRouter, Path, Response
 from pydantic import Field, StringConstraints
 from sqlalchemy import RowMapping
@@ -18,6 +19,7 @@ from consumers.api.front import Front
 from consumers.api.models import Answer, Body
 from consumers.api.problems import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from consumers.api.reading_uploads import Described, UploadReader, bytes_of
+from consumers.api.rows import answer, fields, told
 from infra.api_keys import Role
 from infra.sandbox.canary import SandboxGate
 from infra.store import uploads
@@ -84,10 +86,14 @@ class StrategyCatalog:
         self._gate = gate
         self._reader = UploadReader(gate, front.service.clock)
         self._shipped: dict[str, StrategyOut] = {}
+        self._brief: list[orjson.Fragment] = []
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["strategies"])
-        router.get("/strategies", summary="Strategies that can be backtested")(self.list_strategies)
+        strategies = router.get(
+            "/strategies", summary="Strategies that can be backtested", response_model=list[StrategyOut]
+        )
+        strategies(self.list_strategies)
         router.post("/strategies", status_code=201, summary="Upload a strategy")(self.upload)
         router.get("/strategies/{name}", summary="One strategy")(self.show)
         router.put("/strategies/{name}", summary="Upload a new version")(self.replace)
@@ -96,12 +102,9 @@ class StrategyCatalog:
         router.get("/strategies/{name}/versions/{version}", summary="One version with its text")(self.show_version)
         return router
 
-    async def list_strategies(self, caller: Viewer) -> list[StrategyOut]:
-        async with self._front.reading() as connection:
-            rows = await uploads.listed(connection)
-        shipped = (await self._those_shipped()).values()
-        brief = [each.model_copy(update={"parameter_schema": None}) for each in shipped]
-        return [*brief, *(self._out(row, parameter_schema=None) for row in rows)]
+    async def list_strategies(self, caller: Viewer) -> Response:
+        row = await self._front.ask(uploads.listing(fields(StrategyOut), self._gate.why_closed or None))
+        return answer([*await self._brief_of_those_shipped(), *told(row["json"])])
 
     async def show(self, caller: Viewer, name: StrategyName) -> StrategyOut:
         shipped = await self._those_shipped()
@@ -216,6 +219,14 @@ class StrategyCatalog:
         if not self._shipped:
             self._shipped = await asyncio.to_thread(_listing)
         return self._shipped
+
+    async def _brief_of_those_shipped(self) -> list[orjson.Fragment]:
+        """They stay as they are while the service runs, so they are written once."""
+        if not self._brief:
+            shipped = (await self._those_shipped()).values()
+            brief = [each.model_copy(update={"parameter_schema": None}) for each in shipped]
+            self._brief = [orjson.Fragment(each.model_dump_json()) for each in brief]
+        return self._brief
 
     def _out(self, row: Mapping[str, Any] | RowMapping, **changes: Any) -> StrategyOut:
         fields = {**row, "origin": "uploaded", "why_not_run": self._gate.why_closed or None, **changes}

@@ -3,11 +3,10 @@
 import re
 from collections.abc import Awaitable, Callable
 
-import structlog
 from prometheus_client import Counter, Histogram
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars, reset_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from consumers.api.problems import problem
@@ -16,17 +15,27 @@ from infra.metrics import Metrics
 
 BODY_BYTES_MAX = 1_000_000
 REQUEST_ID = "X-Request-Id"
+_REQUEST_ID_NAME = REQUEST_ID.lower().encode()
 _REQUEST_ID_SHAPE = re.compile(r"[A-Za-z0-9._:-]{8,64}")
 _JSON_POLICY = "default-src 'none'; frame-ancestors 'none'"
-_HARDENING = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Content-Security-Policy": _JSON_POLICY,
-    "Cache-Control": "no-store",
-}
+_HARDENING = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"content-security-policy", _JSON_POLICY.encode()),
+    (b"cache-control", b"no-store"),
+)
+"""Unless an answer says otherwise. Names are in lower case, as everywhere in ASGI."""
 _DURATIONS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+def header(scope: Scope, name: bytes) -> str:
+    """The first header of this name, or an empty text."""
+    for known, value in scope["headers"]:
+        if known == name:
+            return str(value, "latin-1")
+    return ""
 
 
 class Traffic:
@@ -43,9 +52,15 @@ class Traffic:
             registry=metrics.registry,
         )
 
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
-        self._requests.labels(method, route, str(status)).inc()
-        self._duration.labels(method, route).observe(seconds)
+        found = self._children.get((method, route, status))
+        if found is None:
+            found = self._requests.labels(method, route, str(status)), self._duration.labels(method, route)
+            self._children[method, route, status] = found
+        found[0].inc()
+        found[1].observe(seconds)
 
 
 class RequestContext:
@@ -64,7 +79,7 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        wished = Headers(scope=scope).get(REQUEST_ID, "")
+        wished = header(scope, _REQUEST_ID_NAME)
         request_id = wished if _REQUEST_ID_SHAPE.fullmatch(wished) else self._entropy.new_id()
         scope.setdefault("state", {})["request_id"] = request_id
         begun = self._clock.monotonic()
@@ -74,22 +89,23 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers[REQUEST_ID] = request_id
-                for name, value in _HARDENING.items():
-                    headers.setdefault(name, value)
+                said = {name for name, _ in message["headers"]}
+                hardening = [each for each in _HARDENING if each[0] not in said]
+                message["headers"] = [*message["headers"], (_REQUEST_ID_NAME, request_id.encode()), *hardening]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(correlation_id=request_id):
-            try:
-                await self._app(scope, receive, send_hardened)
-            except Exception:
-                self._log.exception("request failed", method=scope["method"], path=scope["path"])
-                if status:
-                    raise
-                detail = f"a fault of ours: it is in the log under request id {request_id}"
-                await problem(500, detail)(scope, receive, send_hardened)
-            self._note(scope, status, self._clock.monotonic() - begun)
+        before = bind_contextvars(correlation_id=request_id)
+        try:
+            await self._app(scope, receive, send_hardened)
+        except Exception:
+            self._log.exception("request failed", method=scope["method"], path=scope["path"])
+            if status:
+                raise
+            detail = f"a fault of ours: it is in the log under request id {request_id}"
+            await problem(500, detail)(scope, receive, send_hardened)
+        finally:
+            reset_contextvars(**before)
+        self._note(scope, status, self._clock.monotonic() - begun)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unknown")
@@ -115,7 +131,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "0")
+        announced = header(scope, b"content-length") or "0"
         if not announced.isdigit() or int(announced) > self._bytes_max:
             await self._refuse(scope, receive, send)
             return

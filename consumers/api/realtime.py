@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from consumers.api.access import Caller, Guard, Viewer
+from consumers.api.access import Caller, Guard, Viewer, key_in
 from consumers.api.backlog import Backlog
 from consumers.api.front import Front
 from consumers.api.live_tape import TOPICS, LiveTape
@@ -20,15 +20,17 @@ from consumers.api.models import Answer, BarSize, Body
 from consumers.api.names import Names
 from consumers.api.problems import ApiError, InvalidError, NotFoundError
 from consumers.api.reels import Kind, Offsets, place_of
+from consumers.api.rows import answer, picked
 from consumers.api.streams import EventStream, Streams, Wish, speak
 from consumers.api.subscriptions import QuoteOut
 from consumers.api.symbols import SymbolPath
 from consumers.api.views import Latest
 from infra.api_keys import Role
+from infra.bar_moments import bar_size_text
 from infra.calendars.calendar import ExchangeCalendar, UnknownExchangeError, calendar_of
 from infra.errors import UsageError
-from schemas.event import UtcTime
-from schemas.market import LIVE_BAR, Bar, Delivery, Quote, Source, Subscription, Tick
+from schemas.event import Event, UtcTime
+from schemas.market import LIVE_BAR, Bar, Delivery, Source, Subscription
 from schemas.validation import Contract
 
 STALE_AFTER = 3 * LIVE_BAR
@@ -127,7 +129,7 @@ class RealTime:
         symbol: SymbolPath,
         kinds: Kinds = [*Kind],  # noqa: B006 # FastAPI copies defaults
         last_event_id: Annotated[str | None, Header(description="The last id seen: what came since is told.")] = None,
-    ) -> RealTimeOut | Response:
+    ) -> Response:
         """The newest bar, quote and trade. `Accept: text/event-stream`: events `bar`, `tick`, `quote` as they come.
 
         `gap` tells of events that will not come: kept no longer, or they came faster than the client took them.
@@ -136,9 +138,10 @@ class RealTime:
         if "text/event-stream" in request.headers.get("accept", ""):
             self._streams.refuse_too_many(caller)
             return EventStream(self._streams, caller, Wish(contract.contract_id, kinds, _after(last_event_id)))
-        return self._newest(symbol, contract)
+        return answer(self._newest(symbol, contract))
 
-    def _newest(self, symbol: str, contract: Contract) -> RealTimeOut:
+    def _newest(self, symbol: str, contract: Contract) -> dict[str, Any]:
+        """What `RealTimeOut` declares."""
         key = contract.contract_id
         bar, quote, tick = (self.tape.newest(key, kind.value) for kind in (Kind.BAR, Kind.QUOTE, Kind.TICK))
         found = [event for event in (bar, quote, tick) if event is not None]
@@ -150,17 +153,17 @@ class RealTime:
                 f"POST /subscriptions/{symbol} asks for it"
             )
         now = self._front.service.clock.now()
-        return RealTimeOut(
-            contract_id=key,
-            symbol=contract.symbol,
-            bar=LiveBarOut.model_validate(bar) if isinstance(bar, Bar) else None,
-            quote=QuoteOut.model_validate(quote) if isinstance(quote, Quote) else None,
-            tick=TickOut.model_validate(tick) if isinstance(tick, Tick) else None,
-            age_seconds=max(0.0, (now - max(event.ingest_time for event in found)).total_seconds()),
-            stale=isinstance(bar, Bar) and is_stale(bar, calendar_for(contract), now),
-            problem=told.problem if told is not None and told.wanted_by else "",
-            feeds=dict(told.feeds) if told is not None and told.wanted_by else {},
-        )
+        return {
+            "contract_id": key,
+            "symbol": contract.symbol,
+            "bar": _told(LiveBarOut, bar, bar_size=bar_size_text(bar.bar_size)) if isinstance(bar, Bar) else None,
+            "quote": _told(QuoteOut, quote),
+            "tick": _told(TickOut, tick),
+            "age_seconds": max(0.0, (now - max(event.ingest_time for event in found)).total_seconds()),
+            "stale": isinstance(bar, Bar) and is_stale(bar, calendar_for(contract), now),
+            "problem": told.problem if told is not None and told.wanted_by else "",
+            "feeds": told.feeds if told is not None and told.wanted_by else {},
+        }
 
     # over a WebSocket
 
@@ -182,9 +185,7 @@ class RealTime:
         """Whose key came in a header, or else in the first message; never in the address, which is logged."""
         guard: Guard = socket.app.state.guard
         socket.state.request_id = self._front.service.entropy.new_id()
-        scheme, _, bearer = socket.headers.get("authorization", "").partition(" ")
-        text = bearer if scheme.lower() == "bearer" else socket.headers.get("x-api-key")
-        return await guard.admit(socket, Role.VIEWER, text or await self._said_key(socket))
+        return await guard.admit(socket, Role.VIEWER, key_in(socket.headers) or await self._said_key(socket))
 
     @staticmethod
     async def _said_key(socket: WebSocket) -> str | None:
@@ -194,6 +195,10 @@ class RealTime:
             return Hello.model_validate(json.loads(text[:_SECRET_MAX])).key
         except (TimeoutError, ValueError, KeyError, ValidationError):
             return None
+
+
+def _told(model: type[Answer], event: Event | None, **more: Any) -> dict[str, Any] | None:
+    return picked(model, vars(event), **more) if event is not None else None
 
 
 def is_stale(bar: Bar, calendar: ExchangeCalendar | None, now: datetime) -> bool:

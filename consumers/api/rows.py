@@ -24,18 +24,14 @@ def answer(content: Any) -> Response:
 def picked(model: type[BaseModel], row: Mapping[str, Any] | RowMapping, **more: Any) -> dict[str, Any]:
     """The model's fields out of a row, null where the row has none; `more` comes before the row."""
     known = {**row, **more}
-    names = _names(model)
+    names = fields(model)
     return dict(zip(names, map(known.get, names), strict=True))
 
 
 @cache
-def _names(model: type[BaseModel]) -> tuple[str, ...]:
-    return tuple(model.model_fields)
-
-
 def fields(model: type[BaseModel]) -> tuple[str, ...]:
-    """Their names, for a question whose rows are answered with."""
-    return _names(model)
+    """The names of what the model tells."""
+    return tuple(model.model_fields)
 
 
 def told(texts: Sequence[str]) -> list[orjson.Fragment]:

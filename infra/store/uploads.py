@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, and_, desc, func, select, update
+from sqlalchemy import RowMapping, Select, Text, and_, desc, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from infra.store.questions import Compiled, Question, as_json, place
 from infra.store.tables import uploaded_versions, uploads
 
 LISTED_MAX = 1000
@@ -47,6 +49,19 @@ async def listed(connection: AsyncConnection) -> list[RowMapping]:
     """The newest version of every name that was not deleted, by name."""
     statement = _newest().where(_u.deleted_at.is_(None)).order_by(_u.name).limit(LISTED_MAX)
     return list((await connection.execute(statement)).mappings())
+
+
+def listing(fields: tuple[str, ...], why_not_run: str | None) -> Question:
+    """The same as they are shown: without the schemas of their parameters."""
+    return _listing(fields).ask(why_not_run=why_not_run)
+
+
+@cache
+def _listing(fields: tuple[str, ...]) -> Compiled:
+    found = _newest(literal("uploaded").label("origin"), place("why_not_run", Text).label("why_not_run"))
+    brief = [column for column in found.selected_columns if column.name != "parameter_schema"]
+    named = found.with_only_columns(*brief).where(_u.deleted_at.is_(None)).order_by(_u.name).limit(LISTED_MAX)
+    return as_json(named, fields)
 
 
 async def newest(connection: AsyncConnection, name: str) -> RowMapping | None:
