@@ -56,15 +56,13 @@ class _Query:
     """The parameters of a query. Most are left out of most requests: FastAPI would look at each all the same."""
 
     def __init__(self, fields: Sequence[Any]) -> None:
-        may_be_left_out = [field for field in fields if _has_plain_default(field)]
-        self._defaults = {field.name: field.default for field in may_be_left_out}
-        self._optional = {field.alias: field for field in may_be_left_out}
-        self._always = [field for field in fields if field not in may_be_left_out]
+        self._fields = [(field, _has_plain_default(field)) for field in fields]
+        self._defaults = {field.name: field.default for field, may_be_left_out in self._fields if may_be_left_out}
 
     def read(self, given: QueryParams) -> tuple[dict[str, Any], list[Any]]:
         """Values by name, and what is wrong."""
-        said = [self._optional[alias] for alias in given if alias in self._optional]
-        found, errors = request_params_to_args(self._always + said, given)
+        asked = [field for field, may_be_left_out in self._fields if not may_be_left_out or field.alias in given]
+        found, errors = request_params_to_args(asked, given)
         return self._defaults | found, errors
 
 
