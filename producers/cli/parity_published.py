@@ -97,8 +97,7 @@ async def _decisions(settings: Settings, made: Mapping[str, Output], streams: St
             raise DivergenceError("decision", f"{event.intent_id} was decided twice: {where} says something else")
         if before is event:
             streams.add("decisions", event)
-            used = event.basis.limits
-            streams.limits_no_longer_told += used is not None and (used.scope, used.version) not in limits
+            streams.limits_no_longer_told += any((each.scope, each.version) not in limits for each in _used(event))
     _none_left_out(made, decided, streams)
 
 
@@ -106,15 +105,21 @@ def verify_decision(
     told: RiskDecision, intent: Output, limits: Mapping[tuple[str, int], RiskLimits], where: str
 ) -> None:
     """Made again of what it says it was based on. Raises DivergenceError."""
-    used = told.basis.limits
-    known = limits.get((used.scope, used.version)) if used is not None else None
-    if used is not None and known is not None and without_ingest_time(known) != without_ingest_time(used):
-        raise DivergenceError("limit", f"{where} was decided with other {limits_changed(used, known)}")
+    for used in _used(told):
+        known = limits.get((used.scope, used.version))
+        if known is not None and without_ingest_time(known) != without_ingest_time(used):
+            raise DivergenceError("limit", f"{where} was decided with other {limits_changed(used, known)}")
     if without_ingest_time(told.intent) != without_ingest_time(intent):
         raise DivergenceError("decision", f"{where} is about another intent: {differences(told.intent, intent)}")
     again = check(told.intent, book_of(told.basis), told.basis.decided_at)
     if without_ingest_time(again) != without_ingest_time(told):
         raise DivergenceError("decision", f"{where} does not follow from its basis: {differences(told, again)}")
+
+
+def _used(told: RiskDecision) -> list[RiskLimits]:
+    """The limits of the account, of the strategy and of the symbol."""
+    found = [told.basis.limits, *(each.limits for each in told.basis.scopes)]
+    return [each for each in found if each is not None]
 
 
 def _none_left_out(made: Mapping[str, Output], decided: Mapping[str, RiskDecision], streams: Streams) -> None:
