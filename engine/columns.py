@@ -104,9 +104,14 @@ class BarColumns:
         """Each row's contract as its number in `contracts`; shape `(bars,)`."""
         return self.in_rows(np.repeat(np.arange(len(self.contracts)), np.diff(self.offsets)))
 
+    @cached_property
+    def stops(self) -> Integers:
+        """Of each distinct end of bars, the row after the last that ends so; shape `(times,)`."""
+        return np.append(np.flatnonzero(self.end_us[1:] != self.end_us[:-1]) + 1, len(self))
+
     def arranged(self, column: NDArray[Kind]) -> NDArray[Kind]:
         """A column of the bars, contract after contract as in `order`."""
-        return column if self._is_one else column[self.order]
+        return column if self._is_one else column.take(self.order)
 
     def in_rows(self, arranged: NDArray[Kind]) -> NDArray[Kind]:
         """What is in the order of `order`, in the order of the rows."""

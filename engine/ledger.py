@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.columns import BarColumns, Floats, Integers
 from engine.exchange import Execution
@@ -53,7 +52,7 @@ class Turns:
 def curve(columns: BarColumns, executions: Sequence[Execution], cash: float, turns: Turns | None = None) -> Curve:
     """The equity curve. Cash changes fill by fill, the book is summed contract after contract: the same bits always."""
     single = len(columns.contracts) == 1
-    times = columns.end_us if single else columns.end_us[_newer(columns)]
+    times = columns.end_us if single else columns.end_us[columns.stops - 1]
     done = ExecutionColumns.of(executions)
     if not single:
         done = done.taken(np.argsort(columns.end_us[done.row], kind="stable"))
@@ -67,8 +66,7 @@ def curve(columns: BarColumns, executions: Sequence[Execution], cash: float, tur
     balances = np.subtract.accumulate(np.concatenate(([cash], paid)))
     equity = _carried(balances, at, len(times))
     if len(columns) < len(times) * len(columns.contracts):  # a contract without a bar is worth what it was
-        newer = _newer(columns)
-        at = columns.arranged(np.cumsum(newer) - newer)
+        at = columns.arranged(np.repeat(np.arange(len(times)), np.diff(columns.stops, prepend=0)))
     gross: Floats | None = None
     for own, held in _values(columns, done, turns):
         here = held if len(held) == len(times) else _carried(np.concatenate(([0.0], held)), at[own], len(times))
@@ -76,11 +74,6 @@ def curve(columns: BarColumns, executions: Sequence[Execution], cash: float, tur
         size = np.abs(here, out=here)
         gross = size if gross is None else np.add(gross, size, out=gross)
     return Curve(times, equity, np.zeros(len(times)) if gross is None else gross, cash)
-
-
-def _newer(columns: BarColumns) -> NDArray[np.bool_]:
-    """Which rows are the last that end when they do: rows are sorted by their ends."""
-    return np.append(columns.end_us[1:] != columns.end_us[:-1], True)
 
 
 def _values(columns: BarColumns, done: ExecutionColumns, turns: Turns) -> Iterator[tuple[slice, Floats]]:

@@ -191,7 +191,7 @@ def _curve(columns: BarColumns, executions: ExecutionColumns, cash: float) -> Cu
         equity, gross = np.empty(len(columns)), np.empty(len(columns))
         compiled.value_of_one(columns.close, rows, quantity, balances, equity, gross)
         return Curve(columns.end_us, equity, gross, cash)
-    stops = np.append(np.flatnonzero(np.diff(columns.end_us)) + 1, len(columns))
+    stops = columns.stops
     equity, gross = np.empty(len(stops)), np.empty(len(stops))
     money = balances[np.searchsorted(columns.end_us[rows], columns.end_us[stops - 1], side="right")]
     order = np.argsort(rows, kind="stable")

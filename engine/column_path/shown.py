@@ -32,14 +32,11 @@ class Layout:
 
     @classmethod
     def of(cls, columns: BarColumns) -> "Layout":
-        rows = list(columns.rows.values())
-        lengths = [len(own) for own in rows]
-        offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-        return cls(columns, None if len(rows) == 1 else np.concatenate(rows), offsets)
+        return cls(columns, None if len(columns.contracts) == 1 else columns.order, columns.offsets)
 
     def arranged(self, column: Any) -> Any:
         """A column of the bars, contract after contract."""
-        return column if self.order is None else column[self.order]
+        return self.columns.arranged(column)
 
 
 class Shown:
@@ -100,8 +97,9 @@ class Shown:
         if any(slot.frame for slot in self._strategy.slots):
             targets[~self.layout.arranged(self._revealed.ready)] = np.nan
             return
+        unasked = self._strategy.warmup - 1
         for first, stop in pairwise(self.layout.offsets.tolist()):
-            targets[first : min(first + self._strategy.warmup - 1, stop)] = np.nan
+            targets[first : min(first + unasked, stop)] = np.nan
 
     def _of_bars(self, name: str) -> Floats:
         if name not in self._shared:
@@ -130,12 +128,7 @@ class _Named(Mapping[str, Floats]):
         self._slots = slots
 
     def __getitem__(self, name: str) -> Floats:
-        column, order = self._shown[self._slots[name]], self._shown.layout.order
-        if order is None:
-            return column
-        in_rows = np.empty_like(column)
-        in_rows[order] = column
-        return in_rows
+        return self._shown.layout.columns.in_rows(self._shown[self._slots[name]])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._slots)
@@ -150,12 +143,7 @@ def computed(indicator: Indicator, given: Sequence[Any], offsets: Integers, *, p
     inputs, known = given[: indicator.inputs], len(given) == indicator.inputs + len(indicator.parameters)
     if not plain and known and indicator.name in _COMPILED and all(isinstance(each, np.ndarray) for each in inputs):
         return getattr(_compiled(), _COMPILED[indicator.name])(*given, offsets)  # type: ignore[no-any-return] # arrays
-    if len(offsets) == 2:  # one contract
-        return indicator(*given)
-    out = np.empty(int(offsets[-1]))
-    for first, stop in pairwise(offsets.tolist()):
-        out[first:stop] = indicator(*(each[first:stop] if isinstance(each, np.ndarray) else each for each in given))
-    return out
+    return indicator.in_segments(given, offsets)
 
 
 @cache
