@@ -77,7 +77,7 @@ ON_A_BAR = {
     "leaves": ("os._exit(0)", "ended"),
     "leaves by an exception that is none": ("raise SystemExit(0)", "SystemExit"),
     "raises": ("1 / 0", r"failed at AAPL, 2013-.*: ZeroDivisionError: division by zero \(mine.py, line 8\)"),
-    "closes the line and goes on": ("os.close(1)\nwhile True: pass", "closed its line|of the processor"),
+    "closes the line and goes on": ("os.close(1)\nwhile True: pass", "closed its line|of the processor|longer than"),
     "closes everything": ("for n in range(3): os.close(n)", "."),
     "nests without end": ("def f(): return f()\nf()", "RecursionError"),
     "walks frames to the builtins": (
@@ -94,7 +94,7 @@ ON_A_BAR = {
         NOT_THERE,
     ),
     "reaches modules of modules": ("import_('json').codecs.builtins.open('/etc/passwd')", NOT_THERE),
-    "writes what is no message": ("os.write(1, b'garbage' * 1000)", "no message"),
+    "writes what is no message": ("os.write(1, b'garbage' * 1000)", "no message|told more than"),
     "announces a message without end": ("os.write(1, b'\\0\\xff\\xff\\xff\\xff')", "no message"),
     "writes a bottomless message": ("os.write(1, b'\\0\\0\\0\\xc3\\x50' + b'[' * 50000)", "no message|told more than"),
     "floods the line": ("while True: os.write(1, b'\\0\\0\\0\\0\\x02{}' * 1000)", "told"),

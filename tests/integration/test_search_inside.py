@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from infra.fan_out import Here
 from schemas.research import OptimizationFinished, OptimizationRequested, WalkForward
 from tests.builders import SEEN
 from tests.integration.a_sandbox import shipped, the_sandbox
-from tests.unit.test_optimisation import COLUMNS, Diary, _load, an_optimization
+from tests.unit.test_optimisation import COLUMNS, Diary, Notebook, _load, an_optimization
 
 MINE = shipped("moving_average_crossover")
 WALKED = an_optimization(
@@ -70,6 +72,20 @@ def test_it_finds_inside_what_it_finds_outside(workers: int) -> None:
     assert len(outside.result["walk_forward"]["folds"]) >= 2
     assert inside.trials_hash == outside.trials_hash
     assert inside.result == outside.result
+
+
+def test_a_search_that_is_interrupted_goes_on_with_the_same_processes_and_ends_the_same() -> None:
+    kept: dict[str, dict[str, Any]] = {}
+    request = an_optimization(method="tpe", trials=16, batch=8, axes=("fast=2:30", "slow=10:90"))
+    with a_crew(request, MINE) as crew:
+        shop = Workshop(COLUMNS, _load, "a", Here(), "c0de", SEEN, crew=crew)
+        with pytest.raises(KeyboardInterrupt):
+            optimise(request, shop, Diary(partial(Notebook, kept), stop_after=12))
+        second = Diary(partial(Notebook, kept))
+        resumed = optimise(request, shop, second)
+
+    assert 0 < len(second.trials) < 16
+    assert resumed.trials_hash == optimise(request, replace(shop, crew=None), Diary()).trials_hash
 
 
 ONE_BAD = {
