@@ -89,7 +89,7 @@ def _service(url: str, severity: Severity) -> "apprise.NotifyBase":
 
 def _shown(service: "apprise.NotifyBase") -> str:
     """Its address, without secrets."""
-    return str(service.url(privacy=True))  # type: ignore[no-untyped-call] # apprise has types in part
+    return str(service.url(privacy=True)).partition("?")[0]  # type: ignore[no-untyped-call] # apprise has types in part
 
 
 def _notify(service: "apprise.NotifyBase", alert: Alert) -> bool:

@@ -9,6 +9,7 @@ from consumers.executor.sender import Means, Sender, why_forged
 from consumers.executor.terms import unchangeable
 from consumers.executor.tracking import Tracked
 from engine.order_facts import CancelRequested, Unanswered
+from engine.trading_state import scopes_of
 from infra.gateway import GatewayUnavailableError, Link
 from infra.store import approvals
 from schemas.orders import CancelIntent, ModifyIntent, OrderStatus, RiskDecision
@@ -114,15 +115,26 @@ class Wishes:
     def _written(self, order: Tracked, wish: str) -> bool:
         if wish == "cancel":
             return self._sender.cancel(order)
+        return self._changed(order)
+
+    def _changed(self, order: Tracked) -> bool:
+        """A change is the order sent once more: what was killed meanwhile must not come back by it."""
+        parent = self._ledger.get(order.parent_id or "")
+        link = Link(parent.broker_order_id or 0 if parent is not None else 0)
+        with self._sender.kill_flag.sending(scopes_of(order.account_id, order.strategy_id, order.symbol)) as killed:
+            why = killed or self._place(order, link)
+        if why is not None:
+            self._service.log.warning("change not sent", order_id=order.order_id, reason=why)
+        return why is None
+
+    def _place(self, order: Tracked, link: Link) -> str | None:
+        """Why it is not on the socket."""
         assert order.wanted is not None, "a change says what is wanted"
         try:
-            parent = self._ledger.get(order.parent_id or "")
-            link = Link(parent.broker_order_id or 0 if parent is not None else 0)
             self._orders.place(order.broker_order_id or 0, order.wanted, link)
         except GatewayUnavailableError as error:
-            self._service.log.warning("change waits for the gateway", order_id=order.order_id, reason=str(error))
-            return False
-        return True
+            return str(error)
+        return None
 
     async def ask_again(self) -> None:
         """The background task: what has no answer is asked again, a few times, and then nobody knows."""

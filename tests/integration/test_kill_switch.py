@@ -104,6 +104,7 @@ async def test_after_a_kill_no_order_reaches_the_gateway_and_every_open_one_is_c
 
             assert await arm(settings) == {"armed": ["global"], "still_killed": []}
             await until(lambda: path.scalar("SELECT bool_and(mode = 'ACTIVE') FROM trading_state"), seconds=30)
+            await path.settled("executor", ["trading.state.v1"])
             await path.tell(a_live_intent("after", intent_id="after"))
             await until(lambda: in_status(path, "after", OrderStatus.FILLED))
             assert set(simulator.placed()) == sent | {"after"}
