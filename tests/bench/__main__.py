@@ -15,7 +15,7 @@ MODULES = {
     "engine.columns": "tests.bench.engine_columns",
     "engine.sweep": "tests.bench.engine_columns",
     "engine.sweep.processes": "tests.bench.engine_sweep_processes",
-    "engine.universe": "tests.bench.engine_columns",
+    "engine.universe": "tests.bench.engine_universe",
     "engine.process": "tests.bench.engine_process",
     "engine.memory": "tests.bench.engine_process",
     "engine.sandbox": "tests.bench.sandbox",

@@ -1,4 +1,4 @@
-"""The engine by columns, in sweeps and over a universe, beside bare loops and, with the extra `bench`, beside peers.
+"""The engine by columns and in sweeps, beside bare loops and, with the extra `bench`, beside peers.
 
 Rates are per CPU second of this process, medians of interleaved rounds; fills and equity must equal the bare loop's.
 """
@@ -11,9 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from engine import backtest
 from engine.column_path import Scores, run_columns, sweep, sweep_crossings
-from engine.columns import BarColumns
 from engine.indicators import crossing, sma
 from engine.options import BacktestOptions
 from engine.strategies.moving_average_crossover import MovingAverageCrossover
@@ -22,23 +20,22 @@ from tests.bench.engine_events import minute_bars
 
 _ROUNDS = 5
 _PAIRS = tuple(itertools.product(range(2, 17), range(20, 120, 10)))
-_DAY_US = 86_400_000_000
 OPTIONS = BacktestOptions(cash=peers.CASH)
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
-    rows = [_columns(200_000 if quick else 1_000_000), *_sweeps(), *_universe()]
+    rows = [_columns(200_000 if quick else 1_000_000), *_sweeps()]
     if vbt := peers.found("vectorbt"):
         _beside_vectorbt(vbt, rows, quick=quick)
     return rows
 
 
-def _row(name: str, units: int, unit: str, spent: dict[str, list[float]], detail: dict[str, Any]) -> dict[str, Any]:
+def figure(name: str, units: int, unit: str, spent: dict[str, list[float]], detail: dict[str, Any]) -> dict[str, Any]:
     value, raw = (units / statistics.median(spent[which]) for which in ("ours", "raw"))
     return {"name": name, "value": value, "unit": unit, "raw": raw, "ratio": value / raw, "detail": {**detail}}
 
 
-def _timed(calls: dict[str, Callable[[], Any]], rounds: int = _ROUNDS) -> tuple[dict[str, list[float]], dict[str, Any]]:
+def timed(calls: dict[str, Callable[[], Any]], rounds: int = _ROUNDS) -> tuple[dict[str, list[float]], dict[str, Any]]:
     """CPU seconds of each call in turn, and what each gave last; the first round only warms up."""
     spent: dict[str, list[float]] = {name: [] for name in calls}
     results: dict[str, Any] = {}
@@ -51,7 +48,7 @@ def _timed(calls: dict[str, Callable[[], Any]], rounds: int = _ROUNDS) -> tuple[
 
 
 @numba.njit(cache=True)
-def _bare(crossed: Any, opening: Any, close: Any, cash: float, equity: Any) -> int:
+def bare(crossed: Any, opening: Any, close: Any, cash: float, equity: Any) -> int:
     """What nobody can beat: one loop that knows one order and one cost."""
     held, wanted, fills = 0.0, 0.0, 0
     for row in range(len(close)):
@@ -74,17 +71,17 @@ def _columns(count: int) -> dict[str, Any]:
     def raw() -> Any:
         equity = np.empty(count)
         crossed = crossing(sma(columns.close, 10), sma(columns.close, 30))
-        return _bare(crossed, columns.open, columns.close, peers.CASH, equity), equity
+        return bare(crossed, columns.open, columns.close, peers.CASH, equity), equity
 
     def ours() -> Any:
         return run_columns(columns, MovingAverageCrossover, None, OPTIONS)
 
-    spent, results = _timed({"ours": ours, "raw": raw})
+    spent, results = timed({"ours": ours, "raw": raw})
     done, (fills, equity) = results["ours"], results["raw"]
     assert len(done.executions) == fills, "as many fills as the bare loop"
     assert np.array_equal(done.curve.equity, equity), "the bare loop's equity"
     detail = {"bars": count, "fills": fills, "raw_is": "averages by numpy, then one compiled loop"}
-    return _row("engine.columns", count, "bars/CPU s", spent, detail)
+    return figure("engine.columns", count, "bars/CPU s", spent, detail)
 
 
 def _sweeps() -> list[dict[str, Any]]:
@@ -96,7 +93,7 @@ def _sweeps() -> list[dict[str, Any]]:
         averages = {size: sma(columns.close, size) for size in {each for pair in _PAIRS for each in pair}}
         for fast, slow in _PAIRS:
             crossed = crossing(averages[fast], averages[slow])
-            _bare(crossed, columns.open, columns.close, peers.CASH, equity)
+            bare(crossed, columns.open, columns.close, peers.CASH, equity)
             found.append(float(equity[-1]))
         return found
 
@@ -109,75 +106,26 @@ def _sweeps() -> list[dict[str, Any]]:
         "rule": lambda: sweep_crossings(columns, MovingAverageCrossover, parameters, OPTIONS),
         "raw": raw,
     }
-    spent, results = _timed(calls, rounds=4 * _ROUNDS)
+    spent, results = timed(calls, rounds=4 * _ROUNDS)
     for which in ("targets", "rule"):
         assert results[which].final_equity.tolist() == results["raw"], "the bare loop's final equity"
     detail = {"pairs": len(_PAIRS), "bars": len(columns), "raw_is": "each average once, then the bare loop for a pair"}
     return [
-        _row(f"engine.sweep.{which}", len(_PAIRS), "pairs/CPU s", {"ours": spent[which], "raw": spent["raw"]}, detail)
+        figure(f"engine.sweep.{which}", len(_PAIRS), "pairs/CPU s", {"ours": spent[which], "raw": spent["raw"]}, detail)
         for which in ("targets", "rule")
-    ]
-
-
-def universe(symbols: int = 309, days: int = 756) -> tuple[BarColumns, np.ndarray, np.ndarray]:
-    """Daily bars of many symbols, and their opens and closes as arrays of shape `(days, symbols)`."""
-    dice = np.random.default_rng(3)
-    close = np.round(50 * np.exp(np.cumsum(dice.normal(0, 0.015, (days, symbols)), axis=0)), 2)
-    opening = np.concatenate((close[:1], close[:-1]))
-    ends = np.repeat(np.arange(1, days + 1, dtype=np.int64) * _DAY_US, symbols)
-    high, low = np.maximum(opening, close), np.minimum(opening, close)
-    ids = np.tile(np.arange(1, symbols + 1, dtype=np.int64), days)
-    volume = np.full(symbols * days, 1e6)
-    columns = BarColumns(
-        ids, ends - _DAY_US // 4, ends, opening.ravel(), high.ravel(), low.ravel(), close.ravel(), volume
-    )
-    return columns, opening, close
-
-
-def _universe() -> list[dict[str, Any]]:
-    columns, opening, close = universe()
-    days, symbols = close.shape
-
-    def raw() -> Any:
-        equity, total, fills = np.empty(days), np.full(days, peers.CASH), 0
-        for number in range(symbols):
-            own = np.ascontiguousarray(close[:, number])
-            crossed = crossing(sma(own, 10), sma(own, 30))
-            fills += _bare(crossed, np.ascontiguousarray(opening[:, number]), own, 0.0, equity)
-            total += equity
-        return fills, total
-
-    calls: dict[str, Callable[[], Any]] = {
-        "columns": lambda: run_columns(columns, MovingAverageCrossover, None, OPTIONS),
-        "events": lambda: backtest.run(columns, MovingAverageCrossover, None, OPTIONS),
-        "raw": raw,
-    }
-    spent, results = _timed(calls)
-    fills, total = results["raw"]
-    assert results["columns"].result_hash == results["events"].result_hash, "two ways, one answer"
-    assert len(results["events"].executions) == fills, "as many fills as the bare loop"
-    assert np.allclose(results["events"].curve.equity, total, rtol=1e-12), "the bare loop's equity"
-    detail = {"symbols": symbols, "days": days, "fills": fills, "raw_is": "the bare loop, symbol after symbol"}
-    return [
-        _row(
-            f"engine.universe.{which}", len(columns), "bars/CPU s", {"ours": spent[which], "raw": spent["raw"]}, detail
-        )
-        for which in ("columns", "events")
     ]
 
 
 def _beside_vectorbt(vbt: Any, rows: Sequence[dict[str, Any]], *, quick: bool) -> None:
     """What vectorbt reaches on the same arrays, in the rows that have a counterpart."""
     one, small = minute_bars(200_000 if quick else 1_000_000), minute_bars(3_000)
-    columns, opening, close = universe()
-    spent, _ = _timed(
+    spent, _ = timed(
         {
             "engine.columns": lambda: peers.vectorbt_one(vbt, one),
             "engine.sweep": lambda: peers.vectorbt_pairs(vbt, small, _PAIRS),
-            "engine.universe": lambda: peers.vectorbt_universe(vbt, opening, close),
         }
     )
-    units = {"engine.columns": len(one), "engine.sweep": len(_PAIRS), "engine.universe": len(columns)}
+    units = {"engine.columns": len(one), "engine.sweep": len(_PAIRS)}
     for row in rows:
         name = next(each for each in units if row["name"].startswith(each))
         theirs = units[name] / statistics.median(spent[name])
