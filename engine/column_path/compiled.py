@@ -8,6 +8,10 @@ import numba
 import numpy as np
 from numba import types
 
+from engine.lean_imports import imported
+
+imported("numba.np.arraymath", without=("scipy.linalg",))  # for products of matrices, which no loop here has
+
 _F = types.Array(types.float64, 1, "C", readonly=True)
 _I = types.Array(types.int64, 1, "C", readonly=True)
 _tuple: Any = types.Tuple  # ships no types

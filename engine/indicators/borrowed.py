@@ -3,37 +3,22 @@
 TA-Lib is loaded when the first of them is used, and without pandas and polars, which its package would draw in.
 """
 
-import importlib
 import math
-import sys
 from collections.abc import Callable
 from functools import cache
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from engine.columns import Floats
 from engine.indicators.indicator import Count, Indicator, IndicatorError, Live, Parameter
-
-_DRAWN_IN = ("pandas", "polars")
-_loading = Lock()
+from engine.lean_imports import imported
 
 
 @cache
 def talib() -> Any:
-    """The package, imported while the names of what it would draw in are blocked."""
-    with _loading:
-        if "talib" in sys.modules:
-            return sys.modules["talib"]
-        blocked = [name for name in _DRAWN_IN if name not in sys.modules]
-        try:
-            for name in blocked:
-                sys.modules[name] = None  # type: ignore[assignment] # the documented way to refuse an import
-            return importlib.import_module("talib")
-        finally:
-            for name in blocked:
-                del sys.modules[name]
+    """The package, without what it would draw in."""
+    return imported("talib", without=("pandas", "polars"))
 
 
 def borrowed(  # one row of a table
