@@ -168,6 +168,10 @@ class JournalEntry(Event):
     """Of a deployment with a warm-up: SHA-256 of the past bars."""
     code: str = ""
     """Which code decided, from this entry on: told when a strategy is deployed and when a process goes on with it."""
+    epoch: Annotated[int, Field(ge=0)] = 0
+    """Of the lease of the process that wrote it."""
+    claim: bool = False
+    """No input: another process writes the journals from here on, and entries of an earlier epoch count for nothing."""
     fault: Annotated[str, Field(max_length=2000)] = ""
     """Why the strategy was stopped at the last of these inputs, which it did not get through."""
 

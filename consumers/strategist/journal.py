@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
 from infra.clock import Clock
 from infra.journal.digest import Digest
 from infra.journal.warm_up import PastBars
+from infra.topics import load_catalogue
 from schemas.event import Event
 from schemas.place import At, Place
 from schemas.strategy import JournalEntry
@@ -59,8 +61,9 @@ class Journal:
     what was consumed cannot be consumed again, so the process has to end, and the next one recovers.
     """
 
-    def __init__(self, strategy_id: str, post: Post, clock: Clock, code: str) -> None:
+    def __init__(self, strategy_id: str, post: Post, clock: Clock, code: str, epoch: int = 0) -> None:
         self._strategy_id = strategy_id
+        self._epoch = epoch
         self._code = code
         self._untold_code = code
         self._post = post
@@ -144,6 +147,7 @@ class Journal:
             warmed_by=marks.warmed_by,
             code=self._untold_code if len(run.digest) else "",
             fault=marks.fault,
+            epoch=self._epoch,
             event_time=run.event.event_time,
             ingest_time=now,
         )
@@ -153,3 +157,21 @@ class Journal:
         if len(self._posted) >= _POSTED_MAX:
             posted, self._posted = self._posted, []
             await asyncio.gather(*posted)
+
+
+def claim(epoch: int, now: datetime) -> JournalEntry:
+    """Told by whoever got the lease, before it reads the journals."""
+    topic = load_catalogue().topic_of(JournalEntry).name
+    return JournalEntry(
+        strategy_id="strategist",
+        sequence=1,
+        topic=topic,
+        partition=0,
+        first_offset=0,
+        offset=0,
+        consumed_at=now,
+        epoch=epoch,
+        claim=True,
+        event_time=now,
+        ingest_time=now,
+    )

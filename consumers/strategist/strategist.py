@@ -10,7 +10,7 @@ from prometheus_client import Counter, Gauge
 
 from consumers.strategist.allocator import Allocator
 from consumers.strategist.guard import BEGIN_SECONDS_MAX, INPUT_SECONDS_MAX, bounded
-from consumers.strategist.journal import Input, Journal
+from consumers.strategist.journal import Input, Journal, claim
 from consumers.strategist.recovery import recover
 from consumers.strategist.subscriptions import changes
 from engine.live.hosts import Inside, StoppedFromOutsideError
@@ -26,6 +26,7 @@ from infra.replay import fold
 from infra.sandbox.errors import SandboxedError
 from infra.sandbox.live import LazySandbox
 from infra.service import Service
+from infra.store.leases import Lease
 from infra.symbol_meanings import the_one_meant
 from infra.symbol_names import parse_symbol
 from schemas.event import Event
@@ -62,8 +63,10 @@ class Strategist:
     before the journal has what was consumed up to it.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, lease: Lease | None = None) -> None:
+        """With a `lease`, no other process of the same database runs these strategies beside this one."""
         self._service = service
+        self._lease = lease
         self._strategies: dict[str, RunningStrategy] = {}
         self._journals: dict[str, Journal] = {}
         self._on_contract: dict[int, list[RunningStrategy]] = {}
@@ -81,10 +84,26 @@ class Strategist:
         self._running = Gauge("scizor_strategies_running", "Live strategies that run", registry=registry)
 
     def wire(self) -> None:
+        if self._lease is not None:
+            self._service.before(self._lease.acquire)
+            self._service.before(self._claim)
+            self._service.task("lease", self._lease.keep)
+            self._service.after(self._lease.release)
         self._service.before(self.recover)
         self._service.on_batch(self._service.spec.reads, self.on_records, before_commit=self.settle)
         self._service.after(self._close)
         self._service.task("reports", self._report_now_and_then)
+
+    async def _claim(self) -> None:
+        """Whatever a former holder still writes behind this counts for nothing."""
+        assert self._lease is not None, "a claim is made by the holder of the lease"
+        now = self._service.clock.now()
+        await self._service.publish(claim(self._lease.epoch, now))
+
+    async def _fence(self) -> None:
+        """Nothing is written or told by a process that may have lost its lease: one that was frozen asks first."""
+        if self._lease is not None and not self._lease.fresh:
+            await self._lease.confirm()
 
     async def recover(self) -> None:
         """Feed every strategy its journal, and tell again what its last inputs caused: repeats are recognised."""
@@ -177,6 +196,7 @@ class Strategist:
         """Publish together; return when the broker has all of it."""
         if cause is None or not outputs:
             return
+        await self._fence()
         publisher, clock = self._service.publisher, self._service.clock
         topic = self._service.catalogue.topic(cause.topic.removeprefix(self._service.settings.topic_prefix))
         origin = origin_of(topic, cause, clock.now())
@@ -239,10 +259,13 @@ class Strategist:
 
     def _journal(self, name: str) -> Journal:
         if name not in self._journals:
-            self._journals[name] = Journal(name, self._post, self._service.clock, self._code)
+            self._journals[name] = Journal(
+                name, self._post, self._service.clock, self._code, self._lease.epoch if self._lease else 0
+            )
         return self._journals[name]
 
     async def _post(self, event: Event) -> "asyncio.Future[object]":
+        await self._fence()
         return await self._service.publisher.post(self._service.publisher.prepare(event))
 
     def _keep(self, strategy: RunningStrategy) -> None:

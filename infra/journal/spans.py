@@ -1,6 +1,6 @@
 """What journals say, put together: each strategy's last deployment and the spans of inputs that it consumed since."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from infra.replay import fold
@@ -79,20 +79,37 @@ class Past:
             self.spans.append(span_of(entry))
 
 
+class Claims:
+    """Which entries count: those of whoever held the lease when they were written."""
+
+    def __init__(self) -> None:
+        self._epoch = 0
+
+    def allow(self, entry: JournalEntry) -> bool:
+        """Whether it is an entry, and nobody had claimed the journals before it who came later."""
+        if entry.epoch < self._epoch:
+            return False
+        self._epoch = entry.epoch
+        return not entry.claim
+
+
 async def pasts(settings: Settings) -> Mapping[str, Past]:
     """Every strategy's journal."""
     fills_topic = load_catalogue().topic_of(Fill).name
     found: dict[str, Past] = {}
-    async for event, _ in fold(settings, [_JOURNAL]):
-        if isinstance(event, JournalEntry):
-            found.setdefault(event.strategy_id, Past()).add(event, fills_topic)
+    async for entry in _valid(settings):
+        found.setdefault(entry.strategy_id, Past()).add(entry, fills_topic)
     return found
+
+
+async def _valid(settings: Settings) -> AsyncIterator[JournalEntry]:
+    """Every entry, without those of a process that had lost its lease."""
+    claims = Claims()
+    async for event, _ in fold(settings, [_JOURNAL]):
+        if isinstance(event, JournalEntry) and claims.allow(event):
+            yield event
 
 
 async def entries_of(settings: Settings, strategy_id: str) -> list[JournalEntry]:
     """One strategy's journal as it was written, repeats included."""
-    return [
-        event
-        async for event, _ in fold(settings, [_JOURNAL])
-        if isinstance(event, JournalEntry) and event.strategy_id == strategy_id
-    ]
+    return [entry async for entry in _valid(settings) if entry.strategy_id == strategy_id]

@@ -48,6 +48,7 @@ class Lease:
         )
         self._session: AsyncConnection | None = None
         self._beaten_at = 0.0
+        self._asking = asyncio.Lock()
 
     @property
     def fresh(self) -> bool:
@@ -67,18 +68,22 @@ class Lease:
 
     async def keep(self) -> None:
         """Until it is lost: then LeaseLostError. For `Service.task`."""
-        assert self._session is not None, "acquire the lease first"
         while True:
             await asyncio.sleep(_BEAT_SECONDS)
-            begun = self._clock.monotonic()
-            try:
-                async with asyncio.timeout(_BEAT_PATIENCE_SECONDS):
-                    epoch = await self._session.scalar(_BEAT, {"name": self.name, "epoch": self.epoch})
-            except connection.WORLD as error:
-                raise LeaseLostError(self.name, str(error) or type(error).__name__) from error
-            if epoch is None:
-                raise LeaseLostError(self.name, "its epoch has changed")
-            self._beaten_at = begun
+            await self.confirm()
+
+    async def confirm(self) -> None:
+        """Ask the database now whether this process leads; LeaseLostError when it does not, or nobody can tell."""
+        assert self._session is not None, "acquire the lease first"
+        begun = self._clock.monotonic()
+        try:
+            async with self._asking, asyncio.timeout(_BEAT_PATIENCE_SECONDS):
+                epoch = await self._session.scalar(_BEAT, {"name": self.name, "epoch": self.epoch})
+        except connection.WORLD as error:
+            raise LeaseLostError(self.name, str(error) or type(error).__name__) from error
+        if epoch is None:
+            raise LeaseLostError(self.name, "its epoch has changed")
+        self._beaten_at = begun
 
     async def release(self) -> None:
         """Let another process lead at once."""

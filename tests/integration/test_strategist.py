@@ -15,12 +15,13 @@ import pytest
 from consumers.strategist.strategist import Strategist
 from infra.embedded.fostering import Foster, Nursery
 from infra.embedded.kafka import KafkaServer
+from infra.replay import fold
 from infra.service import Service
 from infra.settings import Settings
 from infra.topics import load_catalogue
 from schemas.market import Bar, Want
 from schemas.orders import OrderIntent
-from schemas.strategy import Deploy, JournalEntry, Signal, Start, Stop, StrategyState
+from schemas.strategy import Deploy, JournalEntry, Pause, Resume, Signal, Start, Stop, StrategyState
 from tests.builders import a_historical_bar, a_tick
 from tests.integration.a_forked_service import a_forked_service, ended
 from tests.integration.a_trading_floor import (
@@ -108,7 +109,7 @@ async def the_end(floor: Floor, expected: list[Expected], bars: int) -> Strategy
 
 async def check_journal(floor: Floor) -> None:
     """No entry is missing, and each output stands in exactly one."""
-    entries: list[JournalEntry] = await floor.told("strategy.journal.v1")
+    entries: list[JournalEntry] = [each for each in await floor.told("strategy.journal.v1") if not each.claim]
     numbers = [entry.sequence for entry in entries]
     assert numbers == list(range(1, len(entries) + 1))
     outputs = [output for entry in entries for output in entry.outputs]
@@ -168,7 +169,8 @@ class Lives:
         return await self._journalled() > before
 
 
-async def test_kills_and_repeats_change_no_decision(settings: Settings, nursery: Nursery, tmp_path: Path) -> None:
+async def test_kills_and_repeats_change_no_decision(stack_settings: Settings, nursery: Nursery, tmp_path: Path) -> None:
+    settings = stack_settings  # with a database: whoever runs these strategies holds the lease
     strategist = partial(a_forked_service, nursery, "consumers.strategist", settings, tmp_path / "strategist.log")
     bars = random_bars(MINUTES)
     expected, held = expectations(bars, copies=2)
@@ -314,4 +316,32 @@ async def test_a_deployment_is_warmed_up_by_the_same_past_after_a_restart(settin
             assert (await floor.in_state("running")).bars_seen == 65  # and nothing was caused that was not before
             await floor.tell(*live[60:])
             await floor.caught_up()
+        await check_journal(floor)
+
+
+async def test_a_second_strategist_waits_until_the_first_has_died(
+    stack_settings: Settings, nursery: Nursery, tmp_path: Path
+) -> None:
+    async def claims() -> list[int]:
+        reader = [each async for each, _ in fold(stack_settings, ["strategy.journal.v1"])]
+        return [each.epoch for each in reader if isinstance(each, JournalEntry) and each.claim]
+
+    async def claimed(times: int) -> bool:
+        return len(await claims()) == times
+
+    start = partial(a_forked_service, nursery, "consumers.strategist")
+    async with a_floor(stack_settings) as floor:
+        with start(stack_settings, tmp_path / "first.log"):
+            await until(partial(claimed, 1))
+            await started(floor, a_deployment())
+            with start(stack_settings, tmp_path / "second.log") as second:
+                await floor.tell(Pause(**COMMAND))
+                await floor.in_state("paused")
+                assert await claimed(1), "two hold the lease"
+                assert second.exit_code is None
+        with start(stack_settings, tmp_path / "third.log"):
+            await until(partial(claimed, 2))
+            await floor.tell(Resume(**COMMAND))
+            await floor.in_state("running")
+        assert await claims() == sorted(set(await claims()))
         await check_journal(floor)

@@ -10,11 +10,11 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumers.strategist.journal import Input, Journal
+from consumers.strategist.journal import Input, Journal, claim
 from engine.live.outputs import Output, id_of
 from engine.live.running import RunningStrategy
 from infra.clock import ManualClock
-from infra.journal.spans import Past
+from infra.journal.spans import Claims, Past
 from schemas.event import Event
 from schemas.orders import DenialReason, FillCorrected, OrderIntent, OrderStatus
 from schemas.place import At
@@ -181,3 +181,18 @@ def _outputs(script: Script) -> list[Output]:
 def test_the_script_trades() -> None:
     assert sum(isinstance(each, OrderIntent) for seed in range(5) for each in _outputs(Script(seed, bars=40))) > 20
     assert a_strategy().contracts.keys() == {APPLE}
+
+
+def test_what_a_former_holder_writes_behind_a_claim_counts_for_nothing() -> None:
+    async def written() -> tuple[JournalEntry, JournalEntry]:
+        topic = Topic()
+        for epoch in (1, 2):
+            journal = Journal("holder", topic.post, ManualClock(SEEN), "code", epoch)
+            start = Start(**COMMAND)
+            await journal.note(Input(start, At("strategy.commands.v1", 0, 7), start.to_json()))
+            await journal.settle()
+        return topic.entries[0], topic.entries[1]
+
+    before, after = asyncio.run(written())
+    claims = Claims()
+    assert [claims.allow(each) for each in (before, claim(2, NOON), before, after)] == [True, False, False, True]
