@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from engine.in_flight import InFlight, flight_of
+from engine.in_flight import Flight, InFlight, flight_of
 from engine.portfolio import exactly
 from engine.risk_book import Book, Scope, worst_case
 from engine.trading_state import account_scope, mode_of, scopes_of
@@ -53,6 +53,18 @@ class Account:
         return _ONE if currency == self.currency or not self.currency else self.rates.get(currency)
 
 
+@dataclass(frozen=True, slots=True)
+class _AtStake:
+    """What one contract may come to, in the base currency."""
+
+    flight: Flight
+    gross: Decimal = _ZERO
+    low: Decimal = _ZERO
+    high: Decimal = _ZERO
+    unknown: str = ""
+    """Its symbol, when it cannot be valued."""
+
+
 @dataclass
 class AccountBook:
     """Everything of one account at one moment; an approval is counted in at once by `reserve`."""
@@ -79,6 +91,12 @@ class AccountBook:
     fills: Counter[str] = field(default_factory=Counter)
     duplicate_window: timedelta = timedelta(seconds=1)
     in_session: dict[int, bool | None] = field(default_factory=dict)
+    _by_contract: dict[int, "_AtStake"] | None = None
+    """What was found at the last look; `changed` forgets it."""
+
+    def changed(self) -> None:
+        """Somebody has touched positions, marks or what is in flight."""
+        self._by_contract = None
 
     # valuation
 
@@ -110,13 +128,14 @@ class AccountBook:
         order = intent if isinstance(intent, OrderIntent) else intent.wanted
         mine = self.in_flight.get(order.intent_id) if isinstance(intent, ModifyIntent) else None
         mark = self.marks.get(order.contract_id)
-        elsewhere = self._elsewhere(order.contract_id)
+        stakes = self._at_stake()
         strategy = intent.strategy_id
         return Book(
             trading_mode=mode_of(self.modes, intent.account_id, strategy, order.symbol),
             limits=self.limits.get(account_scope(self.account_id)),
-            **self._here(order.contract_id, self.positions, list(self.in_flight.values())),
-            **elsewhere,
+            **_here(order.contract_id, self.positions, stakes),
+            **_elsewhere(order.contract_id, stakes),
+            exposure_unknown=next((s.unknown for c, s in stakes.items() if s.unknown and c != order.contract_id), ""),
             orders_last_minute=self.last_minute.total(),
             realised_pnl_today=self.realised_today,
             unrealised_pnl_today=self.unrealised_now - self.unrealised_before,
@@ -132,7 +151,7 @@ class AccountBook:
             in_session=self.in_session.get(order.contract_id),
             **self._family(intent, order, mine),
             duplicate_of=self._duplicate_of(order, now) if mine is None else "",
-            blocked_by=flight_of(self._of_contract(order.contract_id)).unknown,
+            blocked_by=stakes[order.contract_id].flight.unknown if order.contract_id in stakes else "",
             crossing=self._crossing(order, mark),
             messages_lately=self.messages[strategy],
             fills_lately=self.fills[strategy],
@@ -143,46 +162,30 @@ class AccountBook:
     def _of_contract(self, contract_id: int) -> list[InFlight]:
         return [each for each in self.in_flight.values() if each.contract_id == contract_id]
 
-    def _here(self, contract_id: int, held: Mapping[int, Held], orders: list[InFlight]) -> dict[str, Any]:
-        flight = flight_of(each for each in orders if each.contract_id == contract_id)
-        return {
-            "position": held[contract_id].quantity if contract_id in held else _ZERO,
-            "open_buys": flight.buys,
-            "open_sells": flight.sells,
-            "open_price": flight.price,
-            "open_orders": sum(each.works for each in orders),
-            "open_orders_of_contract": flight.orders,
-        }
+    def _at_stake(self) -> dict[int, _AtStake]:
+        """Of every contract that is held or in flight."""
+        if self._by_contract is None:
+            self._by_contract = {c: self._stake_of(c, self.positions, o) for c, o in self._orders(self.positions)}
+        return self._by_contract
 
-    def _elsewhere(self, contract_id: int) -> dict[str, Any]:
-        return self._worth(self.positions, self.in_flight.values(), without=contract_id)
+    def _orders(self, held: Mapping[int, Held]) -> Iterable[tuple[int, list[InFlight]]]:
+        return _grouped(held, self.in_flight.values()).items()
 
-    def _worth(self, held: Mapping[int, Held], orders: Iterable[InFlight], without: int | None) -> dict[str, Any]:
-        """What contracts are worth together at their worst, each by its own."""
-        of_contract: dict[int, list[InFlight]] = {each: [] for each in held}
-        for each in orders:
-            of_contract.setdefault(each.contract_id, []).append(each)
-        gross = low = high = _ZERO
-        unknown = ""
-        for contract, mine in of_contract.items():
-            position = held[contract].quantity if contract in held else _ZERO
-            flight = flight_of(mine)
-            if contract == without or not (position or flight.buys or flight.sells):
-                continue
-            currency = mine[0].currency if mine else held[contract].currency
-            price, rate = self.price_of(contract), self.account.rate(currency)
-            value = max(abs(price or _ZERO), flight.price) * (rate or _ZERO)
-            if not value:
-                unknown = mine[0].symbol if mine else held[contract].symbol
-            gross += worst_case(position, flight.buys, flight.sells) * value
-            high += (position + flight.buys) * value
-            low += (position - flight.sells) * value
-        return {
-            "exposure_elsewhere": exactly(gross),
-            "net_high_elsewhere": exactly(high),
-            "net_low_elsewhere": exactly(low),
-            "exposure_unknown": unknown,
-        }
+    def _stake_of(self, contract: int, held: Mapping[int, Held], orders: list[InFlight]) -> _AtStake:
+        position = held[contract].quantity if contract in held else _ZERO
+        flight = flight_of(orders)
+        if not (position or flight.buys or flight.sells):
+            return _AtStake(flight)
+        known = orders[0] if orders else held[contract]
+        price, rate = self.price_of(contract), self.account.rate(known.currency)
+        value = max(abs(price or _ZERO), flight.price) * (rate or _ZERO)
+        return _AtStake(
+            flight,
+            worst_case(position, flight.buys, flight.sells) * value,
+            (position - flight.sells) * value,
+            (position + flight.buys) * value,
+            "" if value else known.symbol,
+        )
 
     def _scopes(self, intent: OrderIntent | ModifyIntent, order: OrderIntent) -> Iterable[Scope]:
         *_, strategy, symbol = scopes_of(self.account_id, intent.strategy_id, order.symbol)
@@ -202,13 +205,12 @@ class AccountBook:
             orders = [each for each in self.in_flight.values() if each.strategy_id == strategy]
             minute = sum(n for (of, _), n in self.last_minute.items() if of == strategy)
             realised = self.realised_of_strategy.get(strategy, _ZERO)
-        worth = self._worth(held, orders, without=contract)
-        worth.pop("exposure_unknown")
+        stakes = {c: self._stake_of(c, held, mine) for c, mine in _grouped(held, orders).items()}
         return Scope(
             scope=scope,
             limits=self.limits[scope],
-            **self._here(contract, held, orders),
-            **worth,
+            **_here(contract, held, stakes),
+            **_elsewhere(contract, stakes),
             orders_last_minute=minute,
             realised_pnl_today=realised,
             # of a strategy what its positions have earned since they were opened counts: nobody marks its mornings
@@ -261,6 +263,7 @@ class AccountBook:
             mine = self.in_flight[intent.order_id]
             remaining = max(mine.remaining, intent.wanted.quantity - mine.filled)
             self.in_flight[mine.order_id] = replace(mine, remaining=remaining, price=max(mine.price, price))
+            self.changed()
             return
         parent = self.in_flight.get(intent.parent_id or "")
         self.in_flight[intent.intent_id] = InFlight(
@@ -284,12 +287,42 @@ class AccountBook:
             parent_side=parent.side if parent else None,
             parent_filled=parent.filled if parent else _ZERO,
         )
+        self.changed()
         self.last_minute[intent.strategy_id, intent.contract_id] += 1
         if intent.parent_id is None:
             self.same_side[intent.strategy_id, intent.contract_id, intent.side] += 1
         if self.account.buying_power is not None:
             left = self.account.buying_power - exactly(intent.quantity * value)
             self.account = replace(self.account, buying_power=left)
+
+
+def _grouped(held: Iterable[int], orders: Iterable[InFlight]) -> dict[int, list[InFlight]]:
+    """Orders by contract; a contract that is only held has none."""
+    found: dict[int, list[InFlight]] = {each: [] for each in held}
+    for order in orders:
+        found.setdefault(order.contract_id, []).append(order)
+    return found
+
+
+def _here(contract: int, held: Mapping[int, Held], stakes: Mapping[int, _AtStake]) -> dict[str, Any]:
+    flight = stakes[contract].flight if contract in stakes else Flight()
+    return {
+        "position": held[contract].quantity if contract in held else _ZERO,
+        "open_buys": flight.buys,
+        "open_sells": flight.sells,
+        "open_price": flight.price,
+        "open_orders": sum(each.flight.orders for each in stakes.values()),
+        "open_orders_of_contract": flight.orders,
+    }
+
+
+def _elsewhere(contract: int, stakes: Mapping[int, _AtStake]) -> dict[str, Any]:
+    others = [each for of, each in stakes.items() if of != contract]
+    return {
+        "exposure_elsewhere": exactly(sum((each.gross for each in others), _ZERO)),
+        "net_high_elsewhere": exactly(sum((each.high for each in others), _ZERO)),
+        "net_low_elsewhere": exactly(sum((each.low for each in others), _ZERO)),
+    }
 
 
 def _what(asked: Any, strategy_id: str) -> tuple[Any, ...]:

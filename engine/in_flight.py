@@ -71,16 +71,33 @@ class Flight:
     unknown: str = ""
 
 
+@dataclass
+class _Group:
+    """Orders of one side that take each other's place: together they fill no more than the largest of them asks for."""
+
+    largest: Decimal = _ZERO
+    asked: Decimal = _ZERO
+    filled: Decimal = _ZERO
+
+    def add(self, order: InFlight) -> None:
+        self.largest = max(self.largest, order.at_worst)
+        self.asked = max(self.asked, order.quantity, order.filled + order.remaining)
+        self.filled += order.filled
+
+    @property
+    def at_worst(self) -> Decimal:
+        return min(self.largest, max(_ZERO, self.asked - self.filled))
+
+
 def flight_of(orders: Iterable[InFlight]) -> Flight:
     """Of orders of one contract."""
-    largest: dict[tuple[Side, str], Decimal] = {}
+    groups: dict[tuple[Side, str], _Group] = {}
     count, price, unknown = 0, _ZERO, ""
     for each in orders:
-        key = each.side, each.group
-        largest[key] = max(largest.get(key, _ZERO), each.at_worst)
+        groups.setdefault((each.side, each.group), _Group()).add(each)
         count += each.works
         price = max(price, each.price)
         if each.state == "unknown":
             unknown = min(filter(None, (unknown, each.order_id)))
-    sides = {side: sum((most for (of, _), most in largest.items() if of is side), _ZERO) for side in Side}
+    sides = {side: sum((each.at_worst for (of, _), each in groups.items() if of is side), _ZERO) for side in Side}
     return Flight(sides[Side.BUY], sides[Side.SELL], count, price, unknown)

@@ -115,16 +115,23 @@ class Decider:
         made, events, causes = _judged(account, new, self._service.clock.now)
         if not await book.decide(self._store, row.version, made, events, causes):
             return False
-        for each in made:
-            self._count(each.decision)
+        self._count([each.decision for each in made])
         await self._stopper.disable(made)
         return True
 
-    def _count(self, decision: RiskDecision) -> None:
-        reason = decision.reason.value if decision.reason else ""
-        self._decisions.labels("approved" if decision.approved else "denied", reason).inc()
-        if decision.reason is not None:
-            self._service.log.info("denied", intent_id=decision.intent_id, reason=reason, detail=decision.detail)
+    def _count(self, decisions: Sequence[RiskDecision]) -> None:
+        """One line in the log for all that were denied together for one reason."""
+        denied: dict[str, list[RiskDecision]] = {}
+        for decision in decisions:
+            reason = decision.reason.value if decision.reason else ""
+            self._decisions.labels("approved" if decision.approved else "denied", reason).inc()
+            if reason:
+                denied.setdefault(reason, []).append(decision)
+        for reason, found in denied.items():
+            first = found[0]
+            self._service.log.info(
+                "denied", reason=reason, count=len(found), intent_id=first.intent_id, detail=first.detail
+            )
 
 
 def parts(wished: Sequence[Wished]) -> list[list[Wished]]:

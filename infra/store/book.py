@@ -201,7 +201,12 @@ async def open_book(connection: AsyncConnection, account_id: str, now: datetime)
 
 async def read(connection: AsyncConnection, asked: Asked, now: datetime) -> Row[Any] | None:
     """The book as it is now, in one look; None when there is none yet."""
-    values = {
+    return (await connection.execute(_READ, values_to_read(asked, now))).first()
+
+
+def values_to_read(asked: Asked, now: datetime) -> dict[str, Any]:
+    """What the statement that reads a book wants to know."""
+    return {
         "account": asked.account_id,
         "scopes": asked.scopes,
         "strategies": list(asked.strategies),
@@ -212,7 +217,6 @@ async def read(connection: AsyncConnection, asked: Asked, now: datetime) -> Row[
         "ten_ago": now - _TEN_MINUTES,
         "day_ago": now - _DAY,
     }
-    return (await connection.execute(_READ, values)).first()
 
 
 async def decide(
@@ -222,14 +226,18 @@ async def decide(
 
     `causes` are those of `events`, one each.
     """
+    return await store.at_once(_DECIDE, values_of(version, made), events, causes=causes)
+
+
+def values_of(version: int, made: Sequence[Decided]) -> dict[str, Any]:
+    """What the statement that writes decisions takes."""
     first = made[0].decision
-    values = {
+    return {
         "version": version,
         "account_id": first.account_id,
         "now": first.basis.decided_at,
         "rows": orjson.dumps([_row(each) for each in made]).decode(),
     }
-    return await store.at_once(_DECIDE, values, events, causes=causes)
 
 
 def _row(made: Decided) -> dict[str, Any]:

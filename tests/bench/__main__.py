@@ -28,6 +28,7 @@ MODULES = {
     "collect.rate": "tests.bench.collect_rate",
     "latency.tick_to_order": "tests.bench.latency",
     "kill.acknowledge": "tests.bench.kill",
+    "risk.decisions": "tests.bench.risk",
     "api": "tests.bench.api",
     "demo": "tests.bench.demo",
 }
