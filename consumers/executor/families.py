@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from consumers.executor.sender import Means, Sender
 from consumers.executor.tracking import Tracked
+from engine.last_look import Refusal, RefusalCode
 from infra.gateway import Link
 from infra.publish import Origin
 from infra.store import approvals
@@ -30,15 +31,16 @@ class Families:
         decisions = [known[order_id] for order_id in leg.legs]
         intents = [each.intent for each in decisions if isinstance(each.intent, OrderIntent)]
         why = _unfit(decisions, intents)
-        why = why or await self._gate.until_open(min(self._sender.left(each) for each in decisions))
-        reasons = [self._sender.why_not(*each) for each in zip(decisions, intents, strict=False)]
-        why = why or next(filter(None, reasons), None)
+        left = min(self._sender.left(each) for each in decisions)
+        why = why or await self._gate.until_open(left)
+        for decision, intent in zip(decisions, intents, strict=False):
+            why = why or await self._gate.turn(left) or await self._sender.why_not(decision, intent)
         if why is None:
             orders = await self._spend(decisions, intents)
             if orders is not None:
                 await self._sender.place(orders, _links(orders))
                 return
-            why = "the approval of a leg is void"
+            why = Refusal(RefusalCode.VOID, "the approval of a leg is void")
         for decision in decisions:
             if decision.approved and isinstance(decision.intent, OrderIntent):
                 await self._sender.refuse(decision, decision.intent, why, origin)
@@ -66,12 +68,12 @@ class _VoidError(Exception):
     """Undoes the transaction."""
 
 
-def _unfit(decisions: Sequence[RiskDecision], intents: Sequence[OrderIntent]) -> str | None:
+def _unfit(decisions: Sequence[RiskDecision], intents: Sequence[OrderIntent]) -> Refusal | None:
     denied = next((each for each in decisions if not each.approved), None)
     if denied is not None:
-        return f"leg {denied.intent_id} of its bracket was denied: {denied.detail}"
+        return Refusal(RefusalCode.BRACKET, f"leg {denied.intent_id} of its bracket was denied: {denied.detail}")
     if len(intents) < len(decisions) or len({(each.legs, each.contract_id, each.account_id) for each in intents}) > 1:
-        return "its legs do not name each other, or are of different contracts"
+        return Refusal(RefusalCode.BRACKET, "its legs do not name each other, or are of different contracts")
     return None
 
 

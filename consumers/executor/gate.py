@@ -2,31 +2,33 @@
 
 import asyncio
 from collections import deque
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 
+from engine.last_look import MINUTE, Refusal, RefusalCode, Sent, last_look
 from engine.risk import book_of, reduces
 from engine.trading_state import RECONCILER, account_scope, follow, mode_of
 from infra.clock import Clock
 from infra.gateway import Connection
 from infra.store.leases import Lease
-from schemas.account import RiskLimits, TradingMode, TradingState
+from schemas.account import TradingMode, TradingState
 from schemas.orders import OrderIntent, RiskBasis
 
-_MINUTE = timedelta(minutes=1)
+_TURN_SECONDS_MAX = 1.0
 _REASON_MAX = 500
 
 
 class Gate:
     """Open while we lead, the gateway answers, the books agree and nobody has stopped trading."""
 
-    def __init__(self, connection: Connection, lease: Lease, clock: Clock) -> None:
+    def __init__(self, connection: Connection, lease: Lease, clock: Clock, orders_per_second: int) -> None:
         self._connection = connection
         self._lease = lease
         self._clock = clock
         self._states: dict[str, TradingState] = {}
         self._changed = asyncio.Event()
-        self._sent: deque[tuple[datetime, Decimal]] = deque()
+        self._orders_per_second = orders_per_second
+        self._sent: deque[Sent] = deque()
+        self._turns: deque[float] = deque()
         self.troubles: tuple[str, ...] = ("the broker's books were not yet compared with ours",)
         """What keeps it shut beside trading states; empty after a clean comparison."""
 
@@ -110,13 +112,13 @@ class Gate:
             return f"the gateway cannot be used: {self._connection.state.reason or self._connection.state.status}"
         return "; ".join(self._troubles) or None
 
-    async def until_open(self, seconds: float) -> str | None:
+    async def until_open(self, seconds: float) -> Refusal | None:
         """Wait at most so long for the gate; what still keeps it shut then."""
         deadline = self._clock.monotonic() + seconds
         while (why := self.why_shut()) is not None:
             remaining = deadline - self._clock.monotonic()
             if remaining <= 0:
-                return why
+                return Refusal(RefusalCode.SHUT, why)
             self._changed.clear()
             try:
                 await asyncio.wait_for(self._changed.wait(), min(remaining, 0.1))
@@ -124,30 +126,32 @@ class Gate:
                 continue
         return None
 
-    def why_not(self, intent: OrderIntent, basis: RiskBasis, now: datetime) -> str | None:
-        """What keeps this order back, or None: trading states, and a second look at sizes and rates."""
+    async def turn(self, seconds: float) -> Refusal | None:
+        """Wait for a turn among new orders and changes, at most so long. Cancels need none: their room is kept free."""
+        deadline = self._clock.monotonic() + min(seconds, _TURN_SECONDS_MAX)
+        while True:
+            now = self._clock.monotonic()
+            while self._turns and self._turns[0] <= now - 1.0:
+                self._turns.popleft()
+            if len(self._turns) < self._orders_per_second:
+                self._turns.append(now)
+                return None
+            free_at = self._turns[0] + 1.0
+            if free_at > deadline:
+                return Refusal(RefusalCode.THROTTLED, f"{len(self._turns)} orders and changes within a second")
+            await asyncio.sleep(free_at - now)
+
+    def why_not(self, intent: OrderIntent, basis: RiskBasis, now: datetime) -> Refusal | None:
+        """What keeps this order back, or None: trading states, and a second look at sizes, prices and rates."""
         mode = self.mode(intent)
         if mode is TradingMode.HALTED:
-            return "trading is halted"
+            return Refusal(RefusalCode.HALTED, "trading is halted")
         if mode is TradingMode.REDUCING and not reduces(intent, book_of(basis)):
-            return "only orders that reduce the position pass"
-        if basis.limits is None:
-            return "approved without limits"
-        return self._too_much(intent, basis.limits, now)
-
-    def _too_much(self, intent: OrderIntent, limits: RiskLimits, now: datetime) -> str | None:
-        while self._sent and self._sent[0][0] <= now - _MINUTE:
+            return Refusal(RefusalCode.REDUCING_ONLY, "only orders that reduce the position pass")
+        while self._sent and self._sent[0].at <= now - MINUTE:
             self._sent.popleft()
-        worth = intent.quantity * max(intent.reference_price, intent.limit_price or Decimal(0))
-        if intent.quantity > limits.quantity_max or worth > limits.notional_max:
-            return "larger than the limits of one order"
-        if len(self._sent) + 1 > limits.orders_per_minute_max:
-            return f"{len(self._sent)} orders went out within a minute"
-        most = limits.notional_max * limits.orders_per_minute_max
-        if sum(sent for _, sent in self._sent) + worth > most:
-            return f"orders worth {most:f} went out within a minute"
-        return None
+        return last_look(intent, basis, self._sent, now)
 
-    def sent(self, at: datetime, worth: Decimal) -> None:
+    def sent(self, order: Sent) -> None:
         """Count an order that goes out."""
-        self._sent.append((at, worth))
+        self._sent.append(order)

@@ -12,6 +12,7 @@ from decimal import Decimal
 from consumers.executor.order_ids import UsedIds
 from consumers.executor.sender import Means, Sender
 from consumers.executor.tracking import EXTERNAL, Tracked
+from engine.last_look import Sent
 from engine.order_facts import CancelRequested, Ended, Fact, Lost, NeverArrived
 from infra.gateway import (
     BrokerCompletedOrder,
@@ -132,7 +133,7 @@ class Reconciliation:
         now = self._clock.now()
         async with self._store.reading() as connection:
             for at, worth in await approvals.sent_since(connection, account_id, now - timedelta(minutes=1)):
-                self._gate.sent(at, worth)
+                self._gate.sent(Sent(at, worth))
 
     async def _look(self) -> _Snapshot:
         """All of the broker's books, folded into ours."""
@@ -174,8 +175,7 @@ class Reconciliation:
                     waiting.append(f"order {order.order_id} was at the broker and is there no more")
                 elif current.facts == order.facts:
                     await self._ledger.change(current, [fact])
-        gone = set(self._absent_since) - {order.order_id for order in absent}
-        for order_id in gone:
+        for order_id in set(self._absent_since) - {order.order_id for order in absent}:
             del self._absent_since[order_id]
         return waiting
 

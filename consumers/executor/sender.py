@@ -1,9 +1,9 @@
 """From an approval to the socket: spent in one transaction, looked at once more, sent, and never waited for."""
 
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from decimal import Decimal
 
 from prometheus_client import Counter
 
@@ -11,6 +11,7 @@ from consumers.executor.gate import Gate
 from consumers.executor.ledger import Ledger
 from consumers.executor.order_ids import OrderIds
 from consumers.executor.tracking import Tracked, of_intent
+from engine.last_look import Refusal, RefusalCode, sent_of
 from engine.order_facts import NeverArrived
 from engine.risk import fingerprint
 from engine.trading_state import scopes_of
@@ -23,6 +24,7 @@ from infra.store import orders as table
 from infra.store.approvals import Approval, Spending
 from infra.store.database import Store
 from infra.store.leases import Lease
+from schemas.event import Event
 from schemas.orders import CancelIntent, ModifyIntent, OrderIntent, OrderStatus, RiskDecision
 
 _SWEPT = timedelta(days=1)
@@ -39,6 +41,8 @@ class Means:
     gate: Gate
     lease: Lease
     orders: Orders
+    halt: Callable[[Event, str], Awaitable[None]]
+    """Stops the account of an event, and says why."""
 
 
 class Sender:
@@ -54,13 +58,21 @@ class Sender:
         self._orders = means.orders
         self.ids = OrderIds(means.store, means.service.settings.ib_client_id + ClientSlot.EXECUTOR)
         self.kill_flag = KillFlag(means.service.settings.home)
+        self._halt = means.halt
+        self.refusals = Counter(
+            "scizor_refused_approvals",
+            "Approvals that were not acted on",
+            ("code",),
+            registry=means.service.metrics.registry,
+        )
         self._outcomes = Counter(
             "scizor_orders", "What became of approvals", ("outcome",), registry=means.service.metrics.registry
         )
 
     async def on_order(self, decision: RiskDecision, intent: OrderIntent, origin: Origin) -> None:
         why = await self._gate.until_open(self.left(decision))
-        why = why or self.why_not(decision, intent)
+        why = why or await self._gate.turn(self.left(decision))
+        why = why or await self.why_not(decision, intent)
         link, orphaned = await self.link(intent)
         if (why := why or orphaned) is not None:
             await self.refuse(decision, intent, why, origin)
@@ -75,13 +87,19 @@ class Sender:
         ends = decision.basis.decided_at + decision.expires_after
         return min(life, (ends - self._clock.now()).total_seconds())
 
-    def why_not(self, decision: RiskDecision, intent: OrderIntent) -> str | None:
-        if intent.account_id != self._ledger.account_id:
-            return f"the gateway trades account {self._ledger.account_id}, not {intent.account_id}"
+    async def why_not(self, decision: RiskDecision, intent: OrderIntent) -> Refusal | None:
+        ours = self._ledger.account_id
+        if intent.account_id != ours:
+            return Refusal(RefusalCode.OTHER_ACCOUNT, f"the gateway trades account {ours}, not {intent.account_id}")
         killed = self.kill_flag.read().of(_scopes(intent))
-        return str(killed) if killed else self._gate.why_not(intent, decision.basis, self._clock.now())
+        if killed:
+            return Refusal(RefusalCode.KILLED, str(killed))
+        refusal = self._gate.why_not(intent, decision.basis, self._clock.now())
+        if refusal is not None and refusal.code is RefusalCode.OUTFLOW:
+            await self._halt(intent, str(refusal))
+        return refusal
 
-    async def link(self, intent: OrderIntent) -> tuple[Link, str | None]:
+    async def link(self, intent: OrderIntent) -> tuple[Link, Refusal | None]:
         """What an order that is sent by itself hangs on, or why it cannot."""
         if intent.parent_id is None:
             return Link(), None
@@ -90,12 +108,12 @@ class Sender:
             async with self._store.reading() as connection:
                 row = await table.find(connection, order_id=intent.parent_id)
             if row is None or row.status != OrderStatus.FILLED:
-                return Link(), f"its parent {intent.parent_id} does not work"
+                return Link(), Refusal(RefusalCode.ORPHANED, f"its parent {intent.parent_id} does not work")
             return Link(), None
         if parent.status is OrderStatus.FILLED:
             return Link(), None  # what it waits for has happened
         if parent.status.final or not parent.ours or parent.status is OrderStatus.UNKNOWN:
-            return Link(), f"its parent {intent.parent_id} is {parent.status}"
+            return Link(), Refusal(RefusalCode.ORPHANED, f"its parent {intent.parent_id} is {parent.status}")
         return Link(parent.broker_order_id or 0), None
 
     async def prepared(self, decision: RiskDecision, intent: OrderIntent) -> tuple[Tracked, Spending]:
@@ -119,7 +137,7 @@ class Sender:
         order, spending = await self.prepared(decision, intent)
         if not await approvals.spend(self._store, intent, spending, order.update(order.created_at), origin):
             self.ids.give_back(spending.broker_order_id)
-            await self.refuse(decision, intent, "the approval is void", origin)
+            await self.refuse(decision, intent, Refusal(RefusalCode.VOID, "the approval is void"), origin)
             return None
         self._ledger.send(order)
         return order
@@ -141,7 +159,7 @@ class Sender:
         intents = [order.intent for order in orders if order.intent is not None]
         assert len(intents) == len(orders), "we place what we were asked for"
         for order, intent in zip(orders, intents, strict=True):
-            self._gate.sent(order.created_at, intent.quantity * max(intent.reference_price, Decimal(0)))
+            self._gate.sent(sent_of(intent, order.created_at))
         with self.kill_flag.sending(_scopes(intents[0])) as killed:
             why = killed or self._gate.why_shut()
             if why is not None:
@@ -154,11 +172,11 @@ class Sender:
                     return number, str(error)
         return len(orders), None
 
-    async def refuse(self, decision: RiskDecision, intent: OrderIntent, why: str, origin: Origin | None) -> None:
+    async def refuse(self, decision: RiskDecision, intent: OrderIntent, why: Refusal, origin: Origin | None) -> None:
         """Spend a real approval without sending, so that its reservation ends. A forged one changes nothing."""
         now = self._clock.now()
         order = of_intent(intent, decision.decision_id, self.ids.client_id, now)
-        order = replace(order.with_([NeverArrived(OrderStatus.EXPIRED, why)]), sequence=1)
+        order = replace(order.with_([NeverArrived(OrderStatus.EXPIRED, str(why))]), sequence=1)
         async with self._store.transaction() as tx:
             known = await approvals.approval(tx.connection, decision.decision_id)
             forged = why_forged(known, intent)
@@ -175,7 +193,8 @@ class Sender:
             self._service.log.error("not an approval of risk", decision_id=decision.decision_id, reason=forged)
         elif added:
             self._outcomes.labels("refused").inc()
-            self._service.log.warning("approval not acted on", order_id=intent.intent_id, reason=why)
+            self.refusals.labels(why.code.value).inc()
+            self._service.log.warning("approval not acted on", order_id=intent.intent_id, reason=str(why))
 
     async def sweep(self) -> None:
         """End the reservations of approvals that nobody has acted on, such as those of half a bracket."""
@@ -186,7 +205,8 @@ class Sender:
             )
         for decision in found:
             if isinstance(decision.intent, OrderIntent):
-                await self.refuse(decision, decision.intent, "the approval has expired", None)
+                late = Refusal(RefusalCode.EXPIRED, "nobody has acted on the approval in time")
+                await self.refuse(decision, decision.intent, late, None)
 
     def cancel(self, order: Tracked) -> bool:
         """Write the request to the socket, when there is one: whether there was."""

@@ -1,6 +1,7 @@
 """Cancels and changes of working orders: asked for, asked again in vain so often, and then told as unanswered."""
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
 
 from prometheus_client import Counter
@@ -16,6 +17,8 @@ from schemas.orders import CancelIntent, ModifyIntent, OrderStatus, RiskDecision
 
 _ASKS_MAX = 3
 _LOOK_SECONDS = 0.25
+_CANCELS_A_SECOND = 20
+"""Kept free beside new orders and changes, of the 50 messages that IB hears."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Wishes:
         self._orders = means.orders
         self._sender = sender
         self._asked: dict[tuple[str, str], _Asked] = {}
+        self._cancels: deque[float] = deque()
         self._unanswered = Counter(
             "scizor_unanswered_wishes",
             "Cancels and changes that the broker neither did nor refused",
@@ -61,8 +65,9 @@ class Wishes:
 
     async def on_change(self, decision: RiskDecision, change: ModifyIntent) -> None:
         """Ask the broker to work an order on other terms: once, while the approval lives, and one change at a time."""
-        why = await self._gate.until_open(self._sender.left(decision))
-        why = why or await self._until_free(change.order_id, self._sender.left(decision))
+        left = self._sender.left(decision)
+        shut = await self._gate.until_open(left) or await self._gate.turn(left)
+        why = str(shut) if shut is not None else await self._until_free(change.order_id, self._sender.left(decision))
         async with self._ledger.lock:
             async with self._store.transaction() as tx:
                 forged = why_forged(await approvals.approval(tx.connection, decision.decision_id), change)
@@ -71,15 +76,15 @@ class Wishes:
                     self._service.log.info("nothing to change", order_id=change.order_id, reason=forged)
                     return
                 after = order.asked_to_become(change)
-                why = why or self._why_not(decision, change, order)
+                why = why or await self._why_not(decision, change, order)
                 if why is not None and after.facts.change == change.intent_id:
                     after = after.refused(0, f"not changed: {why}")
                 await self._ledger.save(tx, order, after, decision.decision_id)
             self._ledger.follow(after)
         if why is not None:
             self._service.log.warning("not changed", order_id=change.order_id, reason=why)
-        elif after.wanted is change.wanted:
-            self._ask(after, "change")
+        elif after.wanted is change.wanted and not self._ask(after, "change"):
+            await self._drop(after, "it could not be sent")
 
     async def _until_free(self, order_id: str, seconds: float) -> str | None:
         """Wait for the answer to an earlier change of the order; why this one cannot be asked for then."""
@@ -90,7 +95,7 @@ class Wishes:
             await asyncio.sleep(min(_LOOK_SECONDS, seconds) / 10)
         return None
 
-    def _why_not(self, decision: RiskDecision, change: ModifyIntent, order: Tracked) -> str | None:
+    async def _why_not(self, decision: RiskDecision, change: ModifyIntent, order: Tracked) -> str | None:
         wanted = change.wanted
         if order.status.final or order.intent is None or not order.facts.acknowledged:
             return f"it is {order.status}"
@@ -102,39 +107,45 @@ class Wishes:
             return f"{order.facts.cumulative:f} of it have filled already: cancel it instead"
         if self._sender.left(decision) <= 0:
             return "the approval has expired"
-        return self._sender.why_not(decision, wanted)
+        refusal = await self._sender.why_not(decision, wanted)
+        return str(refusal) if refusal is not None else None
 
     # asking
 
-    def _ask(self, order: Tracked, wish: str) -> None:
+    def _ask(self, order: Tracked, wish: str) -> bool:
         """Write it to the socket, when there is one."""
         known = self._asked.get((order.order_id, wish), _Asked(0, 0.0))
-        if self._written(order, wish):
+        written = self._written(order, wish)
+        if written:
             self._asked[order.order_id, wish] = _Asked(known.times + 1, self._clock.monotonic())
+        return written
 
     def _written(self, order: Tracked, wish: str) -> bool:
+        now = self._clock.monotonic()
+        while self._cancels and self._cancels[0] <= now - 1.0:
+            self._cancels.popleft()
         if wish == "cancel":
-            return self._sender.cancel(order)
+            if len(self._cancels) >= _CANCELS_A_SECOND or not self._sender.cancel(order):
+                return False
+            self._cancels.append(now)
+            return True
         return self._changed(order)
 
     def _changed(self, order: Tracked) -> bool:
         """A change is the order sent once more: what was killed meanwhile must not come back by it."""
+        assert order.wanted is not None, "a change says what is wanted"
         parent = self._ledger.get(order.parent_id or "")
         link = Link(parent.broker_order_id or 0 if parent is not None else 0)
         with self._sender.kill_flag.sending(scopes_of(order.account_id, order.strategy_id, order.symbol)) as killed:
-            why = killed or self._place(order, link)
+            why = killed or self._gate.why_shut()
+            if why is None:
+                try:
+                    self._orders.place(order.broker_order_id or 0, order.wanted, link)
+                except GatewayUnavailableError as error:
+                    why = str(error)
         if why is not None:
             self._service.log.warning("change not sent", order_id=order.order_id, reason=why)
         return why is None
-
-    def _place(self, order: Tracked, link: Link) -> str | None:
-        """Why it is not on the socket."""
-        assert order.wanted is not None, "a change says what is wanted"
-        try:
-            self._orders.place(order.broker_order_id or 0, order.wanted, link)
-        except GatewayUnavailableError as error:
-            return str(error)
-        return None
 
     async def ask_again(self) -> None:
         """The background task: what has no answer is asked again, a few times, and then nobody knows."""
@@ -148,18 +159,47 @@ class Wishes:
         self._asked = {key: asked for key, asked in self._asked.items() if key[0] != order_id}
 
     async def look(self) -> None:
-        patience = self._service.settings.reconcile_patience_seconds
         wished = {(order.order_id, wish): order for order in self._ledger.working for wish in _wishes(order)}
         self._asked = {key: asked for key, asked in self._asked.items() if key in wished}
-        for key, order in wished.items():
-            asked = self._asked.get(key, _Asked(0, float("-inf")))
-            may_ask = self._gate.is_connected if key[1] == "cancel" else self._gate.why_shut() is None
-            if not may_ask or self._clock.monotonic() - asked.at < patience or order.facts.unanswered:
+        for (order_id, wish), order in wished.items():
+            if order.facts.unanswered:
                 continue
-            if asked.times < _ASKS_MAX:
-                self._ask(order, key[1])
-            else:
-                await self._give_up(order, key[1])
+            asked = self._asked.get((order_id, wish))
+            if wish == "cancel":
+                await self._look_at_cancel(order, asked or _Asked(0, float("-inf")))
+            elif asked is None:
+                self._asked[order_id, wish] = _Asked(0, self._clock.monotonic())  # an earlier process may have asked
+            elif self._gate.why_shut() is None:
+                await self._look_at_change(order, asked)
+
+    async def _look_at_cancel(self, order: Tracked, asked: _Asked) -> None:
+        if not self._gate.is_connected or self._clock.monotonic() - asked.at < self._patience:
+            return
+        if asked.times < _ASKS_MAX:
+            self._ask(order, "cancel")
+        else:
+            await self._give_up(order, "cancel")
+
+    async def _look_at_change(self, order: Tracked, asked: _Asked) -> None:
+        """Not asked for any more when that was long ago: what was approved then need not be right now."""
+        waited = self._clock.monotonic() - asked.at
+        if waited < self._patience:
+            return
+        if asked.times == 0 or waited > _ASKS_MAX * self._patience:
+            await self._drop(order, "the broker works it on its old terms")
+        elif asked.times < _ASKS_MAX:
+            self._ask(order, "change")
+        else:
+            await self._give_up(order, "change")
+
+    @property
+    def _patience(self) -> float:
+        return self._service.settings.reconcile_patience_seconds
+
+    async def _drop(self, order: Tracked, why: str) -> None:
+        async with self._ledger.lock:
+            current = self._ledger.get(order.order_id) or order
+            await self._ledger.turn(current, current.refused(0, f"not changed: {why}"))
 
     async def _give_up(self, order: Tracked, wish: str) -> None:
         why = f"the broker has neither done nor refused a {wish} that it was asked for {_ASKS_MAX} times"

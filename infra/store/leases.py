@@ -2,9 +2,14 @@
 
 The lease is a lock of a database session: it falls free the moment its holder dies, and a holder that is only
 frozen keeps it. Every change of holder raises the epoch, which whoever acts for the lease checks in its transaction.
+
+What happens outside of transactions is fenced by time: a holder trusts its lease for half as long as another slot
+waits after the last beat. So one whose session was cut while it was frozen acts no more before another one does. The
+next process of the same slot need not wait: its supervisor has seen the last one die.
 """
 
 import asyncio
+import contextlib
 
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -17,17 +22,21 @@ from infra.store import connection
 _TRY_SECONDS = 0.25
 _BEAT_SECONDS = 1.0
 _BEAT_PATIENCE_SECONDS = 5.0
+_LIFE = f"interval '{2 * _BEAT_PATIENCE_SECONDS:g} s'"
 
 _LOCK = sql("SELECT pg_try_advisory_lock(hashtext('scizor lease'), hashtext(:name))")
 _LEAD = sql(
     "INSERT INTO leases (name, holder, epoch, expires_at, acquired_at)"
-    " VALUES (:name, :holder, 1, now() + interval '10 s', now())"
+    f" VALUES (:name, :holder, 1, now() + {_LIFE}, now())"
     " ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, epoch = leases.epoch + 1,"
     " expires_at = excluded.expires_at, acquired_at = excluded.acquired_at RETURNING epoch"
 )
-_BEAT = sql(
-    "UPDATE leases SET expires_at = now() + interval '10 s' WHERE name = :name AND epoch = :epoch RETURNING epoch"
+_BEAT = sql(f"UPDATE leases SET expires_at = now() + {_LIFE} WHERE name = :name AND epoch = :epoch RETURNING epoch")
+_TRUSTED_FOR = sql(
+    "SELECT extract(epoch FROM expires_at - now())::float8 FROM leases"
+    " WHERE name = :name AND holder <> :holder AND expires_at > now()"
 )
+_HAND_OVER = sql("UPDATE leases SET expires_at = now() WHERE name = :name AND epoch = :epoch")
 
 
 class LeaseLostError(EnvironmentUnhealthyError):
@@ -61,7 +70,10 @@ class Lease:
         self._session = session = await session.execution_options(isolation_level="AUTOCOMMIT")
         while not await session.scalar(_LOCK, {"name": self.name}):  # noqa: ASYNC110 # the holder is another process
             await asyncio.sleep(_TRY_SECONDS)
-        epoch = await session.scalar(_LEAD, {"name": self.name, "holder": self._holder})
+        who = {"name": self.name, "holder": self._holder}
+        while (left := await session.scalar(_TRUSTED_FOR, who)) is not None:  # noqa: ASYNC110 # the time is the database's
+            await asyncio.sleep(min(left, _BEAT_SECONDS))
+        epoch = await session.scalar(_LEAD, who)
         assert epoch is not None, "the statement returns the epoch"
         self.epoch = epoch
         self._beaten_at = self._clock.monotonic()
@@ -87,7 +99,9 @@ class Lease:
 
     async def release(self) -> None:
         """Let another process lead at once."""
-        self.epoch = 0
+        epoch, self.epoch = self.epoch, 0
         if self._session is not None:
+            with contextlib.suppress(*connection.WORLD):
+                await self._session.execute(_HAND_OVER, {"name": self.name, "epoch": epoch})
             await self._session.close()
         await self._engine.dispose()

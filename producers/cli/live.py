@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.errors import UsageError
+from producers.cli import orders
 from producers.cli.config import load_settings
 
 if TYPE_CHECKING:
     from infra.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
+app.add_typer(orders.app, name="orders", help="How orders stand, and what you say about one that is UNKNOWN.")
 
 _ARMED = "armed from the command line"
 BAR_SECONDS = {"5s": 5, "1m": 60, "5m": 300, "1h": 3600, "1d": 86_400}

@@ -33,6 +33,7 @@ NAMES_TOPICS = {
     "infra/removals.py": "every reader of bars leaves out what was removed",
     "infra/store/keeping.py": "which topic fills which table",
     "producers/cli/collection.py": "follows the runs it has asked for",
+    "producers/cli/orders.py": "folds the newest update of each order, and follows the one it has settled",
     "producers/cli/parity_published.py": "compares everything on four topics",
     "producers/cli/past_backtests.py": "shows results of before",
     "producers/cli/proof.py": "folds positions to compare them with the broker's",

@@ -10,6 +10,10 @@ from infra.store.leases import Lease, LeaseLostError
 from tests.integration.an_order_path import an_order_path
 
 CLOCK = SystemClock()
+CUT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'scizor lease executor'"
+    " AND datname = current_database()"
+)
 
 
 async def test_a_second_holder_waits_and_leads_with_a_higher_epoch(stack_settings: Settings) -> None:
@@ -27,6 +31,23 @@ async def test_a_second_holder_waits_and_leads_with_a_higher_epoch(stack_setting
     await second.release()
 
 
+async def test_another_slot_waits_for_as_long_as_a_holder_that_was_cut_off_may_trust_its_lease(
+    stack_settings: Settings,
+) -> None:
+    first, standby = (Lease(stack_settings.model_copy(update={"instance": i}), "executor", CLOCK) for i in "12")
+    async with an_order_path(stack_settings) as path:
+        await first.acquire()
+        await path.rows(CUT)
+        waiting = asyncio.create_task(standby.acquire())
+        await asyncio.sleep(0.6)
+        assert (first.fresh, waiting.done()) == (True, False)
+        await path.execute("UPDATE leases SET expires_at = now()")  # as if that time were over
+        await asyncio.wait_for(waiting, 5)
+        assert standby.epoch == 2
+    await standby.release()
+    await first.release()
+
+
 async def test_leases_of_other_names_do_not_mind_each_other(stack_settings: Settings) -> None:
     leases = [Lease(stack_settings, name, CLOCK) for name in ("executor", "strategist")]
     for lease in leases:
@@ -34,12 +55,6 @@ async def test_leases_of_other_names_do_not_mind_each_other(stack_settings: Sett
         assert lease.epoch == 1
     for lease in leases:
         await lease.release()
-
-
-CUT = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'scizor lease executor'"
-    " AND datname = current_database()"
-)
 
 
 @pytest.mark.parametrize(
