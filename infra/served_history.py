@@ -21,7 +21,7 @@ from infra.columns import BAR_SCHEMA
 from infra.errors import UsageError
 from infra.store.corporate import actions_of
 from infra.store.coverage import StoredSeries, stored_span
-from infra.store.history import HistoryRange, closes_before, history_page
+from infra.store.history import HistoryRange, Page, closes_before, history_page
 from infra.store.queries import bar_sizes
 from schemas.corporate import CorporateAction, Dividend, Split
 from schemas.market import Basis, PriceKind
@@ -123,21 +123,33 @@ def _calendar(contract: Contract) -> ExchangeCalendar | None:
         return None
 
 
-async def batches(plan: Plan, reading: Reading, rows_max: int = BATCH_ROWS) -> AsyncIterator[pl.DataFrame]:
-    """The bars, oldest first; columns of COLUMNS. A batch has about `rows_max` rows of what is stored at most."""
-    start = plan.start
+async def batches(
+    plan: Plan, reading: Reading, rows_max: int = BATCH_ROWS, *, ahead: bool = True
+) -> AsyncIterator[pl.DataFrame]:
+    """The bars, oldest first; columns of COLUMNS. A batch has about `rows_max` rows of what is stored at most.
+
+    `ahead`: while one is made and taken, the next one is read, which is in vain where it will not be asked for.
+    """
+    start: datetime | None = plan.start if plan.start < plan.end else None
+    coming: asyncio.Task[Page] | None = None
     kept: pl.DataFrame | None = None
-    while start < plan.end:
-        wanted = HistoryRange(plan.series, start, plan.end, plan.wanted.known_by, plan.wanted.source)
-        async with reading() as connection:
-            page, next_start = await history_page(connection, wanted, rows_max)
-        page = page if kept is None else pl.concat([kept, page])
-        made, kept = await asyncio.to_thread(_made, plan, page, next_start is None)
-        if len(made):
-            yield made
-        if next_start is None:
-            return
-        start = next_start
+    try:
+        while start is not None:
+            page, start = await (coming or _read(plan, start, reading, rows_max))
+            coming = asyncio.create_task(_read(plan, start, reading, rows_max)) if start is not None and ahead else None
+            page = page if kept is None else pl.concat([kept, page])
+            made, kept = await asyncio.to_thread(_made, plan, page, start is None)
+            if len(made):
+                yield made
+    finally:
+        if coming is not None:
+            coming.cancel()
+
+
+async def _read(plan: Plan, start: datetime, reading: Reading, rows_max: int) -> Page:
+    wanted = HistoryRange(plan.series, start, plan.end, plan.wanted.known_by, plan.wanted.source)
+    async with reading() as connection:
+        return await history_page(connection, wanted, rows_max)
 
 
 def _made(plan: Plan, page: pl.DataFrame, is_last: bool) -> tuple[pl.DataFrame, pl.DataFrame | None]:
@@ -145,8 +157,9 @@ def _made(plan: Plan, page: pl.DataFrame, is_last: bool) -> tuple[pl.DataFrame, 
     if page.is_empty():
         return page.select(COLUMNS), None
     kept = None
-    stored = page.with_columns(basis=pl.lit(plan.series.basis))
-    made = adjusted(stored, plan.wanted.basis, plan.known)
+    made = page
+    if plan.known.actions:
+        made = adjusted(page.with_columns(basis=pl.lit(plan.series.basis)), plan.wanted.basis, plan.known)
     if plan.is_aggregated:
         made = aggregated(made, plan.wanted.size_seconds, plan.calendar)
         if not is_last:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal
 import polars as pl
 from fastapi import APIRouter, Query
 from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -103,7 +105,7 @@ class History:
         cursor: Annotated[
             str | None, Query(max_length=_TEXT_MAX, description="`next_cursor` of the page before.")
         ] = None,
-    ) -> Any:
+    ) -> Response:
         """From `start` to `end` in the exchange's days, a day as `end` included; else all there is.
 
         JSON comes in pages. CSV, Arrow and Parquet hold all of it and are streamed, unless `limit` asks for a page:
@@ -135,23 +137,20 @@ class History:
         if kind == "json":
             return await asyncio.to_thread(_as_json, plan, adjustment, *await self._page(plan, limit or _PAGE))
         if limit is None:
-            return await self._file(plan, adjustment, kind, self._batches(plan))
+            return await self._file(plan, adjustment, kind, batches(plan, self._reading))
         bars, more = await self._page(plan, limit)
         return await self._file(plan, adjustment, kind, _only(bars), more)
 
-    async def _batches(self, plan: Plan, rows_max: int | None = None) -> AsyncIterator[pl.DataFrame]:
-        found = batches(plan, self._front.reading) if rows_max is None else batches(plan, self._front.reading, rows_max)
-        while True:
-            async with self._readers:
-                frame = await anext(found, None)
-            if frame is None:
-                return
-            yield frame
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        async with self._readers, self._front.reading() as connection:
+            yield connection
 
     async def _page(self, plan: Plan, limit: int) -> tuple[pl.DataFrame, str | None]:
         """The first bars, and the cursor of those that follow, if any do."""
         parts: list[pl.DataFrame] = []
-        async for frame in self._batches(plan, min(_rows_for(plan, limit + 1), 10 * ROWS_MAX)):
+        rows_max = min(_rows_for(plan, limit + 1), 10 * ROWS_MAX)
+        async for frame in batches(plan, self._reading, rows_max, ahead=False):
             parts.append(frame)
             if sum(map(len, parts)) > limit:
                 break

@@ -93,8 +93,8 @@ def _with_own(rows: NDArray[np.void], frame: pl.DataFrame) -> memoryview:
 
 def numbered(column: str) -> str:
     """SQL for a column of words as the numbers that `read` expects."""
-    words = ", ".join(f"'{word}'" for word in _NUMBER_OF[column])
-    return f"array_position(ARRAY[{words}], {column}) - 1"
+    numbers = " ".join(f"WHEN '{word}' THEN {number}" for number, word in enumerate(_NUMBER_OF[column]))
+    return f"CASE {column} {numbers} END"
 
 
 def read(copied: bytes | bytearray, names: Sequence[str] = tuple(BAR_SCHEMA)) -> pl.DataFrame:
