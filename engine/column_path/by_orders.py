@@ -10,6 +10,7 @@ from engine.column_path.shown import Layout
 from engine.columns import BarColumns, Floats, Integers
 from engine.exchange.rules import BOTH_REACHED
 from engine.executions import ExecutionColumns
+from engine.lean_imports import imported
 from engine.options import BacktestOptions
 from engine.order_requests import OrderKind
 
@@ -21,8 +22,7 @@ def executions(
     columns: BarColumns, layout: Layout, options: BacktestOptions, orders: Orders
 ) -> tuple[ExecutionColumns, int]:
     """What happens, in the order it happens, and how many orders still work at the end."""
-    from engine.column_path import compiled_orders  # numba is loaded where columns are run
-
+    compiled_orders = imported("engine.column_path.compiled_orders")  # numba is loaded where columns are run
     kind = compiled_orders.STOP if orders.kind == OrderKind.STOP else compiled_orders.LIMIT
     levels = tuple(_read_only(np.empty(0) if column is None else column) for _, column in orders.levels)
     bars = tuple(_read_only(layout.arranged(getattr(columns, name))) for name in _PRICES)

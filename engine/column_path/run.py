@@ -9,7 +9,7 @@ from engine.backtest import BacktestResult, stillborn
 from engine.column_path import by_orders
 from engine.column_path.orders import Orders
 from engine.column_path.sequence import in_order
-from engine.column_path.shown import Layout, Shown
+from engine.column_path.shown import Layout, Shown, loops
 from engine.columns import BarColumns, Floats, Integers
 from engine.executions import ExecutionColumns
 from engine.ledger import Curve
@@ -99,11 +99,9 @@ def made(strategy_class: type[BaseStrategy], config: StrategyConfig | None) -> B
 
 def wishes_of(strategy: BaseStrategy, shown: Shown) -> Floats | Orders:
     """What the strategy wants, contract after contract; its targets NaN where it was not asked yet."""
-    from engine.column_path import compiled  # numba is loaded where columns are run
-
     given = asked(strategy, shown)
     targets = np.array(given.targets if isinstance(given, Orders) else given)
-    if not compiled.within_one(targets):
+    if not loops().within_one(targets):
         raise beyond(strategy)
     try:
         shown.silence(targets)
@@ -139,9 +137,7 @@ def _failed(strategy: BaseStrategy, failure: Exception) -> StrategyFailedError:
 
 def fills(targets: Floats, layout: Layout, options: BacktestOptions) -> tuple[Integers, Floats, int]:
     """At which rows, in the layout's order, how much fills; and how many orders are left."""
-    from engine.column_path import compiled
-
-    at, quantity, waiting = compiled.fills(targets, layout.offsets, float(options.quantity), float(options.lot))
+    at, quantity, waiting = loops().fills(targets, layout.offsets, float(options.quantity), float(options.lot))
     return at, quantity, int(waiting)
 
 
@@ -180,8 +176,6 @@ def _commission(options: BacktestOptions, model: Any, quantity: Floats, price: F
 
 def _curve(columns: BarColumns, executions: ExecutionColumns, cash: float) -> Curve:
     """As `engine.ledger.curve` has it."""
-    from engine.column_path import compiled
-
     if not (np.diff(columns.end_us[executions.row]) >= 0).all():
         executions = executions.taken(np.argsort(columns.end_us[executions.row], kind="stable"))
     paid = executions.quantity * executions.price + executions.commission
@@ -189,11 +183,11 @@ def _curve(columns: BarColumns, executions: ExecutionColumns, cash: float) -> Cu
     rows, quantity = executions.row, executions.quantity
     if len(columns.contracts) == 1:
         equity, gross = np.empty(len(columns)), np.empty(len(columns))
-        compiled.value_of_one(columns.close, rows, quantity, balances, equity, gross)
+        loops().value_of_one(columns.close, rows, quantity, balances, equity, gross)
         return Curve(columns.end_us, equity, gross, cash)
     stops = columns.stops
     equity, gross = np.empty(len(stops)), np.empty(len(stops))
     money = balances[np.searchsorted(columns.end_us[rows], columns.end_us[stops - 1], side="right")]
     order = np.argsort(rows, kind="stable")
-    compiled.value(columns.close, columns.numbers, stops, rows[order], quantity[order], money, equity, gross)
+    loops().value(columns.close, columns.numbers, stops, rows[order], quantity[order], money, equity, gross)
     return Curve(columns.end_us[stops - 1], equity, gross, cash)

@@ -12,6 +12,7 @@ import numpy as np
 from engine.columns import BarColumns, Floats, Integers
 from engine.indicators import crossing, sma
 from engine.indicators.indicator import Indicator
+from engine.lean_imports import imported
 from engine.revealing import Revealed, slots_by_name
 from engine.slots import Slot
 from engine.strategy import BaseStrategy
@@ -65,7 +66,7 @@ class Shown:
 
     def on_crossing(self, slot: Slot, above: float, below: float) -> Floats:
         """Targets from a slot of `crossing`: `above` where it crosses above, `below` where below, else no change."""
-        compiled = _compiled()
+        compiled = loops()
         if slot.indicator is crossing and not slot.frame:
             one, other = self._argument(slot.arguments[0]), self._argument(slot.arguments[1])
             if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
@@ -142,16 +143,14 @@ def computed(indicator: Indicator, given: Sequence[Any], offsets: Integers, *, p
     `plain`."""
     inputs, known = given[: indicator.inputs], len(given) == indicator.inputs + len(indicator.parameters)
     if not plain and known and indicator.name in _COMPILED and all(isinstance(each, np.ndarray) for each in inputs):
-        return getattr(_compiled(), _COMPILED[indicator.name])(*given, offsets)  # type: ignore[no-any-return] # arrays
+        return getattr(loops(), _COMPILED[indicator.name])(*given, offsets)  # type: ignore[no-any-return] # arrays
     return indicator.in_segments(given, offsets)
 
 
 @cache
-def _compiled() -> Any:
-    """Numba is loaded where there is enough to do."""
-    from engine.column_path import compiled
-
-    return compiled
+def loops() -> Any:
+    """The compiled loops: Numba is loaded where columns are run."""
+    return imported("engine.column_path.compiled")
 
 
 def _key(slot: Slot) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from engine.column_path.run import FORMULAS, ColumnPathError, asked, beyond, mad
 from engine.column_path.shown import Layout, Shown, computed
 from engine.columns import BarColumns, Floats, Integers
 from engine.crossing_rule import Average
+from engine.lean_imports import imported
 from engine.options import BacktestError, BacktestOptions
 from engine.statistics import periods_per_year, session_ends
 from engine.strategy import BaseStrategy, StrategyConfig
@@ -106,10 +107,8 @@ class _Fold:
     prices, the bounds of closes, ends of sessions, costs."""
 
     def __init__(self, columns: BarColumns, options: BacktestOptions) -> None:
-        from engine.column_path import compiled_scores  # numba is loaded where columns are run
-
-        self.loops: Any = compiled_scores
-        prices, limits = np.stack((columns.open, columns.close)), compiled_scores.bounds(columns.close)
+        self.loops = imported("engine.column_path.compiled_scores")  # numba is loaded where columns are run
+        prices, limits = np.stack((columns.open, columns.close)), self.loops.bounds(columns.close)
         self.terms = (prices, limits, session_ends(columns.end_us), _costs(options))
 
     def scored(self, strategy: BaseStrategy, shown: Shown, rows: Floats, place: int) -> bool:

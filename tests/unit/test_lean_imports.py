@@ -1,5 +1,6 @@
 """What nobody here uses is not loaded because another package would like it."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_package_is_imported_without_what_it_would_draw_in_which_can_be_had_later() -> None:
     assert imported("greedy_package", without=("heavy_package",)).heavy_package is None
     assert "heavy_package" not in sys.modules
+    assert gc.isenabled()
 
     assert imported("heavy_package", without=()).__name__ == "heavy_package"
 
