@@ -18,7 +18,7 @@ from infra.gateway import ClientSlot, Connection, Orders
 from infra.settings import Settings
 from schemas.account import TradingMode
 from schemas.orders import Fill, OrderStatus, OrderType, Side
-from tests.builders import APPLE, a_cancel, as_seen
+from tests.builders import APPLE, a_cancel, a_change, as_seen
 from tests.integration.a_simulator import Simulator, a_simulator, with_gateway
 from tests.integration.an_order_path import (
     CLOCK,
@@ -165,6 +165,35 @@ async def test_a_working_order_can_be_cancelled(stack_settings: Settings, tmp_pa
         await path.settled("risk")
         assert await path.scalar("SELECT sum(remaining) FROM reservations") == 0
         assert await path.scalar("SELECT code FROM orders") == 202
+
+
+async def test_a_bracket_and_a_change_pass_risk_and_leave_nothing_reserved(
+    stack_settings: Settings, tmp_path: Path
+) -> None:
+    legs = ("b-entry", "b-stop", "b-profit")
+    exits: dict[str, Any] = {
+        "side": Side.SELL, "legs": legs, "parent_id": "b-entry", "oca_group": "b-exits", "oca_reduces": True,
+    }  # fmt: skip
+    async with a_desk(stack_settings, tmp_path) as (path, simulator):
+        await path.tell(
+            a_live_intent("b", intent_id="b-entry", legs=legs),
+            a_live_intent("b", intent_id="b-stop", order_type=OrderType.STOP, stop_price=D("430.00"), **exits),
+            a_live_intent("b", intent_id="b-profit", order_type=OrderType.LIMIT, limit_price=D("450.00"), **exits),
+        )
+        await until(lambda: filled(path, "b-entry"))
+        working = "SELECT count(*) = 2 FROM orders WHERE status = 'NEW'"
+        await until(lambda: path.scalar(working))
+        await path.settled("risk")
+        assert [line["order_ref"] for line in simulator.lines("order_received")] == list(legs)
+
+        (profit,) = [each for each in await path.events("trading.intents.v1") if each.intent_id == "b-profit"]
+        now = CLOCK.now()
+        await path.tell(a_change(profit.revised(limit_price=D("435.00"), reference_time=now, ingest_time=now)))
+        await until(lambda: filled(path, "b-profit"))
+        await until(lambda: path.scalar("SELECT status = 'CANCELED' FROM orders WHERE order_id = 'b-stop'"))
+        await path.settled("risk")
+        assert await path.scalar("SELECT sum(remaining) FROM reservations") == 0
+        assert simulator.positions() == {}
 
 
 async def test_an_approval_that_is_too_old_is_not_acted_on_and_its_reservation_ends(
