@@ -9,26 +9,22 @@ from itertools import groupby
 from prometheus_client import Counter, Gauge
 
 from consumers.strategist.allocator import Allocator
-from consumers.strategist.guard import BEGIN_SECONDS_MAX, INPUT_SECONDS_MAX, bounded
+from consumers.strategist.deploying import deployed
+from consumers.strategist.guard import INPUT_SECONDS_MAX, bounded
 from consumers.strategist.journal import Input, Journal, claim
 from consumers.strategist.recovery import recover
 from consumers.strategist.subscriptions import changes
 from engine.live.hosts import Inside, StoppedFromOutsideError
 from engine.live.outputs import Output, id_of
-from engine.live.running import RunningStrategy, begun
+from engine.live.running import RunningStrategy
 from infra.delivery import Failure, MalformedRecordError, Record, origin_of, parse
 from infra.engine_code import code_hash
-from infra.errors import UsageError
 from infra.journal.inputs import Inputs
 from infra.journal.spans import pasts
-from infra.journal.warm_up import PastBars, past_bars
-from infra.replay import fold
 from infra.sandbox.errors import SandboxedError
 from infra.sandbox.live import LazySandbox
 from infra.service import Service
 from infra.store.leases import Lease
-from infra.symbol_meanings import the_one_meant
-from infra.symbol_names import parse_symbol
 from schemas.event import Event
 from schemas.market import Bar, Tick
 from schemas.orders import FillBusted
@@ -46,10 +42,8 @@ from schemas.strategy import (
     Start,
     Stop,
 )
-from schemas.validation import Contract, Symbol, SymbolState
 
 _COMMANDS = (Deploy, Start, Stop, Pause, Resume, Reconfigure, Allocate, Promote)
-_REGISTRY = "reference.symbols.v1"
 _REPORT_SECONDS = 1.0
 _SLOW_SECONDS = 0.1
 """Longer for one input is told in the log."""
@@ -221,41 +215,12 @@ class Strategist:
         if known is not None and (why := known.why_not(command)):
             self._service.log.warning("not deployed", strategy=name, reason=why)
             return False
-        contracts = await self._contracts(command)
-        past = await self._past(command, [each.contract_id for each in contracts])
-        strategy, fault = self._begun(command, contracts, known, past)
+        strategy, past, fault = await deployed(self._service.settings, command, known, self._hosts)
+        self._service.log.info("deployed", strategy=name, state=strategy.state, warmed_up=strategy.bars_seen)
         await journal.deployed(taken, tuple(strategy.contracts.values()), past, fault)
         self._keep(strategy)
         await self._report(strategy)
         return True
-
-    async def _past(self, command: Deploy, contracts: Sequence[int]) -> PastBars | None:
-        return await past_bars(self._service.settings, command, contracts) if command.warmup_bars else None
-
-    def _begun(
-        self, command: Deploy, contracts: list[Contract], known: RunningStrategy | None, past: PastBars | None
-    ) -> tuple[RunningStrategy, str]:
-        """A strategy at its start, warmed up; or why it had to be stopped there."""
-        orders = known.real_orders if known else None
-        try:
-            with bounded(BEGIN_SECONDS_MAX):
-                strategy = begun(command, contracts, orders, self._hosts)
-                if past is not None and not strategy.ended:
-                    count = strategy.warm_up(past.bars)
-                    self._service.log.info("warmed up", strategy=command.strategy_id, bars=count)
-        except StoppedFromOutsideError as error:
-            return begun(command, contracts, orders, self._hosts, fault=str(error)), str(error)
-        return strategy, ""
-
-    async def _contracts(self, command: Deploy) -> list[Contract]:
-        """What the registry knows of the symbols; hours, which may be long, are of no use here."""
-        registry: dict[str, Symbol] = {}
-        async for event, _ in fold(self._service.settings, [_REGISTRY]):
-            if isinstance(event, Symbol):
-                registry[event.symbol_id] = event
-        found = [_contract(symbol, registry.values()) for symbol in dict.fromkeys(command.symbols)]
-        without_hours = {"trading_hours": "", "liquid_hours": ""}
-        return [contract.model_copy(update=without_hours) for contract in found if contract is not None]
 
     def _journal(self, name: str) -> Journal:
         if name not in self._journals:
@@ -309,12 +274,3 @@ def _merged(records: Sequence[Record]) -> Iterator[Record]:
     """Each partition in its order, partitions side by side by when their records were published."""
     parts = [list(part) for _, part in groupby(records, key=lambda record: (record.topic, record.partition))]
     return iter(parts[0]) if len(parts) == 1 else heapq.merge(*parts, key=lambda record: record.timestamp)
-
-
-def _contract(symbol: str, registry: Iterable[Symbol]) -> Contract | None:
-    """The contract of a symbol, if that is one and valid."""
-    try:
-        entry = the_one_meant(parse_symbol(symbol), registry)
-    except UsageError:
-        return None
-    return entry.contract if entry is not None and entry.state is SymbolState.VALID else None

@@ -58,6 +58,38 @@ Hosts = Callable[[Deploy, Mapping[str, Any], Mapping[int, str]], Host]
 """Runs a deployment with these parameters over symbols by contract id. Raises what the strategy's code raises."""
 
 
+class Stage:
+    """Where a deployment's code runs at present."""
+
+    def __init__(self, hosts: Hosts, symbols: Mapping[int, str]) -> None:
+        self._hosts = hosts
+        self._symbols = symbols
+        self._host: Host | None = None
+
+    @property
+    def is_set(self) -> bool:
+        return self._host is not None
+
+    @property
+    def host(self) -> Host:
+        assert self._host is not None, "a strategy that was begun has a host"
+        return self._host
+
+    @property
+    def bars_seen(self) -> int:
+        return int(self._host.snapshot()["bars_seen"]) if self._host is not None else 0
+
+    def begin(self, deployment: Deploy, parameters: Mapping[str, Any]) -> None:
+        """A fresh start, in the place of what ran before; what it raises leaves that as it is."""
+        fresh = self._hosts(deployment, parameters, self._symbols)
+        self.close()
+        self._host = fresh
+
+    def close(self) -> None:
+        if self._host is not None:
+            self._host.close()
+
+
 class HostHere(StrategyHost):
     """In this process."""
 

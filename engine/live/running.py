@@ -8,7 +8,7 @@ from engine.aggregation import BarAggregator
 from engine.facts import bar_of
 from engine.live import machine
 from engine.live.allocation import Share
-from engine.live.hosts import Host, Hosts, StoppedFromOutsideError, shipped
+from engine.live.hosts import Hosts, Stage, StoppedFromOutsideError, shipped
 from engine.live.outputs import Output, price_of
 from engine.live.own_orders import OwnOrders
 from engine.live.trading import News, Trading
@@ -49,8 +49,7 @@ class RunningStrategy:
         self.error = self.refusal = ""
         self.last_command = deployment.command_id
         self.signals = 0
-        self._hosts = hosts
-        self._host: Host | None = None
+        self._stage = Stage(hosts, {key: each.symbol for key, each in self.contracts.items()})
         self._real = OwnOrders()
         if before is not None:
             self._real.inherit(before)
@@ -98,23 +97,23 @@ class RunningStrategy:
         return machine.why_not(self.state, command)
 
     def _configure(self, parameters: Mapping[str, Any]) -> str:
-        """A fresh host; returns what is wrong with the strategy's name or parameters, or how its code failed."""
+        """A fresh start of its code; returns what is wrong with the strategy's name or parameters, or how it failed."""
         try:
-            symbols = {each.contract_id: each.symbol for each in self.contracts.values()}
-            fresh = self._hosts(self.deployment, parameters, symbols)
+            self._stage.begin(self.deployment, parameters)
         except StoppedFromOutsideError:
             raise
         except Exception as error:  # noqa: BLE001 (a stranger's code: its fault is an outcome, told in the state)
             return str(error) if isinstance(error, ValueError | TypeError) else f"{type(error).__name__}: {error}"
-        self.close()
-        self._host = fresh
         self._show_positions()
         return ""
 
     def close(self) -> None:
         """Let go of whatever runs its code."""
-        if self._host is not None:
-            self._host.close()
+        self._stage.close()
+
+    @property
+    def bars_seen(self) -> int:
+        return self._stage.bars_seen
 
     def fail(self, reason: str) -> None:
         self.state = RunningState.FAILED
@@ -135,7 +134,7 @@ class RunningStrategy:
 
     def warm_up(self, bars: Iterable[HistoricalBar]) -> int:
         """Bring indicators up to date with past bars of the deployment's size, oldest first."""
-        return self._host.warm_up(bars) if self._host is not None else 0
+        return self._stage.host.warm_up(bars) if self._stage.is_set else 0
 
     def wants(self, event: Event) -> bool:
         """Whether the event is one of this strategy's inputs."""
@@ -236,12 +235,11 @@ class RunningStrategy:
     # market
 
     def _on_bar(self, bar: Bar, at: At) -> list[Output]:
-        assert self._host is not None, "a running strategy has a host"
         trading, fact = self.trading, bar_of(bar)
         outputs = self._on_shadow_news(trading.meet(fact), at)
         closed = self._aggregator.on_bar(fact)
         if bar.late:  # it tells what was, not what can be traded now
-            self._host.warm_up(closed)
+            self._stage.host.warm_up(closed)
             return outputs
         trading.targets.prices[bar.contract_id] = price_of(bar)
         if not closed or self.ended:
@@ -250,25 +248,23 @@ class RunningStrategy:
         if self.state is RunningState.STOPPING:
             return outputs + self._pursue(bar.contract_id, at, 0)
         self._show_account(bar.contract_id)
-        wishes = [wish for each in closed for wish in self._host.on_bar(each)]
+        wishes = [wish for each in closed for wish in self._stage.host.on_bar(each)]
         outputs += self._outputs(wishes, at)
         if all(wish.contract_id != bar.contract_id for wish in wishes):
             outputs += self._pursue(bar.contract_id, at, len(wishes))
         return outputs
 
     def _on_tick(self, tick: Tick, at: At) -> list[Output]:
-        assert self._host is not None, "a running strategy has a host"
         self.trading.targets.prices[tick.contract_id] = price_of(tick)
         if self.state is RunningState.STOPPING:
             return self._pursue(tick.contract_id, at, 0)
         self._show_account(tick.contract_id)
-        return self._outputs(self._host.on_tick(tick), at)
+        return self._outputs(self._stage.host.on_tick(tick), at)
 
     def _show_account(self, contract_id: int) -> None:
-        assert self._host is not None, "there is somebody to show it to"
         targets = self.trading.targets
         price = targets.prices.get(contract_id)
-        self._host.show(contract_id, price.value if price else 0.0, targets.full, float(self.orders.spent))
+        self._stage.host.show(contract_id, price.value if price else 0.0, targets.full, float(self.orders.spent))
 
     def _outputs(self, wishes: list[StrategySignal], at: At) -> list[Output]:
         outputs: list[Output] = []
@@ -287,8 +283,7 @@ class RunningStrategy:
 
     def _asked(self, at: At) -> list[Output]:
         """The orders that the strategy asked for by itself; a paused one asks in vain."""
-        assert self._host is not None, "somebody asked"
-        asked = self._host.drain()
+        asked = self._stage.host.drain()
         if self.state is not RunningState.RUNNING or not asked:
             return []
         outputs, news = self.trading.carry(asked, at)
@@ -317,9 +312,9 @@ class RunningStrategy:
         if adds is None:
             return []
         outputs: list[Output] = []
-        if adds and isinstance(fill, Fill) and not self.ended and self._host is not None:
+        if adds and isinstance(fill, Fill) and not self.ended:
             self._show_account(fill.contract_id)
-            self._host.on_fill(fill)
+            self._stage.host.on_fill(fill)
             outputs = self._asked(at)
         else:
             self._show_positions()
@@ -329,10 +324,10 @@ class RunningStrategy:
     def _hear(self, event: RiskDecision | OrderUpdate, at: At) -> list[Output]:
         news = self.trading.book.news(event)
         self._stop_when_flat()
-        if news is None or self.ended or self._host is None:
+        if news is None or self.ended:
             return []
         self._show_account(news.contract_id)
-        self._host.on_order(news)
+        self._stage.host.on_order(news)
         return self._asked(at)
 
     def _stop_when_flat(self) -> None:
@@ -343,10 +338,10 @@ class RunningStrategy:
 
     def _show_positions(self) -> None:
         """Tell the host what is held: it is new, or an execution was replaced."""
-        if self._host is not None and not self.ended:
+        if self._stage.is_set and not self.ended:
             for contract_id in self.contracts:
                 holding = self.orders.holding(contract_id)
-                self._host.hold(contract_id, holding.quantity, holding.average_price)
+                self._stage.host.hold(contract_id, holding.quantity, holding.average_price)
 
     # what is told
 
@@ -360,7 +355,6 @@ class RunningStrategy:
 
     def report(self, now: datetime) -> StrategyState:
         """The state as an event."""
-        shown = self._host.snapshot() if self._host is not None else {"bars_seen": 0}
         held = {each.symbol: self.orders.quantity(key) for key, each in self.contracts.items()}
         return StrategyState(
             strategy_id=self.strategy_id,
@@ -370,7 +364,7 @@ class RunningStrategy:
             intents=self.trading.sent,
             denied=self.orders.denied,
             positions={symbol: format(each.normalize(), "f") for symbol, each in held.items() if each},
-            bars_seen=shown["bars_seen"],
+            bars_seen=self.bars_seen,
             error=self.error,
             last_command=self.last_command,
             refused=self.refusal,

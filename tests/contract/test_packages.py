@@ -27,7 +27,7 @@ NAMES_TOPICS = {
     "consumers/executor/executor.py": "folds trading states before it acts",
     "consumers/portfolio.py": "folds the ledger of fills before it acts",
     "infra/journal/spans.py": "folds the journal, in which history stands by offsets",
-    "consumers/strategist/strategist.py": "folds the registry",
+    "consumers/strategist/deploying.py": "folds the registry",
     "consumers/strategist/subscriptions.py": "folds what its strategies wanted",
     "infra/bar_replay.py": "a replay merges the two topics of bars",
     "infra/removals.py": "every reader of bars leaves out what was removed",
