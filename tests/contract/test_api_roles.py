@@ -144,7 +144,7 @@ def test_the_roles_are_those_that_were_promised() -> None:
         by_role.setdefault(role, []).append(f"{method} {path}")
 
     assert all(operation.startswith("GET ") for operation in by_role["viewer"])
-    assert by_role["admin"] == ["DELETE /symbols/{symbol}", "POST /trading/arm"]
+    assert by_role["admin"] == ["DELETE /symbols/{symbol}", "POST /orders/{order_id}/resolve", "POST /trading/arm"]
 
 
 @pytest.mark.parametrize(("hidden", "message"), [(False, "declares no role"), (True, "hides from the OpenAPI file")])
