@@ -21,7 +21,8 @@ from engine.market import Market
 from engine.order_requests import OrderNews
 
 SERIES_MAX = 16
-"""Indicators whose values are told."""
+"""Indicators whose values are told, as far as SERIES_BYTES_MAX go: a chart of a very long run does without."""
+SERIES_BYTES_MAX = 128 * 2**20
 
 _BATCH = 200
 _REASON_MAX = 200
@@ -56,7 +57,8 @@ def told_result(result: BacktestResult) -> Iterator[Any]:
         for first in range(0, len(items), _BATCH):
             batch = [_short(each) for each in items[first : first + _BATCH]]
             yield msgspec.json.encode({"list": name, "items": batch}).decode()
-    for name, values in list(result.indicators.items())[:SERIES_MAX]:
+    few = min(SERIES_MAX, SERIES_BYTES_MAX // (8 * len(result.columns)))
+    for name, values in list(result.indicators.items())[:few]:
         yield {"series": name[:_NAME_MAX]}
         yield np.ascontiguousarray(values, np.float64)
     yield {

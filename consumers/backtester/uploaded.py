@@ -31,6 +31,7 @@ _FEW_BYTES = 16 * 2**20
 _BYTES_A_BAR = 512
 _BYTES_MAX = 256 * 2**20
 _FEW_SECONDS, _SECONDS_A_BAR, _SECONDS_MAX = 30.0, 0.001, 3600.0
+_MEMORY_BYTES, _MEMORY_A_BAR, _MEMORY_BYTES_MORE = 512 * 2**20, 64, 2**30
 _WALL = 3.0
 """Seconds of the wall for one of the processor: others need it too."""
 
@@ -148,4 +149,5 @@ def limits_for(bars: int) -> Limits:
         turn_seconds=_WALL * seconds,
         cpu_seconds=math.ceil(seconds),
         turn_bytes=min(_FEW_BYTES + _BYTES_A_BAR * bars, _BYTES_MAX),
+        memory_bytes=_MEMORY_BYTES + min(_MEMORY_A_BAR * bars, _MEMORY_BYTES_MORE),
     )

@@ -191,6 +191,8 @@ class Child:
             return f"it used more than {self._limits.cpu_seconds} s of the processor, or more memory than there is"
         if number == signal.SIGSEGV:
             return "it crashed the interpreter (SIGSEGV)"
+        if status == 1 and not self._told:
+            return "it ended without a word, most likely out of memory"
         last = (self._told.decode(errors="replace").strip().splitlines() or ["without a word"])[-1]
         name = signal.Signals(number).name if number in set(signal.Signals) else f"status {status}"
         return f"the strategy's process ended ({name}): {last[:_TOLD_MAX]}"

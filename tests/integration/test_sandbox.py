@@ -419,4 +419,5 @@ def test_limits_of_a_run_grow_with_its_bars_to_an_end() -> None:
     assert limits_for(10**9) == limits_for(10**10)
     assert (limits_for(0).cpu_seconds, limits_for(10_000).cpu_seconds, limits_for(10**9).cpu_seconds) == (30, 40, 3600)
     assert limits_for(10_000).turn_seconds == 120.0
+    assert (limits_for(0).memory_bytes, limits_for(10**9).memory_bytes) == (512 * 2**20, 1536 * 2**20)
     assert Limits(1.0, 1).memory_bytes == 512 * 2**20

@@ -52,6 +52,16 @@ def test_what_is_told_is_what_is_heard() -> None:
     assert result.indicators.keys() == RESULT.indicators.keys()
 
 
+def test_a_very_long_run_tells_no_values_of_its_indicators(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.result_messages.SERIES_BYTES_MAX", 8 * len(COLUMNS))
+
+    result = heard(*told())
+
+    assert result is not None
+    assert (len(result.indicators), result.result_hash) == (1, RESULT.result_hash)
+    assert len(RESULT.indicators) > 1
+
+
 def test_a_message_stays_small_whatever_reasons_are_given() -> None:
     longer = [msgspec.structs.replace(each, reason="because " * 10_000) for each in RESULT.executions]
     result = replace(RESULT, executions=tuple(longer))
