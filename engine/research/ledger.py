@@ -10,10 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from engine.backtest import BacktestResult
-from engine.columns import Floats
-from engine.ledger import Curve
+from engine.columns import Floats, Integers
 from engine.research.overfitting import SharpeEstimate
-from engine.statistics import session_ends
 from schemas.backtest import BacktestRequested, Trial
 from schemas.moments import to_datetime
 
@@ -44,7 +42,7 @@ def entry(
     identity = json.dumps([*parts, vars(result.options), *([reading] if reading else [])], default=str, sort_keys=True)
     brief = result.brief
     estimate = SharpeEstimate.of(brief.returns)
-    days, first, ppm = compact(result.curve, brief.returns)
+    days, first, ppm = compact(result.curve.times_us[brief.ends], brief.returns)
     columns = result.columns
     begin = int(np.searchsorted(columns.end_us, result.curve.times_us[0]))  # bars before it only warmed indicators
     return Trial(
@@ -73,14 +71,15 @@ def entry(
     )
 
 
-def compact(curve: Curve, returns: Floats) -> tuple[int, int, tuple[int, ...]]:
-    """`returns` by session, added up over stretches of days that are the same for everybody: (days, first, millionths).
+def compact(ends_us: Integers, returns: Floats) -> tuple[int, int, tuple[int, ...]]:
+    """`returns` of the sessions with these ends, added up over stretches of days that are the same for everybody:
+    (days, first, millionths).
 
     The shortest stretch that leaves at most STRETCHES_MAX of them. Nothing where there are no returns.
     """
     if not len(returns):
         return 0, 0, ()
-    day = (curve.times_us[session_ends(curve.times_us)] - 1) // _DAY_US
+    day = (ends_us - 1) // _DAY_US
     span = int(day[-1] - day[0]) + 1
     days = next((each for each in _STRETCHES if math.ceil(span / each) < STRETCHES_MAX), _STRETCHES[-1])
     stretch = day // days

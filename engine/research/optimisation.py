@@ -44,7 +44,8 @@ WORKER_MODULES = ("engine.research.evaluation", "engine.column_path.compiled")
 _PARCELS = 8
 _PARCEL_MIN, _PARCEL_MAX = 4, 16
 """A batch is cut into so many parcels, of so many sets: few enough in one to hear of progress, enough to be worth the
-way."""
+way. The last ones are smaller, for whoever has none waits for the others."""
+_LAST_MIN = 2
 _REPLAYED_MAX = 8
 _SEED_STEP = 1_000_003  # each fold draws of its own
 
@@ -295,9 +296,15 @@ class _Workers:
 
 def spread(executor: Executor, task: Task, sets: Sequence[Parameters]) -> Iterator[Evaluation]:
     """Over the workers, a few at a time; results come back in the order of `sets`."""
-    size = min(max(_PARCEL_MIN, len(sets) // _PARCELS), _PARCEL_MAX)
-    parcels = [sets[first : first + size] for first in range(0, len(sets), size)]
-    return chain.from_iterable(executor.map(partial(evaluate_all, task), parcels))
+    return chain.from_iterable(executor.map(partial(evaluate_all, task), list(_parcels(sets))))
+
+
+def _parcels(sets: Sequence[Parameters]) -> Iterator[Sequence[Parameters]]:
+    size, first = min(max(_PARCEL_MIN, len(sets) // _PARCELS), _PARCEL_MAX), 0
+    while first < len(sets):
+        size = min(size, max((len(sets) - first) // 4, _LAST_MIN))
+        yield sets[first : first + size]
+        first += size
 
 
 def _disagreement(columns: Evaluation, bars: Evaluation, objectives: Sequence[Objective]) -> str:

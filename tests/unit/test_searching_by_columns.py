@@ -21,7 +21,7 @@ from engine.research.evaluation import (
     grounds_of,
     replay_all,
 )
-from engine.research.optimisation import DisagreementError, Workshop, optimise
+from engine.research.optimisation import DisagreementError, Workshop, optimise, spread
 from engine.research.request import half_of
 from engine.research.stretches import Stretch
 from engine.statistics import Brief
@@ -90,6 +90,13 @@ def test_by_columns_and_bar_by_bar_give_the_same_entries_and_scores_to_the_last_
         assert grounds_of(task) is not None
         assert found == replay_all(task, SETS)
         assert len({each.scores for each in found}) > 3
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, len(SETS)])
+def test_sets_that_are_handed_out_in_parcels_come_back_in_their_order(count: int) -> None:
+    task = a_task()
+
+    assert list(spread(Here(), task, SETS[:count])) == evaluate_all(task, SETS[:count])
 
 
 def test_rules_that_columns_do_not_know_are_run_bar_by_bar() -> None:

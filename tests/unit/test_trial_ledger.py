@@ -51,7 +51,7 @@ def _curve(returns: Floats, first_day: int = 10_000) -> Curve:
 def test_returns_are_added_up_over_the_shortest_stretch_that_keeps_them_few(sessions: int, days: int) -> None:
     returns = np.random.default_rng(1).normal(0, 0.01, sessions)
 
-    found, first, ppm = compact(_curve(returns), returns)
+    found, first, ppm = compact(_curve(returns).times_us, returns)
 
     assert found == days
     assert first == 10_000 // days
