@@ -78,12 +78,14 @@ class BarColumns:
     def rows(self) -> dict[int, Integers]:
         """Each contract's row numbers in time order, contracts ascending."""
         parts = (self.order[first:stop] for first, stop in pairwise(self.offsets.tolist()))
-        return {int(self.contract_id[own[0]]): own for own in parts}
+        return dict(zip(self.contracts, parts, strict=True))
 
     @cached_property
     def contracts(self) -> tuple[int, ...]:
         """The contract ids that occur, ascending."""
-        return tuple(self.rows)
+        if self._is_one:
+            return tuple(self.contract_id[:1].tolist())
+        return tuple(self.contract_id[self.order[self.offsets[:-1]]].tolist())
 
     @cached_property
     def places(self) -> Integers:

@@ -81,7 +81,9 @@ def _values(columns: BarColumns, done: ExecutionColumns, turns: Turns) -> Iterat
     it at the ends of its bars, in money."""
     close = columns.arranged(columns.close)
     order = np.argsort(done.contract_id, kind="stable")
-    quantities, places = done.quantity[order], columns.places[done.row[order]]
+    quantities, places = done.quantity[order], done.row[order]
+    if len(columns.contracts) > 1:
+        places = columns.places[places]
     numbers = np.array(columns.contracts)
     first, last = (np.searchsorted(done.contract_id[order], numbers, side=side) for side in ("left", "right"))
     edges = zip(first.tolist(), last.tolist(), pairwise(columns.offsets.tolist()), strict=True)
@@ -89,10 +91,10 @@ def _values(columns: BarColumns, done: ExecutionColumns, turns: Turns) -> Iterat
         if begin == end:
             continue
         own = slice(*part)
-        steps = [each for each in turns.splits if each.contract_id == contract_id]
-        levels = _levels(quantities[begin:end], places[begin:end], columns.order[own], steps)
-        quantity = _carried(*levels, own.stop - own.start)
-        ends = columns.end_us[columns.order[own]] if turns.market.currencies else columns.end_us[:0]
+        splits = [each for each in turns.splits if each.contract_id == contract_id]
+        steps = [(int(np.searchsorted(columns.rows[contract_id], each.row)), each.held) for each in splits]
+        quantity = _carried(*_levels(quantities[begin:end], places[begin:end], steps), own.stop - own.start)
+        ends = columns.end_us[columns.rows[contract_id]] if turns.market.currencies else columns.end_us[:0]
         worth = turns.market.worth_column(contract_id, ends)
         yield own, np.multiply(quantity, close[own] if worth is None else close[own] * worth, out=quantity)
 
@@ -107,11 +109,12 @@ def _with_flows(paid: Floats, at: Integers, flows: Sequence[CashFlow], times: In
     return whole[order], places[order]
 
 
-def _levels(quantities: Floats, at: Integers, own: Integers, splits: Sequence[SplitDone]) -> tuple[Floats, Integers]:
-    """What is held before and after each change, and at which of the contract's bars it changes."""
+def _levels(quantities: Floats, at: Integers, splits: Sequence[tuple[int, float]]) -> tuple[Floats, Integers]:
+    """What is held before and after each change, and at which of the contract's bars it changes; after a split it is
+    what the split says."""
     if not splits:
         return np.concatenate(([0.0], np.cumsum(quantities))), at
-    done = [(int(np.searchsorted(own, each.row)), each.held) for each in splits]
+    done = list(splits)
     held, levels, places = 0.0, [0.0], []
     for place, change in zip(at.tolist(), quantities.tolist(), strict=True):
         while done and done[0][0] <= place:
