@@ -17,9 +17,6 @@ from consumers.api.prices import Prices
 from consumers.api.risk_checks import RiskChecks
 from consumers.api.risk_events import RiskEvents
 from consumers.api.risk_figures import RiskFigures
-from consumers.api.risk_checks import RiskChecks
-from consumers.api.risk_events import RiskEvents
-from consumers.api.risk_figures import RiskFigures
 from consumers.api.trading import Trading
 from consumers.api.views import Latest
 from infra.garbage import spare_the_collector
@@ -47,15 +44,11 @@ def build(front: Front) -> FastAPI:
     plans = Latest[AllocationPlan](lambda plan: plan.account_id)
     front.remember(AllocationPlan, plans, fold=True)
     figures = RiskFigures(front)
-    figures = RiskFigures(front)
     routes = (
         Orders(front, prices),
         Portfolio(front),
         Decisions(front),
         Limits(front, limits),
-        figures,
-        RiskEvents(front),
-        RiskChecks(front, figures, prices),
         figures,
         RiskEvents(front),
         RiskChecks(front, figures, prices),
