@@ -107,14 +107,18 @@ class OrderPath:
     async def tell(self, *events: Event) -> None:
         """Publish, in order, as a service would."""
         for event in events:
-            record = outgoing(self._catalogue.topic_of(type(event)), event, None, "test")
-            await self._producer.send_and_wait(
-                self.settings.topic_prefix + record.topic,
-                record.value,
-                key=record.key,
-                headers=record.headers,
-                timestamp_ms=record.timestamp_ms,
-            )
+            await self.send(self._producer, event)
+
+    async def send(self, producer: AIOKafkaProducer, event: Event) -> None:
+        """Publish by some producer; returns when the broker has it."""
+        record = outgoing(self._catalogue.topic_of(type(event)), event, None, "test")
+        await producer.send_and_wait(
+            self.settings.topic_prefix + record.topic,
+            record.value,
+            key=record.key,
+            headers=record.headers or None,
+            timestamp_ms=record.timestamp_ms,
+        )
 
     async def raw(self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
         await self._producer.send_and_wait(self.settings.topic_prefix + topic, value, key=key, headers=list(headers))

@@ -1,12 +1,16 @@
 """Risk on the real broker and database: decisions count what is in flight, and nothing counts twice."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from consumers.risk import risk
+from infra import broker
 from infra.publish import Origin
 from infra.service import Service
 from infra.settings import Settings
@@ -23,9 +27,10 @@ from schemas.orders import (
     RiskDecision,
     Side,
 )
-from tests.builders import APPLE, NOON, SEEN, a_cancel, a_fill
+from tests.builders import APPLE, NOON, SEEN, a_cancel, a_change, a_fill, a_tick
 from tests.integration.an_order_path import (
     ACCOUNT,
+    CLOCK,
     OrderPath,
     a_live_intent,
     a_state,
@@ -75,13 +80,26 @@ async def held(path: OrderPath) -> Decimal:
     return D(await path.scalar("SELECT coalesce(sum(quantity), 0) FROM book_positions"))
 
 
+@contextlib.asynccontextmanager
+async def four_producers(settings: Settings) -> AsyncIterator[list[AIOKafkaProducer]]:
+    producers = [broker.producer(settings) for _ in range(4)]
+    try:
+        for each in producers:
+            await each.start()
+        yield producers
+    finally:
+        for each in producers:
+            await each.stop()
+
+
 async def test_a_hundred_intents_at_once_cannot_jointly_break_a_limit(stack_settings: Settings) -> None:
     async with an_order_path(stack_settings) as path:
         await path.tell(some_limits(position_max=D(1000)), a_state(TradingMode.ACTIVE))
         async with running(risk.build(stack_settings)):
             await path.settled("risk")
             wishes = [a_live_intent(n, quantity=D(20), strategy_id=f"s-{n}") for n in range(100)]
-            await asyncio.gather(*(path.tell(wish) for wish in wishes))
+            async with four_producers(stack_settings) as producers:
+                await asyncio.gather(*(path.send(producers[n % 4], wish) for n, wish in enumerate(wishes)))
             found = await decisions(path, 100)
 
         approved = [decision for decision in found if decision.approved]
@@ -191,6 +209,65 @@ async def test_a_day_that_lost_too_much_halts_the_account(stack_settings: Settin
         (decision,) = await decisions(path, 1)
         assert decision.reason is DenialReason.TRADING_HALTED
         assert await path.scalar("SELECT mode FROM trading_state") == "HALTED"
+
+
+async def test_a_change_is_reserved_at_the_more_of_before_and_after_until_it_is_answered(
+    stack_settings: Settings,
+) -> None:
+    async with an_order_path(stack_settings) as path, running(risk.build(stack_settings)):
+        await path.tell(some_limits(position_max=D(300)), a_state(TradingMode.ACTIVE))
+        await path.settled("risk")
+        order = a_live_intent(1)
+        larger = a_change(order.revised(quantity=D(250)))
+        await path.tell(order, larger, a_change(order.revised(quantity=D(301)), intent_id="change-2"))
+        first, second, third = await decisions(path, 3)
+        assert (first.approved, second.approved, third.reason) == (True, True, DenialReason.POSITION_MAX)
+        assert await reserved(path) == 250
+        await path.tell(an_update(1, OrderStatus.NEW, 0, 2))
+        await path.settled("risk")
+        assert await reserved(path) == 250
+        await path.tell(an_update(1, OrderStatus.NEW, 0, 3, last_change="change-1"))
+        await path.settled("risk")
+        assert await reserved(path) == 100, "the broker has refused the change"
+
+
+async def test_a_strategy_that_runs_wild_is_disabled_until_somebody_enables_it(stack_settings: Settings) -> None:
+    async with an_order_path(stack_settings) as path, running(risk.build(stack_settings)):
+        await path.tell(some_limits(same_side_orders_max=2, rejects_in_a_row_max=2), a_state(TradingMode.ACTIVE))
+        await path.settled("risk")
+        await path.tell(*(a_live_intent(n, quantity=D(n)) for n in (1, 2, 3)))
+        *_, third = await decisions(path, 3)
+        assert third.reason is DenialReason.SAME_SIDE_ORDERS_MAX
+        await until(lambda: path.scalar("SELECT mode = 'HALTED' FROM trading_state WHERE scope = 'strategy:crossover'"))
+
+        await path.tell(a_state(TradingMode.ACTIVE, scope="strategy:crossover"))
+        await path.settled("risk")
+        await path.tell(*(a_live_intent(n, quantity=D(n)) for n in (4, 5)))
+        *_, fourth, fifth = await decisions(path, 5)
+        assert (fourth.approved, fifth.approved) == (True, True), "what was before is forgiven"
+        await path.tell(*(an_update(n, OrderStatus.REJECTED, 0, 2, quantity=D(n)) for n in (4, 5)))
+        await path.settled("risk")
+        state = await path.scalar("SELECT reason FROM trading_state WHERE scope = 'strategy:crossover'")
+        assert state == "disabled: 2 orders one after another were rejected"
+
+
+async def test_risk_values_by_what_it_has_seen_and_stops_a_day_whose_losses_nobody_has_realised(
+    stack_settings: Settings,
+) -> None:
+    async with an_order_path(stack_settings) as path, running(risk.build(stack_settings)):
+        await path.tell(some_limits(daily_loss_max=D(900), price_collar=D("0.2")), a_state(TradingMode.ACTIVE))
+        await path.tell(a_fill(last_quantity=D(100), last_price=D("440.50")))
+        await path.settled("risk")
+        await until(lambda: path.scalar("SELECT trading_day IS NOT NULL FROM book_accounts"))
+        await path.tell(a_tick(price=433.5, ingest_time=CLOCK.now()))
+        await until(lambda: path.scalar("SELECT mode = 'REDUCING' FROM trading_state WHERE by = 'risk'"))
+        await path.tell(a_live_intent(1), a_live_intent(2, side=Side.SELL))
+        bought, sold = await decisions(path, 2)
+        assert (bought.reason, sold.approved) == (DenialReason.REDUCING_ONLY, True)
+        assert (bought.basis.price, bought.basis.unrealised_pnl_today) == (D("433.5"), D(-700))
+
+        await path.tell(a_tick(price=431.0, ingest_time=CLOCK.now()))
+        await until(lambda: path.scalar("SELECT mode = 'HALTED' FROM trading_state WHERE by = 'risk'"))
 
 
 async def test_an_order_in_doubt_blocks_its_instrument_alone(stack_settings: Settings) -> None:
