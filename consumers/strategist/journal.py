@@ -69,13 +69,27 @@ class Journal:
         self._post = post
         self._clock = clock
         self._sequence = 0
+        self._deployed: At | None = None
+        self._inputs = 0
         self._run: _Run | None = None
         self._consumed: dict[Place, int] = {}
         self._posted: list[asyncio.Future[object]] = []
 
-    def resume(self, sequence: int, consumed: Mapping[Place, int]) -> None:
-        """Go on after `sequence`, knowing how far each place was consumed."""
-        self._sequence = sequence
+    @property
+    def reached(self) -> tuple[int, At | None]:
+        """The last entry, once it is settled, and where the deployment stands."""
+        return self._sequence, self._deployed
+
+    def inputs_since(self) -> int:
+        """How many inputs came since this was asked and answered by `counted`."""
+        return self._inputs
+
+    def counted(self) -> None:
+        self._inputs = 0
+
+    def resume(self, sequence: int, consumed: Mapping[Place, int], deployed: At | None) -> None:
+        """Go on after `sequence`, knowing how far each place was consumed and where the deployment stands."""
+        self._sequence, self._deployed = sequence, deployed
         self._consumed = dict(consumed)
 
     def has(self, at: At) -> bool:
@@ -87,6 +101,7 @@ class Journal:
         event, at = input_.event, input_.at
         place = at.place
         self._consumed[place] = at.offset
+        self._inputs += 1
         run = self._run
         if run is not None and run.place != place:
             await self._close()
@@ -112,6 +127,7 @@ class Journal:
             await self._write(_Run((topic, partition), 0, offset, command))
         self._consumed[at.place] = at.offset
         self._untold_code = self._code
+        self._deployed = at
         run = _Run(at.place, at.offset, at.offset, command)
         run.digest.put(at.offset, input_.value)
         await self._write(run, _Marks((), contracts, past.digest if past else "", fault))

@@ -1,13 +1,17 @@
 """Live strategies made again after a restart: every journalled input, fed in the order it was consumed."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from consumers.strategist.snapshots import Snapshot
 from engine.live.hosts import Hosts, StoppedFromOutsideError
 from engine.live.outputs import Output, id_of
 from engine.live.running import RunningStrategy, begun
+from engine.live.snapshot import NotFrozenError, thawed
 from infra.delivery import Record
 from infra.journal.inputs import Inputs, InputsGoneError
-from infra.journal.spans import Past, Span
+from infra.journal.spans import Past, Span, pasts
 from infra.journal.warm_up import past_bars
 from infra.settings import Settings
 from infra.topics import load_catalogue
@@ -23,6 +27,33 @@ class Recovered:
     strategy: RunningStrategy
     tail: list[Output] = field(default_factory=list)
     cause: Record | None = None
+
+
+async def pasts_and_snapshots(
+    settings: Settings, found: Mapping[str, Snapshot], hosts: Hosts
+) -> tuple[Mapping[str, Past], dict[str, RunningStrategy]]:
+    """Journals, and the strategies as snapshots have them, from where on the journals are to be fed."""
+    known = await pasts(settings, {name: each.sequence for name, each in found.items()})
+    strategies = {}
+    for name, each in found.items():
+        past = known.get(name)
+        if past is None or past.sequence < each.sequence or past.deployed != each.deployed:
+            continue
+        with suppress(NotFrozenError):
+            strategies[name] = thawed(each.data, hosts)
+    if len(strategies) < len(found):  # some do not fit: their journals are fed from the start
+        known = await pasts(settings, {name: found[name].sequence for name in strategies})
+    return known, strategies
+
+
+async def go_on(strategy: RunningStrategy, past: Past, inputs: Inputs) -> Recovered:
+    """A strategy as a snapshot has it, brought to the end of its journal."""
+    recovered = Recovered(strategy)
+    if past.gap:
+        strategy.diverged(f"entry {past.gap} of its journal is missing")
+    await inputs.begin(past.spans)
+    await _feed_spans(recovered, past, inputs)
+    return recovered
 
 
 async def recover(settings: Settings, past: Past, inputs: Inputs, hosts: Hosts) -> Recovered | None:
@@ -48,11 +79,15 @@ async def _feed(settings: Settings, recovered: Recovered, past: Past, inputs: In
         strategy.warm_up(again.bars)
     if past.gap:
         strategy.diverged(f"entry {past.gap} of its journal is missing")
+    await _feed_spans(recovered, past, inputs)
+
+
+async def _feed_spans(recovered: Recovered, past: Past, inputs: Inputs) -> None:
     for span in past.spans:
         try:
             await _feed_span(recovered, span, inputs)
         except InputsGoneError as error:
-            strategy.diverged(str(error))
+            recovered.strategy.diverged(str(error))
 
 
 async def _feed_span(recovered: Recovered, span: Span, inputs: Inputs) -> None:

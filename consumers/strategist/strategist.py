@@ -12,15 +12,16 @@ from consumers.strategist.allocator import Allocator
 from consumers.strategist.deploying import deployed
 from consumers.strategist.guard import INPUT_SECONDS_MAX, bounded
 from consumers.strategist.journal import Input, Journal, claim
-from consumers.strategist.recovery import recover
+from consumers.strategist.recovery import Recovered, go_on, pasts_and_snapshots, recover
+from consumers.strategist.snapshots import Snapshot, Snapshots
 from consumers.strategist.subscriptions import changes
 from engine.live.hosts import Inside, StoppedFromOutsideError
 from engine.live.outputs import Output, id_of
 from engine.live.running import RunningStrategy
+from engine.live.snapshot import NotFrozenError, frozen
 from infra.delivery import Failure, MalformedRecordError, Record, origin_of, parse
 from infra.engine_code import code_hash
 from infra.journal.inputs import Inputs
-from infra.journal.spans import pasts
 from infra.sandbox.errors import SandboxedError
 from infra.sandbox.live import LazySandbox
 from infra.service import Service
@@ -44,6 +45,8 @@ from schemas.strategy import (
 )
 
 _COMMANDS = (Deploy, Start, Stop, Pause, Resume, Reconfigure, Allocate, Promote)
+SNAPSHOT_INPUTS = 5_000
+"""After so many inputs of a strategy it is written down, so that a restart feeds no more than these again."""
 _REPORT_SECONDS = 1.0
 _SLOW_SECONDS = 0.1
 """Longer for one input is told in the log."""
@@ -72,6 +75,7 @@ class Strategist:
         self._stopped = Counter(
             "scizor_strategies_stopped", "Strategies that took too long", ("strategy",), registry=registry
         )
+        self._snapshots = Snapshots(service.settings)
         self._allocator = Allocator(service.clock, service.entropy)
         self._sandbox = LazySandbox(service.clock)
         self._hosts = Inside(self._sandbox.live_child, SandboxedError)
@@ -104,16 +108,20 @@ class Strategist:
         settings, log = self._service.settings, self._service.log
         await self._allocator.recover(settings)
         async with Inputs(settings) as inputs:
-            for name, past in (await pasts(settings)).items():
-                journal = self._journal(name)
-                journal.resume(past.sequence, past.consumed)
-                recovered = await recover(settings, past, inputs, self._hosts)
+            journals, kept = await pasts_and_snapshots(settings, self._snapshots.read(self._code), self._hosts)
+            for name, past in journals.items():
+                self._journal(name).resume(past.sequence, past.consumed, past.deployed)
+                if name in kept:
+                    recovered: Recovered | None = await go_on(kept[name], past, inputs)
+                else:
+                    recovered = await recover(settings, past, inputs, self._hosts)
                 if recovered is None:
                     continue
                 self._keep(recovered.strategy)
                 await self._tell(recovered.strategy, recovered.tail, recovered.cause)
                 await self._report(recovered.strategy)
-                log.info("recovered", strategy=name, state=recovered.strategy.state, entries=past.sequence)
+                state, spared = recovered.strategy.state, past.since
+                log.info("recovered", strategy=name, state=state, entries=past.sequence, spared=spared)
         await self._subscribe()
 
     # inputs
@@ -138,6 +146,21 @@ class Strategist:
     async def settle(self) -> None:
         """Return when the journals have all that was consumed."""
         await asyncio.gather(*(journal.settle() for journal in self._journals.values()))
+        for name, strategy in self._strategies.items():
+            if self._journals[name].inputs_since() >= SNAPSHOT_INPUTS:
+                self._freeze(strategy, self._journals[name])
+
+    def _freeze(self, strategy: RunningStrategy, journal: Journal) -> None:
+        """All that it consumed is journalled, and all that followed is told: from here the next process may go on."""
+        sequence, deployed_at = journal.reached
+        journal.counted()
+        try:
+            data = frozen(strategy, self._hosts)
+        except NotFrozenError as error:
+            self._service.log.info("no snapshot", strategy=strategy.strategy_id, reason=str(error)[:200])
+            return
+        assert deployed_at is not None, "what is kept was deployed"
+        self._snapshots.write(Snapshot(strategy.strategy_id, sequence, deployed_at, self._code, data))
 
     async def _take(self, event: Event, at: At, record: Record) -> None:
         if isinstance(event, AllocationPlan):

@@ -43,6 +43,8 @@ def span_of(entry: JournalEntry) -> Span:
 class Past:
     """One strategy's journal: as small as what it caused, however much it consumed."""
 
+    since: int = 0
+    """Entries up to this one are known otherwise: their spans are left out."""
     sequence: int = 0
     consumed: dict[Place, int] = field(default_factory=dict)
     """How far each place was consumed, by any deployment: ids derive from places, none may serve twice."""
@@ -75,7 +77,7 @@ class Past:
             self.fills += [span for span in self.spans if span.place[0] == fills_topic]
             self.deployed, self.contracts = At(*place, entry.offset), entry.contracts
             self.history, self._read, self.spans, self.fault = self._read, {}, [], entry.fault
-        elif not (self.spans and self.spans[-1].continued(entry)):
+        elif entry.sequence > self.since and not (self.spans and self.spans[-1].continued(entry)):
             self.spans.append(span_of(entry))
 
 
@@ -93,12 +95,13 @@ class Claims:
         return not entry.claim
 
 
-async def pasts(settings: Settings) -> Mapping[str, Past]:
-    """Every strategy's journal."""
+async def pasts(settings: Settings, since: Mapping[str, int] | None = None) -> Mapping[str, Past]:
+    """Every strategy's journal; with `since`, of some only what follows an entry."""
     fills_topic = load_catalogue().topic_of(Fill).name
     found: dict[str, Past] = {}
     async for entry in _valid(settings):
-        found.setdefault(entry.strategy_id, Past()).add(entry, fills_topic)
+        name = entry.strategy_id
+        found.setdefault(name, Past(since=(since or {}).get(name, 0))).add(entry, fills_topic)
     return found
 
 

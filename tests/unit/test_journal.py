@@ -122,7 +122,7 @@ def reborn(topic: Topic, script: Script) -> tuple[Life, list[Output]]:
                 tail += strategy.take(event, at)
         assert tuple(map(id_of, tail)) == span.outputs
     journal = Journal("holder", topic.post, ManualClock(SEEN), "code")
-    journal.resume(past.sequence, past.consumed)
+    journal.resume(past.sequence, past.consumed, past.deployed)
     return Life(strategy, journal), tail
 
 
