@@ -54,7 +54,6 @@ def run_columns(
     else:
         at, quantity, unfilled = fills(wishes, layout, options)
         executions = _executions(columns, layout, options, at, quantity)
-    del wishes  # as large as the curve, which is made next
     return BacktestResult(
         strategy=strategy_class.__name__,
         parameters=strategy.config.model_dump(mode="json"),
