@@ -3,13 +3,18 @@
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, exists, select
+from sqlalchemy import ColumnElement, Select, Table, case, exists, select
 
 from infra.store.queries import FINAL_STATUSES, Slice
 from infra.store.questions import Compiled, Question, as_json, paged, place
 from infra.store.tables import commissions, fills, orders, positions, trading_state
+from schemas.order_words import OrderType
 
 _STATES_MAX = 1000
+
+_OLDER_WORDS = {word: OrderType(word).value for word in ("MARKET", "LIMIT")}
+_ORDER_TYPE = case(_OLDER_WORDS, value=orders.c.order_type, else_=orders.c.order_type).label("order_type")
+"""Orders that were stored before types had IB's words are told in these, too."""
 
 Fields = tuple[str, ...]
 """Names of what each row tells."""
@@ -23,7 +28,8 @@ def order_page(part: Slice, fields: Fields, *, working: bool | None = None, **wa
 
 @cache
 def _orders(fields: Fields, working: bool | None, given: Fields) -> Compiled:
-    statement = select(orders).order_by(orders.c.created_at.desc(), orders.c.order_id)
+    told = [column for column in orders.c if column.name != "order_type"]
+    statement = select(*told, _ORDER_TYPE).order_by(orders.c.created_at.desc(), orders.c.order_id)
     if working is not None:
         final = orders.c.status.in_(FINAL_STATUSES)
         statement = statement.where(~final if working else final)

@@ -310,7 +310,10 @@ async def test_an_order_shows_its_trail_and_can_be_cancelled_while_it_works(stac
     assert (trail["order"]["status"], trail["decision"]["approved"]) == ("NEW", False)
     assert [(each["sequence"], each["status"]) for each in trail["updates"]] == [(1, "NEW")]
     assert [each["last_quantity"] for each in trail["fills"]] == ["100"]
-    assert ([each["order_id"] for each in working["items"]], done["items"]) == (["intent-1"], [])
+    assert ([(each["order_id"], each["order_type"]) for each in working["items"]], done["items"]) == (
+        [("intent-1", "MKT")],
+        [],
+    )
     assert (cancelled.status_code, too_late.status_code) == (202, 409)
     assert wish.model_dump(include={"type", "order_id", "account_id", "reason"}) == {
         "type": "CancelIntent",
