@@ -94,6 +94,8 @@ async def test_a_strategy_is_deployed_paused_resumed_and_stopped(stack_settings:
         assert "mine  running  buy_and_hold  AAPL" in shown
         assert "no limits are set" in shown
         assert (await person.gets("stop", "mine"))["strategies"][0]["state"] == "stopped"
+        code, _, why = await person.says("pause", "mine")
+        assert (code, why.strip()) == (4, "scizor: mine refuses: it has stopped: deploy it again")
 
 
 async def test_limits_are_set_changed_and_counted(stack_settings: Settings) -> None:

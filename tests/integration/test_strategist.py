@@ -293,6 +293,7 @@ async def test_ticks_reach_those_who_asked_for_them_and_poison_stops_nobody(sett
         (intent,) = await until(bought, 5)
         assert (intent.strategy_id, intent.reference_price) == ("ticking", Decimal("10.5"))
         assert not service.why_not_ready()
+        await floor.caught_up("trading.fills.v1")
         assert (
             service.metrics.registry.get_sample_value("scizor_dlq_messages_total", {"topic": "trading.fills.v1"}) == 4
         )
