@@ -41,13 +41,12 @@ async def test_a_bracket_is_three_intents_however_often_it_is_asked_for(stack_se
         again = await api.ask("POST", "/orders", Role.TRADER, json=BRACKET, headers=a_key("a-bracket"))
         closer = BRACKET | {"exits": {"stop_price": "431.00", "take_profit": "450.00"}}
         other = await api.ask("POST", "/orders", Role.TRADER, json=closer, headers=a_key("a-bracket"))
-        _, entry, stop, profit = await api.first_told("trading.intents.v1", 4)
+        told = await api.first_told("trading.intents.v1", 4)
 
     assert (first.status_code, again.json(), other.status_code) == (202, first.json(), 409)
     legs = tuple(first.json()["order_ids"])
-    for leg in (entry, stop, profit):
-        assert isinstance(leg, OrderIntent)
-        assert (leg.legs, leg.quantity) == (legs, 100)
+    entry, stop, profit = (each for each in told[1:] if isinstance(each, OrderIntent))
+    assert {(leg.legs, leg.quantity) for leg in (entry, stop, profit)} == {(legs, Decimal(100))}
     assert (entry.parent_id, stop.parent_id, profit.parent_id) == (None, legs[0], legs[0])
     assert (stop.order_type, stop.side, stop.stop_price) == (OrderType.STOP, Side.SELL, Decimal("430.00"))
     assert (profit.order_type, profit.limit_price) == (OrderType.LIMIT, Decimal("450.00"))
@@ -55,7 +54,7 @@ async def test_a_bracket_is_three_intents_however_often_it_is_asked_for(stack_se
 
 
 async def test_an_order_that_cannot_be_is_refused_with_its_field(stack_settings: Settings) -> None:
-    cases = [
+    cases: list[tuple[dict[str, Any], str, str]] = [
         ({"order_type": "STP"}, "body.stop_price", "a STP order needs stop_price"),
         ({"order_type": "TRAIL"}, "body.trail_amount", "trail_amount or trail_percent"),
         ({"stop_price": "430"}, "body.stop_price", "a MKT order has no stop_price"),
@@ -102,7 +101,7 @@ async def test_a_working_order_is_changed_listed_and_cancelled_with_others(stack
     assert (nothing.status_code, foreign.status_code) == (422, 409)
     assert (wrong.status_code, wrong.json()["errors"][0]["where"]) == (422, "body.stop_price")
     assert isinstance(wish, ModifyIntent)
-    assert (wish.order_id, wish.wanted.quantity, wish.wanted.limit_price) == ("mine", 70, Decimal("431.00"))
+    assert (wish.order_id, wish.wanted.quantity, wish.wanted.limit_price) == ("mine", Decimal(70), Decimal("431.00"))
     assert wish.wanted.reference_price == Decimal("441.25")
     assert ({each["order_id"] for each in buys["items"]}, sells["items"]) == ({"mine", "theirs"}, [])
     assert [each["sequence"] for each in events["items"]] == [1]

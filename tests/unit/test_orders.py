@@ -151,10 +151,10 @@ def test_a_change_is_answered_once_and_its_refusal_explains_until_the_next() -> 
 
 def test_a_change_that_comes_while_another_is_on_its_way_is_answered_after_it() -> None:
     order = known(Acknowledged(7), RAISED, ChangeRequested("c-2", D(900)))
-    assert (order.most, order.last_change, order.explanation) == (150, "", (0, "a change of it is on its way"))
+    assert (order.most, order.last_change, order.explanation) == (D(150), "", (0, "a change of it is on its way"))
     assert OrderFacts.from_json(order.to_json()) == order
     answered = order.with_(ChangeAnswered("c-1"))
-    assert (answered.last_change, answered.most) == ("c-2", 100)
+    assert (answered.last_change, answered.most) == ("c-2", D(100))
     assert "another change" in answered.explanation[1]
 
 

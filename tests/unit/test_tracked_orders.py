@@ -27,14 +27,14 @@ def limited(**changes: Any) -> OrderIntent:
 
 
 def told(quantity: int, limit: str | None = None, stop: str | None = None, distance: str | None = None) -> Terms:
-    amounts = (D(each) if each is not None else None for each in (limit, stop, distance))
-    return Terms(D(quantity), *amounts, None)
+    limit_price, stop_price, behind = (D(each) if each is not None else None for each in (limit, stop, distance))
+    return Terms(D(quantity), limit_price, stop_price, behind, None)
 
 
 def test_an_order_that_the_broker_adjusts_for_a_split_is_followed_on_its_new_terms() -> None:
     before = an_order(limited())
     after = before.worked_as(told(400, "110"))
-    assert (after.quantity, after.limit_price, after.sequence) == (400, 110, before.sequence + 1)
+    assert (after.quantity, after.limit_price, after.sequence) == (D(400), D(110), before.sequence + 1)
     assert after.worked_as(told(400, "110")) is after
 
 
@@ -44,7 +44,7 @@ def test_a_change_is_answered_by_the_terms_that_were_asked_for_and_by_no_others(
     on_the_way = asked.worked_as(told(100, "440"))
     assert (on_the_way.wanted, on_the_way.update(SEEN).last_change) == (asked.wanted, "")
     taken = on_the_way.worked_as(told(70, "441"))
-    assert (taken.quantity, taken.limit_price, taken.wanted) == (70, 441, None)
+    assert (taken.quantity, taken.limit_price, taken.wanted) == (D(70), D(441), None)
     assert taken.update(SEEN).last_change == "change-1"
     assert taken.intent is not None
     assert taken.intent.event_time == limited().event_time, "it was placed when it was placed"
@@ -54,7 +54,12 @@ def test_a_refused_change_leaves_the_order_on_its_terms() -> None:
     order = an_order(limited())
     refused = order.asked_to_become(a_change(limited(quantity=D(70)))).refused(104, "filled")
     update = refused.update(SEEN)
-    assert (update.quantity, update.status, update.code, update.last_change) == (100, OrderStatus.NEW, 104, "change-1")
+    assert (update.quantity, update.status, update.code, update.last_change) == (
+        D(100),
+        OrderStatus.NEW,
+        104,
+        "change-1",
+    )
 
 
 def test_a_trailing_order_is_changed_by_how_far_it_stays_behind() -> None:
