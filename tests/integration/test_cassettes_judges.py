@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from consumers.executor import ledger as executor_ledger
+from consumers.executor.page import Page
 from consumers.executor.reconciliation import Reconciliation
 from infra.bar_replay import read_bars
-from infra.gateway import BrokerExecution, Orders
+from infra.gateway import BrokerExecution
 from infra.gateway_simulator.faults import cassette
 from infra.settings import Settings
 from producers.data_farmer.inspection import Inspection
@@ -48,12 +48,12 @@ async def _judged(desk: Desk, verdict: str) -> None:
 async def test_an_executor_that_counts_whatever_it_is_told_is_found_out(
     stack_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    numbers, honest = itertools.count(), executor_ledger._Page._on_execution
+    numbers, honest = itertools.count(), Page._on_execution
 
     async def forgetful(self: Any, said: BrokerExecution) -> bool:
         return await honest(self, replace(said, root=f"{said.root}.{next(numbers)}"))
 
-    monkeypatch.setattr(executor_ledger._Page, "_on_execution", forgetful)
+    monkeypatch.setattr(Page, "_on_execution", forgetful)
     async with a_judged_desk(stack_settings, tmp_path, "fills-doubled") as desk:
         await _judged(desk, "positions")
 
@@ -61,12 +61,12 @@ async def test_an_executor_that_counts_whatever_it_is_told_is_found_out(
 async def test_an_executor_that_adds_corrections_is_found_out(
     stack_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = executor_ledger._Page._on_execution
+    honest = Page._on_execution
 
     async def adding(self: Any, said: BrokerExecution) -> bool:
         return await honest(self, replace(said, root=f"{said.root}.{said.revision}", revision=1))
 
-    monkeypatch.setattr(executor_ledger._Page, "_on_execution", adding)
+    monkeypatch.setattr(Page, "_on_execution", adding)
     async with a_judged_desk(stack_settings, tmp_path, "execution-quantity-corrected") as desk:
         await _judged(desk, "positions")
 
@@ -76,12 +76,12 @@ async def test_an_executor_that_sends_again_what_it_has_no_answer_for_is_found_o
 ) -> None:
     honest = Reconciliation._look
 
-    async def blindly(self: Any, orders: Orders) -> Any:
+    async def blindly(self: Any) -> Any:
         for order in self._ledger.working:
             if order.status is OrderStatus.SENDING:
                 number = await self._sender.ids.take()
-                orders.place(number, a_live_intent(1, intent_id=order.order_id, quantity=order.quantity))
-        return await honest(self, orders)
+                self._orders.place(number, a_live_intent(1, intent_id=order.order_id, quantity=order.quantity))
+        return await honest(self)
 
     monkeypatch.setattr(Reconciliation, "_look", blindly)
     async with a_judged_desk(stack_settings, tmp_path, "closed-before-acknowledgement") as desk:
