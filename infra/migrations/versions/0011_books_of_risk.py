@@ -1,5 +1,7 @@
 """What risk knows beside quantities: prices, accounts, strategies' own parts, changes under way, what is restricted."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -41,7 +43,7 @@ def upgrade() -> None:
     op.add_column("book_positions", _text("currency", server_default="USD"))
     op.add_column("book_executions", _text("strategy_id", server_default=""))
     op.add_column("book_executions", _moment("known_at", nullable=True))
-    added = (
+    added: tuple["sa.Column[Any]", ...] = (
         _exact("value", server_default="0"),
         _text("symbol", server_default=""),
         _text("currency", server_default="USD"),
