@@ -104,11 +104,20 @@ def _too_large(intent: OrderIntent, basis: RiskBasis, limits: RiskLimits) -> Ref
 def _too_many(intent: OrderIntent, limits: RiskLimits, lately: list[Sent], now: datetime) -> Refusal | None:
     if len(lately) + 1 > limits.orders_per_minute_max:
         return Refusal(RefusalCode.ORDER_RATE, f"{len(lately)} orders went out within a minute")
-    shape = _shape(intent)
-    if any(each.shape == shape and each.at > now - REPEATED_WITHIN for each in lately):
+    if _repeats(intent, lately, now):
         return Refusal(RefusalCode.REPEATED, "the same order went out a moment ago")
     most = limits.notional_max * limits.orders_per_minute_max
     worth = sum((each.worth for each in lately), Decimal(0)) + _worth(intent)
     if worth > most:
         return Refusal(RefusalCode.OUTFLOW, f"orders worth {worth:f} within a minute, at most {most:f}")
     return None
+
+
+def _repeats(intent: OrderIntent, lately: list[Sent], now: datetime) -> bool:
+    """Whether the same went out a moment ago, and nothing on the other side since: who turns twice repeats nothing."""
+    shape = _shape(intent)
+    strategy, contract, side = shape[:3]
+    own = [each for each in lately if each.shape[:2] == (strategy, contract)]
+    turned = max((each.at for each in own if each.shape[2] != side), default=None)
+    since = now - REPEATED_WITHIN if turned is None else max(turned, now - REPEATED_WITHIN)
+    return any(each.shape == shape and each.at > since for each in own)

@@ -72,6 +72,17 @@ def test_the_same_order_does_not_go_out_twice_in_a_moment() -> None:
     assert code_of(an_intent(side=Side.SELL), moment_ago) is None
 
 
+def test_who_turned_and_turns_again_repeats_nothing() -> None:
+    often = {"orders_per_minute_max": 9}
+    bought, sold, again = (
+        sent_of(an_intent(side=side), SEEN - timedelta(seconds=ago))
+        for side, ago in ((Side.BUY, 0.4), (Side.SELL, 0.3), (Side.BUY, 0.2))
+    )
+    assert code_of(an_intent(), bought, sold, **often) is None
+    assert code_of(an_intent(), bought, sold, again, **often) is RefusalCode.REPEATED
+    assert code_of(an_intent(side=Side.SELL), bought, sold, **often) is RefusalCode.REPEATED
+
+
 def test_without_limits_nothing_goes_out() -> None:
     basis = a_basis().model_copy(update={"limits": None})
     refusal = last_look(an_intent(), basis, (), SEEN)
