@@ -15,7 +15,7 @@ from consumers.api.views import Latest
 from schemas.event import Money, Name, UtcTime
 from schemas.strategy import AllocationMethod, AllocationPlan, StrategyState
 
-AccountId = Annotated[str, Path(min_length=1, max_length=128)]
+AccountId = Annotated[str, Path(max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._: -]*$")]
 
 
 class PlanIn(Body):

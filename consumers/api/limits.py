@@ -23,8 +23,9 @@ from schemas.event import Name, UtcTime
 _SEEN_SECONDS = 3.0
 _ACCOUNT_MAX = 120
 """A scope is a name, too, and has `account:` before it."""
+_STRATEGY_MAX = 119
 _Amount = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=8)]
-StrategyName = Annotated[str, Path(max_length=_ACCOUNT_MAX, pattern=r"^[A-Za-z0-9][A-Za-z0-9._: -]*$")]
+StrategyName = Annotated[str, Path(max_length=_STRATEGY_MAX, pattern=r"^[A-Za-z0-9][A-Za-z0-9._: -]*$")]
 _Count = Annotated[Whole, Field(ge=0, le=1_000_000)]
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from consumers.api.access import Caller, Trader, Viewer
 from consumers.api.changes import Change
 from consumers.api.front import Front
-from consumers.api.models import Accepted, Answer, Body
+from consumers.api.models import Accepted, Answer, Body, Flag
 from consumers.api.problems import ConflictError, NotFoundError
 from consumers.api.views import Latest
 from engine.live.machine import why_not
@@ -26,7 +26,7 @@ from schemas.strategy import (
     StrategyState,
 )
 
-StrategyId = Annotated[str, Path(min_length=1, max_length=128)]
+StrategyId = Annotated[str, Path(max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._: -]*$")]
 _PREFIXES = {"/trading/strategies": False, "/strategies": True}
 """Where the routes are, and whether they are there for callers of before alone."""
 
@@ -34,7 +34,7 @@ _PREFIXES = {"/trading/strategies": False, "/strategies": True}
 class StopIn(Body):
     """How to stop."""
 
-    liquidate: bool = Field(False, description="Close what is held, at the market, before it stops.")
+    liquidate: Flag = Field(False, description="Close what is held, at the market, before it stops.")
 
 
 class ReconfigureIn(Body):

@@ -1,21 +1,26 @@
 """The routes about risk on the real broker and database: figures by the book, dry runs, restrictions, roles."""
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.api_keys import Role
 from infra.clock import SystemClock
 from infra.settings import Settings
 from infra.store import book, book_rules
-from infra.store.tables import book_positions, marks, reservations, risk_events
+from infra.store.tables import bars, book_positions, marks, reservations, risk_events
 from schemas.account import AccountState, RiskLimits, TradingMode, TradingState
-from tests.builders import APPLE, NOON
+from tests.builders import APPLE, NOON, a_historical_bar
 from tests.integration.an_api import serving
+from tests.integration.test_api_farmer import row_of
 from tests.integration.test_api_trader import ACCOUNT, ORDER, know_account_and_apple, see_a_price
 
 D = Decimal
+DAY = timedelta(days=1)
 ACCOUNT_SCOPE = f"account:{ACCOUNT}"
 NOW = SystemClock().now()
 TIMES = {"event_time": NOW, "ingest_time": NOW}
@@ -73,6 +78,25 @@ async def test_risk_is_told_by_the_book_that_orders_are_judged_on(stack_settings
     assert "collect daily bars" in no_var.json()["detail"]
     assert report["status"]["account_id"] == ACCOUNT
     assert report["events_today"] == {"notional_max": 1}
+
+
+async def test_value_at_risk_is_what_past_days_would_have_cost_what_is_held(stack_settings: Settings) -> None:
+    days = [NOON - timedelta(days=number) for number in range(70, 0, -1)]
+    closes = [500 * 0.99**number for number in range(len(days))]
+    fallen = [
+        row_of(a_historical_bar(start=day, bar_size=DAY, basis="split_adjusted", open=c, high=c, low=c, close=c))
+        for day, c in zip(days, closes, strict=True)
+    ]
+    async with serving("api_trader", stack_settings) as api:
+        await api.store(a_book)
+        await api.store(lambda connection: connection.execute(insert(bars), fallen))
+        found = await api.get("/risk/var?confidence=0.95&sessions=60")
+        report = await api.get("/risk/report")
+
+    assert found["sessions"] == 60
+    assert found["value_at_risk"] == pytest.approx(440), "every day of the last sixty took one percent of 44,000"
+    assert found["expected_shortfall"] == pytest.approx(440)
+    assert report["var"]["sessions"] == 69
 
 
 async def test_an_order_can_be_asked_about_without_being_placed(stack_settings: Settings) -> None:

@@ -16,7 +16,7 @@ from infra.store.tables import decisions, intents
 from schemas.account import AccountState, Position, RiskLimits, TradingMode, TradingState
 from schemas.event import Event
 from schemas.orders import Commission, FillBusted, FillCorrected, OrderIntent, OrderStatus, OrderUpdate, RiskDecision
-from schemas.strategy import Deploy, Pause, RunningState, StrategyState
+from schemas.strategy import AllocationPlan, Deploy, Pause, RunningState, StrategyState
 from tests.builders import APPLE, NOON, SEEN, a_bar, a_fill, a_trading_state, an_intent
 from tests.integration.an_api import Api, serving
 from tests.integration.test_api_farmer import a_symbol
@@ -353,3 +353,34 @@ async def test_live_strategies_are_seen_and_commanded(stack_settings: Settings) 
     assert isinstance(command, Pause)
     assert (command.strategy_id, command.by) == ("crossover", "key test trader")
     assert command.event_time <= SystemClock().now()
+
+
+async def test_capital_is_shared_out_over_strategies_of_the_account_alone(stack_settings: Settings) -> None:
+    times = {"event_time": SEEN, "ingest_time": SEEN}
+    deployed: dict[str, Any] = {"command_id": "c1", "by": "test", "strategy": "buy_and_hold", "symbols": ("AAPL",)}
+    deployment = Deploy(**times, strategy_id="crossover", account_id=ACCOUNT, **deployed)
+    state = StrategyState(**times, strategy_id="crossover", state=RunningState.RUNNING, deployment=deployment)
+    path = f"/trading/allocation/{ACCOUNT}"
+    async with serving("api_trader", stack_settings) as api:
+        await tell(api, state)
+        async with asyncio.timeout(10):
+            while not await api.get("/trading/strategies"):
+                await asyncio.sleep(0.02)
+
+        async def put(weights: dict[str, float], role: Role = Role.TRADER) -> Any:
+            return await api.ask("PUT", path, role, json={"capital": "50000", "weights": weights})
+
+        by_viewer, stranger = await put({"crossover": 0.5}, Role.VIEWER), await put({"momentum": 0.5})
+        made = await put({"crossover": 0.5})
+        too_much = await api.ask("PUT", path, Role.TRADER, json={"capital": "-1", "weights": {"crossover": 1}})
+        (plan,) = await api.first_told("strategy.allocations.v1")
+        async with asyncio.timeout(10):
+            while not (listed := await api.get("/trading/allocation")):
+                await asyncio.sleep(0.02)
+
+    assert (by_viewer.status_code, stranger.status_code, too_much.status_code) == (403, 404, 422)
+    assert "momentum" in stranger.json()["detail"]
+    assert made.status_code == 202
+    assert isinstance(plan, AllocationPlan)
+    assert (plan.account_id, plan.capital, plan.weights) == (ACCOUNT, 50_000, {"crossover": 0.5})
+    assert (listed[0]["capital"], listed[0]["by"]) == ("50000", "key test trader")
