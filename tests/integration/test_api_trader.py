@@ -382,5 +382,5 @@ async def test_capital_is_shared_out_over_strategies_of_the_account_alone(stack_
     assert "momentum" in stranger.json()["detail"]
     assert made.status_code == 202
     assert isinstance(plan, AllocationPlan)
-    assert (plan.account_id, plan.capital, plan.weights) == (ACCOUNT, 50_000, {"crossover": 0.5})
+    assert (plan.account_id, plan.capital, plan.weights) == (ACCOUNT, Decimal(50_000), {"crossover": 0.5})
     assert (listed[0]["capital"], listed[0]["by"]) == ("50000", "key test trader")
