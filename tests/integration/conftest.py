@@ -33,8 +33,8 @@ def servers_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def kafka_server(servers_home: Path, jars: Path) -> Iterator[KafkaServer]:
-    """A real broker, started when the first test asks for it."""
-    server = KafkaServer(Folders(servers_home / "kafka", servers_home / "logs", jars))
+    """A real broker, started when the first test asks for it. It remembers something of all the topics there were."""
+    server = KafkaServer(Folders(servers_home / "kafka", servers_home / "logs", jars), heap_mb=512)
     try:
         server.start()
         asyncio.run(groups_can_be_asked_about(server, servers_home))

@@ -213,9 +213,9 @@ def test_a_killed_child_comes_back_with_growing_pauses(nursery: Nursery, tmp_pat
 
 
 def test_children_share_the_memory_of_what_was_imported(tmp_path: Path) -> None:
-    nursery = Nursery(["consumers.risk", PROGRAM], tmp_path)
+    nursery = Nursery(["consumers.risk.risk", PROGRAM], tmp_path)
     nursery.launch()
-    command = [sys.executable, "-c", "import consumers.risk, time; print('up', flush=True); time.sleep(60)"]
+    command = [sys.executable, "-c", "import consumers.risk.risk, time; print('up', flush=True); time.sleep(60)"]
     separate = Child(Command(command, tmp_path / "separate.log", directory=REPOSITORY))
     children = [born(nursery, "sleep", tmp_path / f"{number}.log") for number in range(4)]
     try:

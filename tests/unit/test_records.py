@@ -47,7 +47,7 @@ def test_a_name_like_no_other_is_answered_with_where_they_are_listed() -> None:
 
 def test_a_topic_that_no_group_reads_has_no_dead_letters() -> None:
     with pytest.raises(UsageError, match="no service reads it in a group"):
-        dead_letters_of("risk.events.v1", SETTINGS)
+        dead_letters_of("strategy.journal.v1", SETTINGS)
 
 
 def test_a_record_becomes_one_document_with_its_value_parsed() -> None:
