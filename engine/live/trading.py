@@ -21,8 +21,8 @@ from schemas.validation import Contract
 Intent = OrderIntent | CancelIntent | ModifyIntent
 News = Fill | OrderUpdate
 _MINUTE_US = 60_000_000
-_INTENTS_A_MINUTE = 60
-"""For each symbol, of market time; more is a flood, which stops the strategy before risk has to."""
+_INTENTS_A_MINUTE = 600
+"""For each symbol, of market time. More is a flood, which stops the strategy even where limits are wide."""
 
 
 class Trading:

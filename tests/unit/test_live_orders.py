@@ -43,7 +43,7 @@ class Flooding(BaseStrategy):
     """Never has enough."""
 
     def on_bar(self, bar: Bar) -> None:
-        for _ in range(20):
+        for _ in range(100):
             self.buy(1)
 
 
@@ -126,10 +126,10 @@ def test_a_paused_strategy_asks_in_vain_and_ids_are_the_same_again() -> None:
 
 def test_a_flood_of_orders_stops_the_strategy() -> None:
     desk = running("flooding")
-    for _ in range(4):
+    for _ in range(7):
         desk.bar()
     assert desk.strategy.state is RunningState.FAILED
-    assert "more than 60 orders within a minute" in desk.strategy.error
+    assert "more than 600 orders within a minute" in desk.strategy.error
 
 
 def test_cash_is_of_the_capital_that_the_deployment_names() -> None:
