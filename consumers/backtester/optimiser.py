@@ -120,6 +120,7 @@ class Optimiser:
             with suppress(asyncio.CancelledError):
                 await telling
         spent = seconds + self._service.clock.monotonic() - begun
+        await self._service.publish(self._progress(request, state, spent), cause=origin)  # what was done since the last
         if finished is not None:
             await self._forget(request.optimization_id)
             await self._service.publish(finished.revised(seconds=round(spent, 3)), cause=origin)
