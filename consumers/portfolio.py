@@ -6,8 +6,9 @@ told then.
 
 import asyncio
 from datetime import datetime
+from typing import Any
 
-from engine.portfolio import ContractLedger, Portfolio, exactly
+from engine.portfolio import ContractLedger, Portfolio, RoundTrip, Step, exactly
 from engine.trading_state import account_scope
 from infra.publish import Origin
 from infra.replay import fold
@@ -46,10 +47,14 @@ class PortfolioKeeper:
                 self._portfolio.apply(event)
         async with self._store.reading() as connection:
             known = await tables.positions(connection)
+            steps = await tables.steps_known(connection)
         for key, ledger in self._portfolio.ledgers.items():
-            stored = known.get(key)
             told = _position(ledger, self._service.clock.now())
-            if told is not None and (stored is None or stored != tables.essence(told)):
+            if told is None:
+                continue
+            if known.get(key) == tables.essence(told) and steps.get(key, 0) == ledger.fills:
+                self._forget_changes(key)
+            else:
                 self._untold.add(key)
         await self._tell(None)
 
@@ -67,34 +72,23 @@ class PortfolioKeeper:
             for key in sorted(self._untold):
                 await self._tell_one(tx, self._portfolio.ledgers[key], cause)
         for key in self._untold:
-            self._portfolio.ledgers[key].told()
+            self._forget_changes(key)
         self._untold.clear()
+
+    def _forget_changes(self, key: tuple[str, int]) -> None:
+        for ledger in (self._portfolio.ledgers[key], *self._portfolio.parts(*key).values()):
+            ledger.told()
 
     async def _tell_one(self, tx: Transaction, ledger: ContractLedger, cause: Origin | None) -> None:
         position = _position(ledger, self._service.clock.now())
         if position is None:
             return
         await tables.save_position(tx.connection, position)
-        trades = [
-            {
-                "trade_id": trip.trade_id,
-                "account_id": ledger.account_id,
-                "strategy_id": trip.strategy_id,
-                "contract_id": ledger.contract_id,
-                "symbol": ledger.symbol,
-                "side": trip.side.value,
-                "quantity": trip.quantity,
-                "entry_price": trip.entry_price,
-                "exit_price": trip.exit_price,
-                "gross_pnl": trip.gross_pnl,
-                "commission": ledger.commission_of(trip),
-                "net_pnl": exactly(trip.gross_pnl - ledger.commission_of(trip)),
-                "opened_at": trip.opened_at,
-                "closed_at": trip.closed_at,
-            }
-            for trip in ledger.changed_trips
-        ]
-        await tables.save_trades(tx.connection, trades, ledger.gone_trips)
+        steps = [_step(ledger, step) for step in ledger.changed_steps]
+        await tables.save_steps(tx.connection, ledger.account_id, steps, ledger.gone_steps)
+        for part in self._portfolio.parts(ledger.account_id, ledger.contract_id).values():
+            trades = [_trade(part, trip, ledger.symbol) for trip in part.changed_trips]
+            await tables.save_trades(tx.connection, trades, part.gone_trips)
         await tx.publish(position, cause=cause)
 
     async def halt(self, event: Event, reason: str) -> None:
@@ -132,6 +126,48 @@ def _position(ledger: ContractLedger, now: datetime) -> Position | None:
         event_time=ledger.updated_at,
         ingest_time=now,
     )
+
+
+def _step(ledger: ContractLedger, step: Step) -> dict[str, Any]:
+    """A row of the history of a position."""
+    execution = step.execution
+    return {
+        "account_id": ledger.account_id,
+        "execution_id": execution.execution_id,
+        "revision": execution.revision,
+        "strategy_id": execution.strategy_id,
+        "contract_id": ledger.contract_id,
+        "symbol": ledger.symbol,
+        "currency": ledger.currency,
+        "change": execution.quantity,
+        "price": execution.price,
+        "commission": ledger.cost_of(execution.execution_id),
+        "quantity": step.holding.quantity,
+        "average_price": step.holding.average_price,
+        "realised_pnl": step.holding.realised,
+        "event_time": execution.executed_at,
+    }
+
+
+def _trade(part: ContractLedger, trip: RoundTrip, symbol: str) -> dict[str, Any]:
+    """A row of a round trip that has ended."""
+    commission = part.commission_of(trip)
+    return {
+        "trade_id": trip.trade_id,
+        "account_id": part.account_id,
+        "strategy_id": trip.strategy_id,
+        "contract_id": part.contract_id,
+        "symbol": symbol,
+        "side": trip.side.value,
+        "quantity": trip.quantity,
+        "entry_price": trip.entry_price,
+        "exit_price": trip.exit_price,
+        "gross_pnl": trip.gross_pnl,
+        "commission": commission,
+        "net_pnl": exactly(trip.gross_pnl - commission),
+        "opened_at": trip.opened_at,
+        "closed_at": trip.closed_at,
+    }
 
 
 def build(settings: Settings) -> Service:

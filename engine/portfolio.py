@@ -109,8 +109,16 @@ class RoundTrip:
         return exactly((self.paid_out - self.paid_in) * self.side.sign)
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One execution that counts, and the holding after it."""
+
+    execution: Execution
+    holding: Holding
+
+
 class ContractLedger:
-    """All executions of one contract in one account, and what follows from them."""
+    """All executions of one contract in one account, or a strategy's part of them, and what follows from them."""
 
     def __init__(self, account_id: str, contract_id: int) -> None:
         self.account_id = account_id
@@ -121,6 +129,9 @@ class ContractLedger:
         self._executions: dict[str, Execution] = {}
         self._commissions: dict[str, tuple[int, Decimal]] = {}
         self._last: tuple[datetime, str] | None = None
+        self._steps: dict[str, Step] = {}
+        self._changed_steps: dict[str, Step] = {}
+        self._gone_steps: set[str] = set()
         self._trips: list[RoundTrip] = []
         self._trips_of: dict[str, list[RoundTrip]] = {}
         self._changed: dict[str, RoundTrip] = {}
@@ -136,10 +147,20 @@ class ContractLedger:
         """Ids of round trips that a correction has undone since `told`."""
         return {trade_id for trade_id, trip in self._changed.items() if trip.closed_at is None} | self._gone
 
+    @property
+    def changed_steps(self) -> list[Step]:
+        """Executions that count, and are new or leave something else behind since `told`."""
+        return list(self._changed_steps.values())
+
+    @property
+    def gone_steps(self) -> set[str]:
+        """Ids of executions that count no more since `told`."""
+        return set(self._gone_steps)
+
     def told(self) -> None:
         """Somebody has taken note of the changes."""
-        self._changed.clear()
-        self._gone.clear()
+        for changes in (self._changed, self._gone, self._changed_steps, self._gone_steps):
+            changes.clear()
 
     @property
     def fills(self) -> int:
@@ -153,7 +174,7 @@ class ContractLedger:
 
     @property
     def commission(self) -> Decimal:
-        return sum((self._commission_of(root) for root in self._commissions), ZERO)
+        return sum((self.cost_of(root) for root in self._commissions), ZERO)
 
     @property
     def round_trips(self) -> Iterator[RoundTrip]:
@@ -161,9 +182,10 @@ class ContractLedger:
         return (trip for trip in self._trips if trip.closed_at is not None)
 
     def commission_of(self, trip: RoundTrip) -> Decimal:
-        return exactly(sum((self._commission_of(root) * share for root, share in trip.legs), ZERO))
+        return exactly(sum((self.cost_of(root) * share for root, share in trip.legs), ZERO))
 
-    def _commission_of(self, root: str) -> Decimal:
+    def cost_of(self, root: str) -> Decimal:
+        """Commission of one execution; 0 while it has not been told, and of one that never was."""
         execution = self._executions.get(root)
         if execution is None or not execution.quantity:
             return ZERO
@@ -188,15 +210,19 @@ class ContractLedger:
             return False
         self._commissions[root] = (revision, amount)
         self._changed |= {trip.trade_id: trip for trip in self._trips_of.get(root, ())}
+        if (step := self._steps.get(root)) is not None:
+            self._changed_steps[root] = step
         return True
 
     def _count_again(self) -> None:
-        before = {trip.trade_id for trip in self._trips}
+        before, steps_before = {trip.trade_id for trip in self._trips}, self._steps.keys()
         self.holding, self._last, self._trips, self._trips_of, self._changed = Holding(), None, [], {}, {}
+        self._steps, self._changed_steps = {}, {}
         for execution in sorted(self._executions.values(), key=lambda each: each.place):
             self._count(execution)
         now = {trip.trade_id for trip in self._trips}
         self._gone = (self._gone | before) - now
+        self._gone_steps = (self._gone_steps | steps_before) - self._steps.keys()
 
     def _count(self, execution: Execution) -> None:
         self._last = execution.place
@@ -204,6 +230,8 @@ class ContractLedger:
             return
         held = self.holding.quantity
         self.holding = self.holding.after(execution.quantity, execution.price)
+        step = Step(execution, self.holding)
+        self._steps[execution.execution_id] = self._changed_steps[execution.execution_id] = step
         closing = ZERO
         if held * execution.quantity < 0:
             closing = -held if held * self.holding.quantity < 0 else execution.quantity
@@ -233,12 +261,18 @@ class ContractLedger:
 
 
 class Portfolio:
-    """The ledgers of all contracts of all accounts."""
+    """The ledgers of all contracts of all accounts, and of each strategy's part in them."""
 
     def __init__(self) -> None:
         self.ledgers: dict[tuple[str, int], ContractLedger] = {}
+        self._parts: dict[tuple[str, int], dict[str, ContractLedger]] = {}
         self._contract_of: dict[tuple[str, str], int] = {}
+        self._strategy_of: dict[tuple[str, str], str] = {}
         self._waiting: dict[tuple[str, str], Commission] = {}
+
+    def parts(self, account_id: str, contract_id: int) -> dict[str, ContractLedger]:
+        """By strategy, what its own executions of a contract come to: round trips are those of one strategy."""
+        return self._parts.get((account_id, contract_id), {})
 
     def apply(self, event: FillEvent) -> ContractLedger | None:
         """Fold one event in; returns the ledger that changed, None for what was known already.
@@ -251,12 +285,18 @@ class Portfolio:
         contract_id = self._contract_of.setdefault(key, event.contract_id)
         if contract_id != event.contract_id:
             raise ValueError(f"execution {event.execution_id} is of contract {contract_id}, not {event.contract_id}")
-        ledger = self.ledgers.setdefault((event.account_id, contract_id), ContractLedger(event.account_id, contract_id))
+        place = (event.account_id, contract_id)
+        ledger = self.ledgers.setdefault(place, ContractLedger(*place))
+        execution = execution_of(event)
+        changed = ledger.take(execution)
         if not isinstance(event, FillBusted):
             ledger.symbol, ledger.currency = event.symbol, event.currency
-        changed = ledger.take(execution_of(event))
+            self._strategy_of.setdefault(key, event.strategy_id)
+        if changed and (strategy := self._strategy_of.get(key)) is not None:
+            parts = self._parts.setdefault(place, {})
+            parts.setdefault(strategy, ContractLedger(*place)).take(execution)
         if waiting := self._waiting.pop(key, None):
-            changed = ledger.charge(waiting.execution_id, waiting.revision, waiting.amount) or changed
+            changed = self._charge(key, waiting) is not None or changed
         return ledger if changed else None
 
     def _charge(self, key: tuple[str, str], event: Commission) -> ContractLedger | None:
@@ -266,5 +306,9 @@ class Portfolio:
             if waiting is None or waiting.revision < event.revision:
                 self._waiting[key] = event
             return None
-        ledger = self.ledgers[event.account_id, contract_id]
+        place = (event.account_id, contract_id)
+        strategy = self._strategy_of.get(key)
+        if strategy is not None and (part := self._parts.get(place, {}).get(strategy)) is not None:
+            part.charge(event.execution_id, event.revision, event.amount)
+        ledger = self.ledgers[place]
         return ledger if ledger.charge(event.execution_id, event.revision, event.amount) else None

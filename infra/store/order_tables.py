@@ -190,5 +190,27 @@ trades = Table(
     moment("opened_at"),
     moment("closed_at"),
     Index(None, "account_id", "closed_at"),
-    comment="Round trips: from flat to flat again, or to the other side.",
+    comment="Round trips of a strategy in a contract: from flat to flat again, or to the other side.",
+)
+
+position_history = Table(
+    "position_history",
+    metadata,
+    text("account_id"),
+    text("execution_id"),
+    Column("revision", Integer, nullable=False),
+    text("strategy_id"),
+    whole("contract_id"),
+    text("symbol"),
+    text("currency"),
+    exact("change", comment="what the execution added, signed"),
+    exact("price"),
+    exact("commission", comment="of the execution; 0 while it has not been told"),
+    exact("quantity", comment="held after it, signed"),
+    exact("average_price"),
+    exact("realised_pnl", comment="of the position up to then, before commissions"),
+    moment("event_time"),
+    PrimaryKeyConstraint("account_id", "execution_id"),
+    Index(None, "account_id", "contract_id", "event_time"),
+    comment="The position after every execution that counts; a correction moves those behind it, too.",
 )

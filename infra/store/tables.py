@@ -28,6 +28,7 @@ from infra.store.order_tables import (
     order_events,
     order_ids,
     orders,
+    position_history,
     positions,
     trades,
 )
@@ -89,7 +90,7 @@ _TABLES_OF = {
         trading_state,
     ),
     "executor": (account_states, broker_events, commissions, fills, order_events, order_ids, orders),
-    "portfolio": (positions, trades),
+    "portfolio": (position_history, positions, trades),
     "api": (acknowledgements, api_keys, uploaded_versions, uploads),
     EVERY_SERVICE: (audit_log, inbox, leases, outbox),
 }
@@ -136,6 +137,7 @@ __all__ = [
     "order_ids",
     "orders",
     "outbox",
+    "position_history",
     "positions",
     "quarantine",
     "removals",

@@ -70,10 +70,10 @@ async def test_a_restart_tells_what_was_not_told_and_nothing_twice(stack_setting
         async with running(portfolio.build(stack_settings)):
             await path.settled("portfolio")
             assert await position(path) == [60, 10, 80, 0, 2]
-        before = await path.dump("positions", "trades")
+        before = await path.dump("positions", "trades", "position_history")
         async with running(portfolio.build(stack_settings)):
             await path.settled("portfolio")
-        assert await path.dump("positions", "trades") == before
+        assert await path.dump("positions", "trades", "position_history") == before
         # the outbox may repeat a position, never make up another one
         told = [each.quantity for each in await path.events("trading.positions.v1")]
         assert list(dict.fromkeys(told)) == [100, 60]
@@ -84,7 +84,13 @@ async def test_a_table_that_was_lost_is_made_again_from_the_ledger(stack_setting
         async with running(portfolio.build(stack_settings)):
             await path.tell(executed(1, 100, "10"), executed(2, -100, "12"), cost(2, "1"))
             await path.settled("portfolio")
-        await path.execute("TRUNCATE positions, trades")
-        async with running(portfolio.build(stack_settings)):
-            assert await position(path) == [0, 0, 200, 1, 2]
-            assert await trades(path) == [("BUY", D(100), D(199))]
+        before = await path.dump("position_history")
+        for lost in ("positions, trades, position_history", "position_history"):
+            await path.execute(f"TRUNCATE {lost}")
+            async with running(portfolio.build(stack_settings)):
+                assert await position(path) == [0, 0, 200, 1, 2]
+                assert await trades(path) == [("BUY", D(100), D(199))]
+                assert await path.dump("position_history") == before
+                columns = "change, price, commission, quantity, realised_pnl"
+                rows = await path.rows(f"SELECT {columns} FROM position_history ORDER BY event_time")
+                assert [tuple(row) for row in rows] == [(100, 10, 0, 100, 0), (-100, 12, 1, 0, 200)]

@@ -160,3 +160,39 @@ def test_what_was_earned_is_what_went_in_and_came_out(events: list[FillEvent]) -
         cash = sum((-e.quantity * e.price for e in ledger._executions.values()), D(0))
         cost = ledger.holding.quantity * ledger.holding.average_price
         assert abs(ledger.holding.realised - (cash + cost)) < D("0.00001")
+
+
+def test_each_strategy_has_the_round_trips_of_its_own_executions() -> None:
+    """One that buys and one that sells are flat together, and neither of them has closed anything."""
+    buyer, seller = fill(1, 100, "10"), fill(2, -100, "12").revised(strategy_id="seller")
+    known = portfolio(buyer.revised(strategy_id="buyer"), seller, commission(2, "1"))
+    assert known.ledgers[ACCOUNT, APPLE].holding == Holding(D(0), D(0), D(200))
+    parts = known.parts(ACCOUNT, APPLE)
+    assert {name: list(part.round_trips) for name, part in parts.items()} == {"buyer": [], "seller": []}
+    known.apply(fill(3, 100, "11").revised(strategy_id="seller"))
+    (trip,) = parts["seller"].round_trips
+    assert (trip.strategy_id, trip.side, trip.gross_pnl, parts["seller"].commission_of(trip)) == (
+        "seller", Side.SELL, D(100), D(1),
+    )  # fmt: skip
+
+
+def test_the_history_says_what_was_held_after_every_execution_and_a_correction_moves_what_follows() -> None:
+    known = portfolio(fill(1, 100, "10"), fill(2, -40, "15"))
+    ledger = known.ledgers[ACCOUNT, APPLE]
+    assert [step.holding for step in ledger.changed_steps] == [
+        Holding(D(100), D(10), D(0)),
+        Holding(D(60), D(10), D(200)),
+    ]
+    ledger.told()
+    assert ledger.changed_steps == []
+    known.apply(commission(1, "1"))
+    assert [step.execution.execution_id for step in ledger.changed_steps] == ["exec.1"]
+    ledger.told()
+    known.apply(fill(1, 90, "11", revision=2))
+    assert [step.holding for step in ledger.changed_steps] == [
+        Holding(D(90), D(11), D(0)),
+        Holding(D(50), D(11), D(160)),
+    ]
+    ledger.told()
+    known.apply(bust(2, 2))
+    assert ledger.gone_steps == {"exec.2"}
