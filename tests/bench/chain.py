@@ -1,4 +1,7 @@
-"""The raw limit of latency: a bare aiokafka chain of three hops, each consumed, committed and sent on."""
+"""The raw limit of latency: a bare aiokafka chain of three hops, each consumed, committed and sent on.
+
+The first two hops write what they got into PostgreSQL before they send it on: one statement, one commit each.
+"""
 
 import asyncio
 import contextlib
@@ -6,6 +9,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 
+import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic
 
@@ -13,10 +17,12 @@ from infra import broker
 from infra.settings import Settings
 
 _HOPS = 3
+_TABLE = "CREATE TABLE IF NOT EXISTS bench_hops (number bigserial PRIMARY KEY, hop int NOT NULL, body bytea NOT NULL)"
+_WRITE = "INSERT INTO bench_hops (hop, body) VALUES ($1, $2)"
 
 
 class BareChain:
-    """producer -> topic 0 -> hop -> topic 1 -> hop -> topic 2 -> the end; `round_trip` times one record."""
+    """producer -> topic 0 -> row, topic 1 -> row, topic 2 -> the end; `round_trip` times one record."""
 
     def __init__(self, settings: Settings) -> None:
         run = uuid.uuid4().hex[:8]
@@ -24,6 +30,7 @@ class BareChain:
         self._topics = [f"{settings.topic_prefix}bench.{run}.hop{n}" for n in range(_HOPS)]
         self._producers: list[AIOKafkaProducer] = []
         self._consumers: list[AIOKafkaConsumer] = []
+        self._databases: list[asyncpg.Connection[asyncpg.Record]] = []
         self._hops: list[asyncio.Task[None]] = []
         self._arrived: asyncio.Queue[int] = asyncio.Queue()
 
@@ -32,6 +39,9 @@ class BareChain:
         await admin.start()
         await admin.create_topics([NewTopic(topic, 1, 1) for topic in self._topics])
         await admin.close()
+        address = self._settings.database_url.get_secret_value().replace("postgresql+asyncpg", "postgresql")
+        self._databases = [await asyncpg.connect(address) for _ in range(_HOPS - 1)]
+        await self._databases[0].execute(_TABLE)
         for topic in self._topics:
             consumer = AIOKafkaConsumer(
                 topic,
@@ -52,6 +62,7 @@ class BareChain:
         while True:
             record = await consumer.getone()
             if number + 1 < _HOPS:
+                await self._databases[number].execute(_WRITE, number, record.value)
                 await self._producers[number + 1].send_and_wait(self._topics[number + 1], record.value)
             else:
                 self._arrived.put_nowait(time.perf_counter_ns())
@@ -69,6 +80,8 @@ class BareChain:
         await asyncio.gather(*self._hops, return_exceptions=True)
         for client in (*self._consumers, *self._producers):
             await client.stop()
+        for database in self._databases:
+            await database.close()
 
 
 @contextlib.asynccontextmanager
