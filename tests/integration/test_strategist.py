@@ -1,10 +1,9 @@
 """Live strategies on the real broker: what they decide, and that kills and repeats change nothing of it."""
 
 import asyncio
-import contextlib
 import random
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from functools import partial
@@ -12,11 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from consumers.strategist.strategist import Strategist
 from infra.embedded.fostering import Foster, Nursery
 from infra.embedded.kafka import KafkaServer
 from infra.replay import fold
-from infra.service import Service
 from infra.settings import Settings
 from infra.topics import load_catalogue
 from schemas.market import Bar, Want
@@ -24,6 +21,7 @@ from schemas.orders import OrderIntent
 from schemas.strategy import Deploy, JournalEntry, Pause, Resume, Signal, Start, Stop, StrategyState
 from tests.builders import a_historical_bar, a_tick
 from tests.integration.a_forked_service import a_forked_service, ended
+from tests.integration.a_recorded_day import a_strategist
 from tests.integration.a_trading_floor import (
     COMMAND,
     CONTRACTS,
@@ -50,26 +48,6 @@ def settings(kafka_server: KafkaServer, topic_prefix: str, tmp_path: Path) -> Se
     """A broker, and no database: a strategist needs none."""
     update = {"kafka": kafka_server.address, "topic_prefix": topic_prefix}
     return settings_of_this_run(tmp_path / "home").model_copy(update=update)
-
-
-@contextlib.asynccontextmanager
-async def a_strategist(settings: Settings) -> AsyncIterator[Service]:
-    """In this process, until it is stopped in good order."""
-    service = Service("strategist", settings)
-    Strategist(service).wire()
-    task = asyncio.create_task(service.run())
-
-    async def ready() -> bool:
-        if task.done():
-            task.result()
-        return not service.why_not_ready()
-
-    try:
-        await until(ready)
-        yield service
-    finally:
-        service.stop()
-        await task
 
 
 async def started(floor: Floor, *commands: Deploy) -> None:
