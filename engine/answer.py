@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,9 @@ def check(request: BacktestRequested) -> None:
     options_of(request)
     if request.start and request.end and request.end <= request.start:
         raise BacktestError(f"the end {request.end:%Y-%m-%d} is not after the start {request.start:%Y-%m-%d}")
+    sizes = (request.bar_size, *request.larger_bar_sizes)
+    if any(larger <= smaller for smaller, larger in pairwise(sizes)):
+        raise BacktestError("bars beside are larger than those that drive the run, and ascend in size")
 
 
 def answer(

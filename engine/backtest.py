@@ -5,6 +5,7 @@ Indicators are computed as columns and revealed bar after bar, in chunks; the st
 and round trips are computed afterwards.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -83,8 +84,12 @@ class BacktestResult:
 
     @cached_property
     def data_digest(self) -> str:
-        """SHA-256 over the bars."""
-        return self.columns.digest()
+        """SHA-256 over the bars, and over those beside them."""
+        larger = self.turns.market.larger
+        if not larger:
+            return self.columns.digest()
+        parts = [self.columns.digest(), *(f"{size}:{larger[size].digest()}" for size in sorted(larger))]
+        return hashlib.sha256(";".join(parts).encode()).hexdigest()
 
     @cached_property
     def result_hash(self) -> str:

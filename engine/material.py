@@ -1,7 +1,8 @@
 """What a backtest is computed from: its bars, those of its benchmark, what happened to the market, what to know."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from engine.columns import BarColumns
 from engine.facts import CorporateAction, Dividend, Split
@@ -13,6 +14,7 @@ SURVIVORS = (
     "All symbols are still listed today: those that failed meanwhile are missing (survivorship bias), and the figures "
     "are better for it."
 )
+FRAMES = "Orders fill in the smallest bars; larger ones are seen by indicators of their frame, once they have closed."
 RAW = "Prices are raw: splits change positions and orders, dividends are paid in cash, indicators see both as jumps."
 
 RAW_WITHOUT_ACTIONS = (
@@ -64,3 +66,11 @@ def material_of(
         notes.append(RAW if any(each.contract_id in traded for each in actions) else RAW_WITHOUT_ACTIONS)
     beside = None if benchmark is None else columns.select([benchmark])
     return Material(own, beside, market_of(actions or (), own), tuple(notes))
+
+
+def with_larger(material: Material, larger: Mapping[timedelta, BarColumns]) -> Material:
+    """The same beside bars of larger sizes, which frames of these sizes are made of."""
+    if not larger:
+        return material
+    sizes = {size // timedelta(microseconds=1): columns for size, columns in larger.items()}
+    return replace(material, market=replace(material.market, larger=sizes), notes=(*material.notes, FRAMES))

@@ -44,8 +44,8 @@ class UnknownSymbolError(UsageError):
 class NoBarsError(UsageError):
     """Says which bars there are, and which command collects those that were asked for."""
 
-    def __init__(self, request: BacktestRequested, missing: Sequence[str], there: Arrays) -> None:
-        size = bar_size_text(request.bar_size)
+    def __init__(self, request: BacktestRequested, bar_size: timedelta, missing: Sequence[str], there: Arrays) -> None:
+        size = bar_size_text(bar_size)
         words = ["scizor collect history", *missing[:_NAMED_MAX], "--bar-size", size]
         if request.start:
             words += ["--start-date", f"{request.start:%Y-%m-%d}"]
@@ -60,7 +60,8 @@ class NoBarsError(UsageError):
         names = ", ".join(missing[:_NAMED_MAX]) + (" and others" if len(missing) > _NAMED_MAX else "")
         after = f" from {request.start:%Y-%m-%d}" if request.start else ""
         until = f" until {request.end:%Y-%m-%d}" if request.end else ""
-        super().__init__(f"{NO_BARS} {names}{after}{until}: {collect}")
+        kind = f" of {size}" if request.larger_bar_sizes else ""
+        super().__init__(f"{NO_BARS} {names}{kind}{after}{until}: {collect}")
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class Found:
     """In force, where prices are raw; None where they are adjusted."""
     all_survived: bool
     """Several symbols, and each of them is still traded."""
+    larger: Mapping[timedelta, Arrays]
+    """By size, the bars of the traded contracts that are to be seen beside."""
 
 
 async def find_bars(settings: Settings, request: BacktestRequested, on_read: OnRead = lambda _: None) -> Found:
@@ -97,13 +100,27 @@ async def find_bars(settings: Settings, request: BacktestRequested, on_read: OnR
         start_us=_microseconds(request.start),
         end_us=_microseconds(request.end),
     )
+    arrays, sources, actions = await _read_all(settings, request, wanted, symbols, on_read)
+    larger: dict[timedelta, Arrays] = {}
+    for size in request.larger_bar_sizes:
+        beside = replace(wanted, bar_size_seconds=int(size.total_seconds()), contract_ids=sorted(symbols))
+        larger[size], more, _ = await _read_all(settings, request, beside, symbols, on_read)
+        sources = tuple(sorted({*sources, *more}))
+    survived = len(meant) > 1 and all(each.state is not SymbolState.DELISTED for each in meant.values())
+    return Found(arrays, sources, symbols, benchmark, actions, survived, larger)
+
+
+async def _read_all(
+    settings: Settings, request: BacktestRequested, wanted: BarFilter, symbols: Mapping[int, str], on_read: OnRead
+) -> tuple[Arrays, tuple[str, ...], Sequence[CorporateAction] | None]:
+    """Bars of one size. Raises NoBarsError unless each of `symbols` has some."""
     arrays, sources, actions = await _read(settings, request, wanted, on_read)
     if missing := [number for number in symbols if not (arrays["contract_id"] == number).any()]:
         whole = replace(wanted, contract_ids=missing[:1], start_us=None, end_us=None)
         there, _, _ = await _read(settings, request, whole, on_read)
-        raise NoBarsError(request, [symbols[number] for number in missing], there)
-    survived = len(meant) > 1 and all(each.state is not SymbolState.DELISTED for each in meant.values())
-    return Found(arrays, sources, symbols, benchmark, actions, survived)
+        size = timedelta(seconds=wanted.bar_size_seconds or 0)
+        raise NoBarsError(request, size, [symbols[number] for number in missing], there)
+    return arrays, sources, actions
 
 
 async def _read(

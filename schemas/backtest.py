@@ -22,6 +22,9 @@ class BacktestRequested(Event):
     parameters: dict[str, Any] = Field(default_factory=dict)
     symbols: Annotated[tuple[Name, ...], Field(min_length=1, max_length=1000)]
     bar_size: Annotated[timedelta, Field(gt=timedelta(0))] = timedelta(days=1)
+    """Of the bars that drive the run: the smallest, in which orders fill."""
+    larger_bar_sizes: Annotated[tuple[Annotated[timedelta, Field(gt=timedelta(0))], ...], Field(max_length=4)] = ()
+    """Bars beside those, ascending: what a strategy's larger frames of the same size look at, once they have closed."""
     start: UtcTime | None = None
     end: UtcTime | None = None
     source: Literal["topic", "database"] = "topic"

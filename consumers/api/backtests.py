@@ -16,7 +16,7 @@ from consumers.api.front import Front
 from consumers.api.models import (
     Accepted,
     Answer,
-    BarSize,
+    BarSizes,
     Body,
     Limit,
     Offset,
@@ -71,7 +71,12 @@ class BacktestIn(Body):
     strategy: Name = Field(examples=["moving_average_crossover"])
     parameters: dict[str, Any] = Field(default_factory=dict, examples=[{"fast": 20, "slow": 50}])
     symbols: SymbolNames
-    bar_size: BarSize = Field(timedelta(days=1), examples=["1d"])
+    bar_size: BarSizes = Field(
+        (timedelta(days=1),),
+        examples=["1d"],
+        description="One size, or several as a list: orders fill in the smallest, a strategy's frames are made of the "
+        "others, each bar seen once it has closed.",
+    )
     start: Time | None = None
     end: Time | None = None
     source: Literal["topic", "database"] = "topic"
@@ -156,7 +161,7 @@ class Backtests:
         )
         one = "/backtests/{backtest_id}"
         router.get(one, summary="One backtest: progress, then result", response_model=BacktestOut)(self.show)
-        router.delete(one, status_code=202, summary="Cancel")(self.cancel)
+        router.delete(one, status_code=202, summary="Cancel")(self.delete)
         router.post(one + "/cancel", status_code=202, summary="Cancel", operation_id="cancel_backtest")(self.cancel)
         return router
 
@@ -174,7 +179,8 @@ class Backtests:
             requested_by=caller.label,
             code_sha256=await self._pinned(body.strategy, body.parameters),
             **body.model_dump(exclude={"bar_size"}),
-            bar_size=body.bar_size,
+            bar_size=body.bar_size[0],
+            larger_bar_sizes=body.bar_size[1:],
         )
         async with self._one_at_a_time:
             known = None if idempotency_key is None else await self._known(name)
@@ -237,12 +243,19 @@ class Backtests:
 
     async def cancel(self, caller: Trader, backtest_id: BacktestId, response: Response) -> Accepted:
         """Nobody wants the result any more."""
+        return await self._cancel(caller, "POST /backtests/{backtest_id}/cancel", backtest_id, response)
+
+    async def delete(self, caller: Trader, backtest_id: BacktestId, response: Response) -> Accepted:
+        """Nobody wants the result any more."""
+        return await self._cancel(caller, "DELETE /backtests/{backtest_id}", backtest_id, response)
+
+    async def _cancel(self, caller: Caller, called: str, backtest_id: str, response: Response) -> Accepted:
         row = await self.row(backtest_id)
         if row["state"] != "requested":
             raise ConflictError(f"the backtest is {row['state']} already")
         now = self._front.service.clock.now()
         event = BacktestCanceled(event_time=now, ingest_time=now, backtest_id=backtest_id, by=caller.label)
-        change = Change("DELETE /backtests/{backtest_id}", backtest_id, after=event)
+        change = Change(called, backtest_id, after=event)
         await self._front.changes.make(caller, change, [event])
         response.headers["Location"] = location = f"/backtests/{backtest_id}"
         return Accepted(id=backtest_id, location=location)

@@ -118,6 +118,24 @@ BarSize = Annotated[
 ]
 """How long a bar lasts: `5s`, `1m`, `1h`, `1d`."""
 
+
+def _one_or_more(given: Any) -> Any:
+    return given if isinstance(given, list | tuple) else (given,)
+
+
+def _smallest_first(sizes: tuple[timedelta, ...]) -> tuple[timedelta, ...]:
+    return tuple(sorted(set(sizes)))
+
+
+BarSizes = Annotated[
+    tuple[BarSize, ...],
+    Field(min_length=1, max_length=5),
+    BeforeValidator(_one_or_more, json_schema_input_type=str | list[str]),
+    AfterValidator(_smallest_first),
+    PlainSerializer(lambda sizes: [*map(bar_size_text, sizes)] if sizes[1:] else bar_size_text(sizes[0])),
+]
+"""One size, or several; the smallest first."""
+
 Flag = Annotated[bool, Strict()]
 Whole = Annotated[int, Strict()]
 """In bodies: neither 0 for false nor true for 1."""

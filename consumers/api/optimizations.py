@@ -158,7 +158,8 @@ class Optimizations:
             backtest_id=name,
             code_sha256=code_sha256,
             **body.backtest.model_dump(exclude={"bar_size"}),
-            bar_size=body.backtest.bar_size,
+            bar_size=body.backtest.bar_size[0],
+            larger_bar_sizes=body.backtest.bar_size[1:],
         )
         try:
             return OptimizationRequested(
@@ -255,6 +256,8 @@ def _refuse_impossible(request: OptimizationRequested, declared: Declared | None
     with _named("backtest"):
         if request.backtest.basis == "raw":
             raise ValueError("basis: a search runs on adjusted prices, raw ones are for a single backtest")
+        if request.backtest.larger_bar_sizes:
+            raise ValueError("bar_size: a search runs on bars of one size, several are for a single backtest")
         check(request.backtest)
     try:
         if declared is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from engine.columns import BarColumns
-from engine.material import Material, material_of
+from engine.material import Material, material_of, with_larger
 from infra.backtest_bars import find_bars
 from infra.errors import UsageError
 from infra.settings import Settings
@@ -23,7 +23,10 @@ async def material_for(
     number, name = found.benchmark or (None, "")
     names = {**({} if number is None else {number: name}), **found.symbols}
     columns = BarColumns(**found.arrays, symbols=names, sources=found.sources)
-    return material_of(columns, found.symbols, number, found.actions, found.all_survived)
+    material = material_of(columns, found.symbols, number, found.actions, found.all_survived)
+    return with_larger(
+        material, {size: BarColumns(**each, symbols=found.symbols, sources=()) for size, each in found.larger.items()}
+    )
 
 
 async def columns_for(
@@ -32,4 +35,6 @@ async def columns_for(
     """The bars alone: for a search, whose runs know nothing of corporate actions."""
     if request.basis == "raw":
         raise UsageError("a search runs on adjusted prices: raw ones are for a single backtest")
+    if request.larger_bar_sizes:
+        raise UsageError("a search runs on bars of one size: several are for a single backtest")
     return (await material_for(settings, request, on_read)).columns

@@ -42,12 +42,17 @@ def run(
     start_date: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="First day; else all there is.")] = "",
     end_date: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Last day; else all there is.")] = "",
     param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter; repeat it.")] = None,
-    source: Annotated[str, typer.Option(metavar="topic|database|FILE", help="Where the bars come from.")] = "topic",
+    source: Annotated[
+        str, typer.Option(metavar="topic|database|FILE", help="Where the bars come from; FILE,FILE for sizes.")
+    ] = "topic",
     basis: Annotated[str, typer.Option(metavar="split|raw", help="Adjusted for splits, or as traded.")] = "split",
     benchmark: Annotated[
         str, typer.Option(metavar="SYMBOL|FILE|none", help="What is bought and held beside; else the symbols.")
     ] = "",
-    bar_size: Annotated[str, typer.Option(help="1d, 1h, 1m or 5s; a FILE tells its own.")] = "1d",
+    bar_size: Annotated[
+        str,
+        typer.Option(metavar="SIZE,...", help="1d (if none is given), 1h, 5m; several: 1d,5m. A FILE tells its own."),
+    ] = "",
     cash: Annotated[float, typer.Option(help="Money at the start.")] = 100_000.0,
     quantity: Annotated[float, typer.Option(help="Shares of a full position.")] = 100.0,
     commission_bps: Annotated[float, typer.Option(help="Basis points of the traded value.")] = 10.0,
@@ -73,22 +78,22 @@ def run(
     from producers.cli.running_backtest import PriceFiles, ask, run_file, run_own, show_finished, write_report
 
     own = _own(strategy)
-    file = None if source in ("topic", "database") else _file(source)
-    files = file and PriceFiles(file, _benchmark_file(benchmark))
+    sizes = sizes_of(bar_size)
+    file, *more = [None] if source in ("topic", "database") else _files(source)
+    files = file and PriceFiles(file, _benchmark_file(benchmark), tuple(filter(None, more)), sizes)
     if file and basis != "split":
         raise UsageError("a FILE's prices are taken as they are: --basis is for --source topic or database")
     if basis not in _BASES:
         raise UsageError(f"no basis {basis!r}: choose one of {', '.join(_BASES)}")
     if own and source == "database":
         raise UsageError(f"{strategy} runs here, over --source topic or a price file: PRICES.csv")
-    if bar_size not in BAR_SIZES:
-        raise UsageError(f"no bars of size {bar_size!r}: choose one of {', '.join(BAR_SIZES)}")
     request = request_of(
         strategy=own.name if own else strategy,
         code_sha256=own.sha256 if own else uploaded_text(strategy, file),
         parameters={**configured(context), **parameters_of(param or [])},
         symbols=symbols_of(symbols, file),
-        bar_size=BAR_SIZES[bar_size],
+        bar_size=sizes[0] if sizes else BAR_SIZES["1d"],
+        larger_bar_sizes=sizes[1:],
         dates=(start_date, end_date),
         source="topic" if file else source,
         basis=_BASES[basis],
@@ -222,11 +227,21 @@ def _own(strategy: str) -> "StrategyFile | None":
     return read_strategy(strategy)
 
 
-def _file(source: str) -> Path:
-    path = Path(source)
-    if not path.exists() and not path.suffix:
-        raise UsageError(f"no source {source!r}: write topic, database, or the name of a CSV or Parquet file")
-    return path
+def _files(source: str) -> list[Path]:
+    names = [source] if Path(source).exists() else [each.strip() for each in source.split(",") if each.strip()]
+    for name in names:
+        if not Path(name).exists() and not Path(name).suffix:
+            raise UsageError(f"no source {name!r}: write topic, database, or the name of a CSV or Parquet file")
+    return [Path(name) for name in names]
+
+
+def sizes_of(text: str) -> tuple[timedelta, ...]:
+    """The sizes of bars, by commas, the smallest first; empty for none."""
+    names = [each.strip() for each in text.split(",") if each.strip()]
+    for name in names:
+        if name not in BAR_SIZES:
+            raise UsageError(f"no bars of size {name!r}: choose one of {', '.join(BAR_SIZES)}")
+    return tuple(sorted({BAR_SIZES[name] for name in names}))
 
 
 def symbols_of(text: str, file: Path | None) -> tuple[str, ...]:

@@ -1,31 +1,65 @@
 """A person's own prices: a CSV or Parquet file as columns of bars."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from engine.columns import BarColumns, ColumnsError, Integers
+from infra.bar_moments import bar_size_text
 from infra.calendars.calendar import UnknownExchangeError, calendar_of
 from infra.errors import UsageError
 from infra.symbol_names import parse_symbol
+from producers.cli.collect import BAR_SIZES
 from schemas.moments import to_datetime, to_microseconds
 
 HEADER = ("time", "open", "high", "low", "close", "volume")
 _CONTRACT = 1  # a file knows no contract ids, and has one contract
+_BY_SIZE = "bar_size"
 _DAY_US = 86_400_000_000
 _DAILY_MIN_US = 20 * 3_600_000_000  # summer time may begin between two opens
 _DAILY_MAX_US = 2 * _DAY_US
 
 
 def read_prices(path: Path, symbol: str) -> BarColumns:
-    """The bars of a file with the columns of HEADER. Times without a zone are UTC and say when a bar began.
+    """The bars of a file that holds one size: see `read_sizes`."""
+    found = read_sizes(path, symbol)
+    if len(found) > 1:
+        raise UsageError(f"{path} holds bars of {', '.join(map(bar_size_text, found))}: here one size is wanted")
+    return next(iter(found.values()))
+
+
+def read_sizes(path: Path, symbol: str) -> dict[timedelta, BarColumns]:
+    """By size, the smallest first, the bars of a file with the columns of HEADER. Times without a zone are UTC and say
+    when a bar began.
 
     `start` may stand for `time`; `end` and `source` are read when they are there, as `scizor data export` writes them.
-    Else the bars' size is the least distance between two of them, and a daily bar lasts as long as the session of its
-    exchange. Raises UsageError, in one line, for what is wrong.
+    Else a daily bar lasts as long as the session of its exchange, another one as long as the bars' size: the least
+    distance between two of them. A file of several sizes says each row's in `bar_size`: 5m, 1d. Raises UsageError, in
+    one line, for what is wrong.
     """
     frame = _frame(path)
+    if _BY_SIZE not in frame.columns:
+        columns = _columns(frame, path, symbol)
+        return {_size_of(columns): columns}
+    found = {}
+    for (text,), part in frame.partition_by(_BY_SIZE, as_dict=True).items():
+        if text not in BAR_SIZES:
+            raise UsageError(f"{path} has a {_BY_SIZE} of {text!r}: write one of {', '.join(BAR_SIZES)}")
+        found[BAR_SIZES[str(text)]] = _columns(part, path, symbol)
+    return dict(sorted(found.items()))
+
+
+def _size_of(columns: BarColumns) -> timedelta:
+    """The least distance between two bars; a day and its night are a day, be it that summer time begins."""
+    starts = columns.start_us
+    size = int(np.diff(starts).min()) if len(starts) > 1 else int(columns.end_us[0] - starts[0])
+    return timedelta(days=1) if _DAILY_MIN_US <= size < _DAILY_MAX_US else timedelta(microseconds=size)
+
+
+def _columns(frame: pl.DataFrame, path: Path, symbol: str) -> BarColumns:
+    """Bars of one size."""
     if "time" not in frame.columns and "start" in frame.columns:
         frame = frame.rename({"start": "time"})
     missing = [name for name in HEADER if name not in frame.columns]

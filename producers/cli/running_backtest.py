@@ -5,16 +5,19 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
-from engine.answer import answer, finished, held_against, prepared, trial
+from engine.answer import answer, chosen, finished, held_against, prepared, trial
 from engine.backtest import BacktestResult
 from engine.column_path import run_quickest
-from engine.material import Material
+from engine.columns import BarColumns
+from engine.material import Material, with_larger
 from engine.report import comparison, page
 from engine.report.words import benchmark_name
 from engine.strategy_source import at_line
+from infra.bar_moments import bar_size_text
 from infra.clock import SystemClock
 from infra.engine_code import code_hash
 from infra.errors import EnvironmentUnhealthyError, ScizorError, UsageError
@@ -25,7 +28,7 @@ from infra.trial_book import TrialBook
 from producers.cli.backtest_document import document
 from producers.cli.config import load_settings
 from producers.cli.desk import Desk
-from producers.cli.price_file import read_prices
+from producers.cli.price_file import read_prices, read_sizes
 from producers.cli.records import run as run_with_kafka
 from producers.cli.strategy_files import StrategyFile
 from producers.cli.topic_bars import read_material
@@ -44,23 +47,49 @@ class BacktestFailedError(ScizorError):
 
 @dataclass(frozen=True)
 class PriceFiles:
-    """The bars of a run in a file, and those of its benchmark in another, if that is one."""
+    """The bars of a run in a file, or in some of several sizes, and those of its benchmark in another, if in one."""
 
     prices: Path
     benchmark: Path | None = None
+    more: tuple[Path, ...] = ()
+    sizes: tuple[timedelta, ...] = ()
+    """Those that are wanted where there are several; empty: all."""
 
-    def read(self, request: BacktestRequested) -> Material:
+    def read(self, request: BacktestRequested) -> tuple[BacktestRequested, Material]:
+        """The request says afterwards which sizes there are, where there are several."""
+        found = self._by_size(request.symbols[0])
         beside = None
         if self.benchmark is not None:
             beside = read_prices(self.benchmark, request.benchmark)
-        return Material(read_prices(self.prices, request.symbols[0]), beside)
+        (smallest, columns), *others = found.items()
+        if not others:
+            return request, Material(columns, beside)
+        sources = tuple(sorted({source for each in found.values() for source in each.sources}))
+        larger = {size: chosen(request, each) for size, each in others}
+        asked = request.revised(bar_size=smallest, larger_bar_sizes=tuple(larger))
+        return asked, with_larger(Material(replace(columns, sources=sources), beside), larger)
+
+    def _by_size(self, symbol: str) -> dict[timedelta, BarColumns]:
+        """The smallest first."""
+        found: dict[timedelta, BarColumns] = {}
+        for path in (self.prices, *self.more):
+            for size, columns in read_sizes(path, symbol).items():
+                if size in found:
+                    raise UsageError(f"{path}: bars of {bar_size_text(size)} are in another file already")
+                found[size] = columns
+        if len(found) > 1 or len(self.sizes) > 1:
+            if missing := [size for size in self.sizes if size not in found]:
+                there = ", ".join(map(bar_size_text, sorted(found)))
+                raise UsageError(f"no bars of {bar_size_text(missing[0])} in the file: it has {there}")
+            found = {size: each for size, each in found.items() if not self.sizes or size in self.sizes}
+        return dict(sorted(found.items()))
 
 
 def run_file(request: BacktestRequested, files: PriceFiles) -> BacktestFinished:
     """Run over the file's bars in this process, without anything else running."""
-    material = files.read(request)
     try:
-        result = answer(request, material.columns)
+        request, material = files.read(request)
+        result = answer(request, material.columns, market=material.market)
         return _on_record(request, material, result)
     except ValueError as error:
         raise UsageError(str(error)) from None
@@ -69,11 +98,11 @@ def run_file(request: BacktestRequested, files: PriceFiles) -> BacktestFinished:
 def run_own(request: BacktestRequested, own: StrategyFile, bars: PriceFiles | Settings) -> BacktestFinished:
     """Run a person's own text in this process, over a file's bars or those of the topics."""
     strategy = own.loaded()
-    if isinstance(bars, PriceFiles):
-        material = bars.read(request)
-    else:
-        material = run_with_kafka(read_material(bars, request), bars)
     try:
+        if isinstance(bars, PriceFiles):
+            request, material = bars.read(request)
+        else:
+            material = run_with_kafka(read_material(bars, request), bars)
         wanted, options = prepared(request, material.columns)
         config = strategy.Config.parse(request.parameters)
         result = run_quickest(wanted, strategy, config, options, market=material.market)

@@ -92,6 +92,8 @@ async def test_a_backtest_is_requested_followed_and_cancelled(stack_settings: Se
                 await asyncio.sleep(0.02)
         cancelled = await api.ask("DELETE", place, Role.TRADER)
         (_, wish) = await api.first_told("backtest.requests.v1", 2)
+        again = await api.ask("POST", f"{place}/cancel", Role.TRADER)
+        audit = await api.audit()
 
     assert (requested.status_code, at_once["state"], at_once["progress"]) == (202, "requested", None)
     assert (told.parameters, told.bar_size, told.requested_by) == (
@@ -100,7 +102,12 @@ async def test_a_backtest_is_requested_followed_and_cancelled(stack_settings: Se
         "test trader",
     )
     assert running["progress"] == {"phase": "running", "bars_done": 400, "bars_total": 1000, "eta_seconds": 1.5}
-    assert cancelled.status_code == 202
+    assert (cancelled.status_code, again.status_code) == (202, 202)
+    assert [row.action for row in audit] == [
+        "POST /backtests",
+        "DELETE /backtests/{backtest_id}",
+        "POST /backtests/{backtest_id}/cancel",
+    ]
     assert isinstance(wish, BacktestCanceled)
     assert wish.backtest_id == told.backtest_id
 

@@ -33,6 +33,7 @@ from infra.store.corporate import put_actions
 from infra.store.database import Store
 from infra.symbol_names import parse_symbol
 from producers.cli.price_file import read_prices
+from producers.cli.running_backtest import PriceFiles
 from schemas.backtest import BacktestCanceled, BacktestFinished, BacktestProgress, BacktestRequested, Trial
 from schemas.corporate import ActionOrigin, Split
 from schemas.event import Event
@@ -43,7 +44,9 @@ from tests.bars import APPLE, IBM, real_daily
 from tests.builders import SEEN, a_contract, a_historical_bar
 from tests.integration.a_data_shelf import SPLIT_DAY, real_days
 from tests.integration.a_slow_backtester import REBALANCE_MS
+from tests.unit import test_several_sizes as sizes
 from tests.unit.test_answer import a_request
+from tests.unit.test_several_sizes import DaysAndHalfHours
 
 RESULTS = "backtest.results.v1"
 
@@ -233,6 +236,46 @@ async def test_a_file_the_topic_and_the_database_give_one_result_and_raw_prices_
     first, last = [[float(each.fills[end]["price"]) for each in (topic_raw, topic)] for end in (0, -1)]
     assert first[0] == 2 * first[1], "before the split"
     assert last[0] == last[1], "after it"
+
+
+async def test_bars_of_two_sizes_give_one_result_from_a_file_the_topic_and_the_database(
+    stack_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose: Callable[[str], type[BaseStrategy]] = lambda name: DaysAndHalfHours  # noqa: E731 - one word more for a name
+    monkeypatch.setattr("engine.answer.strategy_class", choose)
+    small, days = sizes.a_market()
+    history = [
+        a_historical_bar(
+            symbol="AAPL", bar_size=size, start=bar.start, event_time=bar.end, source=Source.REAL,
+            **{name: getattr(bar, name) for name in PRICES},
+        )
+        for size, columns in ((sizes.HALF_HOUR, small), (sizes.DAY, days))
+        for bar in columns.bars()
+    ]  # fmt: skip
+    await topic_admin.apply(stack_settings)
+    await send(stack_settings, "reference.symbols.v1", [a_symbol("AAPL", APPLE)])
+    await send(stack_settings, "market.history.v1", history)
+    store = Store(stack_settings, "persister")
+    async with store.transaction() as transaction:
+        await add_bars(transaction.connection, frame_of(history))
+    await store.close()
+    rows = [*sizes.rows_of(small, "30m"), *sizes.rows_of(days, "1d")]
+    (file := tmp_path / "AAPL.csv").write_text("\n".join([f"{sizes.HEADER},bar_size", *rows]))
+    asked = {"bar_size": sizes.HALF_HOUR, "larger_bar_sizes": (sizes.DAY,)}
+    requests = [a_request(backtest_id=source, source=source, **asked) for source in ("topic", "database")]
+    none = a_request(backtest_id="none", bar_size=sizes.HALF_HOUR, larger_bar_sizes=(7 * sizes.DAY,))
+
+    async with backtesting(stack_settings):
+        await send(stack_settings, "backtest.requests.v1", [*requests, none])
+        topic, database, missing = [await result_of(stack_settings, each) for each in ("topic", "database", "none")]
+    asked_of_file, material = PriceFiles(file).read(a_request())
+    from_file = answer(asked_of_file, material.columns, market=material.market)
+
+    assert topic.succeeded, topic.error
+    assert topic.result_hash == database.result_hash == from_file.result_hash
+    assert len(topic.fills) > 10
+    assert topic.data_digest == database.data_digest
+    assert missing.error.startswith("no bars of AAPL of 7d: collect them first, `scizor collect history AAPL")
 
 
 PRICES = ("open", "high", "low", "close", "volume")
