@@ -1,6 +1,8 @@
 """The exchange of a strategy that only pretends: that of backtests, met by live bars; nothing of it is published."""
 
+from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from engine.exchange import Exchange, Execution, Order, order_of
 from engine.facts import Bar
@@ -108,20 +110,13 @@ class ShadowFloor:
         self.commission += to_decimal(execution.commission)
         self._news.append(
             Fill(
+                **_whose(intent, moment),
                 execution_id=f"shadow-{intent.intent_id}-{self._fills}",
-                order_id=intent.intent_id,
-                broker_order_id=0,
-                account_id=intent.account_id,
-                strategy_id=intent.strategy_id,
-                contract_id=intent.contract_id,
-                symbol=intent.symbol,
                 currency=intent.currency,
                 side=Side.BUY if execution.quantity > 0 else Side.SELL,
                 last_quantity=to_decimal(abs(execution.quantity)),
                 last_price=to_decimal(execution.price),
                 exchange="SHADOW",
-                event_time=moment,
-                ingest_time=moment,
             )
         )
 
@@ -134,12 +129,7 @@ class ShadowFloor:
         del self._intents[order.order_id], self._orders[order.order_id], self._numbers[intent.intent_id]
         self._news.append(
             OrderUpdate(
-                order_id=intent.intent_id,
-                broker_order_id=0,
-                account_id=intent.account_id,
-                strategy_id=intent.strategy_id,
-                contract_id=intent.contract_id,
-                symbol=intent.symbol,
+                **_whose(intent, moment),
                 side=intent.side,
                 quantity=intent.quantity,
                 order_type=intent.order_type,
@@ -147,8 +137,6 @@ class ShadowFloor:
                 cumulative_quantity=to_decimal(order.filled),
                 sequence=1,
                 reason=reason[:500],
-                event_time=moment,
-                ingest_time=moment,
             )
         )
 
@@ -163,6 +151,19 @@ class ShadowFloor:
 
     def worth(self, contract_id: int, time_us: int) -> float:
         return 1.0
+
+
+def _whose(intent: OrderIntent, moment: datetime) -> dict[str, Any]:
+    return {
+        "order_id": intent.intent_id,
+        "broker_order_id": 0,
+        "account_id": intent.account_id,
+        "strategy_id": intent.strategy_id,
+        "contract_id": intent.contract_id,
+        "symbol": intent.symbol,
+        "event_time": moment,
+        "ingest_time": moment,
+    }
 
 
 def _amount(value: Decimal | None) -> float | None:
