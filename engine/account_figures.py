@@ -31,6 +31,12 @@ class Exposure:
     worst: Decimal
     unrealised: Decimal
 
+    @property
+    def reducible(self) -> Decimal:
+        """How much of the position no order in flight takes already, without sign: the most that still only reduces."""
+        taken = self.open_sells if self.position > 0 else self.open_buys
+        return max(_ZERO, abs(self.position) - taken)
+
 
 @dataclass(frozen=True)
 class Use:

@@ -26,7 +26,8 @@ ScopeRule = Callable[[Wish, Figures, RiskLimits, datetime], Denial | None]
 def _trading_mode(wish: Wish, book: Book, limits: RiskLimits, now: datetime) -> Denial | None:
     if book.trading_mode is TradingMode.HALTED:
         return DenialReason.TRADING_HALTED, "trading is halted for this account, strategy or symbol"
-    if book.trading_mode is TradingMode.REDUCING and not _reduces(wish, book):
+    only_reducing = book.trading_mode is TradingMode.REDUCING or wish.order.reduces_only
+    if only_reducing and not _reduces(wish, book):
         return DenialReason.REDUCING_ONLY, f"only orders that reduce the position of {book.position:f} pass"
     return None
 

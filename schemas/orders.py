@@ -34,6 +34,8 @@ class OrderIntent(OrderTerms):
     reference_time: UtcTime
     """Wall time at which that price was received."""
     minimum_tick: Annotated[Decimal, Field(gt=0)] = Decimal("0.01")
+    reduces_only: bool = False
+    """Risk denies it where it could do anything but bring the position nearer to zero, with all that is in flight."""
 
     @model_validator(mode="after")
     def _family_is_whole(self) -> Self:
@@ -124,6 +126,8 @@ class OrderUpdate(Event):
     type: Literal["OrderUpdate"] = "OrderUpdate"
     order_id: OrderId
     """Ours: the id of the intent it came from."""
+    client_id: int = 0
+    """The gateway's API client whose order it is: broker's order ids are counted by client."""
     broker_order_id: int
     """The gateway's order id, allocated before it was sent."""
     permanent_id: int = 0

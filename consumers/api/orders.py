@@ -21,7 +21,6 @@ from consumers.api.order_bodies import (
 )
 from consumers.api.placing import MANUAL, Placing
 from consumers.api.portfolio import FillOut
-from consumers.api.prices import Prices
 from consumers.api.problems import ConflictError, InvalidError, NotFoundError
 from consumers.api.rows import fields, page, told
 from infra.store import pages, queries
@@ -36,9 +35,9 @@ _AT_ONCE_MAX = 1000
 class Orders:
     """Routes about orders."""
 
-    def __init__(self, front: Front, prices: Prices) -> None:
+    def __init__(self, front: Front, placing: Placing) -> None:
         self._front = front
-        self._placing = Placing(front, prices)
+        self._placing = placing
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["orders"])

@@ -67,7 +67,7 @@ class Placing:
             raise InvalidError(flaw.text, f"body.{flaw.field}")
         legs = _legs(f"{caller.key_id}\0{idempotency_key}", body)
         async with self._one_at_a_time:
-            known = await self._known(legs[0].intent_id)
+            known = await self.known(legs[0].intent_id)
             if known is None:
                 await self._publish(caller, await self._intents(legs, body), body)
             elif not (legs[0].is_that_of(known) and await self._same_exits(legs[1:]) and _same_place(body, known)):
@@ -83,7 +83,7 @@ class Placing:
             raise InvalidError(flaw.text, f"body.{flaw.field}")
         return await self._intents(_legs(seed, body), body)
 
-    async def _known(self, intent_id: str) -> OrderIntent | None:
+    async def known(self, intent_id: str) -> OrderIntent | None:
         """What was asked for under this id before: by this process, or by an earlier one as risk has stored it."""
         if placed := self.placed.get(intent_id):
             return placed
@@ -92,17 +92,18 @@ class Placing:
         return OrderIntent.model_validate(row["body"]) if row else None
 
     async def _same_exits(self, exits: Sequence[_Leg]) -> bool:
-        known = [(leg, await self._known(leg.intent_id)) for leg in exits]
+        known = [(leg, await self.known(leg.intent_id)) for leg in exits]
         return all(intent is not None and leg.is_that_of(intent) for leg, intent in known)
 
     async def _intents(self, legs: Sequence[_Leg], body: OrderIn) -> list[OrderIntent]:
         account = await account_of(self._front, body.account_id)
         contract = await tradable(self._front, body.symbol)
-        price = self._price(contract.contract_id, body.symbol)
+        price = self.price_of(contract.contract_id, body.symbol)
         common = {"account_id": account.account_id, "strategy_id": MANUAL, **_of_contract(contract)}
-        return [OrderIntent(intent_id=leg.intent_id, **leg.terms, **common, **self._seen(price)) for leg in legs]
+        return [OrderIntent(intent_id=leg.intent_id, **leg.terms, **common, **self.seen(price)) for leg in legs]
 
-    def _price(self, contract_id: int, symbol: str) -> Price:
+    def price_of(self, contract_id: int, symbol: str) -> Price:
+        """The newest; ConflictError when there is none."""
         price = self._prices.newest(contract_id)
         if price is None:
             raise ConflictError(
@@ -111,7 +112,8 @@ class Placing:
             )
         return price
 
-    def _seen(self, price: Price) -> dict[str, Any]:
+    def seen(self, price: Price) -> dict[str, Any]:
+        """What an intent says of the price it goes by."""
         return {
             "reference_price": price.price,
             "reference_time": price.received_at,
@@ -163,7 +165,7 @@ class Placing:
             raise ConflictError("the order was placed outside of SCIZOR: change it where it was placed")
         before = OrderOut.model_validate(dict(row))
         wanted = _changed(OrderIntent.model_validate(row["intent"]), before, body)
-        wanted = wanted.revised(**self._seen(self._price(before.contract_id, before.symbol)))
+        wanted = wanted.revised(**self.seen(self.price_of(before.contract_id, before.symbol)))
         change = ModifyIntent(
             intent_id=change_id,
             account_id=wanted.account_id,

@@ -58,10 +58,10 @@ class ModeIn(Body):
 class RiskChecks:
     """Routes that ask risk, and tell it how strict to be."""
 
-    def __init__(self, front: Front, figures: RiskFigures, prices: Prices) -> None:
+    def __init__(self, front: Front, figures: RiskFigures, placing: Placing, prices: Prices) -> None:
         self._front = front
         self._figures = figures
-        self._placing = Placing(front, prices)
+        self._placing = placing
         self._prices = prices
 
     def router(self) -> APIRouter:

@@ -6,13 +6,16 @@ from fastapi import FastAPI
 
 from consumers.api.allocation import Allocation
 from consumers.api.application import About
+from consumers.api.closing import Closing
 from consumers.api.decisions import Decisions
 from consumers.api.emergency import Emergency
 from consumers.api.front import Front
 from consumers.api.limits import Limits
 from consumers.api.live_strategies import LiveStrategies
 from consumers.api.orders import Orders
+from consumers.api.placing import Placing
 from consumers.api.portfolio import Portfolio
+from consumers.api.positions import Positions
 from consumers.api.prices import Prices
 from consumers.api.risk_checks import RiskChecks
 from consumers.api.risk_events import RiskEvents
@@ -44,14 +47,17 @@ def build(front: Front) -> FastAPI:
     plans = Latest[AllocationPlan](lambda plan: plan.account_id)
     front.remember(AllocationPlan, plans, fold=True)
     figures = RiskFigures(front)
+    placing = Placing(front, prices)
     routes = (
-        Orders(front, prices),
+        Orders(front, placing),
         Portfolio(front),
+        Closing(front, placing, figures),
+        Positions(front, figures),
         Decisions(front),
         Limits(front, limits),
         figures,
         RiskEvents(front),
-        RiskChecks(front, figures, prices),
+        RiskChecks(front, figures, placing, prices),
         Trading(front),
         Emergency(front),
         LiveStrategies(front, strategies),

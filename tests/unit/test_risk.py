@@ -221,6 +221,9 @@ def test_a_reducing_account_takes_orders_that_can_only_reduce(
     decision = check(intent(side=side, quantity=D(quantity)), held, SEEN)
     assert decision.approved is passes
     assert passes or decision.reason is DenialReason.REDUCING_ONLY
+    active = a_book(position=D(position), **in_flight)
+    closing = check(intent(side=side, quantity=D(quantity), reduces_only=True), active, SEEN)
+    assert (closing.approved, closing.reason) == (decision.approved, decision.reason), "an order may ask for the same"
 
 
 def test_a_position_beyond_its_limit_can_be_brought_down() -> None:

@@ -1,0 +1,144 @@
+"""The routes about positions on the real broker and database: what was held, earned and risked, and closing it."""
+
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engine import risk
+from infra.api_keys import Role
+from infra.settings import Settings
+from infra.store import portfolio
+from infra.store.tables import reservations
+from schemas.account import Position
+from schemas.orders import OrderIntent
+from tests.builders import APPLE, NOON, SEEN
+from tests.integration.an_api import Api, serving
+from tests.integration.test_api_risk import a_book
+from tests.integration.test_api_trader import ACCOUNT, a_key, know_account_and_apple, see_a_price, store_decision
+
+D = Decimal
+IBM = 8314
+TIMES = {"event_time": NOON, "ingest_time": SEEN}
+
+
+def a_position(contract_id: int, symbol: str, **changes: Any) -> Position:
+    fields: dict[str, Any] = {
+        "account_id": ACCOUNT, "contract_id": contract_id, "symbol": symbol, "quantity": D(100),
+        "average_price": D(400), "realised_pnl": D("12.50"), "commission": D("2.25"), "fills": 3,
+    }  # fmt: skip
+    return Position(**(fields | TIMES | changes))
+
+
+async def some_history(connection: AsyncConnection) -> None:
+    """What the portfolio has written: Apple is held, the shares of IBM were bought and sold again."""
+    euros = a_position(IBM, "IBM", currency="EUR", quantity=D(0), average_price=D(0), realised_pnl=D(-50))
+    for position in (a_position(APPLE, "AAPL"), euros):
+        await portfolio.save_position(connection, position)
+    own = {"account_id": ACCOUNT, "contract_id": APPLE, "symbol": "AAPL", "strategy_id": "s"}
+    step = own | {"revision": 1, "currency": "USD", "commission": D("0.75"), "realised_pnl": D(0), "event_time": NOON}
+    bought = step | {
+        "execution_id": "e-1",
+        "change": D(60),
+        "price": D(399),
+        "quantity": D(60),
+        "average_price": D(399),
+    }
+    more = step | {"execution_id": "e-2", "change": D(40), "price": D("401.5"), "quantity": D(100)}
+    steps = [bought, more | {"average_price": D(400)}]
+    await portfolio.save_steps(connection, ACCOUNT, steps, ())
+    trade = own | {
+        "trade_id": "t-1", "side": "BUY", "quantity": D(10), "entry_price": D(390), "exit_price": D("391.25"),
+        "gross_pnl": D("12.50"), "commission": D("0.75"), "net_pnl": D("11.75"), "opened_at": NOON, "closed_at": NOON,
+    }  # fmt: skip
+    await portfolio.save_trades(connection, [trade], ())
+
+
+async def closing(api: Api, key: str, symbol: str = "AAPL", role: Role = Role.TRADER, **body: Any) -> tuple[int, Any]:
+    path = f"/positions/{symbol}/close" if symbol else "/positions/close-all"
+    answer = await api.ask("POST", path, role, json=body, headers=a_key(key))
+    return answer.status_code, answer.json()
+
+
+async def test_positions_are_told_with_what_they_earned_and_how_they_came_to_be(stack_settings: Settings) -> None:
+    async with serving("api_trader", stack_settings) as api:
+        nothing = await api.ask("GET", "/positions/summary")
+        await know_account_and_apple(api)
+        await api.store(a_book)
+        await api.store(some_history)
+        held, history = await api.get("/positions/AAPL"), await api.get("/positions/aapl/history?limit=1")
+        older = await api.get(f"/positions/AAPL/history?limit=1&offset={history['next_offset']}")
+        trades, closed = await api.get("/positions/AAPL/trades"), await api.get("/positions/IBM")
+        pnl, summary = await api.get("/positions/pnl"), await api.get("/positions/summary")
+        exposure = await api.get("/positions/exposure")
+        same = await api.get("/risk/exposure")
+        elsewhere = await api.ask("GET", "/positions/IBM:NYSE/trades")
+        never = await api.ask("GET", "/positions/MSFT/history")
+        no_symbol = await api.ask("GET", "/positions/!/history")
+
+    assert nothing.status_code == 404
+    assert (held["quantity"], held["average_price"], closed["quantity"]) == ("100", "400", "0")
+    assert [(s["execution_id"], s["change"], s["quantity"]) for s in history["items"]] == [("e-2", "40", "100")]
+    assert [(s["execution_id"], s["average_price"]) for s in older["items"]] == [("e-1", "399")]
+    assert [(t["trade_id"], t["net_pnl"], t["strategy_id"]) for t in trades["items"]] == [("t-1", "11.75", "s")]
+    apple, ibm = pnl["contracts"]
+    assert (apple["unrealised_pnl"], apple["net_pnl"], apple["price"]) == ("4000", "4010.25", "440")
+    assert (ibm["net_pnl"], ibm["rate"], ibm["priced_at"]) == ("-52.25", None, None)
+    assert (pnl["realised_pnl"], pnl["net_pnl"], pnl["unvalued"]) == ("12.5", "4010.25", ["IBM"]), "no rate of the euro"
+    assert (summary["positions"], summary["long"], summary["short"], summary["largest"]) == (1, 1, 0, "AAPL")
+    assert (summary["net"], summary["net_pnl"]) == ("44000", "4010.25")
+    assert exposure == same
+    assert (elsewhere.status_code, never.status_code, no_symbol.status_code) == (404, 404, 422)
+    assert "open_only=false" in never.json()["detail"]
+
+
+async def test_a_position_is_closed_by_an_order_that_can_only_reduce_it(stack_settings: Settings) -> None:
+    sold = {
+        "order_id": "open-2", "strategy_id": "s", "side": "SELL", "quantity": D(30), "told": D(0), "filled": D(0),
+        "remaining": D(30), "price": D(440), "sequence": 1, "state": "open", "opened_at": NOON, "account_id": ACCOUNT,
+        "contract_id": APPLE, "symbol": "AAPL", "currency": "USD",
+    }  # fmt: skip
+    async with serving("api_trader", stack_settings) as api:
+        await know_account_and_apple(api)
+        await api.store(some_history)
+        flat = await closing(api, "close-none")
+        await api.store(a_book)
+        no_price = await closing(api, "close-all-1", "")
+        await see_a_price(api)
+        no_key = await api.ask("POST", "/positions/close-all", Role.TRADER, json={})
+        by_viewer = await closing(api, "close-apple", role=Role.VIEWER)
+        part = await closing(api, "close-a-part", quantity="40", reason="too much")
+        again = await closing(api, "close-a-part", quantity="40", reason="too much")
+        another = await closing(api, "close-a-part", quantity="41")
+        await api.store(lambda connection: connection.execute(reservations.insert().values(**sold)))
+        too_much = await closing(api, "close-too-much", quantity="71")
+        rest = await closing(api, "close-apple")
+        everything = await closing(api, "close-all-1", "", reason="going home")
+        trail = await api.get(rest[1]["location"])
+        ibm = await closing(api, "close-ibm", "IBM")
+        told = [each for each in await api.first_told("trading.intents.v1", 4) if isinstance(each, OrderIntent)]
+        audit = [row for row in await api.audit() if "/close" in row.action]
+        for each in told[1:]:
+            await api.store(lambda held, each=each: store_decision(held, risk.check(each, risk.Book(), SEEN)))  # type: ignore[misc] # bound
+        keys = api.keys
+
+    async with serving("api_trader", stack_settings) as api:
+        api.keys[Role.TRADER] = keys[Role.TRADER]
+        after_a_restart = [await closing(api, "close-apple"), await closing(api, "close-all-1", "")]
+
+    assert (flat[0], no_price[0], no_key.status_code, by_viewer[0], ibm[0]) == (404, 409, 422, 403, 409)
+    assert "/subscriptions/AAPL" in no_price[1]["detail"]
+    assert (part[0], again, another[0]) == (202, part, 409)
+    assert (too_much[0], too_much[1]["errors"][0]["where"]) == (422, "body.quantity")
+    _, *closes = told  # the first was placed to see whether there is a price
+    assert [each.intent_id for each in closes] == [part[1]["id"], rest[1]["id"], *everything[1]["order_ids"]]
+    assert [each.quantity for each in closes] == [40, 70, 70], "what an order in flight sells already is not sold twice"
+    assert {(each.side, each.order_type, each.strategy_id, each.reduces_only) for each in closes} == {
+        ("SELL", "MKT", "manual", True)
+    }
+    assert (everything[0], everything[1]["left"]) == (202, [])
+    assert (trail["intent"]["reduces_only"], trail["decision"]) == (True, None)
+    assert [(row.outcome, row.target) for row in audit] == [
+        ("refused", "/positions/AAPL/close"), ("done", "AAPL"), ("done", "AAPL"), ("done", ACCOUNT),
+    ]  # fmt: skip
+    assert after_a_restart == [rest, everything], "the same key gives the same orders, also after a restart"
