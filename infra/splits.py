@@ -28,11 +28,12 @@ class SeenSplit:
     bars: int
 
 
-def split_in(known: pl.DataFrame, answer: pl.DataFrame) -> SeenSplit | None:
+def split_in(known: pl.DataFrame, answer: pl.DataFrame, after: pl.DataFrame | None = None) -> SeenSplit | None:
     """The split that makes all bars of `answer` before some moment differ from the same bars as they were known.
 
-    Both have `start_us` and prices, of one contract, size and basis. None unless everything before the moment changed
-    by one ratio, nothing after it did, and the answer has a bar after it.
+    All have `start_us` and prices, of one contract, size and basis; `after` are known bars of after the answer. None
+    unless everything before the moment changed by one ratio, nothing after it did, and there is a bar after it: of the
+    answer, or the first of `after` if that was never revised and goes on where the answer ends.
     """
     both = answer.join(known, on="start_us", how="left", suffix="_known").sort("start_us")
     last_answered = both["start_us"].max()
@@ -47,11 +48,24 @@ def split_in(known: pl.DataFrame, answer: pl.DataFrame) -> SeenSplit | None:
     if found is None or len(before) != len(changed) or not _is_whole(before, found):
         return None
     first = answer.filter(pl.col("start_us") > last_changed)["start_us"].min()
+    if first is None and after is not None:
+        edge = _going_on(answer, after, found)
+        return None if edge is None else SeenSplit(*found, first_us=edge, last_us=edge, bars=len(changed))
     if not isinstance(first, int):
         return None
     unchanged = both.filter(pl.col("start_us") > last_changed)["start_us"].min()
     last = unchanged if isinstance(unchanged, int) else int(answer["start_us"].max())  # type: ignore[arg-type] # as above
     return SeenSplit(*found, first_us=first, last_us=last, bars=len(changed))
+
+
+def _going_on(answer: pl.DataFrame, after: pl.DataFrame, ratio: tuple[int, int]) -> int | None:
+    """Where the first bar after the answer begins, if it is in the prices of after the split."""
+    end = answer.sort("start_us").tail(1)
+    following = after.filter(pl.col("start_us") > end["start_us"][0]).sort("start_us").head(1)
+    if following.is_empty() or following["revision"][0] != 0:  # a revised one: its own answer has told of it
+        return None
+    jump = abs(math.log(following["open"][0] / end["close"][0]))
+    return int(following["start_us"][0]) if jump < abs(math.log(ratio[0] / ratio[1])) / 2 else None
 
 
 def _ratio_near(ratio: float) -> tuple[int, int] | None:

@@ -87,7 +87,9 @@ class Harvest:
             is_new = nothing_known and not self._shelf.may_have_published(contract.contract_id, frame)
             fresh = frame if is_new else await self._shelf.fresh(contract.contract_id, frame)
             if (fresh["revision"] > 0).any():
-                split = self._inspection.split(contract, await self._shelf.known(contract.contract_id, frame), frame)
+                known = await self._shelf.known(contract.contract_id, frame)
+                after = await self._shelf.after(contract.contract_id, frame)
+                split = self._inspection.split(contract, known, frame, after)
             self._shelf.put(contract.contract_id, fresh)
             self._symbols[contract.contract_id] = contract.symbol
             shipped = self._shipping.add(fresh)

@@ -72,10 +72,10 @@ class Inspection:
             self._hours[exchange] = TradingHours.of(exchange)
         return self._hours[exchange]
 
-    def split(self, contract: Contract, known: pl.DataFrame, answer: pl.DataFrame) -> Split | None:
-        """The split that explains why an answer tells another past than the one that was known."""
+    def split(self, contract: Contract, known: pl.DataFrame, answer: pl.DataFrame, after: pl.DataFrame) -> Split | None:
+        """The split that explains why an answer tells another past than the one that was known; see `split_in`."""
         same = (pl.col("price_kind") == answer["price_kind"][0]) & (pl.col("basis") == answer["basis"][0])
-        found = split_in(known.filter(same), answer)
+        found = split_in(known.filter(same), answer, after)
         if found is None:
             return None
         now = self._clock.now()

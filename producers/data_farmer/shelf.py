@@ -179,12 +179,20 @@ class Shelf:
 
     async def before(self, contract_id: int, bars: pl.DataFrame) -> pl.DataFrame:
         """What is known of the same series in the weeks before these bars; the newest of each key."""
-        first: int = bars["start_us"].min()  # type: ignore[assignment] # polars types min() by no column type
+        first, _ = _range_of(bars)
+        return await self._same_series(contract_id, bars, first - _WEEKS_US, first)
+
+    async def after(self, contract_id: int, bars: pl.DataFrame) -> pl.DataFrame:
+        """What is known of the same series in the weeks after these bars; the newest of each key."""
+        _, last = _range_of(bars)
+        return await self._same_series(contract_id, bars, last + 1, last + _WEEKS_US)
+
+    async def _same_series(self, contract_id: int, bars: pl.DataFrame, start_us: int, end_us: int) -> pl.DataFrame:
         wanted = BarFilter(
             contract_ids=[contract_id],
             bar_size_seconds=bars["bar_size_seconds"][0],
-            start_us=first - _WEEKS_US,
-            end_us=first,
+            start_us=start_us,
+            end_us=end_us,
             price_kind=bars["price_kind"][0],
             basis=bars["basis"][0],
         )

@@ -206,6 +206,20 @@ def test_a_changed_past_shows_its_split() -> None:
     assert (later.first_us, later.last_us) == tuple(bars(DIVIDED)["start_us"][3:5]), "the day is not certain"
 
 
+def test_a_split_shows_too_when_the_answer_ends_right_before_it() -> None:
+    following = bars(DIVIDED[3:], first=0)
+    found = split_in(bars(TRADED[:3]), bars(DIVIDED[:3]), following)
+
+    assert found is not None
+    assert (found.new_shares, found.old_shares, found.bars) == (2, 1, 3)
+    assert found.first_us == found.last_us == following["start_us"][0]
+    undivided = bars(TRADED[:1], first=0)
+    assert split_in(bars(TRADED[:3]), bars(DIVIDED[:3]), undivided) is None, "the split comes later"
+    divided = following.with_columns(revision=pl.lit(1, following["revision"].dtype))
+    assert split_in(bars(TRADED[:3]), bars(DIVIDED[:3]), divided) is None, "its own answer has told the split"
+    assert split_in(bars(TRADED[:3]), bars(DIVIDED[:3]), following.clear()) is None
+
+
 @pytest.mark.parametrize(("new", "old"), [(3, 2), (7, 1), (1, 10), (20, 1)])
 def test_ratios_are_told_from_prices_in_cents(new: int, old: int) -> None:
     past = [651.26, 640.11, 645.57, 650.02, 648.0]
