@@ -17,6 +17,7 @@ from consumers.api.placing import Placing
 from consumers.api.portfolio import Portfolio
 from consumers.api.positions import Positions
 from consumers.api.prices import Prices
+from consumers.api.reconciling import Reconciling
 from consumers.api.risk_checks import RiskChecks
 from consumers.api.risk_events import RiskEvents
 from consumers.api.risk_figures import RiskFigures
@@ -52,6 +53,7 @@ def build(front: Front) -> FastAPI:
         Orders(front, placing),
         Portfolio(front),
         Closing(front, placing, figures),
+        Reconciling(front),
         Positions(front, figures),
         Decisions(front),
         Limits(front, limits),

@@ -41,6 +41,7 @@ from infra.store.leases import Lease
 from schemas.account import TradingMode, TradingState
 from schemas.event import Event
 from schemas.orders import CancelIntent, ModifyIntent, OrderIntent, OrderStatus, RiskDecision
+from schemas.reconciliation import Reconciled, ReconciliationAsked
 from schemas.resolution import OrderResolved
 
 _BATCH_MAX = 200
@@ -101,8 +102,11 @@ class Executor:
         service.on(RiskDecision, self._on_decision)
         service.on(TradingState, self._on_trading_state)
         service.on(OrderResolved, self._on_resolved)
+        service.on(ReconciliationAsked, self._on_asked)
+        service.on(Reconciled, self._on_reconciled)
         service.halt_with(self._halt)
         service.before(self._fold_trading_states)
+        service.before(self._fold_requests)
         service.before(self._lease.acquire)
         service.before(self._connection.start)
         service.task("lease", self._lease.keep)
@@ -181,6 +185,20 @@ class Executor:
             if told.accept_positions:
                 await self._reconciliation.accept(told)
         await self._reconciliation.tell_state()
+
+    # comparisons that somebody asks for
+
+    async def _fold_requests(self) -> None:
+        async for event, _ in fold(self._service.settings, ["trading.reconciliations.v1"]):
+            self._reconciliation.requests.hear(event)
+
+    async def _on_asked(self, asked: ReconciliationAsked, origin: Origin) -> None:
+        self._reconciliation.requests.hear(asked)
+        self._reconciliation.ask()
+
+    async def _on_reconciled(self, answer: Reconciled, origin: Origin) -> None:
+        """Also what an executor before us, or beside us until its lease had ended, has answered."""
+        self._reconciliation.requests.hear(answer)
 
     # what a person has found out
 

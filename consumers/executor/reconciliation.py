@@ -10,6 +10,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from consumers.executor.order_ids import UsedIds
+from consumers.executor.requests import Requests
 from consumers.executor.sender import Means, Sender
 from consumers.executor.tracking import EXTERNAL, Tracked
 from engine.last_look import Sent
@@ -27,10 +28,12 @@ from infra.store import approvals
 from infra.store import orders as table
 from schemas.account import TradingState
 from schemas.orders import Fill, OrderStatus, Side, TimeInForce
+from schemas.reconciliation import TROUBLES_MAX, Reconciled
 
 _RETRY_SECONDS = 0.5
 _LOOKS_MAX = 4
 _SETTLE_SECONDS = 1.0
+_TROUBLE_MAX = 500
 _A_DAY = timedelta(days=1)
 _GATEWAY = (GatewayUnavailableError, GatewayTimeoutError, GatewayRequestError)
 
@@ -70,6 +73,7 @@ class Reconciliation:
         self._sender = sender
         self._ids = sender.ids
         self._asked = asyncio.Event()
+        self.requests = Requests()
         self._absent_since: dict[str, float] = {}
         self._settling: asyncio.TimerHandle | None = None
 
@@ -105,7 +109,7 @@ class Reconciliation:
             await self.tell_state()
             await connection.usable(self._settings.reconcile_seconds)
         await self._know_account()
-        gaps = self._gate.gaps
+        gaps, answered = self._gate.gaps, self.requests.of(self._ledger.account_id)
         snapshot = await self._look()
         troubles = [fallen] if (fallen := snapshot.used.trouble(snapshot.next_id)) else []
         troubles += await self._judge_absent(snapshot)
@@ -116,6 +120,9 @@ class Reconciliation:
         async with self._store.transaction() as tx:
             await table.save_account(tx.connection, account)
             await tx.publish(account)
+            for request_id in answered:
+                await tx.publish(self._reconciled(request_id, troubles))
+        self.requests.forget(answered)
         if troubles:
             self._service.log.warning("the books do not agree", troubles=troubles)
             self._gate.shut(*troubles)
@@ -123,6 +130,11 @@ class Reconciliation:
             self._gate.open()
         await self.tell_state()
         return not troubles
+
+    def _reconciled(self, request_id: str, troubles: list[str]) -> Reconciled:
+        now, told = self._clock.now(), tuple(each[:_TROUBLE_MAX] for each in troubles[:TROUBLES_MAX])
+        account_id = self._ledger.account_id
+        return Reconciled(request_id=request_id, account_id=account_id, troubles=told, event_time=now, ingest_time=now)
 
     async def _know_account(self) -> None:
         account_id = self._orders.account_id

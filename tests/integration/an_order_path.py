@@ -36,6 +36,7 @@ TOPICS = (
     "trading.accounts.v1",
     "trading.state.v1",
     "trading.resolutions.v1",
+    "trading.reconciliations.v1",
     "risk.events.v1",
     "risk.limits.v1",
     "risk.restricted.v1",

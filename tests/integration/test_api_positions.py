@@ -1,5 +1,6 @@
 """The routes about positions on the real broker and database: what was held, earned and risked, and closing it."""
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 
@@ -12,10 +13,11 @@ from infra.store import portfolio
 from infra.store.tables import reservations
 from schemas.account import Position
 from schemas.orders import OrderIntent
+from schemas.reconciliation import Reconciled, ReconciliationAsked
 from tests.builders import APPLE, NOON, SEEN
 from tests.integration.an_api import Api, serving
 from tests.integration.test_api_risk import a_book
-from tests.integration.test_api_trader import ACCOUNT, a_key, know_account_and_apple, see_a_price, store_decision
+from tests.integration.test_api_trader import ACCOUNT, a_key, know_account_and_apple, see_a_price, store_decision, tell
 
 D = Decimal
 IBM = 8314
@@ -142,3 +144,34 @@ async def test_a_position_is_closed_by_an_order_that_can_only_reduce_it(stack_se
         ("refused", "/positions/AAPL/close"), ("done", "AAPL"), ("done", "AAPL"), ("done", ACCOUNT),
     ]  # fmt: skip
     assert after_a_restart == [rest, everything], "the same key gives the same orders, also after a restart"
+
+
+async def test_a_comparison_that_is_asked_for_is_told_until_and_after_it_is_done(stack_settings: Settings) -> None:
+    async with serving("api_trader", stack_settings) as api:
+        early = await api.ask("POST", "/positions/reconcile", Role.TRADER, json={})
+        await know_account_and_apple(api)
+        by_viewer = await api.ask("POST", "/positions/reconcile", Role.VIEWER, json={})
+        asked = await api.ask("POST", "/positions/reconcile", Role.TRADER, json={"account_id": ACCOUNT})
+        place = asked.headers["Location"]
+        waits = await api.get(place)
+        (told,) = await api.first_told("trading.reconciliations.v1")
+        assert isinstance(told, ReconciliationAsked)
+        answer = {"request_id": told.request_id, "account_id": ACCOUNT, "troubles": ("contract 1: we count 2",)}
+        await tell(api, Reconciled(**answer, **TIMES))
+        async with asyncio.timeout(30):
+            while (done := await api.get(place))["state"] == "waiting":
+                await asyncio.sleep(0.02)
+        audit = await api.audit()
+        keys = api.keys
+
+    async with serving("api_trader", stack_settings) as api:
+        api.keys[Role.VIEWER] = keys[Role.VIEWER]
+        after_a_restart = await api.get("/positions/reconciliations")
+        unknown = await api.ask("GET", "/positions/reconciliations/nothing")
+
+    assert (early.status_code, by_viewer.status_code, asked.status_code) == (404, 403, 202)
+    assert (waits["state"], waits["agree"], waits["done_at"]) == ("waiting", None, None)
+    assert (done["agree"], done["troubles"], done["by"]) == (False, ["contract 1: we count 2"], "key test trader")
+    assert [(row.action, row.outcome) for row in audit][-1] == ("POST /positions/reconcile", "done")
+    assert after_a_restart == [done]
+    assert unknown.status_code == 404

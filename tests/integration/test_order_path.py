@@ -18,9 +18,11 @@ from infra.gateway import ClientSlot, Connection, Orders
 from infra.settings import Settings
 from schemas.account import TradingMode
 from schemas.orders import Fill, OrderStatus, OrderType, Side
+from schemas.reconciliation import Reconciled, ReconciliationAsked
 from tests.builders import APPLE, a_cancel, a_change, as_seen
 from tests.integration.a_simulator import Simulator, a_simulator, with_gateway
 from tests.integration.an_order_path import (
+    ACCOUNT,
     CLOCK,
     TOPICS,
     OrderPath,
@@ -272,6 +274,8 @@ async def test_positions_that_differ_halt_the_account_until_a_person_accepts_the
         await until(lambda: path.scalar("SELECT count(*) = 1 FROM decisions WHERE reason = 'trading_halted'"))
         reasons = [state.reason for state in await path.events("trading.state.v1")]
         assert f"contract {APPLE}: we count 90, the broker 100" in reasons[-1]
+        (found,) = await asked_to_compare(path, "first")
+        assert f"contract {APPLE}: we count 90, the broker 100" in found.troubles
 
         await path.tell(a_state(TradingMode.ACTIVE, accept_positions=True))
         await until(lambda: path.scalar("SELECT count(*) = 1 FROM fills WHERE execution_id LIKE 'adjustment%'"))
@@ -279,6 +283,27 @@ async def test_positions_that_differ_halt_the_account_until_a_person_accepts_the
         await path.settled("executor")
         await path.tell(a_live_intent(3))
         await until(lambda: filled(path, "intent-3"))
+
+        async def they_agree() -> bool:
+            return not (await asked_to_compare(path, f"{CLOCK.now():%H%M%S.%f}"))[0].troubles
+
+        await until(they_agree)
+
+
+async def asked_to_compare(path: OrderPath, request_id: str) -> list[Reconciled]:
+    """Somebody asks for a comparison of the books: what it has found, told once."""
+    now = CLOCK.now()
+    fields = {"by": "ann", "event_time": now, "ingest_time": now}
+    await path.tell(
+        ReconciliationAsked(request_id=f"of-nobody-{request_id}", account_id="DU999", **fields),
+        ReconciliationAsked(request_id=request_id, account_id=ACCOUNT, **fields),
+    )
+
+    async def answers() -> list[Reconciled]:
+        told = await path.events("trading.reconciliations.v1")
+        return [each for each in told if isinstance(each, Reconciled) and each.request_id == request_id]
+
+    return await until(answers)
 
 
 async def test_a_gateway_that_goes_away_stops_the_flow_and_comes_back_reconciled(
