@@ -196,8 +196,8 @@ class Service:
                 topics_of_batch, member, self.settings, self._delivery, handler, self.metrics, before_commit
             )
             self._consumers.append(consumer)
+        await _join_together(self._consumers)
         for each in self._consumers:
-            await each.start()
             if isinstance(each, BatchConsumer):
                 running.add(asyncio.create_task(each.run(), name="batch"))
 
@@ -251,3 +251,15 @@ class Service:
         undeclared = {self.catalogue.topic_of(c).name for c in self._delivery.handlers} - set(self.spec.reads)
         assert not undeclared, f"{self.name} handles topics it does not declare: {sorted(undeclared)}"
         assert handled == set(self.spec.reads), f"{self.name} declares topics it does not handle: {self.spec.reads}"
+
+
+async def _join_together(consumers: Sequence[RecordConsumer | BatchConsumer]) -> None:
+    """Members of one group that come one after another wait a heartbeat each until the earlier ones join anew."""
+    joining = [asyncio.create_task(each.start(), name="join") for each in consumers]
+    try:
+        await asyncio.gather(*joining)
+    finally:
+        for task in joining:
+            task.cancel()
+        if joining:
+            await asyncio.wait(joining)
