@@ -57,6 +57,9 @@ COMMANDS = {
     "kill": Entry("producers.cli.kill:kill", "Stop sending orders and cancel the open ones, at once.", TRADING),
     "arm": Entry("producers.cli.kill:arm", "Let what was killed trade again; for admins, with a reason.", TRADING),
     "bench": Entry("producers.cli.bench:bench", "Measure this machine, each figure beside its raw limit.", TOOLS),
+    "faultlab": Entry(
+        "producers.cli.faultlab:faultlab", "Faults of every kind at the order path, judged by the ledger.", TOOLS
+    ),
     "topics": Entry("producers.cli.topics:app", "Topics: apply, list, describe, tail, replay.", TOOLS),
     "db": Entry("producers.cli.db:app", "The database: upgrade, downgrade, rebuild from the topics.", TOOLS),
     "dlq": Entry("producers.cli.dlq:app", "Records that no service could handle: list, show, replay.", TOOLS),

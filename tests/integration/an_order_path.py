@@ -121,8 +121,10 @@ class OrderPath:
             timestamp_ms=record.timestamp_ms,
         )
 
-    async def raw(self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
-        await self._producer.send_and_wait(self.settings.topic_prefix + topic, value, key=key, headers=list(headers))
+    async def raw(self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]) -> Any:
+        """Any bytes; gives where they were put."""
+        name = self.settings.topic_prefix + topic
+        return await self._producer.send_and_wait(name, value, key=key, headers=list(headers))
 
     async def rows(self, statement: str, **values: Any) -> list[Any]:
         async with self._engine.connect() as held:
@@ -131,6 +133,10 @@ class OrderPath:
     async def scalar(self, statement: str, **values: Any) -> Any:
         async with self._engine.connect() as held:
             return await held.scalar(sql(statement), values)
+
+    async def forget_connections(self) -> None:
+        """The next statement finds the database anew."""
+        await self._engine.dispose()
 
     async def execute(self, statement: str, **values: Any) -> None:
         async with self._engine.begin() as held:

@@ -1,0 +1,152 @@
+"""A wire that can be cut: TCP between services and one server, which breaks at a chosen message."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_CHUNK = 65_536
+
+
+@dataclass
+class Trap:
+    """What happens at the `nth` message of `who` that holds `needle`: `act` is called, and the connection ends.
+
+    `passed`: the part of the message that still reaches the server. When all of it does, its answer is awaited and
+    kept back: the server has done what it was asked, and nobody hears of it.
+    """
+
+    needle: bytes
+    nth: int
+    passed: float
+    act: Callable[[], None]
+    who: bytes = b""
+    sprung: bool = False
+
+
+class Proxy:
+    """Listens on a port of its own and passes everything on to `port`."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._server: asyncio.Server | None = None
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self._links: set[Link] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.traps: list[Trap] = []
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None, "the proxy has not been started"
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+
+    async def stop(self) -> None:
+        assert self._server is not None, "the proxy has not been started"
+        self._server.close()
+        self._flows.set()
+        self.cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def freeze(self) -> None:
+        """Sockets stay, nothing passes."""
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        self._flows.set()
+
+    def cut(self, who: bytes = b"") -> None:
+        """End every connection whose first message holds `who`."""
+        for link in tuple(self._links):
+            if who in link.hello:
+                link.end()
+
+    def set(self, trap: Trap) -> Trap:
+        self.traps.append(trap)
+        return trap
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._pass_on(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with contextlib.suppress(OSError):  # the server has gone: so does the connection
+                await self._serve(reader, writer)
+        finally:
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection("127.0.0.1", self._target)
+        link = Link((reader, writer), there, self._flows)
+        self._links.add(link)
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(link.to_server(self.traps))
+                both.create_task(link.to_client())
+        except* OSError:
+            pass  # one side has gone: so does the connection
+        finally:
+            self._links.discard(link)
+            link.end()
+
+
+class Link:
+    """One connection through the proxy."""
+
+    def __init__(
+        self,
+        client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        flows: asyncio.Event,
+    ) -> None:
+        self._client, self._server, self._flows = client, server, flows
+        self._sprung: Trap | None = None
+        self.hello = b""
+
+    def end(self) -> None:
+        for _, writer in (self._client, self._server):
+            writer.transport.abort()
+
+    async def to_server(self, traps: list[Trap]) -> None:
+        reader, writer = self._client[0], self._server[1]
+        while part := await reader.read(_CHUNK):
+            self.hello = self.hello or part
+            await self._flows.wait()
+            trap = next((each for each in traps if self._springs(each, part)), None)
+            if trap is None:
+                writer.write(part)
+            elif trap.passed >= 1.0:
+                self._sprung = trap  # the answer ends it
+                writer.write(part)
+            else:
+                writer.write(part[: int(len(part) * trap.passed)])
+                await writer.drain()
+                trap.act()
+                break
+            await writer.drain()
+        self.end()
+
+    async def to_client(self) -> None:
+        reader, writer = self._server[0], self._client[1]
+        while part := await reader.read(_CHUNK):
+            await self._flows.wait()
+            if self._sprung is not None:
+                self._sprung.act()
+                break
+            writer.write(part)
+            await writer.drain()
+        self.end()
+
+    def _springs(self, trap: Trap, part: bytes) -> bool:
+        if trap.sprung or trap.who not in self.hello or trap.needle not in part:
+            return False
+        trap.nth -= 1
+        trap.sprung = trap.nth <= 0
+        return trap.sprung

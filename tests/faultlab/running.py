@@ -1,0 +1,149 @@
+"""One case from its first record to its verdict."""
+
+import asyncio
+import contextlib
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import asyncpg
+from aiokafka.errors import KafkaError
+
+from infra.topics import load_catalogue
+from schemas.orders import OrderStatus
+from tests.faultlab.cases import Case
+from tests.faultlab.evidence import Evidence, Place, gathered
+from tests.faultlab.faults import FAULTS
+from tests.faultlab.judge import FOR_EVER, Trial, judged
+from tests.faultlab.laboratory import Laboratory
+from tests.faultlab.stage import Stage, a_stage, drawn
+from tests.faultlab.workloads import WORKLOADS, Workload
+from tests.integration.an_order_path import CLOCK, a_live_intent, some_limits, until
+
+PATIENCE_SECONDS = 30.0
+_LOOK_SECONDS = 0.25
+_PLACE_SECONDS = 60.0
+_LAST_ORDERS = 20
+_GOES_ON_SECONDS = 60.0
+_END = """
+SELECT status FROM orders WHERE order_id = :name AND status IN ('FILLED', 'CANCELED', 'REJECTED', 'EXPIRED')
+UNION SELECT 'DENIED' FROM decisions WHERE intent_id = :name AND NOT approved"""
+
+
+@dataclass
+class Outcome:
+    """What came of one case. `violations` are by promise; 0 stands for a stack that does not trade on."""
+
+    case: str
+    seed: int
+    faults: tuple[str, ...]
+    matrix: str
+    seconds: float = 0.0
+    orders: int = 0
+    fills: int = 0
+    fired: int = 0
+    restarts: int = 0
+    violations: dict[int, list[str]] = field(default_factory=dict)
+    error: str = ""
+    """Why it could not be judged."""
+
+
+class Runner:
+    """Runs a case on the servers of a laboratory; `number` keeps what it makes apart from others."""
+
+    def __init__(self, laboratory: Laboratory, number: int, patience: float = PATIENCE_SECONDS) -> None:
+        self._laboratory = laboratory
+        self._patience = patience
+        self._number = number
+
+    async def run(self, case: Case, seed: int) -> Outcome:
+        outcome = Outcome(case.name, seed, case.faults, case.matrix)
+        work = WORKLOADS[case.work]
+        service, _, variant = case.variant.partition("=")
+        programs = {service: ("tests.faultlab.variants", variant)} if variant else {}
+        begun = CLOCK.monotonic()
+        try:
+            name = f"case{self._number}"
+            async with a_stage(self._laboratory, name, programs, work.services, **work.limits) as stage:
+                await self._play(stage, case, work, outcome)
+        except Exception:  # noqa: BLE001 # whatever it is, the next cases are run all the same, and it is told
+            outcome.error = traceback.format_exc()
+        outcome.seconds = round(CLOCK.monotonic() - begun, 2)
+        return outcome
+
+    async def _play(self, stage: Stage, case: Case, work: Workload, outcome: Outcome) -> None:
+        rng = Random(f"{case.name} {outcome.seed}")
+        await work.prepare(stage)
+        async with asyncio.TaskGroup() as together:
+            for name in case.faults:
+                together.create_task(_placed(stage, name, Random(rng.random()), drawn(rng, 0, 0.4)))
+            await work.run(stage, rng)
+            stage.worked.set()
+        halts = any(FAULTS[name].halts for name in case.faults)
+        limit = some_limits(**work.limits).position_max
+        look = _Look(stage, work, lambda seen: Trial(seen, stage.marks, limit, halts))
+        outcome.violations = await look.settled(self._patience)
+        if work.goes_on and not halts and not outcome.violations:
+            if await trades_on(stage):
+                outcome.violations = await look.settled(self._patience)
+            else:
+                outcome.violations = {0: ["no order comes through any more"]}
+        outcome.orders = len(look.seen.ledger.orders)
+        outcome.fills = len(look.seen.ledger.fills)
+        outcome.fired = sum(1 for _ in look.seen.ledger.of("fault")) + sum(
+            each.sprung for each in (*stage.database.traps, *stage.wire.traps)
+        )
+        outcome.restarts = sum(stage.starts.values()) - len(stage.starts)
+
+
+async def _placed(stage: Stage, name: str, rng: Random, after: float) -> None:
+    async with asyncio.timeout(_PLACE_SECONDS):
+        await asyncio.sleep(after)
+        await FAULTS[name].place(stage, rng)
+
+
+class _Look:
+    """Looks again and again until nothing contradicts, or for as long as is promised."""
+
+    def __init__(self, stage: Stage, work: Workload, trial: Any) -> None:
+        settings = stage.settings
+        self._trial = trial
+        self._groups = {each: list(load_catalogue().services[each].reads) for each in work.services}
+        database = settings.database_url.get_secret_value()
+        self._place = Place(settings.kafka, settings.topic_prefix, database, Path(stage.simulator.ledger))
+        self.seen: Evidence
+
+    async def settled(self, patience: float) -> dict[int, list[str]]:
+        deadline = CLOCK.monotonic() + patience
+        found: dict[int, list[str]] = {7: ["nothing could be looked at"]}
+        while True:
+            with contextlib.suppress(OSError, KafkaError, asyncpg.PostgresError, TimeoutError):
+                self.seen = await gathered(self._place, self._groups)
+                found = judged(self._trial(self.seen))
+            if not found or FOR_EVER & set(found) or CLOCK.monotonic() > deadline:
+                return found
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def trades_on(stage: Stage) -> bool:
+    """Whether an order comes through, however often it has to be proposed anew."""
+    try:
+        async with asyncio.timeout(_GOES_ON_SECONDS):
+            for number in range(_LAST_ORDERS):
+                await until(stage.is_active, seconds=_GOES_ON_SECONDS)
+                if await _is_filled(stage, stage.named(f"last-{number}")):
+                    return True
+    except (AssertionError, TimeoutError):
+        return False
+    return False
+
+
+async def _is_filled(stage: Stage, name: str) -> bool:
+    await stage.path.tell(a_live_intent(name, intent_id=name, strategy_id="last"))
+
+    async def end() -> str:
+        return str(await stage.path.scalar(_END, name=name) or "")
+
+    return await until(end, seconds=30) == OrderStatus.FILLED

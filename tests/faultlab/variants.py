@@ -1,0 +1,84 @@
+"""`python -m tests.faultlab.variants NAME`: services that are broken on purpose.
+
+The judge has to find each of them out: one that finds nothing in them would find nothing in anything.
+"""
+
+import asyncio
+import itertools
+import runpy
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from consumers.executor.page import Page
+from consumers.executor.reconciliation import Reconciliation
+from engine.account_book import AccountBook
+from infra import consume
+from infra.gateway import BrokerExecution
+from schemas.orders import OrderStatus
+from tests.integration.an_order_path import a_live_intent
+
+
+def no_dedupe() -> str:
+    """An executor that counts every execution that it is told, told before or not."""
+    numbers, honest = itertools.count(), Page._on_execution
+
+    async def forgetful(self: Any, said: BrokerExecution) -> bool:
+        return await honest(self, replace(said, root=f"{said.root}.{next(numbers)}"))
+
+    Page._on_execution = forgetful  # type: ignore[method-assign] # that is the fault
+    return "consumers.executor"
+
+
+def sends_again() -> str:
+    """An executor that sends again, when it starts, whatever it has no answer for."""
+    honest = Reconciliation._look
+
+    async def blindly(self: Any) -> Any:
+        for order in self._ledger.working:
+            if order.status is OrderStatus.SENDING:
+                number = await self._sender.ids.take()
+                self._orders.place(number, order.intent or a_live_intent(1, intent_id=order.order_id))
+        return await honest(self)
+
+    Reconciliation._look = blindly  # type: ignore[method-assign] # that is the fault
+    return "consumers.executor"
+
+
+def no_reservation() -> str:
+    """A risk service that forgets what is in flight."""
+    honest = AccountBook.seen_from
+
+    def forgetful(self: Any, *arguments: Any) -> Any:
+        self.in_flight.clear()
+        self.changed()
+        return honest(self, *arguments)
+
+    AccountBook.seen_from = forgetful  # type: ignore[assignment] # that is the fault
+    return "consumers.risk"
+
+
+def commits_first() -> str:
+    """A portfolio that commits a record before it has handled it."""
+    honest = consume.RecordConsumer._handle
+
+    async def hasty(self: Any, message: Any) -> None:
+        record = message.raw_message
+        await message.consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
+        await honest(self, message)
+
+    consume.RecordConsumer._handle = hasty  # type: ignore[method-assign] # that is the fault
+    return "consumers.portfolio"
+
+
+VARIANTS: dict[str, Callable[[], str]] = {
+    each.__name__.replace("_", "-"): each for each in (no_dedupe, sends_again, no_reservation, commits_first)
+}
+
+
+if __name__ == "__main__":
+    asyncio.set_event_loop(asyncio.new_event_loop())  # the client library of IB looks for one when it is imported
+    runpy.run_module(VARIANTS[sys.argv[1]](), run_name="__main__")
