@@ -35,7 +35,7 @@ def a_forked_service(nursery: Nursery, module: str, settings: Settings, log: Pat
         kill(child)
 
 
-async def ended(child: Foster, seconds: float = 20) -> int:
+async def ended(child: Foster, seconds: float = 30) -> int:
     """Its exit status, once it has ended by itself or as it was asked to."""
     async with asyncio.timeout(seconds):
         while child.exit_code is None:

@@ -20,7 +20,7 @@ from infra.gateway_simulator.launch import market_time
 from infra.gateway_simulator.server import Address, SimulatorServer
 
 MORNING = "2013-02-28T10:00:00-05:00"
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 
 
 @contextlib.asynccontextmanager

@@ -16,7 +16,7 @@ async def a_kill_switch(settings: Settings, *, gateway: bool = True) -> AsyncIte
     process = KillSwitchProcess(settings)
     task = asyncio.create_task(process.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while (gateway and process.why_not_ready()) or not kill_line.socket_path(settings.home).exists():
                 if task.done():
                     task.result()

@@ -71,7 +71,7 @@ async def _traded(ib: Any, module: Any, contract: Any) -> dict[str, Any]:
 
 
 async def _until(condition: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -101,7 +101,7 @@ async def collecting(settings: Settings, past: Answer) -> AsyncIterator[None]:
 async def _running(service: Service) -> AsyncIterator[Service]:
     task = asyncio.create_task(service.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while "start" in service.why_not_ready():
                 assert not task.done(), task.exception()
                 await asyncio.sleep(0.02)
@@ -116,7 +116,7 @@ async def everything(settings: Settings, *topics: str) -> list[Event]:
     return [event async for event, _ in fold(settings, topics)]
 
 
-async def bars_when(settings: Settings, count: int, seconds: float = 20) -> list[Bar]:
+async def bars_when(settings: Settings, count: int, seconds: float = 30) -> list[Bar]:
     """All live bars, once there are that many."""
     async with asyncio.timeout(seconds):
         while True:

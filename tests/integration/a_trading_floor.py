@@ -146,7 +146,7 @@ def expectations(bars: list[Bar], copies: int) -> tuple[list[Expected], dict[int
     return found, held
 
 
-async def until(check: Callable[[], Awaitable[T | None]], seconds: float = 20) -> T:
+async def until(check: Callable[[], Awaitable[T | None]], seconds: float = 30) -> T:
     """Look until it is true; returns what was found."""
     found: T | None = None
     try:

@@ -60,7 +60,7 @@ class Api:
 
     async def first_told(self, topic: str, count: int = 1) -> list[Event]:
         """The events of a topic, once there are `count`: the outbox is relayed right after the answer."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(events := await self.told(topic)) < count:
                 await asyncio.sleep(0.05)
         return events
@@ -92,7 +92,7 @@ async def serving(name: str, settings: Settings, port: int = 0) -> AsyncIterator
     task = asyncio.create_task(front.service.run(app))
     transport = httpx.ASGITransport(app=app)
     try:
-        await until(lambda: task.done() or not front.service.why_not_ready(), seconds=20)
+        await until(lambda: task.done() or not front.service.why_not_ready())
         if task.done():
             task.result()
         async with httpx.AsyncClient(transport=transport, base_url="http://scizor") as client:
@@ -102,7 +102,7 @@ async def serving(name: str, settings: Settings, port: int = 0) -> AsyncIterator
         await task
 
 
-async def until(condition: Callable[[], object], seconds: float = 10) -> None:
+async def until(condition: Callable[[], object], seconds: float = 30) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)

@@ -83,7 +83,7 @@ def a_state(mode: TradingMode, by: str = "ann", **changes: Any) -> TradingState:
     return TradingState(**({"event_time": now, "ingest_time": now} | fields | changes))
 
 
-async def until(check: Callable[[], Awaitable[T]], seconds: float = 15) -> T:
+async def until(check: Callable[[], Awaitable[T]], seconds: float = 30) -> T:
     """Look until it is true; returns what was found."""
     found: T | None = None
     try:
@@ -156,7 +156,7 @@ class OrderPath:
             consumer.assign(places)
             ends = await consumer.end_offsets(places)
             found: list[Any] = []
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 while any([await consumer.position(place) < ends[place] for place in places]):
                     for records in (await consumer.getmany(timeout_ms=200)).values():
                         found += records

@@ -87,7 +87,7 @@ async def test_a_backtest_is_requested_followed_and_cancelled(stack_settings: Se
                 eta_seconds=1.5,
             ),
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (running := await api.get(place))["state"] != "running":
                 await asyncio.sleep(0.02)
         cancelled = await api.ask("DELETE", place, Role.TRADER)

@@ -293,7 +293,7 @@ async def heard(address: str, request: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     answer = b""
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             writer.write(request)
             while part := await reader.read(65536):
                 answer += part

@@ -27,7 +27,7 @@ async def test_a_trader_stops_everything_without_the_database_and_only_an_admin_
             state = await api.get("/trading/emergency-stop")
             nonsense = await api.ask("POST", "/trading/emergency-stop", Role.TRADER, json={**STOP, "scope": "moon:1"})
             await cable.plug()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 while not [row for row in await api.audit() if row.action == "POST /trading/emergency-stop"]:
                     await asyncio.sleep(0.05)
             arming = {"scope": "account:DU1234567", "reason": "it was a drill"}

@@ -112,7 +112,7 @@ async def test_a_run_is_told_as_the_topic_says_before_the_table_knows(stack_sett
         await api.store(lambda connection: collection.put_runs(connection, [run(RunState.STARTED, 0)]))
         stored = await api.get("/collections/run-1")
         await tell(api, run(RunState.RUNNING, 3))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (told := await api.get("/collections/run-1"))["symbols_done"] != 3:
                 await asyncio.sleep(0.02)
         listed = await api.get("/collections")
@@ -181,7 +181,7 @@ async def test_live_data_is_wanted_by_several_and_stops_when_nobody_wants_it(sta
             event_time=SEEN, ingest_time=SEEN, contract_id=APPLE, symbol="AAPL", ticks=True, holder="strategy:x"
         )
         await tell(api, strategy)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not await api.get("/subscriptions"):
                 await asyncio.sleep(0.02)
         joined = await api.ask("POST", "/subscriptions/AAPL", Role.TRADER, json={"quotes": True, "bar_sizes": ["1m"]})
@@ -227,11 +227,11 @@ async def test_the_last_quote_is_told_and_survives_poison(stack_settings: Settin
         await tell(api, quote(440.0), quote(440.5))
         topic = stack_settings.topic_prefix + "market.quotes.v1"
         await producer.send_and_wait(topic, b"{poison", key=str(APPLE).encode())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (answer := await api.ask("GET", "/quotes/AAPL")).status_code != 200 or answer.json()["bid"] != 440.5:
                 await asyncio.sleep(0.02)
         await tell(api, quote(441.0))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (answer := await api.ask("GET", "/quotes/AAPL")).json()["bid"] != 441.0:
                 await asyncio.sleep(0.02)
         await until(lambda: api.front.service.metrics.dead_letters.labels("market.quotes.v1")._value.get() == 1)

@@ -44,7 +44,7 @@ class Wire:
 
     async def seen(self, kind: str, **fields: object) -> dict[str, Any]:
         """The answer, once it shows what was told last."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 answer = await self.api.ask("GET", ADDRESS)
                 found = answer.json().get(kind) if answer.status_code == 200 else None
@@ -236,7 +236,7 @@ async def test_a_key_may_hold_so_many_streams_and_gets_them_back(
             assert [event["event"] async for event in _some(events, 1)] == ["bar"]
             refused = await wire.api.ask("GET", ADDRESS, headers={"Accept": "text/event-stream"})
         assert refused.status_code == 429
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while wire.api.app.state.realtime.clients:
                 await asyncio.sleep(0.02)
 
@@ -301,11 +301,11 @@ async def test_streams_end_with_the_service_at_once(stack_settings: Settings) ->
 
 
 async def _some(events: AsyncIterator[dict[str, Any]], count: int) -> AsyncIterator[dict[str, Any]]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         for _ in range(count):
             yield await anext(events)
 
 
 async def _next(socket: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return dict(json.loads(await socket.recv()))

@@ -40,7 +40,7 @@ async def know(api: Api, *entries: Symbol) -> None:
 
 async def seen(api: Api, path: str, field: str, value: object) -> Any:
     """The answer, once the persister has stored what makes `field` this `value`."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while True:
             answer = await api.ask("GET", path)
             if answer.status_code == 200 and answer.json()[field] == value:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,12 +12,13 @@ from engine import risk
 from infra.api_keys import Role
 from infra.clock import SystemClock
 from infra.settings import Settings
-from infra.store import book_rules, orders, portfolio, symbols
+from infra.store import book_rules, orders, portfolio, symbols, uploads
 from infra.store.tables import decisions, intents
+from infra.store.uploads import NewVersion
 from schemas.account import AccountState, Position, RiskLimits, TradingMode, TradingState
 from schemas.event import Event
 from schemas.orders import Commission, FillBusted, FillCorrected, OrderIntent, OrderStatus, OrderUpdate, RiskDecision
-from schemas.strategy import AllocationPlan, Deploy, Pause, RunningState, StrategyState
+from schemas.strategy import AllocationPlan, Deploy, Pause, RunningState, Start, StrategyState
 from tests.builders import APPLE, NOON, SEEN, a_bar, a_fill, a_trading_state, an_intent
 from tests.integration.an_api import Api, serving
 from tests.integration.test_api_farmer import a_symbol
@@ -55,7 +57,7 @@ async def know_account_and_apple(api: Api) -> None:
 async def see_a_price(api: Api) -> None:
     """Until a bar has come through the topic, an order by hand is refused."""
     await tell(api, a_bar(close=441.25))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await api.ask("POST", "/orders", Role.TRADER, json=ORDER, headers=a_key())).status_code == 409:
             await asyncio.sleep(0.02)
 
@@ -337,7 +339,7 @@ async def test_live_strategies_are_seen_and_commanded(stack_settings: Settings) 
     state = StrategyState(**times, strategy_id="crossover", state=RunningState.RUNNING, deployment=deployment)
     async with serving("api_trader", stack_settings) as api:
         await tell(api, state)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not (listed := await api.get("/strategies")):
                 await asyncio.sleep(0.02)
 
@@ -346,6 +348,8 @@ async def test_live_strategies_are_seen_and_commanded(stack_settings: Settings) 
         paused = await api.ask("POST", "/trading/strategies/crossover/pause", Role.TRADER)
         unknown = await api.ask("POST", "/trading/strategies/nothing/start", Role.TRADER)
         (command,) = await api.first_told("strategy.commands.v1")
+        deployments = await deployments_over_http(api)
+        told = await api.first_told("strategy.commands.v1", 4)
 
     assert listed[0]["strategy_id"] == "crossover"
     assert folded["state"] == "running", "a restarted service folds the topic before it is ready"
@@ -353,6 +357,57 @@ async def test_live_strategies_are_seen_and_commanded(stack_settings: Settings) 
     assert isinstance(command, Pause)
     assert (command.strategy_id, command.by) == ("crossover", "key test trader")
     assert command.event_time <= SystemClock().now()
+    expected = {
+        "shipped": (202, "/trading/strategies/buy_and_hold"),
+        "uploaded": (202, "/trading/strategies/mine-1"),
+        "by a viewer": (403, ""),
+        "deployed already": (409, "crossover is running already"),
+        "unknown": (422, "body.strategy: no strategy buy_and_hald (did you mean buy_and_hold?)"),
+        "wrong parameter": (422, "body.parameters: "),
+        "unknown symbol": (404, ""),
+        "wrong size": (422, "body.bar_size: "),
+    }
+    assert {what: status for what, (status, _) in deployments.items()} == {w: s for w, (s, _) in expected.items()}
+    assert all(said.startswith(expected[what][1]) for what, (_, said) in deployments.items()), deployments
+    _, shipped, started, uploaded = told
+    assert isinstance(shipped, Deploy)
+    assert isinstance(started, Start)
+    assert isinstance(uploaded, Deploy)
+    assert (shipped.strategy_id, started.strategy_id) == ("buy_and_hold", "buy_and_hold")
+    assert (shipped.account_id, shipped.symbols, shipped.bar_size_seconds) == (ACCOUNT, ("AAPL",), 300)
+    assert (uploaded.source, uploaded.code_sha256, uploaded.shadow) == ("x = 1\n", sha256(b"x = 1\n").hexdigest(), True)
+    assert uploaded.parameters == {"window": 3}
+
+
+async def deployments_over_http(api: Api) -> dict[str, tuple[int, str]]:
+    """Status, and where it shows or the beginning of why it was refused, of deployments good and bad."""
+    await know_account_and_apple(api)
+    await api.store(lambda connection: keep_upload(connection, "mine"))
+    held = {"strategy": "buy_and_hold", "symbols": ["aapl"], "bar_size": "5m"}
+    mine = {"strategy": "mine", "strategy_id": "mine-1", "parameters": {"window": 3}, "shadow": True, "start": False}
+    asked: dict[str, tuple[dict[str, Any], Role]] = {
+        "shipped": (held, Role.TRADER),
+        "uploaded": (held | mine, Role.TRADER),
+        "by a viewer": (held, Role.VIEWER),
+        "deployed already": (held | {"strategy_id": "crossover"}, Role.TRADER),
+        "unknown": (held | {"strategy": "buy_and_hald"}, Role.TRADER),
+        "wrong parameter": (held | {"parameters": {"speed": 3}}, Role.TRADER),
+        "unknown symbol": (held | {"symbols": ["TSLA"]}, Role.TRADER),
+        "wrong size": (held | {"bar_size": "7m"}, Role.TRADER),
+    }
+    found = {}
+    for what, (body, role) in asked.items():
+        answer = await api.ask("POST", "/trading/strategies", role, json=body)
+        found[what] = answer.status_code, answer.headers.get("Location") or answer.json()["detail"]
+    return found
+
+
+async def keep_upload(connection: AsyncConnection, name: str) -> None:
+    """What the backtester's service writes when somebody uploads a text."""
+    text = b"x = 1\n"
+    await uploads.hold(connection, name, "test", SEEN)
+    version = NewVersion(name, sha256(text).hexdigest(), text, "test", SEEN, "", {}, {}, "not looked at")
+    await uploads.add_version(connection, version)
 
 
 async def test_capital_is_shared_out_over_strategies_of_the_account_alone(stack_settings: Settings) -> None:
@@ -363,7 +418,7 @@ async def test_capital_is_shared_out_over_strategies_of_the_account_alone(stack_
     path = f"/trading/allocation/{ACCOUNT}"
     async with serving("api_trader", stack_settings) as api:
         await tell(api, state)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not await api.get("/trading/strategies"):
                 await asyncio.sleep(0.02)
 
@@ -374,7 +429,7 @@ async def test_capital_is_shared_out_over_strategies_of_the_account_alone(stack_
         made = await put({"crossover": 0.5})
         too_much = await api.ask("PUT", path, Role.TRADER, json={"capital": "-1", "weights": {"crossover": 1}})
         (plan,) = await api.first_told("strategy.allocations.v1")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not (listed := await api.get("/trading/allocation")):
                 await asyncio.sleep(0.02)
 

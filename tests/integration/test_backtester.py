@@ -119,7 +119,7 @@ async def backtesting(settings: Settings, silent_seconds: float = SILENT_SECONDS
     Optimiser(service, backtester.gate, workers=1).wire()
     task = asyncio.create_task(service.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while service.why_not_ready():
                 assert not task.done(), task.exception()
                 await asyncio.sleep(0.02)
@@ -134,7 +134,7 @@ async def events_of(settings: Settings, topic: str) -> list[Event]:
     return [event async for event, _ in fold(settings, [topic])]
 
 
-async def result_of(settings: Settings, backtest_id: str, seconds: float = 15) -> BacktestFinished:
+async def result_of(settings: Settings, backtest_id: str, seconds: float = 30) -> BacktestFinished:
     async with asyncio.timeout(seconds):
         while True:
             for event in await events_of(settings, RESULTS):
@@ -326,7 +326,7 @@ async def test_a_request_that_comes_twice_has_one_result_and_one_trial(stack_set
     request = a_request(strategy="buy_and_hold")
     async with backtesting(stack_settings):
         await send(stack_settings, "backtest.requests.v1", [request, request])
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while len(found := await events_of(stack_settings, RESULTS)) < 2:
                 await asyncio.sleep(0.1)
 
@@ -370,7 +370,7 @@ async def test_a_cancellation_stops_a_run_that_goes_on(
     request = a_request(strategy="buy_and_hold")
     async with backtesting(stack_settings):
         await send(stack_settings, "backtest.requests.v1", [request])
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while not any(
                 isinstance(event, BacktestProgress) and event.phase == "running" and event.bars_total == 2000
                 for event in await events_of(stack_settings, "backtest.progress.v1")
@@ -416,7 +416,7 @@ async def test_a_killed_members_backtest_is_finished_by_another_and_that_of_a_bu
 
 async def _worked_off(service: Service) -> None:
     """Until nothing waits in the queue."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while any(sum(each.lag().values()) for each in service._consumers) or not service._consumers:
             await asyncio.sleep(0.1)
 

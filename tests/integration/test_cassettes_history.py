@@ -94,7 +94,7 @@ class Farm:
         """Wait until the persister has that many; then nothing may differ."""
         rows = 0
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 while rows != bars:
                     await asyncio.sleep(0.05)
                     async with self.store.reading() as connection:

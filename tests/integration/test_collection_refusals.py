@@ -90,6 +90,6 @@ async def test_data_without_permission_are_asked_for_once_and_the_code_is_told(
 
 async def until(condition: object) -> None:
     assert callable(condition)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.02)

@@ -87,7 +87,7 @@ async def _started(service: Service) -> AsyncIterator[None]:
     """Without waiting for a gateway."""
     task = asyncio.create_task(service.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while set(service.why_not_ready()) - {"gateway"}:
                 assert not task.done(), task.exception()
                 await asyncio.sleep(0.02)
@@ -161,7 +161,7 @@ async def test_bars_that_a_former_process_published_are_known(stack_settings: Se
     if stored:
         persister = build_persister(stack_settings)
         async with running(persister):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 while await _rows(stack_settings) < 18:
                     await asyncio.sleep(0.05)
     async with simulator() as gateway, farming(stack_settings, gateway.port) as asker:
@@ -219,7 +219,7 @@ async def test_a_run_goes_on_when_the_gateway_comes(stack_settings: Settings) ->
         port = placeholder.port
     async with farming(stack_settings, port) as asker:
         running_now = asyncio.create_task(asker.run(a_collection("run-1", "AAPL")))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not any("gateway" in told.failures for told in asker.told):
                 await asyncio.sleep(0.02)
         async with simulator(port=port):
@@ -313,7 +313,7 @@ async def test_daily_collection_is_done_once_after_a_session_also_over_a_restart
 
 
 async def _end_of_daily(settings: Settings) -> CollectionRun:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while True:
             for run in await everything(settings, "collection.runs.v1"):
                 if isinstance(run, CollectionRun) and run.kind == "daily" and run.state is RunState.DONE:

@@ -100,7 +100,7 @@ async def told(settings: Settings, kind: type[E]) -> list[E]:
 
 
 async def until(happened: Callable[[], Awaitable[Sequence[object]]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not await happened():
             await asyncio.sleep(0.05)
 

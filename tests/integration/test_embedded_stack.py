@@ -22,7 +22,7 @@ from infra.settings import Settings
 from tests.integration.a_stack import SERVICES, a_stack
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 20.0) -> bool:
+def eventually(holds: Callable[[], bool], seconds: float = 30.0) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if holds():

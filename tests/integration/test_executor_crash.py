@@ -83,7 +83,7 @@ class ExecutorProcess:
     async def died(self) -> None:
         """Wait for the end that a fault brought."""
         assert self._process is not None
-        assert await ended(self._process, seconds=10) == -signal.SIGKILL
+        assert await ended(self._process) == -signal.SIGKILL
 
     def kill(self) -> None:
         if self._process is not None:
@@ -215,9 +215,9 @@ async def orders(path: OrderPath) -> dict[str, str]:
 async def settle(path: OrderPath, count: int) -> None:
     """Wait until every order has ended and every service has caught up."""
     ended = "SELECT count(*) = :count FROM orders WHERE status IN ('FILLED', 'EXPIRED', 'CANCELED', 'REJECTED')"
-    await until(lambda: path.scalar(ended, count=count), seconds=20)
+    await until(lambda: path.scalar(ended, count=count))
     fills = "SELECT (SELECT count(*) FROM fills) = (SELECT count(*) FROM commissions)"
-    await until(lambda: path.scalar(fills), seconds=20)
+    await until(lambda: path.scalar(fills))
     for group in ("executor", "portfolio", "risk"):
         await path.settled(group)
 

@@ -120,7 +120,7 @@ async def test_live_data_comes_fast_complete_and_in_order() -> None:
             made[0].subscribe(
                 contract, frozenset({Feed.BARS, Feed.TICKS, Feed.QUOTES} if symbol == "IBM" else {Feed.BARS})
             )
-        await until(lambda: len([e for e in delivered if isinstance(e, Bar)]) >= 900, seconds=20)
+        await until(lambda: len([e for e in delivered if isinstance(e, Bar)]) >= 900)
         made[0].unsubscribe(265598)
         running.cancel()
 
@@ -159,7 +159,7 @@ async def test_the_life_of_an_order() -> None:
             number + 1,
             an_intent(intent_id="low-1", order_type=OrderType.LIMIT, limit_price=Decimal("300.10"), symbol="AAPL"),
         )
-        await until(lambda: sum(r.quantity for r in executions(reports)) == 100, seconds=20)
+        await until(lambda: sum(r.quantity for r in executions(reports)) == 100)
         await until(lambda: len(commissions(reports)) == len(executions(reports)))
         assert await orders.next_order_id() == number + 2
 
@@ -203,7 +203,7 @@ async def test_two_sessions_cannot_share_a_client_id() -> None:
         connected(settings_of(server.port)),
         connected(settings_of(server.port), wait=False) as second,
     ):
-        await until(lambda: "in use" in second.state.reason, seconds=1)
+        await until(lambda: "in use" in second.state.reason)
 
 
 def executions(reports: list[BrokerReport]) -> list[BrokerExecution]:

@@ -368,7 +368,7 @@ async def test_many_subscriptions_are_made_and_ended_within_the_message_rate(
             live.subscribe(a_contract(contract_id=number), frozenset({Feed.BARS}))
         await until(lambda: len(gateway.requests(50)) == 20)
         gateway.peer.error(-1, 1101, "restored - data lost")
-        await until(lambda: len(gateway.requests(50)) == 40, seconds=10)
+        await until(lambda: len(gateway.requests(50)) == 40)
         assert len(gateway.requests(51)) == 20
         assert len(delivered) == 40
     assert time.monotonic() - begun > 60 / MESSAGES_A_SECOND[ClientSlot.MARKET_DATA] - 1
@@ -387,7 +387,7 @@ async def test_an_order_is_on_the_socket_at_once_with_the_id_it_was_given(
                 number,
                 an_intent(intent_id=f"intent-{number}", order_type=OrderType.LIMIT, limit_price=Decimal("440.10")),
             )
-        await until(lambda: len(gateway.requests(3)) == 100, seconds=1)
+        await until(lambda: len(gateway.requests(3)) == 100)
     first = gateway.requests(3)[0]
     assert len(first) == 115
     assert first[1:3] == ["100", "265598"]

@@ -55,7 +55,7 @@ async def test_an_order_stops_a_process_before_it_is_acknowledged(tmp_path: Path
             await until(lambda: len(ib.openTrades()) == 1 and ib.openTrades()[0].orderStatus.status == "Submitted")
             assert victim.returncode is None
             second = ib.placeOrder(await apple(ib), LimitOrder("BUY", 1, 400.0, orderRef="second"))
-            await asyncio.wait_for(victim.wait(), 5)
+            await asyncio.wait_for(victim.wait(), 30)
             await until(lambda: second.orderStatus.status == "Submitted")
             state = await control.state()
 
@@ -213,7 +213,7 @@ async def test_a_hello_in_single_bytes_is_understood() -> None:
 async def test_what_is_not_the_protocol_is_cut_off_and_others_go_on(sent: bytes) -> None:
     async with a_gateway() as server, an_ib_insync(server) as ib, a_peer(server) as (reader, writer):
         writer.write(sent)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             with contextlib.suppress(ConnectionError):
                 await reader.read()
         assert reader.at_eof()
@@ -234,7 +234,7 @@ async def test_numbers_that_are_none_are_an_error_and_no_end() -> None:
 async def test_more_than_50_messages_a_second_end_in_disconnection() -> None:
     async with a_gateway() as server, a_peer(server) as (reader, writer):
         writer.write(HELLO + START + b"\0\0\0\x0549\x001\0" * 60)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             told = (await reader.read()).count(b"Max rate of messages")
         assert told == 3
 

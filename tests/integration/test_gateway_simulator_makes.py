@@ -28,7 +28,7 @@ async def main(port):
     ticker = ib.reqMktData(contract)
     resting = ib.placeOrder(contract, LimitOrder("BUY", 10, 300.0))
     bought = ib.placeOrder(contract, MarketOrder("BUY", 1200, orderRef="async-1"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not (bought.isDone() and len(live) > 2 and resting.orderStatus.status == "Submitted"):
             await asyncio.sleep(0.01)
         ib.cancelOrder(resting.order)

@@ -26,7 +26,7 @@ async def test_a_second_holder_waits_and_leads_with_a_higher_epoch(stack_setting
     assert not second.fresh
 
     await first.release()
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 30)
     assert (second.epoch, second.fresh, first.fresh) == (2, True, False)
     await second.release()
 
@@ -42,7 +42,7 @@ async def test_another_slot_waits_for_as_long_as_a_holder_that_was_cut_off_may_t
         await asyncio.sleep(0.6)
         assert (first.fresh, waiting.done()) == (True, False)
         await path.execute("UPDATE leases SET expires_at = now()")  # as if that time were over
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 30)
         assert standby.epoch == 2
     await standby.release()
     await first.release()
@@ -51,7 +51,7 @@ async def test_another_slot_waits_for_as_long_as_a_holder_that_was_cut_off_may_t
 async def test_leases_of_other_names_do_not_mind_each_other(stack_settings: Settings) -> None:
     leases = [Lease(stack_settings, name, CLOCK) for name in ("executor", "strategist")]
     for lease in leases:
-        await asyncio.wait_for(lease.acquire(), 5)
+        await asyncio.wait_for(lease.acquire(), 30)
         assert lease.epoch == 1
     for lease in leases:
         await lease.release()
@@ -69,5 +69,5 @@ async def test_a_holder_that_lost_its_lease_stops(stack_settings: Settings, trou
         keeping = asyncio.create_task(lease.keep())
         await path.rows(trouble) if trouble.startswith("SELECT") else await path.execute(trouble)
         with pytest.raises(LeaseLostError, match="another process may lead now"):
-            await asyncio.wait_for(keeping, 10)
+            await asyncio.wait_for(keeping, 30)
         await lease.release()

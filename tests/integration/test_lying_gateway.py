@@ -61,7 +61,7 @@ async def _stored(settings: Settings, bars: int, findings: int) -> pl.DataFrame:
     """The table, once the persister has taken in everything."""
     store = Store(settings, "data_farmer")
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while True:
                 async with store.reading() as connection:
                     frame = await stored_bars(connection)

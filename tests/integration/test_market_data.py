@@ -63,7 +63,7 @@ async def test_one_line_serves_all_holders_until_the_last_wants_it_no_more(stack
 async def test_a_contract_that_is_not_known_is_asked_for_by_topic(stack_settings: Settings) -> None:
     async with scripted_gateway() as gateway, publishing(stack_settings, gateway.port) as service:
         await want(stack_settings, a_want())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not (asked := await everything(stack_settings, "collection.requests.v1")):
                 await asyncio.sleep(0.05)
         assert [each.symbols for each in asked if isinstance(each, ValidateSymbols)] == [("AAPL",)]
@@ -222,11 +222,11 @@ async def test_ticks_missed_in_an_interruption_are_told_before_the_next(stack_se
         await want(stack_settings, a_want(bars=False, ticks=True))
         await heard(gateway, 97, 1)
         gateway.peer.say(99, gateway.requests(97)[0][1], 1, 1362061800, 440.0, 100, 0, "NASDAQ", "")
-        await feed.first(lambda event: isinstance(event, Tick), seconds=5, what="a tick")
+        await feed.first(lambda event: isinstance(event, Tick), seconds=30, what="a tick")
         gateway.peer.error(-1, 1102, "restored - data maintained")
         await heard(gateway, 97, 2)
         gateway.peer.say(99, gateway.requests(97)[1][1], 1, 1362061830, 441.0, 100, 0, "NASDAQ", "")
-        await feed.first(lambda event: isinstance(event, Tick), seconds=5, what="a tick")
+        await feed.first(lambda event: isinstance(event, Tick), seconds=30, what="a tick")
         (finding,) = await everything(stack_settings, "market.quarantine.v1")
     assert isinstance(finding, Quarantined)
     assert finding.reason.startswith("ticks between 2013-02-28 14:30:00 and 2013-02-28 14:30:30 were missed")
@@ -243,7 +243,7 @@ async def test_beyond_the_lines_the_more_urgent_goes_first_and_the_other_is_told
         await want(few, a_want(APPLE, "AAPL", urgency="trading"))
         await heard(gateway, 50, 2)
         assert len(gateway.requests(51)) == 1, "the watcher's line was given up"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 told = await everything(few, "market.subscriptions.v1")
                 newest = {each.symbol: each.problem for each in told if isinstance(each, Subscription)}
@@ -300,7 +300,7 @@ async def test_a_flood_is_taken_in_order_and_a_lone_tick_leaves_at_once(stack_se
         for _ in range(20):
             begun = time.perf_counter()
             gateway.peer.say(99, number, 1, 1362061800, 7.5, 100, 0, "NASDAQ", "")
-            await feed.first(lambda event: isinstance(event, Tick), seconds=5, what="a tick")
+            await feed.first(lambda event: isinstance(event, Tick), seconds=30, what="a tick")
             waits.append(time.perf_counter() - begun)
         assert min(waits) < 0.05, "it waits for no others; a machine that is busy may make most of them wait"
 
@@ -308,7 +308,7 @@ async def test_a_flood_is_taken_in_order_and_a_lone_tick_leaves_at_once(stack_se
 async def test_without_a_gateway_the_service_runs_and_says_why_it_is_not_ready(stack_settings: Settings) -> None:
     async with publishing(stack_settings, port=9) as service:
         await want(stack_settings, a_want())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while "nothing answers" not in service.why_not_ready().get("gateway", ""):
                 await asyncio.sleep(0.02)
 
@@ -336,6 +336,6 @@ def past_bars(peer: Peer, fields: list[str]) -> None:
 
 
 async def heard(gateway: ScriptedGateway, message_id: int, count: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(gateway.requests(message_id)) < count:
             await asyncio.sleep(0.01)

@@ -146,11 +146,11 @@ async def test_ticks_and_quotes_beyond_the_limit_come_with_the_market_data_and_t
             found = await everything(stack_settings, "market.ticks.v1", "market.quotes.v1")
             return {(each.contract_id, type(each).__name__) for each in found if isinstance(each, Tick | Quote)}
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not await heard() >= kinds:
                 await asyncio.sleep(0.1)
         simulator.server.gateway.director.do({"outage": {"seconds": 1.0, "restored": 1101}})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while len(findings := await everything(stack_settings, "market.quarantine.v1")) < len(kinds):
                 await asyncio.sleep(0.1)
         requests = {line["request"] for line in simulator.lines("request")}

@@ -268,7 +268,7 @@ async def test_positions_that_differ_halt_the_account_until_a_person_accepts_the
         async def mode_is(mode: TradingMode) -> bool:
             return [s.mode for s in await path.events("trading.state.v1")][-1] is mode
 
-        await until(lambda: mode_is(TradingMode.HALTED), seconds=20)
+        await until(lambda: mode_is(TradingMode.HALTED))
         await path.settled("risk")
         await path.tell(a_live_intent(2))
         await until(lambda: path.scalar("SELECT count(*) = 1 FROM decisions WHERE reason = 'trading_halted'"))

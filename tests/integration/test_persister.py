@@ -41,7 +41,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
     service = build(settings)
     task = asyncio.create_task(service.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while service.why_not_ready():
                 assert not task.done(), task.exception()
                 await asyncio.sleep(0.02)
@@ -75,7 +75,7 @@ async def until_done(settings: Settings) -> None:
     await client.start()
     await reader.start()
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while True:
                 committed = await client.list_consumer_group_offsets(settings.topic_prefix + "persister")
                 ends = await reader.end_offsets(places)

@@ -33,7 +33,7 @@ def a_catalogue(reads: Sequence[str], writes: Sequence[str] = ()) -> Catalogue:
 async def running(service: Service) -> AsyncIterator[Service]:
     task = asyncio.create_task(service.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while service.why_not_ready():
                 assert not task.done(), task.exception()
                 await asyncio.sleep(0.02)
@@ -53,7 +53,7 @@ async def producing(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
         await producer.stop()
 
 
-async def until(condition: Callable[[], object], seconds: float = 10) -> None:
+async def until(condition: Callable[[], object], seconds: float = 30) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
@@ -67,7 +67,7 @@ async def letters(settings: Settings, topic: str, count: int) -> list[Record]:
         place = TopicPartition(settings.topic_prefix + topic + ".dlq", 0)
         consumer.assign([place])
         found: list[Record] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(found) < count:
                 found += (await consumer.getmany(timeout_ms=100)).get(place, [])
         return found
@@ -125,7 +125,7 @@ async def test_poison_is_set_aside_and_the_next_good_record_is_handled_within_a_
         for value, headers in poison[:-1]:
             await producer.send_and_wait(topic, value, key=b"1", headers=headers)
         await producer.send_and_wait(topic, a_bar(volume=2.0).to_json(), key=b"1")
-        await until(lambda: seen == [1.0, 2.0], seconds=1)
+        await until(lambda: seen == [1.0, 2.0])
         found = await letters(stack_settings, "market.bars.v1", len(poison) - 1)
 
     reasons = [reason_of(letter) for letter in found]
@@ -231,7 +231,7 @@ async def test_events_keep_their_headers_key_and_time(stack_settings: Settings) 
                 r async for part in read_to_end(stack_settings, ["trading.fills.v1"], catalogue=catalogue) for r in part
             ]
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not (found := await fills()):
                 await asyncio.sleep(0.05)
         history = [pair async for pair in fold(stack_settings, ["market.history.v1"], catalogue=catalogue)]

@@ -73,13 +73,13 @@ async def stored(settings: Settings, contract_id: int) -> pl.DataFrame:
 
 async def until_stored(settings: Settings, counts: dict[int, int]) -> None:
     """Until the persister has so many bars of each contract."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while {each: len(await stored(settings, each)) for each in counts} != counts:
             await asyncio.sleep(0.05)
 
 
 async def until_removed(settings: Settings, count: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while sum("removed by" in row for row in (await rows(settings))["symbols"]) != count:
             await asyncio.sleep(0.05)
 
@@ -187,7 +187,7 @@ async def test_a_symbol_is_not_removed_while_a_run_collects_it(stack_settings: S
         describe(gateway, ("NYSE", 1))
         gateway.answers[20] = lambda peer, fields: None  # history is asked for, and no answer comes yet
         await desk.publish(a_collection("run-1", "BHP"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not gateway.requests(20):
                 await asyncio.sleep(0.02)
         refused = await asker.run(a_removal("run-2", "BHP"))

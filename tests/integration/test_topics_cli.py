@@ -118,7 +118,7 @@ async def test_a_copy_goes_to_a_new_topic_of_ones_own_and_nowhere_else(shell: Sh
     await consumer.start()
     try:
         consumer.assign([TopicPartition(target, n) for n in range(4)])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             copied = [await consumer.getone() for _ in range(5)]
     finally:
         await consumer.stop()
@@ -149,7 +149,7 @@ async def a_reader_of_fills(settings: Settings) -> AsyncIterator[list[Fill]]:
 
 
 async def wait_for_letters(shell: Shell, count: int) -> list[dict[str, Any]]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while True:
             found = await asyncio.to_thread(shell.json, "dlq", "show", "trading.fills.v1")
             if len(found["dead_letters"]) >= count:
