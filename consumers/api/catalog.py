@@ -1,7 +1,6 @@
 """The strategies that can be backtested: those that ship, and those that somebody uploaded."""
 
 import asyncio
-import difflib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from consumers.api.access import Caller, Trader, Viewer
 from consumers.api.changes import Change
 from consumers.api.front import Front
+from consumers.api.known_strategies import refuse_undeclared, unknown
 from consumers.api.models import Answer, Body
 from consumers.api.problems import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from consumers.api.reading_uploads import Described, UploadReader, bytes_of
@@ -28,8 +28,6 @@ from schemas.event import UtcTime
 
 STRATEGIES_MAX = 100
 """Names of one owner, deleted ones too: their versions stay."""
-
-_NAMED_MAX = 20
 
 Code = Annotated[str, StringConstraints(strip_whitespace=False)]
 UploadName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", examples=["my_reversion"])]
@@ -160,11 +158,11 @@ class StrategyCatalog:
             row = await uploads.newest(connection, name)
             known = [each["name"] for each in await uploads.listed(connection)] if row is None else []
         if row is None or row["deleted_at"] is not None:
-            raise InvalidError(_unknown(name, list(self._shipped), known))
+            raise InvalidError(unknown(name, list(self._shipped), known))
         if self._gate.why_closed:
             raise ConflictError(f"{name} is stored, and does not run here: {self._gate.why_closed}")
         if not row["unread"]:
-            await asyncio.to_thread(_refuse_undeclared, row, parameters)
+            await asyncio.to_thread(refuse_undeclared, row, parameters)
         return str(row["code_sha256"])
 
     async def declared(self, name: str) -> Declared | None:
@@ -236,26 +234,6 @@ class StrategyCatalog:
 def _refuse_strangers(caller: Caller, name: str, owner: str) -> None:
     if caller.label != owner and not caller.role.includes(Role.ADMIN):
         raise ForbiddenError(f"{name} belongs to {owner}: only its owner and admins may")
-
-
-def _unknown(name: str, shipped: list[str], uploaded: list[str]) -> str:
-    near = next(iter(difflib.get_close_matches(name, [*shipped, *uploaded], n=1, cutoff=0.5)), "")
-    hint = f" (did you mean {near}?)" if near else ""
-    more = f", ... and {len(uploaded) - _NAMED_MAX} more" if len(uploaded) > _NAMED_MAX else ""
-    own = f"; uploaded: {', '.join(uploaded[:_NAMED_MAX])}{more}" if uploaded else ""
-    return f"no strategy {name}{hint}: there are {', '.join(shipped)}{own}"
-
-
-def _refuse_undeclared(row: RowMapping, parameters: Mapping[str, Any]) -> None:
-    from engine.declared_parameters import declared_config  # loads the engine, hence not at import
-    from engine.strategy import ParameterError
-
-    config = declared_config(row["parameter_schema"], row["parameters"])
-    try:
-        if config is not None:
-            config.parse(parameters)
-    except ParameterError as error:
-        raise InvalidError(str(error)) from error
 
 
 def _version_of(name: str, source: bytes, caller: Caller, described: Described, front: Front) -> NewVersion:

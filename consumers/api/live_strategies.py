@@ -95,44 +95,36 @@ class LiveStrategies:
         return LiveStrategyOut.model_validate(self._known(strategy_id))
 
     async def start(self, caller: Trader, strategy_id: StrategyId, response: Response) -> Accepted:
-        return await self._command(caller, Start(**self._fields(caller, strategy_id)), response)
+        return await self._command(caller, Start(**command_fields(self._front, caller, strategy_id)), response)
 
     async def stop(
         self, caller: Trader, strategy_id: StrategyId, response: Response, how: StopIn | None = None
     ) -> Accepted:
         liquidate = how is not None and how.liquidate
-        return await self._command(caller, Stop(liquidate=liquidate, **self._fields(caller, strategy_id)), response)
+        return await self._command(
+            caller, Stop(liquidate=liquidate, **command_fields(self._front, caller, strategy_id)), response
+        )
 
     async def pause(self, caller: Trader, strategy_id: StrategyId, response: Response) -> Accepted:
-        return await self._command(caller, Pause(**self._fields(caller, strategy_id)), response)
+        return await self._command(caller, Pause(**command_fields(self._front, caller, strategy_id)), response)
 
     async def resume(self, caller: Trader, strategy_id: StrategyId, response: Response) -> Accepted:
-        return await self._command(caller, Resume(**self._fields(caller, strategy_id)), response)
+        return await self._command(caller, Resume(**command_fields(self._front, caller, strategy_id)), response)
 
     async def reconfigure(
         self, caller: Trader, strategy_id: StrategyId, wanted: ReconfigureIn, response: Response
     ) -> Accepted:
-        fields = self._fields(caller, strategy_id)
+        fields = command_fields(self._front, caller, strategy_id)
         return await self._command(caller, Reconfigure(parameters=wanted.parameters, **fields), response)
 
     async def promote(self, caller: Trader, strategy_id: StrategyId, response: Response) -> Accepted:
-        return await self._command(caller, Promote(**self._fields(caller, strategy_id)), response)
+        return await self._command(caller, Promote(**command_fields(self._front, caller, strategy_id)), response)
 
     def _known(self, strategy_id: str) -> StrategyState:
         state = self._states.get(strategy_id)
         if state is None:
             raise NotFoundError(f"no live strategy {strategy_id!r}: GET /strategies lists those that were deployed")
         return state
-
-    def _fields(self, caller: Caller, strategy_id: str) -> dict[str, Any]:
-        now = self._front.service.clock.now()
-        return {
-            "command_id": self._front.service.entropy.new_id(),
-            "strategy_id": strategy_id,
-            "by": f"key {caller.label}"[:128],
-            "event_time": now,
-            "ingest_time": now,
-        }
 
     async def _command(self, caller: Caller, command: StrategyCommand, response: Response) -> Accepted:
         """Publish it, unless the strategy could only refuse it."""
@@ -143,3 +135,15 @@ class LiveStrategies:
         await self._front.changes.make(caller, Change(action, command.strategy_id, before, command), [command])
         response.headers["Location"] = location = f"/trading/strategies/{command.strategy_id}"
         return Accepted(id=command.command_id, location=location)
+
+
+def command_fields(front: Front, caller: Caller, strategy_id: str) -> dict[str, Any]:
+    """What every command says of itself."""
+    now = front.service.clock.now()
+    return {
+        "command_id": front.service.entropy.new_id(),
+        "strategy_id": strategy_id,
+        "by": f"key {caller.label}"[:128],
+        "event_time": now,
+        "ingest_time": now,
+    }

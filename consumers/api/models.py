@@ -77,7 +77,7 @@ Exact = Annotated[Decimal, AfterValidator(plain), PlainSerializer("{:f}".format,
 """Money or an amount as it is stored; said as text without needless zeros."""
 
 
-def _spelt(names: tuple[str, ...]) -> tuple[str, ...]:
+def spelt(names: tuple[str, ...]) -> tuple[str, ...]:
     """Each symbol once, as the registry spells it."""
     try:
         return tuple(dict.fromkeys(str(parse_symbol(each)) for each in names))
@@ -88,7 +88,7 @@ def _spelt(names: tuple[str, ...]) -> tuple[str, ...]:
 SymbolNames = Annotated[
     tuple[Annotated[str, Field(max_length=64)], ...],
     Field(min_length=1, max_length=1000, examples=[["AAPL", "MSFT"]]),
-    AfterValidator(_spelt),
+    AfterValidator(spelt),
 ]
 
 _SIZE = re.compile(r"(\d{1,6})\s*(s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)", re.IGNORECASE)

@@ -8,6 +8,7 @@ from consumers.api.allocation import Allocation
 from consumers.api.application import About
 from consumers.api.closing import Closing
 from consumers.api.decisions import Decisions
+from consumers.api.deploying import Deploying
 from consumers.api.emergency import Emergency
 from consumers.api.front import Front
 from consumers.api.limits import Limits
@@ -62,6 +63,7 @@ def build(front: Front) -> FastAPI:
         RiskChecks(front, figures, placing, prices),
         Trading(front),
         Emergency(front),
+        Deploying(front, strategies),
         LiveStrategies(front, strategies),
         Allocation(front, plans, strategies),
     )

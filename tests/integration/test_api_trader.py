@@ -382,7 +382,7 @@ async def test_live_strategies_are_seen_and_commanded(stack_settings: Settings) 
 async def deployments_over_http(api: Api) -> dict[str, tuple[int, str]]:
     """Status, and where it shows or the beginning of why it was refused, of deployments good and bad."""
     await know_account_and_apple(api)
-    await api.store(lambda connection: keep_upload(connection, "mine"))
+    await api.store(lambda connection: keep_upload(connection, "mine", "not looked at"))
     held = {"strategy": "buy_and_hold", "symbols": ["aapl"], "bar_size": "5m"}
     mine = {"strategy": "mine", "strategy_id": "mine-1", "parameters": {"window": 3}, "shadow": True, "start": False}
     asked: dict[str, tuple[dict[str, Any], Role]] = {
@@ -402,11 +402,11 @@ async def deployments_over_http(api: Api) -> dict[str, tuple[int, str]]:
     return found
 
 
-async def keep_upload(connection: AsyncConnection, name: str) -> None:
+async def keep_upload(connection: AsyncConnection, name: str, unread: str = "") -> None:
     """What the backtester's service writes when somebody uploads a text."""
     text = b"x = 1\n"
     await uploads.hold(connection, name, "test", SEEN)
-    version = NewVersion(name, sha256(text).hexdigest(), text, "test", SEEN, "", {}, {}, "not looked at")
+    version = NewVersion(name, sha256(text).hexdigest(), text, "test", SEEN, "", {}, {}, unread)
     await uploads.add_version(connection, version)
 
 
