@@ -222,18 +222,29 @@ class AccountBook:
         same = (order.contract_id, order.side)
         if isinstance(intent, ModifyIntent):
             known = mine is not None and mine.works and (mine.contract_id, mine.side) == same
-            return {"covered": mine.remaining + mine.filled if mine else _ZERO, "quota": None, "working": known}
+            exits = [each.most for each in self._exits_of(order.intent_id)]
+            return {
+                "covered": mine.most if mine else _ZERO,
+                "working": known,
+                "entered": mine.parent_least if mine is not None and mine.waits_for_parent else None,
+                "left": max(exits, default=_ZERO),
+            }
         parent = self.in_flight.get(order.parent_id) if order.parent_id else None
-        waits = parent is not None and parent.side is not order.side
-        group = order.oca_group or (order.parent_id if waits else "")
+        known = order.parent_id is None or parent is not None
+        group = order.oca_group
         beside = [
             each.at_worst
             for each in self.in_flight.values()
             if group and each.group == group and (each.contract_id, each.side) == same
         ]
-        known = order.parent_id is None or parent is not None
-        quota = parent.filled if parent is not None and waits else None
-        return {"covered": max(beside, default=_ZERO), "quota": quota, "working": known}
+        family = {"covered": max(beside, default=_ZERO), "working": known}
+        if parent is None or parent.contract_id != order.contract_id or parent.side is order.side:
+            return family
+        apart = (each.order_id for each in self._exits_of(parent.order_id) if not group or each.group != group)
+        return family | {"quota": parent.filled, "entered": parent.least, "apart": min(apart, default="")}
+
+    def _exits_of(self, parent_id: str) -> list[InFlight]:
+        return [each for each in self.in_flight.values() if each.parent_id == parent_id and each.waits_for_parent]
 
     def _duplicate_of(self, order: OrderIntent, now: datetime) -> str:
         asked = _what(order, order.strategy_id)
@@ -262,7 +273,15 @@ class AccountBook:
         if isinstance(intent, ModifyIntent):
             mine = self.in_flight[intent.order_id]
             remaining = max(mine.remaining, intent.wanted.quantity - mine.filled)
-            self.in_flight[mine.order_id] = replace(mine, remaining=remaining, price=max(mine.price, price))
+            after = replace(
+                mine,
+                remaining=remaining,
+                price=max(mine.price, price),
+                changes=(*mine.changes, intent.wanted.quantity),
+            )
+            self.in_flight[mine.order_id] = after
+            for each in self._exits_of(mine.order_id):
+                self.in_flight[each.order_id] = replace(each, parent_least=after.least)
             self.changed()
             return
         parent = self.in_flight.get(intent.parent_id or "")
@@ -284,8 +303,9 @@ class AccountBook:
             opened_at=now,
             parent_id=intent.parent_id or "",
             oca_group=intent.oca_group,
-            parent_side=parent.side if parent else None,
+            parent_side=parent.side if parent and parent.contract_id == intent.contract_id else None,
             parent_filled=parent.filled if parent else _ZERO,
+            parent_least=parent.least if parent else _ZERO,
         )
         self.changed()
         self.last_minute[intent.strategy_id, intent.contract_id] += 1

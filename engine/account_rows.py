@@ -101,7 +101,13 @@ def _in_flight(row: Mapping[str, Any]) -> InFlight:
         oca_group=row["oca_group"],
         parent_side=row["parent_side"] and Side(row["parent_side"]),
         parent_filled=_amount(row["parent_filled"] or "0"),
+        parent_least=_least(row["parent_quantity"] or "0", row["parent_changes"] or ()),
+        changes=tuple(_amount(each[1]) for each in row["changes"]),
     )
+
+
+def _least(quantity: str, changes: Sequence[Sequence[str]]) -> Decimal:
+    return min(_amount(quantity), *(_amount(each[1]) for each in changes)) if changes else _amount(quantity)
 
 
 def _amount(text: str) -> Decimal:

@@ -1,7 +1,8 @@
 """What orders that were approved can still do to a position, at their worst.
 
-An order that waits for its parent on the other side can fill no more than the parent has filled; of a group only the
-largest order counts on each side, since its orders take each other's place.
+An exit waits for its parent on the other side and can fill no more than the parent has filled: risk lets none be
+larger than its parent, and one group only hang on it. Of a group only the largest order counts on each side, since its
+orders take each other's place.
 """
 
 from collections.abc import Iterable
@@ -36,11 +37,25 @@ class InFlight:
     parent_id: str = ""
     oca_group: str = ""
     parent_side: Side | None = None
+    """None when it has no parent, or one of another contract."""
     parent_filled: Decimal = _ZERO
+    parent_least: Decimal = _ZERO
+    changes: tuple[Decimal, ...] = ()
+    """Quantities of changes that the broker has not answered."""
 
     @property
     def waits_for_parent(self) -> bool:
         return self.parent_side is not None and self.parent_side is not self.side
+
+    @property
+    def least(self) -> Decimal:
+        """How little it may come to in all."""
+        return min((self.quantity, *self.changes)) if self.works else self.most
+
+    @property
+    def most(self) -> Decimal:
+        """How much it may come to in all."""
+        return self.filled + self.remaining
 
     @property
     def at_worst(self) -> Decimal:
@@ -51,8 +66,8 @@ class InFlight:
 
     @property
     def group(self) -> str:
-        """Of the orders of one group only the largest can fill. The exits of a bracket are such a group."""
-        return self.oca_group or (self.parent_id if self.waits_for_parent else self.order_id)
+        """Of the orders of one group only the largest can fill."""
+        return self.oca_group or self.order_id
 
     @property
     def works(self) -> bool:

@@ -71,6 +71,9 @@ class Book(Figures):
     covered: Decimal = _ZERO
     quota: Decimal | None = None
     working: bool = True
+    entered: Decimal | None = None
+    left: Decimal = _ZERO
+    apart: str = ""
     duplicate_of: str = ""
     blocked_by: str = ""
     crossing: str = ""

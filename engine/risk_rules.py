@@ -50,6 +50,20 @@ def _once(wish: Wish, book: Book, limits: RiskLimits, now: datetime) -> Denial |
     return None
 
 
+def _family(wish: Wish, book: Book, limits: RiskLimits, now: datetime) -> Denial | None:
+    """The broker releases an exit whole when its parent has filled: only one that takes back what its parent enters
+    counts with no more than that."""
+    quantity = wish.order.quantity
+    raises = wish.is_new or wish.added
+    if book.entered is not None and raises and quantity > book.entered:
+        return DenialReason.QUANTITY_MAX, f"{quantity:f} are more than the {book.entered:f} that its parent may come to"
+    if book.left and book.left > quantity < book.covered:
+        return DenialReason.QUANTITY_MAX, f"an exit of it is for {book.left:f}: make that smaller first"
+    if book.apart:
+        return DenialReason.UNSUPPORTED, f"it and {book.apart} could both fill: exits of one order need one oca_group"
+    return None
+
+
 def _instrument(wish: Wish, book: Book, limits: RiskLimits, now: datetime) -> Denial | None:
     order = wish.order
     if book.restricted and not _reduces(wish, book):
@@ -263,6 +277,7 @@ def mode_after(pnl_today: Decimal, limits: RiskLimits) -> TradingMode:
 RULES: tuple[Rule, ...] = (
     _trading_mode,
     _once,
+    _family,
     _instrument,
     _shape,
     _signal,

@@ -126,6 +126,12 @@ class RiskBasis(Event):
     """What the order can fill at most beside its quantity: what its parent has filled."""
     working: bool = True
     """Whether the order that is to be changed, or the parent, is known and has not ended."""
+    entered: Decimal | None = None
+    """Of an exit: how little its parent may come to in all. None for other orders."""
+    left: Decimal = _ZERO
+    """Of an order that is to be changed: what its largest exit may come to."""
+    apart: str = ""
+    """Another exit of the same parent, in no group with this one."""
     messages_lately: int = 0
     """Orders, changes and cancels of the strategy within the last ten minutes."""
     fills_lately: int = 0

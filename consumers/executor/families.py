@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from consumers.executor.exits import unfit_family
 from consumers.executor.sender import Means, Sender
 from consumers.executor.tracking import Tracked
 from engine.last_look import Refusal, RefusalCode
@@ -74,6 +75,8 @@ def _unfit(decisions: Sequence[RiskDecision], intents: Sequence[OrderIntent]) ->
         return Refusal(RefusalCode.BRACKET, f"leg {denied.intent_id} of its bracket was denied: {denied.detail}")
     if len(intents) < len(decisions) or len({(each.legs, each.contract_id, each.account_id) for each in intents}) > 1:
         return Refusal(RefusalCode.BRACKET, "its legs do not name each other, or are of different contracts")
+    if unfit := unfit_family(intents):
+        return Refusal(RefusalCode.BRACKET, unfit)
     return None
 
 

@@ -7,10 +7,11 @@ from datetime import timedelta
 
 from prometheus_client import Counter
 
+from consumers.executor.exits import unfit_beside
 from consumers.executor.gate import Gate
 from consumers.executor.ledger import Ledger
 from consumers.executor.order_ids import OrderIds
-from consumers.executor.tracking import Tracked, of_intent
+from consumers.executor.tracking import Tracked, of_intent, of_row
 from engine.last_look import Refusal, RefusalCode, sent_of
 from engine.order_facts import NeverArrived
 from engine.risk import fingerprint
@@ -103,18 +104,25 @@ class Sender:
         """What an order that is sent by itself hangs on, or why it cannot."""
         if intent.parent_id is None:
             return Link(), None
-        parent = self._ledger.get(intent.parent_id)
-        if parent is None:
-            async with self._store.reading() as connection:
-                row = await table.find(connection, order_id=intent.parent_id)
-            if row is None or row.status != OrderStatus.FILLED:
-                return Link(), Refusal(RefusalCode.ORPHANED, f"its parent {intent.parent_id} does not work")
-            return Link(), None
-        if parent.status is OrderStatus.FILLED:
-            return Link(), None  # what it waits for has happened
-        if parent.status.final or not parent.ours or parent.status is OrderStatus.UNKNOWN:
+        parent = await self.order(intent.parent_id)
+        filled = parent is not None and parent.status is OrderStatus.FILLED
+        if parent is None or (parent.status.final and not filled):
+            status = "not known" if parent is None else parent.status
+            return Link(), Refusal(RefusalCode.ORPHANED, f"its parent {intent.parent_id} is {status}")
+        if not filled and (not parent.ours or parent.status is OrderStatus.UNKNOWN):
             return Link(), Refusal(RefusalCode.ORPHANED, f"its parent {intent.parent_id} is {parent.status}")
-        return Link(parent.broker_order_id or 0), None
+        if unfit := unfit_beside(parent, intent, self._ledger.working):
+            return Link(), Refusal(RefusalCode.BRACKET, unfit)
+        # of one that has filled nothing hangs on any more: what it waited for has happened
+        return Link(0 if filled else parent.broker_order_id or 0), None
+
+    async def order(self, order_id: str) -> Tracked | None:
+        """As it is followed, or as it ended before what is remembered."""
+        if (known := self._ledger.get(order_id)) is not None:
+            return known
+        async with self._store.reading() as connection:
+            row = await table.find(connection, order_id=order_id)
+        return of_row(row) if row is not None else None
 
     async def prepared(self, decision: RiskDecision, intent: OrderIntent) -> tuple[Tracked, Spending]:
         """The order with its id at the broker, and how its approval is spent."""

@@ -59,6 +59,11 @@ class Tracked:
         return self.facts.quantity
 
     @property
+    def least(self) -> Decimal:
+        """How little it may come to in all while it works: a change that is on its way may be taken or not."""
+        return min(self.quantity, self.wanted.quantity) if self.wanted is not None else self.quantity
+
+    @property
     def ours(self) -> bool:
         return self.decision_id is not None
 
@@ -115,6 +120,7 @@ class Tracked:
         code, reason = self.facts.explanation
         return OrderUpdate(
             order_id=self.order_id,
+            client_id=self.client_id,
             broker_order_id=self.broker_order_id or 0,
             permanent_id=self.facts.permanent_id,
             account_id=self.account_id,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from prometheus_client import Counter
 
+from consumers.executor.exits import too_small, unfit_beside
 from consumers.executor.sender import Means, Sender, why_forged
 from consumers.executor.terms import unchangeable
 from consumers.executor.tracking import Tracked
@@ -13,7 +14,7 @@ from engine.order_facts import CancelRequested, Unanswered
 from engine.trading_state import scopes_of
 from infra.gateway import GatewayUnavailableError, Link
 from infra.store import approvals
-from schemas.orders import CancelIntent, ModifyIntent, OrderStatus, RiskDecision
+from schemas.orders import CancelIntent, ModifyIntent, OrderIntent, OrderStatus, RiskDecision
 
 _ASKS_MAX = 3
 _LOOK_SECONDS = 0.25
@@ -101,14 +102,25 @@ class Wishes:
             return f"it is {order.status}"
         if order.facts.cancel_requested or order.status is OrderStatus.UNKNOWN:
             return "it is being cancelled" if order.facts.cancel_requested else "nobody knows how it stands"
-        if field := unchangeable(order.intent, wanted):
-            return f"{field} of an order cannot be changed: cancel it, and place another"
-        if wanted.quantity <= order.facts.cumulative:
-            return f"{order.facts.cumulative:f} of it have filled already: cancel it instead"
+        if unfit := await self._unfit(order, order.intent, wanted):
+            return unfit
         if self._sender.left(decision) <= 0:
             return "the approval has expired"
         refusal = await self._sender.why_not(decision, wanted)
         return str(refusal) if refusal is not None else None
+
+    async def _unfit(self, order: Tracked, known: OrderIntent, wanted: OrderIntent) -> str:
+        """Why it cannot become that, by itself or beside its family; empty when it can."""
+        if field := unchangeable(known, wanted):
+            return f"{field} of an order cannot be changed: cancel it, and place another"
+        if wanted.quantity <= order.facts.cumulative:
+            return f"{order.facts.cumulative:f} of it have filled already: cancel it instead"
+        if wanted.quantity < order.quantity:
+            return too_small(order, wanted, self._ledger.working)
+        if order.parent_id is None or wanted.quantity == order.quantity:
+            return ""
+        parent = await self._sender.order(order.parent_id)
+        return unfit_beside(parent, wanted, self._ledger.working) if parent is not None else "nobody knows its parent"
 
     # asking
 

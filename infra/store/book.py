@@ -35,9 +35,11 @@ WITH rules AS (
 ), held AS (
     SELECT r.order_id, r.strategy_id, r.contract_id, r.symbol, r.currency, r.side, r.quantity::text,
            r.remaining::text, r.filled::text, r.state, r.price::text, r.order_type, r.limit_price::text,
-           r.stop_price::text, r.opened_at, r.parent_id, r.oca_group, p.side AS parent_side,
-           p.filled::text AS parent_filled
-    FROM reservations r LEFT JOIN reservations p ON p.order_id = r.parent_id
+           r.stop_price::text, r.opened_at, r.parent_id, r.oca_group, r.changes, p.side AS parent_side,
+           p.filled::text AS parent_filled, p.changes AS parent_changes,
+           (CASE WHEN p.state IN ('open', 'unknown') THEN p.quantity ELSE p.filled + p.remaining END)::text
+               AS parent_quantity
+    FROM reservations r LEFT JOIN reservations p ON p.order_id = r.parent_id AND p.contract_id = r.contract_id
     WHERE r.account_id = :account AND r.state <> 'released'
 ), parts AS (
     SELECT h.* FROM book_holdings h WHERE h.account_id = :account AND h.strategy_id = ANY(:strategies)

@@ -86,12 +86,14 @@ class World:
     # what the broker does
 
     def may_fill(self, order_id: str) -> Decimal:
-        """A child no more than its parent, a group together no more than its largest."""
+        """A child no more than its parent has filled, and whole when the parent is done; a group together no more than
+        its largest."""
         order = self.orders[order_id]
         most = ZERO if order.done else order.quantity - order.filled
         parent = self.orders.get(order.intent.parent_id or "")
         if parent is not None and parent.intent.side is not order.intent.side:
-            most = min(most, parent.filled - order.filled)
+            whole = parent.filled >= parent.quantity
+            most = most if whole else min(most, parent.filled - order.filled)
         if order.intent.oca_group:
             beside = [o for o in self.orders.values() if o.intent.oca_group == order.intent.oca_group]
             most = min(most, max(o.quantity for o in beside) - sum((o.filled for o in beside), ZERO))
@@ -142,11 +144,18 @@ class World:
         elif kept.order_id in in_flight:
             known = in_flight[kept.order_id]
             in_flight[kept.order_id] = replace(
-                known, quantity=kept.quantity, remaining=kept.remaining, filled=kept.filled, state=kept.state
+                known,
+                quantity=kept.quantity,
+                remaining=kept.remaining,
+                filled=kept.filled,
+                state=kept.state,
+                changes=tuple(each.quantity for each in kept.changes),
             )
+        parent = in_flight.get(kept.order_id)
+        least = parent.least if parent is not None else kept.filled
         for order_id, each in in_flight.items():
             if each.parent_id == kept.order_id:
-                in_flight[order_id] = replace(each, parent_filled=kept.filled)
+                in_flight[order_id] = replace(each, parent_filled=kept.filled, parent_least=least)
         self.book.changed()
 
     # what has to hold

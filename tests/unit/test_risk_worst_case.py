@@ -62,10 +62,10 @@ def _bracket(world: World, data: st.DataObject, *, grouped: bool) -> None:
     if not world.propose(entry).approved:
         return
     group = world.new_id() if grouped else ""
-    for number in range(2 if grouped else 1):
-        way = {"order_type": OrderType.STOP, "stop_price": D(90 + 20 * number)}
-        exit_ = world.intent(contract, OTHER_SIDE[side], quantity, parent_id=entry.intent_id, oca_group=group, **way)
-        world.propose(exit_)
+    for number in range(data.draw(st.integers(1, 2))):
+        way = {"order_type": OrderType.STOP, "stop_price": D(90 + 20 * number), "parent_id": entry.intent_id}
+        size = data.draw(st.one_of(st.just(quantity), st.integers(1, 600)))
+        world.propose(world.intent(contract, OTHER_SIDE[side], size, oca_group=group, **way))
 
 
 @settings(max_examples=60)
@@ -90,6 +90,50 @@ def test_with_groups_too_no_position_passes_its_limit(data: st.DataObject) -> No
 
         assert all(abs(held) <= POSITION for held in world.held.values())
         assert sum((abs(held) * PRICE for held in world.held.values()), D(0)) <= GROSS
+
+
+@pytest.mark.parametrize(("size", "approved"), [(100, True), (101, False)])
+def test_an_exit_is_no_larger_than_what_it_leaves(size: int, approved: bool) -> None:
+    world = World(TIGHT)
+    entry = world.intent(1, Side.BUY, 100)
+    world.propose(entry)
+    exit_ = world.intent(1, Side.SELL, size, order_type=OrderType.STOP, stop_price=D(90), parent_id=entry.intent_id)
+    assert world.propose(exit_).approved is approved
+
+
+def test_neither_an_exit_nor_its_entry_is_changed_so_that_the_exit_is_larger() -> None:
+    world = World(TIGHT)
+    entry = world.intent(1, Side.BUY, 100)
+    world.propose(entry)
+    exit_ = world.intent(1, Side.SELL, 80, order_type=OrderType.STOP, stop_price=D(90), parent_id=entry.intent_id)
+    world.propose(exit_)
+    assert world.propose(world.change_of(exit_.intent_id, 101)).reason is DenialReason.QUANTITY_MAX
+    assert world.propose(world.change_of(entry.intent_id, 79)).reason is DenialReason.QUANTITY_MAX
+    assert world.propose(world.change_of(entry.intent_id, 80)).approved
+    raised = world.propose(world.change_of(exit_.intent_id, 81))
+    assert raised.reason is DenialReason.QUANTITY_MAX, "the entry may come to eighty by now"
+    world.fill(entry.intent_id, D(80))
+    world.answer(entry.intent_id, taken=True)
+    assert not world.propose(world.change_of(exit_.intent_id, 81)).approved, "nor when it has filled"
+
+
+def test_two_exits_of_one_order_are_in_one_group() -> None:
+    world = World(TIGHT)
+    entry = world.intent(1, Side.BUY, 100)
+    world.propose(entry)
+    terms = {"order_type": OrderType.STOP, "parent_id": entry.intent_id}
+    assert world.propose(world.intent(1, Side.SELL, 100, stop_price=D(90), **terms)).approved
+    for group in ("", "other"):
+        another = world.intent(1, Side.SELL, 99, stop_price=D(95), oca_group=group, **terms)
+        assert world.propose(another).reason is DenialReason.UNSUPPORTED
+
+
+def test_an_order_of_another_contract_counts_whole_whatever_it_waits_for() -> None:
+    world = World(TIGHT)
+    entry = world.intent(1, Side.BUY, 100)
+    world.propose(entry)
+    world.propose(world.intent(2, Side.SELL, 90, parent_id=entry.intent_id, **APART[Side.SELL]))
+    assert world.worst(2) == 90
 
 
 def test_a_change_counts_at_the_more_of_before_and_after_until_it_is_answered() -> None:
