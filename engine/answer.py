@@ -1,6 +1,6 @@
 """A backtest as it is asked for and answered on the topics: from request and columns to the finished event."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -10,29 +10,23 @@ from typing import Any
 import numpy as np
 
 from engine.backtest import BacktestError, BacktestOptions, BacktestResult
+from engine.circumstances import FILLS_MAX, ROUND_TRIPS_MAX, circumstances_of, warnings
 from engine.column_path import run_quickest
-from engine.columns import BarColumns, Floats
-from engine.extracts import by_symbol, prices, thinned, time_text
-from engine.ledger import Curve
+from engine.columns import BarColumns, Floats, Integers
+from engine.exchange import Execution
+from engine.extracts import by_symbol, prices, spread, thinned, time_text
+from engine.ledger import Curve, RoundTrip
 from engine.market import Market
 from engine.options import rules_of
 from engine.registry import strategy_class
 from engine.research.ledger import entry
 from engine.statistics import session_ends
 from schemas.backtest import NO_BARS, NO_BENCHMARK, BacktestFinished, BacktestRequested, Trial
-from schemas.market import Source
 from schemas.moments import to_datetime, to_microseconds
 
-UNKNOWN_SOURCE = "Nobody said where the prices come from."
-
 POINTS_MAX = 20_000
-FILLS_MAX = 10_000
-ROUND_TRIPS_MAX = 5_000
 _SESSIONS_FEW = 250
-_TRADES_FEW = 30
 _REASON_MAX = 200
-_JUMP = 0.4
-_JUMPS_TOLD = 3
 _NAMED_MAX = 5
 
 
@@ -147,14 +141,14 @@ def finished(
         result_hash=result.result_hash,
         metrics=result.metrics.model_dump(),
         confidence=result.confidence,
-        fills=tuple(_fills(result)),
-        round_trips=tuple(_round_trips(result)),
+        fills=tuple(told_fills(result.executions[-FILLS_MAX:], result.columns.symbol)),
+        round_trips=tuple(told_trips(result.round_trips[-ROUND_TRIPS_MAX:], result.columns.symbol)),
         equity=_points(result.curve, result.curve.equity),
         benchmark=_benchmark(result),
         prices=prices(result),
         by_symbol=by_symbol(result),
         sources=result.columns.sources,
-        warnings=(*notes, *_warnings(result)),
+        warnings=(*notes, *warnings(circumstances_of(result))),
     )
 
 
@@ -180,11 +174,12 @@ def _text(value: float) -> str:
     return format(Decimal(repr(float(value) + 0.0)).normalize(), "f")
 
 
-def _fills(result: BacktestResult) -> list[dict[str, Any]]:
+def told_fills(executions: Iterable[Execution], symbol: Callable[[int], str]) -> list[dict[str, Any]]:
+    """As the finished event has them."""
     return [
         {
             "time": time_text(each.time_us),
-            "symbol": result.columns.symbol(each.contract_id),
+            "symbol": symbol(each.contract_id),
             "side": "BUY" if each.quantity > 0 else "SELL",
             "quantity": _text(abs(each.quantity)),
             "price": _text(each.price),
@@ -192,14 +187,15 @@ def _fills(result: BacktestResult) -> list[dict[str, Any]]:
             "slippage": _text(each.slippage * abs(each.quantity)),
             "reason": each.reason[:_REASON_MAX],
         }
-        for each in result.executions[-FILLS_MAX:]
+        for each in executions
     ]
 
 
-def _round_trips(result: BacktestResult) -> list[dict[str, Any]]:
+def told_trips(trips: Iterable[RoundTrip], symbol: Callable[[int], str]) -> list[dict[str, Any]]:
+    """As the finished event has them."""
     return [
         {
-            "symbol": result.columns.symbol(each.contract_id),
+            "symbol": symbol(each.contract_id),
             "direction": "long" if each.quantity > 0 else "short",
             "quantity": _text(abs(each.quantity)),
             "entry_time": time_text(each.entry_us),
@@ -212,81 +208,25 @@ def _round_trips(result: BacktestResult) -> list[dict[str, Any]]:
             "return": None if each.gain is None else float(f"{each.gain:.12g}"),
             "open": each.open,
         }
-        for each in result.round_trips[-ROUND_TRIPS_MAX:]
+        for each in trips
     ]
 
 
 def _points(curve: Curve, values: Floats) -> tuple[tuple[str, float], ...]:
     """`values` at the ends of sessions; when there are few sessions, also at each bar between, as many as there is
     room for."""
-    kept = thinned(session_ends(curve.times_us), POINTS_MAX)
-    if len(kept) < _SESSIONS_FEW:
-        kept = np.union1d(kept, thinned(np.arange(len(curve.times_us)), POINTS_MAX - len(kept)))
+    kept = shown_points(session_ends(curve.times_us), len(curve.times_us))
     times = map(time_text, curve.times_us[kept].tolist())
     return tuple(zip(times, values[kept].tolist(), strict=True))
+
+
+def shown_points(ends: Integers, times: int) -> Integers:
+    """Which of so many times are shown, when sessions end at `ends`."""
+    kept = thinned(ends, POINTS_MAX)
+    return np.union1d(kept, spread(times, POINTS_MAX - len(kept))) if len(kept) < _SESSIONS_FEW else kept
 
 
 def _benchmark(result: BacktestResult) -> tuple[float, ...]:
     if not len(result.benchmark):
         return ()
     return tuple(value for _, value in _points(result.curve, result.benchmark))
-
-
-def _warnings(result: BacktestResult) -> list[str]:
-    """What a reader must know, the gravest first."""
-    sources, found = result.columns.sources, result.metrics
-    shortest = min(len(own) for own in result.columns.rows.values())
-    said: list[tuple[object, str]] = [
-        (Source.SYNTHETIC in sources, "The prices are synthetic: invented from a seed, they say nothing of a market."),
-        (Source.DERIVED in sources, "Prices inside the day are derived: invented so that they add up to real days."),
-        (not sources, UNKNOWN_SOURCE),
-        (shortest < result.warmup, f"{result.warmup} bars pass before the first decision; one symbol has {shortest}."),
-        *((True, sentence) for sentence in _jumps(result.columns)),
-        (not result.options.slippage_rate, "No slippage is assumed: every order filled at the open, as if alone."),
-        (not result.options.commission_rate, "No commission is assumed."),
-        (
-            (found.trades or 0) < _TRADES_FEW,
-            f"Only {_count(found.trades, 'closed trade')}: figures about trades rest on very little.",
-        ),
-        (
-            found.open_trades,
-            f"Still open at the end, valued at the last close: {_count(found.open_trades, 'position')}.",
-        ),
-        (
-            result.options.fill == "same_close",
-            "Market orders filled at the close they were decided on: that price is gone when it is known.",
-        ),
-        (result.denied, _denied(result)),
-        (result.unfilled, f"Still waiting for an open at the end: {_count(result.unfilled, 'order')}."),
-        (result.curve.equity.min() <= 0, "The account was ruined on the way: equity fell to zero or below."),
-        (len(result.executions) > FILLS_MAX or len(result.round_trips) > ROUND_TRIPS_MAX, _kept(result)),
-    ]
-    return [sentence for holds, sentence in said if holds]
-
-
-def _count(number: float | None, noun: str) -> str:
-    return f"{number or 0:.0f} {noun}{'' if number == 1 else 's'}"
-
-
-def _denied(result: BacktestResult) -> str:
-    first = f" The first: {result.denied[0].reason}." if result.denied else ""
-    return f"The account could not carry {_count(len(result.denied), 'order')}.{first}"
-
-
-def _kept(result: BacktestResult) -> str:
-    fills, trips = len(result.executions), len(result.round_trips)
-    kept = f"Only the last {FILLS_MAX:,} of {fills:,} fills and the last {ROUND_TRIPS_MAX:,} of {trips:,} round trips"
-    return f"{kept} are kept here; the figures count them all."
-
-
-def _jumps(columns: BarColumns) -> list[str]:
-    """Moves from a close to the next open that look like a split nobody adjusted for."""
-    found = []
-    for contract_id, own in columns.rows.items():
-        before, after = columns.close[own[:-1]], columns.open[own[1:]]
-        moves = np.divide(after, before, out=np.ones(len(before)), where=before > 0)
-        for place in np.flatnonzero((moves > 0) & ((moves < 1 - _JUMP) | (moves > 1 / (1 - _JUMP))))[:_JUMPS_TOLD]:
-            day = f"{to_datetime(int(columns.start_us[own[place + 1]])):%Y-%m-%d}"
-            move = f"{moves[place] - 1:+.0%}".replace("-", "\N{MINUS SIGN}")
-            found.append(f"{columns.symbol(contract_id)} opened {move} on {day}: perhaps a split not adjusted for.")
-    return found[:_JUMPS_TOLD]

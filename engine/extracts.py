@@ -20,9 +20,12 @@ def time_text(microseconds: int) -> str:
 
 def thinned(places: Integers, most: int) -> Integers:
     """Evenly spaced, the first and the last among them."""
-    if len(places) <= most:
-        return places
-    return places[np.linspace(0, len(places) - 1, most).round().astype(np.int64)]
+    return places if len(places) <= most else places[spread(len(places), most)]
+
+
+def spread(count: int, most: int) -> Integers:
+    """Which of so many are kept: evenly spaced, the first and the last among them."""
+    return np.arange(count) if count <= most else np.linspace(0, count - 1, most).round().astype(np.int64)
 
 
 def prices(result: BacktestResult) -> tuple[dict[str, Any], ...]:
@@ -31,19 +34,19 @@ def prices(result: BacktestResult) -> tuple[dict[str, Any], ...]:
     for contract_id in columns.contracts[:SYMBOLS_MAX]:
         own = columns.rows[contract_id]
         kept = thinned(np.arange(len(own)), PRICE_POINTS_MAX)
-        indicators = {name: _numbers(values[own][kept]) for name, values in result.indicators.items()}
+        indicators = {name: numbers(values[own][kept]) for name, values in result.indicators.items()}
         found.append(
             {
                 "symbol": columns.symbol(contract_id),
                 "time": [time_text(each) for each in columns.end_us[own[kept]].tolist()],
-                "close": _numbers(columns.close[own[kept]]),
+                "close": numbers(columns.close[own[kept]]),
                 "indicators": indicators,
             }
         )
     return tuple(found)
 
 
-def _numbers(values: Floats) -> list[float | None]:
+def numbers(values: Floats) -> list[float | None]:
     return [float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None for value in values.tolist()]
 
 

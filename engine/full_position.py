@@ -10,6 +10,7 @@ from engine.indicators import atr
 from engine.market import Market
 from engine.sizing import (
     ATR_SIZE,
+    GAUGED,
     KELLY_TRADES_LEAST,
     VOLATILITY_SIZE,
     Odds,
@@ -44,7 +45,7 @@ class FullPosition:
 
     def _gauges(self) -> Floats | None:
         """What the sizing looks at beside price and equity, by row."""
-        if self._name not in ("risk_per_trade", "volatility_target"):
+        if self._name not in GAUGED:
             return None
         columns, gauge = self._columns, np.empty(len(self._columns))
         for own in columns.rows.values():

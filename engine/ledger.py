@@ -163,7 +163,7 @@ class RoundTrip(msgspec.Struct, frozen=True, gc=False):
         return self.pnl / put_in if put_in else None
 
 
-class _Trip:
+class Trip:
     """A round trip that is under way."""
 
     __slots__ = ("closed", "commission", "earned", "entered", "entry_us", "left", "opened", "row", "slippage")
@@ -220,7 +220,7 @@ def round_trips(
     turns = turns or Turns()
     foreign, splits = turns.market.currencies, list(turns.splits)
     places = columns.places
-    under_way: dict[int, _Trip] = {}
+    under_way: dict[int, Trip] = {}
     ended: list[RoundTrip] = []
     for execution in executions:
         _split_until(under_way, splits, execution.row)
@@ -236,20 +236,20 @@ def round_trips(
                 ended.append(trip.end(contract_id, execution.time_us, bars, foreign=contract_id in foreign))
                 del under_way[contract_id]
         if rest != 0:
-            fresh = under_way[contract_id] = _Trip(execution)
+            fresh = under_way[contract_id] = Trip(execution)
             fresh.take(execution, rest)
     _split_until(under_way, splits, len(columns))
     return (*ended, *(_valued(columns, contract_id, trip, turns) for contract_id, trip in sorted(under_way.items())))
 
 
-def _split_until(under_way: Mapping[int, _Trip], splits: list[SplitDone], row: int) -> None:
+def _split_until(under_way: Mapping[int, Trip], splits: list[SplitDone], row: int) -> None:
     while splits and splits[0].row <= row:
         done = splits.pop(0)
         if done.contract_id in under_way:
             under_way[done.contract_id].split(done)
 
 
-def _valued(columns: BarColumns, contract_id: int, trip: _Trip, turns: Turns) -> RoundTrip:
+def _valued(columns: BarColumns, contract_id: int, trip: Trip, turns: Turns) -> RoundTrip:
     row = int(np.flatnonzero(columns.contract_id == contract_id)[-1])
     value = (trip.opened + trip.closed) * float(columns.close[row])
     trip.left += value

@@ -5,19 +5,24 @@ columns and the account at the end of each session.
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from engine.backtest import stillborn
 from engine.carried import Carried, Memory
 from engine.columns import COLUMNS, BarColumns, Floats, Integers
 from engine.exchange import Execution
 from engine.ledger import Curve, SplitDone
-from engine.market import Market
-from engine.options import BacktestError, BacktestOptions, StrategyFailedError
-from engine.replay import Replay, told
+from engine.market import DAY_US, Market
+from engine.options import BacktestError, BacktestOptions
+from engine.order_requests import OrderNews
+from engine.replay import Replay
 from engine.result_hash import ResultHash
+from engine.revealing import Revealed
 from engine.strategy import BaseStrategy, StrategyConfig
 
 PIECE = 65_536
@@ -26,8 +31,7 @@ PIECE = 65_536
 
 def pieces_of(columns: BarColumns, size: int = PIECE) -> Iterator[BarColumns]:
     """Cut at the ends of UTC days, so that no session is in two pieces: about `size` bars each, a day at least."""
-    days = np.maximum.accumulate(columns.start_us // 86_400_000_000)
-    ends = np.append(np.flatnonzero(np.diff(days)) + 1, len(columns))
+    ends = np.append(_nights(columns.start_us, columns.end_us), len(columns))
     first = 0
     while first < len(columns):
         wanted = np.searchsorted(ends, first + size, side="right") - 1
@@ -35,6 +39,35 @@ def pieces_of(columns: BarColumns, size: int = PIECE) -> Iterator[BarColumns]:
         rows = {name: getattr(columns, name)[first:stop] for name in COLUMNS}
         yield replace(columns, **rows)
         first = stop
+
+
+def _nights(start_us: Integers, end_us: Integers) -> Integers:
+    """Before which rows a UTC day begins; never between two that end together, which have one point of the curve."""
+    days = np.maximum.accumulate(start_us // DAY_US)
+    return np.flatnonzero((np.diff(days) > 0) & (np.diff(end_us) > 0)) + 1
+
+
+def regrouped(
+    chunks: Iterable[Mapping[str, NDArray[Any]]],
+    symbols: Mapping[int, str],
+    sources: Sequence[str] = (),
+    size: int = PIECE,
+) -> Iterator[BarColumns]:
+    """Pieces as `pieces_of` cuts them out of rows that come in any portions, sorted by end and contract."""
+    held: dict[str, NDArray[Any]] = {}
+
+    def made(stop: int | None) -> BarColumns:
+        return BarColumns(**{name: held[name][:stop] for name in COLUMNS}, symbols=symbols, sources=tuple(sources))
+
+    for chunk in chunks:
+        held = {name: np.concatenate((held[name], chunk[name])) if held else chunk[name] for name in COLUMNS}
+        while len(held["start_us"]) > size and len(nights := _nights(held["start_us"], held["end_us"])):
+            within = nights[nights <= size]
+            stop = int(within[-1] if len(within) else nights[0])
+            yield made(stop)
+            held = {name: held[name][stop:] for name in COLUMNS}
+    if held and len(held["start_us"]):
+        yield made(None)
 
 
 class FillColumns:
@@ -65,11 +98,39 @@ class LongResult:
     curve: Curve
     result_hash: str
     unfilled: int
+    warmup: int
 
     @property
     def final_equity(self) -> float:
         """Cash and positions at their last closes."""
         return float(self.curve.equity[-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Played:
+    """What came of one piece. Rows of `executions` and `splits` are those of its `columns`, the first of which is row
+    `first` of the run."""
+
+    columns: BarColumns
+    first: int
+    executions: Sequence[Execution]
+    splits: Sequence[SplitDone]
+    times_us: Integers
+    equity: Floats
+    gross: Floats
+    revealed: Revealed
+    denied: Sequence[OrderNews]
+
+
+class Watch(Protocol):
+    """Is told what came of each piece."""
+
+    @property
+    def contracts(self) -> Collection[int]:
+        """All that the run will come upon."""
+
+    def take(self, played: Played) -> None:
+        """Called after each piece; may raise to give up."""
 
 
 class _Account:
@@ -87,8 +148,8 @@ class _Account:
         times, equity, gross = zip(*self._kept, strict=True)
         return Curve(np.array(times, dtype=np.int64), np.array(equity), np.array(gross), self._began_with)
 
-    def take(self, columns: BarColumns, replay: Replay) -> tuple[Integers, Floats]:
-        """The piece's times and equity."""
+    def take(self, columns: BarColumns, replay: Replay) -> tuple[Integers, Floats, Floats]:
+        """The piece's times, equity and gross positions."""
         times = np.unique(columns.end_us)
         equity = self._cash(columns, replay, times)
         gross = np.zeros(len(times))
@@ -97,10 +158,10 @@ class _Account:
             equity += value
             gross += np.abs(value)
         last = int(times[-1])
-        days = np.append(np.flatnonzero(np.diff(times // 86_400_000_000)), len(times) - 1)
+        days = np.append(np.flatnonzero(np.diff((times - 1) // DAY_US)), len(times) - 1)
         self._kept += zip(times[days].tolist(), equity[days].tolist(), gross[days].tolist(), strict=True)
         assert self._kept[-1][0] == last
-        return times, equity
+        return times, equity, gross
 
     def _cash(self, columns: BarColumns, replay: Replay, times: Integers) -> Floats:
         """Each payment at its time, flows of money before executions."""
@@ -156,35 +217,50 @@ def run_pieces(
     options: BacktestOptions | None = None,
     on_progress: Callable[[int], None] | None = None,
     market: Market | None = None,
+    watch: Watch | None = None,
 ) -> LongResult:
     """Run over `pieces` in the order of time, none of which ends within a session (`pieces_of` cuts so).
 
-    The first piece has a bar of every contract. Raises as `engine.backtest.run` does, and for what needs all bars at
-    once: indicators on larger frames, sizing by ranges or volatility.
+    Unless a `watch` names the contracts, the first piece has a bar of each. What a watch is told is not kept in
+    `fills`. Raises as `engine.backtest.run` does, and for what needs all bars at once: indicators on larger frames,
+    sizing by ranges or volatility.
     """
     options, market = options or BacktestOptions(), market or Market()
     fills, hashes, account = FillColumns(), ResultHash(), _Account(options.cash, market)
     replay: Replay | None = None
-    bars = 0
+    bars, reached_us = 0, -(2**63)
     for columns in pieces:
+        if columns.end_us[0] <= reached_us:
+            raise BacktestError(f"pieces come in the order of time: {columns.bar(0).end} is not after the one before")
+        reached_us = int(columns.end_us[-1])
         if replay is None:
             replay, memory = _started(columns, strategy_class, config, options, market)
+            replay.know(columns.contracts if watch is None else watch.contracts)
+            _begin(replay)
         else:
             replay.go_on(columns, Carried(columns, memory))
         replay.play(lambda done, total: None)
         assert isinstance(replay.revealed, Carried)
         replay.revealed.remember()
-        fills.take(replay.exchange.executions, bars)
-        hashes.fills(replay.exchange.executions)
-        hashes.equity(*account.take(columns, replay))
+        executions = replay.exchange.executions
+        times, equity, gross = account.take(columns, replay)
+        hashes.fills(executions)
+        hashes.equity(times, equity)
+        if watch is None:
+            fills.take(executions, bars)
+        else:
+            denied = replay.denied
+            watch.take(Played(columns, bars, executions, replay.splits, times, equity, gross, replay.revealed, denied))
         replay.flows.clear()
+        replay.denied.clear()
         bars += len(columns)
         if on_progress is not None:
             on_progress(bars)
     if replay is None:
         raise BacktestError("there are no bars to run on")
     replay.let_go()
-    return LongResult(bars, fills, account.curve(), hashes.hexdigest(), len(replay.exchange.placed()))
+    unfilled = len(replay.exchange.placed())
+    return LongResult(bars, fills, account.curve(), hashes.hexdigest(), unfilled, replay.strategy.warmup)
 
 
 def _started(
@@ -197,8 +273,13 @@ def _started(
     try:
         strategy = strategy_class(config)
         memory = Memory(strategy)
-        replay = Replay(columns, strategy, options, market, Carried(columns, memory))
-        strategy.on_start()
+        return Replay(columns, strategy, options, market, Carried(columns, memory)), memory
     except Exception as failure:
-        raise StrategyFailedError(f"{strategy_class.__name__} failed at its start: {told(failure)}") from failure
-    return replay, memory
+        raise stillborn(strategy_class, failure) from failure
+
+
+def _begin(replay: Replay) -> None:
+    try:
+        replay.strategy.on_start()
+    except Exception as failure:
+        raise stillborn(type(replay.strategy), failure) from failure

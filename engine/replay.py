@@ -83,6 +83,15 @@ class Replay(RunBooks):
         self._held = np.empty(len(columns.contracts), dtype=object)  # the positions, by the contracts' numbers
         self._held[:] = [self.strategy.positions[contract_id] for contract_id in columns.contracts]
 
+    def know(self, contracts: Iterable[int]) -> None:
+        """Of a run whose columns follow one another: which contracts there will be."""
+        every = sorted(contracts)
+        self._single = len(every) == 1
+        held = {contract_id: self.strategy.positions[contract_id] for contract_id in every}
+        self.strategy.positions.clear()
+        self.strategy.positions.update(held)
+        self.strategy.position = self.strategy.positions[every[0]]
+
     def go_on(self, columns: BarColumns, revealed: Revealed) -> None:
         """Take up the columns that follow: orders, positions and timers go on, rows begin anew."""
         self._marks |= {number: self.mark(number) for number in self.columns.contracts}

@@ -71,7 +71,8 @@ class RunBooks(ABC):
         if order.parent is None:
             order.wait = self.options.latency_bars
         row = self.last_row(order.contract_id)
-        if order.parent is None and row is not None and (why := self._cannot_carry(order, row)):
+        known = row is not None or order.contract_id in self._marks
+        if order.parent is None and known and (why := self._cannot_carry(order)):
             self.deny(order, why)
             return
         if row is not None and self.options.limit_fill == "queue":
@@ -90,11 +91,19 @@ class RunBooks(ABC):
         if self._hears and order.order_id:
             self.happen(self.row + 1, lambda: self.strategy.on_order(news))
 
-    def _cannot_carry(self, order: Order, row: int) -> str:
+    def _cannot_carry(self, order: Order) -> str:
         if self.options.account == "unlimited":
             return ""
-        price = order.limit or order.stop or float(self.columns.close[row])
-        return self.account.refusal(order.contract_id, order.quantity, price * self._worth_now(order.contract_id), 0.0)
+        given = order.limit or order.stop
+        price = given * self._worth_now(order.contract_id) if given else self._close(order.contract_id)
+        return self.account.refusal(order.contract_id, order.quantity, price, 0.0)
+
+    def _close(self, contract_id: int) -> float:
+        """The last close in the account's currency, also where its bar was one of columns before these."""
+        row = self.last_row(contract_id)
+        if row is None:
+            return self._marks[contract_id]
+        return float(self.columns.close[row]) * self._worth_now(contract_id)
 
     def _worth_now(self, contract_id: int) -> float:
         return self.market.worth(contract_id, self.now_us)

@@ -45,6 +45,8 @@ def sizing(
     return whole_lots(signal.value, float(full_quantity), float(lot)) * lot - current_quantity
 
 
+GAUGED = ("risk_per_trade", "volatility_target")
+"""Sizings that look back over a contract's bars."""
 SIZINGS = ("fixed", "percent_of_equity", "risk_per_trade", "volatility_target", "kelly_fraction")
 """`fixed`: so many shares. `percent_of_equity`: worth that percentage of the equity. `risk_per_trade`: two average true
 ranges against it cost that percentage. `volatility_target`: its volatility a year is that percentage of the equity.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from engine.answer import UNKNOWN_SOURCE
+from engine.circumstances import UNKNOWN_SOURCE
 from engine.report import figures, series, tables
 from engine.report.style import SCRIPT, STYLE
 from engine.report.words import bar_size, title

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from engine.backtest import BacktestResult
 from engine.columns import Floats, Integers
+from engine.options import BacktestOptions
 from engine.research.overfitting import SharpeEstimate
 from schemas.backtest import BacktestRequested, Trial
 from schemas.moments import to_datetime
@@ -23,9 +25,45 @@ _MILLION = 1_000_000
 Purpose = Literal["backtest", "search", "train", "test", "holdout"]
 
 
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """What the ledger keeps of a run. `returns` are those of the sessions that end at `ends_us`."""
+
+    parameters: Mapping[str, Any]
+    options: BacktestOptions
+    data_digest: str
+    returns: Floats
+    ends_us: Integers
+    sharpe: float | None
+    total_return: float | None
+    trades: float | None
+    periods_per_year: float | None
+    start_us: int
+    end_us: int
+
+    @classmethod
+    def of(cls, result: BacktestResult) -> "Evaluated":
+        """Of a run over all bars at once."""
+        columns, brief = result.columns, result.brief
+        begin = int(np.searchsorted(columns.end_us, result.curve.times_us[0]))  # bars before it only warmed indicators
+        return cls(
+            result.parameters,
+            result.options,
+            result.data_digest,
+            brief.returns,
+            result.curve.times_us[brief.ends],
+            brief.sharpe,
+            brief.total_return,
+            brief.trades,
+            brief.periods_per_year,
+            int(columns.start_us[begin]),
+            int(columns.end_us[-1]),
+        )
+
+
 def entry(
     request: BacktestRequested,
-    result: BacktestResult,
+    result: BacktestResult | Evaluated,
     *,
     code_hash: str,
     now: datetime,
@@ -37,32 +75,30 @@ def entry(
     Its id is a function of all that the figures depend on, so a repetition counts once; a reading of what was held
     out counts each time, by the study that reads it.
     """
+    ran = Evaluated.of(result) if isinstance(result, BacktestResult) else result
     reading = study_id if purpose == "holdout" else ""
-    parts = [code_hash, request.strategy, dict(result.parameters), request.symbols, result.data_digest]
-    identity = json.dumps([*parts, vars(result.options), *([reading] if reading else [])], default=str, sort_keys=True)
-    brief = result.brief
-    estimate = SharpeEstimate.of(brief.returns)
-    days, first, ppm = compact(result.curve.times_us[brief.ends], brief.returns)
-    columns = result.columns
-    begin = int(np.searchsorted(columns.end_us, result.curve.times_us[0]))  # bars before it only warmed indicators
+    parts = [code_hash, request.strategy, dict(ran.parameters), request.symbols, ran.data_digest]
+    identity = json.dumps([*parts, vars(ran.options), *([reading] if reading else [])], default=str, sort_keys=True)
+    estimate = SharpeEstimate.of(ran.returns)
+    days, first, ppm = compact(ran.ends_us, ran.returns)
     return Trial(
         event_time=now,
         ingest_time=now,
         trial_id=hashlib.sha256(identity.encode()).hexdigest(),
         code_hash=code_hash,
         strategy=request.strategy,
-        parameters=dict(result.parameters),
+        parameters=dict(ran.parameters),
         symbols=request.symbols,
-        data_digest=result.data_digest,
-        sharpe=brief.sharpe,
-        total_return=brief.total_return,
-        observations=int(brief.sessions or 0),
+        data_digest=ran.data_digest,
+        sharpe=ran.sharpe,
+        total_return=ran.total_return,
+        observations=len(ran.ends_us),
         purpose=purpose,
         study_id=study_id,
-        start=to_datetime(int(columns.start_us[begin])),
-        end=to_datetime(int(columns.end_us[-1])),
-        trades=int(brief.trades or 0),
-        periods_per_year=brief.periods_per_year,
+        start=to_datetime(ran.start_us),
+        end=to_datetime(ran.end_us),
+        trades=int(ran.trades or 0),
+        periods_per_year=ran.periods_per_year,
         skew=None if estimate is None else float(f"{estimate.skew:.12g}"),
         kurtosis=None if estimate is None else float(f"{estimate.kurtosis:.12g}"),
         returns_days=days,

@@ -32,11 +32,18 @@ def excursions(columns: BarColumns, trips: Sequence[RoundTrip]) -> tuple[Floats,
 
 def _range(columns: BarColumns, own: Integers, trips: Sequence[RoundTrip]) -> tuple[Floats, Floats]:
     """Lowest and highest price of each trip's time."""
-    first = np.searchsorted(columns.end_us[own], [trip.entry_us for trip in trips], side="right")
-    stop = np.searchsorted(columns.start_us[own], [trip.exit_us for trip in trips], side="left")
-    cuts = np.stack((first, np.maximum(stop, first)), axis=1).ravel()
+    low, high = extremes(columns, own, [trip.entry_us for trip in trips], [trip.exit_us for trip in trips])
     left = np.array([trip.exit_price for trip in trips])
+    return np.minimum(low, left), np.maximum(high, left)
+
+
+def extremes(columns: BarColumns, own: Integers, entries: Sequence[int], exits: Sequence[int]) -> tuple[Floats, Floats]:
+    """Lowest low and highest high of the bars that end after an entry and begin before its exit; infinite where there
+    are none."""
+    first = np.searchsorted(columns.end_us[own], entries, side="right")
+    stop = np.searchsorted(columns.start_us[own], exits, side="left")
+    cuts = np.stack((first, np.maximum(stop, first)), axis=1).ravel()
     low = np.minimum.reduceat(np.append(columns.low[own], np.inf), cuts)[::2]
     high = np.maximum.reduceat(np.append(columns.high[own], -np.inf), cuts)[::2]
     empty = stop <= first  # reduceat gives the bar at the cut where there is none between
-    return np.minimum(np.where(empty, left, low), left), np.maximum(np.where(empty, left, high), left)
+    return np.where(empty, np.inf, low), np.where(empty, -np.inf, high)

@@ -1,7 +1,8 @@
 """The figures of a run, computed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -38,47 +39,105 @@ def metrics(
     returns = session_returns(curve, ends)
     theirs = np.empty(0) if benchmark is None else session_returns(_like(curve, benchmark), ends)
     return StrategyMetrics(
-        **_of_money(curve, executions, periods, len(ends)),
-        **_of_returns(returns, curve.times_us[ends], periods),
-        **_of_trades(trips),
+        **of_money(Sums.of(curve, executions), of_drawdowns(curve), periods, len(ends)),
+        **of_returns(returns, curve.times_us[ends], periods),
+        **of_trades(Closed.of(trips)),
         **_of_excursions(columns, trips),
         **against(returns, theirs, periods),
     )
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What a curve and its executions add up to."""
+
+    began_with: float
+    final: float
+    first_us: int
+    last_us: int
+    mean_equity: float
+    mean_gross: float
+    exposure: float
+    traded: float
+    commission: float
+    slippage: float
+    fills: int
+
+    @classmethod
+    def of(cls, curve: Curve, executions: Sequence[Execution]) -> "Sums":
+        """Of a whole run."""
+        done = ExecutionColumns.of(executions)
+        return cls(
+            curve.cash,
+            float(curve.equity[-1]),
+            int(curve.times_us[0]),
+            int(curve.times_us[-1]),
+            float(curve.equity.mean()),
+            float(curve.gross.mean()),
+            float(np.count_nonzero(curve.gross) / len(curve.gross)),
+            float(np.abs(done.quantity * done.price).sum()),
+            float(done.commission.sum()),
+            float((np.abs(done.quantity) * done.slippage).sum()),
+            len(executions),
+        )
+
+
+@dataclass(frozen=True)
+class Closed:
+    """Of each closed round trip, in the order of their end, what figures are made of; and how many are open."""
+
+    profits: Sequence[float]
+    gains: Sequence[float]
+    """Where there is one: see `RoundTrip.gain`."""
+    bars: Sequence[float]
+    costs: Sequence[float]
+    still_open: int
+
+    @classmethod
+    def of(cls, trips: Sequence[RoundTrip]) -> "Closed":
+        """Of all round trips."""
+        closed = [trip for trip in trips if not trip.open]
+        return cls(
+            [trip.pnl for trip in closed],
+            [trip.gain for trip in closed if trip.gain is not None],
+            [trip.bars for trip in closed],
+            [trip.commission + trip.slippage for trip in closed],
+            len(trips) - len(closed),
+        )
 
 
 def _like(curve: Curve, benchmark: Floats) -> Curve:
     return Curve(curve.times_us, benchmark, np.zeros(len(benchmark)), curve.cash)
 
 
-def _of_money(
-    curve: Curve, executions: Sequence[Execution], periods: float | None, sessions: int
+def of_money(
+    sums: Sums, below: Mapping[str, float | None], periods: float | None, sessions: int
 ) -> dict[str, float | None]:
-    final = float(curve.equity[-1])
-    total = final / curve.cash - 1
+    """The figures about equity and costs; `below` are those of `of_drawdowns`."""
+    total = sums.final / sums.began_with - 1
     annual = _power(1 + total, periods / sessions) if periods is not None else None
-    days = float(curve.times_us[-1] - curve.times_us[0]) / DAY_US
-    below = of_drawdowns(curve)
-    mean = float(curve.equity.mean())
-    done = ExecutionColumns.of(executions)
-    return below | {
-        "final_equity": final,
+    days = float(sums.last_us - sums.first_us) / DAY_US
+    return {
+        **below,
+        "final_equity": sums.final,
         "total_return": total,
         "annualised_return": annual,
         "cagr": _power(1 + total, 365.25 / days) if days >= _DAYS_MIN else None,
         "calmar": _ratio(annual, -(below["max_drawdown"] or 0.0)),
         "recovery_factor": _ratio(total, -(below["max_drawdown"] or 0.0)),
-        "exposure": float(np.count_nonzero(curve.gross) / len(curve.gross)),
-        "average_gross_exposure": _ratio(float(curve.gross.mean()), mean),
-        "turnover": _ratio(float(np.abs(done.quantity * done.price).sum()), mean),
-        "commission_paid": float(done.commission.sum()),
-        "slippage_paid": float((np.abs(done.quantity) * done.slippage).sum()),
-        "fills": len(executions),
+        "exposure": sums.exposure,
+        "average_gross_exposure": _ratio(sums.mean_gross, sums.mean_equity),
+        "turnover": _ratio(sums.traded, sums.mean_equity),
+        "commission_paid": sums.commission,
+        "slippage_paid": sums.slippage,
+        "fills": sums.fills,
         "sessions": sessions,
         "periods_per_year": periods,
     }
 
 
-def _of_returns(returns: Floats, ends_us: Integers, periods: float | None) -> dict[str, float | None]:
+def of_returns(returns: Floats, ends_us: Integers, periods: float | None) -> dict[str, float | None]:
+    """The figures about session returns."""
     if len(returns) < 2 or periods is None:
         return dict.fromkeys(_RETURNS)
     year = math.sqrt(periods)
@@ -133,29 +192,28 @@ def _of_excursions(columns: BarColumns | None, trips: Sequence[RoundTrip]) -> di
     return {"average_mae": float(adverse.mean()), "average_mfe": float(favourable.mean())}
 
 
-def _of_trades(trips: Sequence[RoundTrip]) -> dict[str, float | None]:
-    closed = [trip for trip in trips if not trip.open]
-    profits = [trip.pnl for trip in closed]
+def of_trades(closed: Closed) -> dict[str, float | None]:
+    """The figures about round trips."""
+    profits, gains, count = closed.profits, closed.gains, len(closed.profits)
     wins, losses = [each for each in profits if each > 0], [each for each in profits if each < 0]
-    gains = [trip.gain for trip in closed if trip.gain is not None]
-    rate, payoff = _ratio(len(wins), len(closed)), _payoff(wins, losses)
-    costs = sum(trip.commission + trip.slippage for trip in closed)
+    rate, payoff = _ratio(len(wins), count), _payoff(wins, losses)
+    costs = sum(closed.costs)
     before = sum(profits) + costs
     return {
-        "trades": len(closed),
-        "open_trades": len(trips) - len(closed),
+        "trades": count,
+        "open_trades": closed.still_open,
         "win_rate": rate,
         "profit_factor": _ratio(sum(wins), -sum(losses)),
         "payoff_ratio": payoff,
         "kelly": rate - (1 - rate) / payoff if rate is not None and payoff else None,
         "sqn": _sqn(profits),
-        "expectancy": _ratio(sum(profits), len(closed)),
+        "expectancy": _ratio(sum(profits), count),
         "average_win": _ratio(sum(wins), len(wins)),
         "average_loss": _ratio(sum(losses), len(losses)),
         "best_trade": max(profits, default=None),
         "worst_trade": min(profits, default=None),
         "average_trade_return": _ratio(sum(gains), len(gains)),
-        "average_bars_held": _ratio(sum(trip.bars for trip in closed), len(closed)),
+        "average_bars_held": _ratio(sum(closed.bars), count),
         "longest_winning_streak": _longest_streak([profit > 0 for profit in profits]),
         "longest_losing_streak": _longest_streak([profit < 0 for profit in profits]),
         "cost_share": costs / before if before > 0 else None,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import answer
+from engine import answer, circumstances
 from engine.columns import BarColumns
 from engine.ledger import Curve
 from schemas.backtest import BacktestRequested
@@ -115,8 +115,9 @@ def test_what_the_reader_must_know_comes_with_the_figures() -> None:
 
 
 def test_a_long_run_is_thinned_to_what_a_record_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer, "FILLS_MAX", 10)
-    monkeypatch.setattr(answer, "ROUND_TRIPS_MAX", 5)
+    for module in (answer, circumstances):
+        monkeypatch.setattr(module, "FILLS_MAX", 10)
+        monkeypatch.setattr(module, "ROUND_TRIPS_MAX", 5)
     monkeypatch.setattr(answer, "POINTS_MAX", 50)
     request = a_request(parameters={"fast": 2, "slow": 3})
     result = answer.answer(request, real_daily("AAPL"))

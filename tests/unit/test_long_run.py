@@ -24,7 +24,7 @@ from tests.bars import APPLE, IBM, columns_of
 from tests.unit.test_order_matching import FIRST_US, HOUR_US
 
 
-def _days(seed: int, contracts: tuple[int, ...], days: int) -> BarColumns:
+def a_few_days(seed: int, contracts: tuple[int, ...], days: int) -> BarColumns:
     chance = random.Random(seed)
     bars = []
     for contract_id in contracts:
@@ -86,7 +86,7 @@ def _fills(result: LongResult) -> list[tuple[Any, ...]]:
 def test_pieces_of_any_size_give_the_fills_the_equity_and_the_hash_of_the_whole(
     seed: int, size: int, contracts: tuple[int, ...], rules: dict[str, Any]
 ) -> None:
-    columns = _days(seed, contracts, 12)
+    columns = a_few_days(seed, contracts, 12)
     options = BacktestOptions(**rules)
     split, dividend = FIRST_US + 4 * 24 * HOUR_US, FIRST_US + 6 * 24 * HOUR_US
     market = Market(actions=(Split(APPLE, split, 2.0), Dividend(APPLE, dividend, 0.1)))
@@ -113,7 +113,7 @@ def test_what_needs_all_bars_at_once_says_so() -> None:
         def indicators(self) -> None:
             self.day = self.declare(sma, "close", 2, frame="1d")
 
-    pieces = list(pieces_of(_days(1, (APPLE,), 3), 1))
+    pieces = list(pieces_of(a_few_days(1, (APPLE,), 3), 1))
     with pytest.raises(StrategyFailedError, match="larger frames need all bars at once"):
         run_pieces(pieces, Framed)
     with pytest.raises(SizingError, match="needs all bars at once"):
@@ -158,7 +158,7 @@ def test_memory_does_not_grow_with_the_bars() -> None:
 
 
 def test_the_crossover_too() -> None:
-    columns = _days(3, (APPLE,), 60)
+    columns = a_few_days(3, (APPLE,), 60)
 
     assert (
         run_pieces(pieces_of(columns, 50), MovingAverageCrossover).result_hash
