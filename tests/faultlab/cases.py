@@ -56,10 +56,9 @@ CONTROLS = {
         Case("control-no-dedupe", ("everything-told-twice",), variant="executor=no-dedupe", breaks=(4, 5)),
         Case("control-sends-again", ("closed-before-acknowledgement",), variant="executor=sends-again", breaks=(1, 2)),
         Case("control-no-reservation", (), work="burst", variant="risk=no-reservation", breaks=(3,)),
-        Case("control-commits-first", ("portfolio-killed-in-a-silence",), variant="portfolio=commits-first",
-             breaks=(4, 5)),
+        Case("control-commits-first", ("persister-killed-in-a-silence",), "bars", "persister=commits-first", (6,)),
     )
-}  # fmt: skip
+}
 
 
 def case_of(name: str, seed: int) -> Case:

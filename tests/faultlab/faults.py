@@ -134,12 +134,20 @@ _cut_at_a_statement("persister", "F10", work="bars", pairs=False)
 _cut_at_commit("persister", work="bars", pairs=False)
 
 
-@_fault("portfolio-killed-in-a-silence", "F3 F11", "portfolio killed while it waits for a silent database")
-async def _killed_in_a_silence(stage: Stage, rng: Random) -> None:
-    stage.database.freeze()
-    await asyncio.sleep(drawn(rng, 0.3, 0.6))
-    stage.kill("portfolio")
-    stage.database.thaw()
+def _killed_in_a_silence(service: str, **traits: Any) -> None:
+    meaning = f"{service} killed while it waits for a database that does not answer"
+
+    @_fault(f"{service}-killed-in-a-silence", "F3 F11", meaning, **traits)
+    async def _(stage: Stage, rng: Random) -> None:
+        stage.database.freeze()
+        await asyncio.sleep(drawn(rng, 0.3, 0.6))
+        stage.kill(service)
+        stage.database.thaw()
+
+
+for _service in ("executor", "risk", "portfolio"):
+    _killed_in_a_silence(_service)
+_killed_in_a_silence("persister", work="bars", pairs=False)
 
 
 @_fault("risk-killed-anytime", "F2", "risk killed within a moment, wherever it is")

@@ -7,6 +7,7 @@ their code.
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -70,7 +71,11 @@ def _same_terms(line: dict[str, Any], intent: dict[str, Any]) -> bool:
 
 
 def within_limits(trial: Trial) -> list[str]:
-    """3. No limit is exceeded at any instant: what is held, and all that is open at its worst."""
+    """3. No limit is exceeded at any instant: by what is held, and all that is open or approved at its worst."""
+    return _beyond_at_the_gateway(trial) or _approved_beyond(trial)
+
+
+def _beyond_at_the_gateway(trial: Trial) -> list[str]:
     held: dict[int, Decimal] = {}
     open_orders: dict[tuple[int, int], tuple[int, Decimal]] = {}
     for line in trial.seen.ledger.lines:
@@ -91,6 +96,31 @@ def within_limits(trial: Trial) -> list[str]:
             low = held.get(contract, ZERO) + sum((left for left in mine if left < 0), ZERO)
             if max(high, -low) > trial.position_max:
                 return [f"{contract} could come to {max(high, -low)} of {trial.position_max} at {line['wall_time']}"]
+    return []
+
+
+def _approved_beyond(trial: Trial) -> list[str]:
+    """Whether an approval came to more than the limit, with all those before it that had not ended by then."""
+    seen = trial.seen
+    moves: list[tuple[datetime, int, int, Decimal]] = []  # when, contract, +1 a buy or -1 a sell, what it may come to
+    for each in seen.bodies("trading.decisions.v1", "RiskDecision"):
+        if each["approved"] and each["intent"]["type"] == "OrderIntent":
+            sign = 1 if each["intent"]["side"] == "BUY" else -1
+            decided = moment(each["basis"]["decided_at"])
+            moves.append((decided, each["intent"]["contract_id"], sign, exact(each["intent"]["quantity"])))
+    for each in seen.bodies("trading.orders.v1", "OrderUpdate"):
+        if each["status"] in OVER and not each["order_id"].startswith("external"):
+            sign = 1 if each["side"] == "BUY" else -1
+            never = exact(each["quantity"]) - exact(each.get("cumulative_quantity", 0))
+            moves.append((moment(each["ingest_time"]), each["contract_id"], sign, -never))
+    for line in seen.ledger.of("fill"):  # what was sold makes room for what is bought, and the reverse
+        sign = -1 if line["side"] == "BUY" else 1
+        moves.append((moment(line["wall_time"]), line["contract_id"], sign, -exact(line["quantity"])))
+    worst: dict[tuple[int, int], Decimal] = {}
+    for when, contract, sign, quantity in sorted(moves):
+        worst[contract, sign] = worst.get((contract, sign), ZERO) + quantity
+        if worst[contract, sign] > trial.position_max:
+            return [f"approvals of {contract} came to {worst[contract, sign]} of {trial.position_max} at {when}"]
     return []
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _CHUNK = 65_536
+_HELLO = 1_024  # a client first asks for encryption, then says who it is
 
 
 @dataclass
@@ -61,7 +62,7 @@ class Proxy:
         self._flows.set()
 
     def cut(self, who: bytes = b"") -> None:
-        """End every connection whose first message holds `who`."""
+        """End every connection whose first bytes hold `who`."""
         for link in tuple(self._links):
             if who in link.hello:
                 link.end()
@@ -117,7 +118,7 @@ class Link:
     async def to_server(self, traps: list[Trap]) -> None:
         reader, writer = self._client[0], self._server[1]
         while part := await reader.read(_CHUNK):
-            self.hello = self.hello or part
+            self.hello = (self.hello + part)[:_HELLO]
             await self._flows.wait()
             trap = next((each for each in traps if self._springs(each, part)), None)
             if trap is None:

@@ -84,12 +84,10 @@ class Runner:
         halts = any(FAULTS[name].halts for name in case.faults)
         limit = some_limits(**work.limits).position_max
         look = _Look(stage, work, lambda seen: Trial(seen, stage.marks, limit, halts))
+        goes_on = not work.goes_on or halts or await trades_on(stage)
         outcome.violations = await look.settled(self._patience)
-        if work.goes_on and not halts and not outcome.violations:
-            if await trades_on(stage):
-                outcome.violations = await look.settled(self._patience)
-            else:
-                outcome.violations = {0: ["no order comes through any more"]}
+        if not goes_on:
+            outcome.violations[0] = ["no order comes through any more"]
         outcome.orders = len(look.seen.ledger.orders)
         outcome.fills = len(look.seen.ledger.fills)
         outcome.fired = sum(1 for _ in look.seen.ledger.of("fault")) + sum(

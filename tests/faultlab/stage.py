@@ -10,11 +10,12 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from infra import broker
+from infra import broker, topic_admin
 from infra.embedded.fostering import Foster
 from infra.embedded.process import KILL_SECONDS, Command
 from infra.embedded.programs import environment_of
 from infra.settings import REPOSITORY, Settings
+from infra.topics import Catalogue, load_catalogue
 from schemas.account import TradingMode
 from tests.faultlab.laboratory import TEMPLATE, Laboratory
 from tests.faultlab.marks import Marks
@@ -161,6 +162,7 @@ async def a_stage(
             await proxy.start()
             stack.push_async_callback(proxy.stop)
         stack.callback(stage.end)
+        await topic_admin.apply(settings, _read_by(services))
         await path.tell(some_limits(**limits))
         for each in services:
             stage.start(each)
@@ -175,6 +177,13 @@ async def a_stage(
             raise
         if watching.done():
             watching.result()
+
+
+def _read_by(services: tuple[str, ...]) -> Catalogue:
+    full = load_catalogue()
+    chosen = {name: full.services[name] for name in services}
+    topics = {name: full.topics[name] for spec in chosen.values() for name in spec.reads}
+    return full.model_copy(update={"topics": topics, "services": chosen})
 
 
 async def _forget(laboratory: Laboratory, settings: Settings, name: str) -> None:

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from aiokafka import TopicPartition
-
 from consumers.executor.page import Page
 from consumers.executor.reconciliation import Reconciliation
 from engine.account_book import AccountBook
@@ -62,16 +60,15 @@ def no_reservation() -> str:
 
 
 def commits_first() -> str:
-    """A portfolio that commits a record before it has handled it."""
-    honest = consume.RecordConsumer._handle
+    """A persister that commits records before it has handled them."""
+    honest = consume.BatchConsumer._handle
 
-    async def hasty(self: Any, message: Any) -> None:
-        record = message.raw_message
-        await message.consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
-        await honest(self, message)
+    async def hasty(self: Any, polled: Any) -> None:
+        await self._consumer.commit({place: part[-1].offset + 1 for place, part in polled.items()})
+        await honest(self, polled)
 
-    consume.RecordConsumer._handle = hasty  # type: ignore[method-assign] # that is the fault
-    return "consumers.portfolio"
+    consume.BatchConsumer._handle = hasty  # type: ignore[method-assign] # that is the fault
+    return "consumers.persister"
 
 
 VARIANTS: dict[str, Callable[[], str]] = {

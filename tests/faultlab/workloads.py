@@ -94,6 +94,11 @@ async def _kill_switch_listens(stage: Stage) -> None:
     await until(lambda: asyncio.sleep(0, kill_line.socket_path(stage.settings.home).exists()), seconds=30)
 
 
+async def _bars_are_stored(stage: Stage) -> None:
+    await stage.path.tell(a_bar(start=NOON - timedelta(seconds=5)))
+    await until(lambda: stage.path.scalar("SELECT count(*) = 1 FROM bars"), seconds=60)
+
+
 async def _nothing(stage: Stage) -> None:
     """Services alone do."""
 
@@ -124,5 +129,7 @@ WORKLOADS = {
     "kill": Workload(
         "F35", "a kill of everything in the middle of orders", kill, prepare=_kill_switch_listens, goes_on=False
     ),
-    "bars": Workload("F25", "bars, some of them told twice", bars, services=("persister",), goes_on=False),
+    "bars": Workload(
+        "F25", "bars, some of them told twice", bars, services=("persister",), prepare=_bars_are_stored, goes_on=False
+    ),
 }
