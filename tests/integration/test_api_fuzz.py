@@ -1,7 +1,6 @@
 """Every address of the three HTTP services, asked for what it documents and for what it does not: nothing breaks."""
 
 import asyncio
-import hashlib
 import json
 import sys
 from asyncio.subprocess import PIPE
@@ -13,19 +12,18 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine import risk
 from infra.api_keys import Role
 from infra.clock import SystemClock
 from infra.http import HttpServer
 from infra.settings import REPOSITORY, Settings
-from infra.store import api_keys, backtests, book_rules, collection, optimizations, orders, quarantine, symbols, uploads
+from infra.store import api_keys, backtests, book_rules, collection, optimizations, orders, quarantine, symbols
 from infra.store.tables import bars
-from infra.store.uploads import NewVersion
 from schemas.account import RiskLimits
 from schemas.collection import CollectionRun, RunState
 from schemas.market import Quote, Source
+from schemas.reconciliation import ReconciliationAsked
 from schemas.strategy import Deploy, RunningState, StrategyState
 from tests.builders import APPLE, NOON, SEEN, a_bar, a_fill, a_historical_bar, an_intent
 from tests.integration.a_kill_switch import a_kill_switch
@@ -34,8 +32,16 @@ from tests.integration.an_api_fuzz import Plan
 from tests.integration.test_api_backtester import a_request, a_result
 from tests.integration.test_api_data import a_finding
 from tests.integration.test_api_farmer import a_symbol, row_of
+from tests.integration.test_api_positions import some_history
 from tests.integration.test_api_risk import a_book
-from tests.integration.test_api_trader import ACCOUNT, a_working_order, know_account_and_apple, store_decision, tell
+from tests.integration.test_api_trader import (
+    ACCOUNT,
+    a_working_order,
+    keep_upload,
+    know_account_and_apple,
+    store_decision,
+    tell,
+)
 from tests.unit.test_optimisation import an_optimization, optimised
 
 _KEYS = 20
@@ -68,13 +74,6 @@ async def fill_backtester(api: Api) -> None:
         await api.store(partial(keep_upload, name=name))
 
 
-async def keep_upload(connection: AsyncConnection, name: str) -> None:
-    text = b"x = 1\n"
-    await uploads.hold(connection, name, "test", SEEN)
-    version = NewVersion(name, hashlib.sha256(text).hexdigest(), text, "test", SEEN, "", {}, {}, "")
-    await uploads.add_version(connection, version)
-
-
 async def fill_trader(api: Api) -> None:
     limits = RiskLimits(**_TIMES, scope=f"account:{ACCOUNT}", version=3)
     deployed = {"command_id": "c1", "by": "test", "strategy": "buy_and_hold", "symbols": ("AAPL",)}
@@ -83,13 +82,15 @@ async def fill_trader(api: Api) -> None:
     decision = risk.check(an_intent(), risk.Book(), SEEN)
     await know_account_and_apple(api)
     await api.store(a_book)
+    await api.store(some_history)
     await api.store(lambda connection: book_rules.save_limits(connection, limits))
     await api.store(lambda connection: store_decision(connection, decision))
     update, row = a_working_order()
     await api.store(lambda connection: orders.add(connection, row))
     await api.store(lambda connection: orders.save_update(connection, update))
     await api.store(lambda connection: orders.save_fill(connection, a_fill()))
-    await tell(api, state, a_bar(close=441.25))
+    asked = ReconciliationAsked(**_TIMES, request_id="r-1", account_id=ACCOUNT, by="test")
+    await tell(api, state, asked, a_bar(close=441.25))
 
 
 FILLS: Mapping[str, Fill] = {
@@ -106,7 +107,13 @@ EXIST: Mapping[str, Mapping[str, Sequence[str]]] = {
         "strategy_id": ["buy_and_hold"],
         "version": ["1"],
     },
-    "api_trader": {"order_id": ["intent-1"], "strategy_id": ["crossover"], "breach_id": ["b-1"]},
+    "api_trader": {
+        "order_id": ["intent-1"],
+        "strategy_id": ["crossover"],
+        "breach_id": ["b-1"],
+        "symbol": ["AAPL"],
+        "request_id": ["r-1"],
+    },
 }
 NEVER_BY_CHANCE = {
     "GET /backtests/compare",
@@ -117,9 +124,10 @@ NEVER_BY_CHANCE = {
     "PATCH /orders/{order_id}",
     "POST /orders/{order_id}/resolve",
     "PUT /trading/allocation/{account_id}",
+    "POST /trading/strategies",
 }
 """They want two names that exist, the fields of a type, the text of a strategy, a year of prices, an order that works
-or is unknown, names of an account's strategies: tests of their own ask those well."""
+or is unknown, names of an account's strategies, a strategy that fits: tests of their own ask those well."""
 
 
 @asynccontextmanager
