@@ -16,7 +16,7 @@ COPY infra infra
 COPY producers producers
 COPY consumers consumers
 
-RUN useradd --uid 10001 --no-create-home scizor && install -d -o scizor -g scizor -m 0700 /var/lib/scizor
+RUN useradd --uid 10001 --home-dir /var/lib/scizor --no-create-home scizor && install -d -o scizor -g scizor -m 0700 /var/lib/scizor
 USER scizor
 VOLUME /var/lib/scizor
 

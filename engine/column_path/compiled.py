@@ -1,5 +1,9 @@
 """Compiled loops of the column path. Declared signatures with read-only inputs: lazily made ones compile anew for every
-layout and for every read-only array. No `fastmath`: the bits are those of the plain loops."""
+layout and for every read-only array. No `fastmath`: the bits are those of the plain loops.
+
+They write into what they are handed, and neither make an array nor raise: `entries` of them can be kept as machine
+code that asks for nothing of Numba's (`loops`).
+"""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -17,6 +21,7 @@ _I = types.Array(types.int64, 1, "C", readonly=True)
 _tuple: Any = types.Tuple  # ships no types
 _OUT = types.float64[::1]
 _BYTES = types.uint8[::1]
+_ROWS = types.int64[::1]
 _uniform: Any = types.UniTuple
 _BLOCK = 256  # rows that stay in the nearest cache
 _Loop = TypeVar("_Loop", bound=Callable[..., Any])
@@ -30,15 +35,18 @@ def jit(*signatures: Any) -> Callable[[_Loop], _Loop]:
     return compile_  # type: ignore[no-any-return] # ships no types that mypy could follow
 
 
-@jit(_OUT(_F, types.int64, _I))
-def mean(values: Any, bars: int, offsets: Any) -> Any:
+@jit(types.void(_F, types.int64, _I, _OUT))
+def mean(values: Any, bars: int, offsets: Any, out: Any) -> None:
     """`sma` of each segment: windows summed afresh, oldest value first."""
-    out = np.full(len(values), np.nan)
+    for row in range(len(out)):
+        out[row] = np.nan
     for segment in range(len(offsets) - 1):
         for first in range(offsets[segment] + bars - 1, offsets[segment + 1], _BLOCK):
             stop = min(first + _BLOCK, offsets[segment + 1])
             into = out[first:stop]
-            into[:] = values[first - bars + 1 : stop - bars + 1]
+            oldest = values[first - bars + 1 : stop - bars + 1]
+            for row in range(len(into)):
+                into[row] = oldest[row]
             back = bars - 2
             while back >= 3:  # four at a time, added one after the other
                 one, two = values[first - back : stop - back], values[first - back + 1 : stop - back + 1]
@@ -53,7 +61,6 @@ def mean(values: Any, bars: int, offsets: Any) -> Any:
                 back -= 1
             for row in range(len(into)):
                 into[row] /= bars
-    return out
 
 
 @jit(types.void(_F, _F, _BYTES))
@@ -74,42 +81,41 @@ def turns(side: Any, into: Any) -> None:
         into[row] = before[row] & (now[row] ^ np.uint8(3)) if now[row] != 0 else np.uint8(0)
 
 
-@jit(_OUT(_F, _F, _I, types.float64, types.float64, types.float64))
-def on_crossing(first: Any, second: Any, offsets: Any, above: float, below: float, neither: float) -> Any:
+@jit(types.void(_F, _F, _I, types.float64, types.float64, types.float64, _BYTES, _OUT))
+def on_crossing(first: Any, second: Any, offsets: Any, above: float, below: float, neither: float, room: Any, out: Any
+                ) -> None:  # fmt: skip
     """Of each segment: one value where first crosses above second, another where below, and one elsewhere; NaN in a
-    segment's first row."""
-    side, turned = np.empty(len(first), dtype=np.uint8), np.empty(len(first), dtype=np.uint8)
+    segment's first row. There is `room` for two bytes a row."""
+    side, turned = room[: len(first)], room[len(first) :]
     sides(first, second, side)
     turns(side, turned)
-    out = np.empty(len(first))
     for segment in range(len(offsets) - 1):
         start, stop = offsets[segment], offsets[segment + 1]
         out[start] = np.nan
         turn, into = turned[start:], out[start + 1 : stop]
         for row in range(len(into)):
             into[row] = above if turn[row] == 2 else (below if turn[row] == 1 else neither)
-    return out
 
 
-@jit(_OUT(_F, _F, _I))
-def crossing(first: Any, second: Any, offsets: Any) -> Any:
+@jit(types.void(_F, _F, _I, _BYTES, _OUT))
+def crossing(first: Any, second: Any, offsets: Any, room: Any, out: Any) -> None:
     """`crossing` of each segment."""
-    out = on_crossing(first, second, offsets, 1.0, -1.0, 0.0)
+    on_crossing(first, second, offsets, 1.0, -1.0, 0.0, room, out)
     for row in range(len(out)):
         if np.isnan(first[row] - second[row]):
-            out[row : row + 2] = np.nan
-    return out
+            out[row] = np.nan
+            if row + 1 < len(out):
+                out[row + 1] = np.nan
 
 
-@jit(_tuple((types.int64[::1], _OUT, types.int64))(_F, _I, types.float64, types.float64))
-def fills(targets: Any, offsets: Any, full: float, lot: float) -> Any:
-    """Where and how much is filled, segment by segment; and how many orders still wait at the end.
+@jit(types.void(_F, _I, types.float64, types.float64, _ROWS, _OUT, _ROWS))
+def fills(targets: Any, offsets: Any, full: float, lot: float, at: Any, quantity: Any, told: Any) -> None:
+    """Where and how much is filled, segment by segment; told are how many fills there are, and how many orders still
+    wait at the end.
 
     A target becomes an order of what is missing to it, in whole lots; it fills in the segment's next row. Rows count
     in the segments' order.
     """
-    at = np.empty(len(targets), dtype=np.int64)
-    quantity = np.empty(len(targets))
     count, waiting = 0, 0
     for segment in range(len(offsets) - 1):
         held = 0.0
@@ -128,19 +134,18 @@ def fills(targets: Any, offsets: Any, full: float, lot: float) -> Any:
             at[count], quantity[count] = row + 1, missing
             held += missing
             count += 1
-    return at[:count].copy(), quantity[:count].copy(), waiting
+    told[0], told[1] = count, waiting
 
 
-@jit(types.void(_F, _I, _I, _I, _F, _F, _OUT, _OUT))
-def value(close: Any, places: Any, ends: Any, fill_rows: Any, fill_quantities: Any, cash: Any, equity: Any, gross: Any
-          ) -> None:  # fmt: skip
+@jit(types.void(_F, _I, _I, _I, _F, _F, _OUT, _OUT, _OUT, _OUT))
+def value(close: Any, places: Any, ends: Any, fill_rows: Any, fill_quantities: Any, cash: Any, held: Any, worth: Any,
+          equity: Any, gross: Any) -> None:  # fmt: skip
     """Equity and gross value at each time: cash, then the book contract after contract.
 
     `places` is the number of each row's contract, `ends` the row before which each time's rows stop; fills are sorted
-    by row; `cash` is what there is after each time's fills.
+    by row; `cash` is what there is after each time's fills. What is `held` and its `worth` by contract begin at zero.
     """
-    count = places.max() + 1
-    held, worth = np.zeros(count), np.zeros(count)
+    count = len(held)
     fill = row = 0
     following = fill_rows[0] if len(fill_rows) else -1
     for time in range(len(ends)):
@@ -175,19 +180,17 @@ def value_of_one(close: Any, fill_rows: Any, fill_quantities: Any, balances: Any
         first = stop
 
 
-@jit(_OUT(_F, types.float64, types.float64))
-def answers(crossed: Any, above: float, below: float) -> Any:
+@jit(types.void(_F, types.float64, types.float64, _OUT))
+def answers(crossed: Any, above: float, below: float, out: Any) -> None:
     """Targets of crossings: one where above, another where below, NaN elsewhere."""
-    out = np.empty(len(crossed))
     for row in range(len(crossed)):
         out[row] = above if crossed[row] > 0 else (below if crossed[row] < 0 else np.nan)
-    return out
 
 
-@jit(types.boolean(_F))
-def within_one(targets: Any) -> bool:
-    """Whether each target lies in [-1, 1] or is NaN."""
+@jit(types.void(_F, _ROWS))
+def beyond_one(targets: Any, told: Any) -> None:
+    """How many targets leave [-1, 1]; none where there is no target."""
     beyond = 0
     for row in range(len(targets)):
         beyond += abs(targets[row]) > 1.0
-    return beyond == 0
+    told[0] = beyond

@@ -12,7 +12,7 @@ from engine.options import BacktestOptions, StrategyFailedError
 from engine.strategy import BaseStrategy, StrategyConfig
 
 BARS_LEAST = 500_000
-"""With fewer, to load the compiled loops takes longer than they save."""
+"""With fewer there is little to save, and bar by bar the fills have their reasons."""
 
 _TRIED = 20_000
 """So many first bars are run both ways: targets that are another rule than `on_bar` are found out."""

@@ -7,9 +7,10 @@ import numpy as np
 
 from engine.backtest import BacktestResult, stillborn
 from engine.column_path import by_orders
+from engine.column_path.loops import Loops
 from engine.column_path.orders import Orders
 from engine.column_path.sequence import in_order
-from engine.column_path.shown import Layout, Shown, loops
+from engine.column_path.shown import Layout, Shown
 from engine.columns import BarColumns, Floats, Integers
 from engine.executions import ExecutionColumns
 from engine.ledger import Curve
@@ -52,7 +53,7 @@ def run_columns(
             raise ColumnPathError("columns know no queue before a limit order: run it bar by bar")
         executions, unfilled = by_orders.executions(columns, layout, options, orders)
     else:
-        at, quantity, unfilled = fills(wishes, layout, options)
+        at, quantity, unfilled = shown.loops.fills(wishes, layout.offsets, options.quantity, options.lot)
         executions = _executions(columns, layout, options, at, quantity)
     return BacktestResult(
         strategy=strategy_class.__name__,
@@ -60,7 +61,7 @@ def run_columns(
         options=options,
         columns=columns,
         executions=executions,
-        curve=_curve(columns, executions, options.cash),
+        curve=_curve(columns, executions, options.cash, shown.loops),
         unfilled=unfilled,
         warmup=strategy.warmup,
         indicators=shown.named(),
@@ -101,7 +102,7 @@ def wishes_of(strategy: BaseStrategy, shown: Shown) -> Floats | Orders:
     """What the strategy wants, contract after contract; its targets NaN where it was not asked yet."""
     given = asked(strategy, shown)
     targets = np.array(given.targets if isinstance(given, Orders) else given)
-    if not loops().within_one(targets):
+    if not shown.loops.within_one(targets):
         raise beyond(strategy)
     try:
         shown.silence(targets)
@@ -133,12 +134,6 @@ def beyond(strategy: BaseStrategy) -> ColumnPathError:
 
 def _failed(strategy: BaseStrategy, failure: Exception) -> StrategyFailedError:
     return StrategyFailedError(f"{type(strategy).__name__}.targets failed: {told(failure)}")
-
-
-def fills(targets: Floats, layout: Layout, options: BacktestOptions) -> tuple[Integers, Floats, int]:
-    """At which rows, in the layout's order, how much fills; and how many orders are left."""
-    at, quantity, waiting = loops().fills(targets, layout.offsets, float(options.quantity), float(options.lot))
-    return at, quantity, int(waiting)
 
 
 def _executions(
@@ -174,7 +169,7 @@ def _commission(options: BacktestOptions, model: Any, quantity: Floats, price: F
     return np.array([model.of_order(0.0, 0.0, *row) for row in rows], np.float64)
 
 
-def _curve(columns: BarColumns, executions: ExecutionColumns, cash: float) -> Curve:
+def _curve(columns: BarColumns, executions: ExecutionColumns, cash: float, loops: Loops) -> Curve:
     """As `engine.ledger.curve` has it."""
     if not (np.diff(columns.end_us[executions.row]) >= 0).all():
         executions = executions.taken(np.argsort(columns.end_us[executions.row], kind="stable"))
@@ -182,12 +177,9 @@ def _curve(columns: BarColumns, executions: ExecutionColumns, cash: float) -> Cu
     balances = np.subtract.accumulate(np.concatenate(([cash], paid)))
     rows, quantity = executions.row, executions.quantity
     if len(columns.contracts) == 1:
-        equity, gross = np.empty(len(columns)), np.empty(len(columns))
-        loops().value_of_one(columns.close, rows, quantity, balances, equity, gross)
-        return Curve(columns.end_us, equity, gross, cash)
+        return Curve(columns.end_us, *loops.value_of_one(columns.close, (rows, quantity), balances), cash)
     stops = columns.stops
-    equity, gross = np.empty(len(stops)), np.empty(len(stops))
     money = balances[np.searchsorted(columns.end_us[rows], columns.end_us[stops - 1], side="right")]
     order = np.argsort(rows, kind="stable")
-    loops().value(columns.close, columns.numbers, stops, rows[order], quantity[order], money, equity, gross)
-    return Curve(columns.end_us[stops - 1], equity, gross, cash)
+    bars, fills = (columns.close, columns.numbers, stops), (rows[order], quantity[order])
+    return Curve(columns.end_us[stops - 1], *loops.value(bars, fills, money), cash)

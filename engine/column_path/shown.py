@@ -1,25 +1,22 @@
 """What a strategy sees when it says its targets for all bars at once."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from engine.column_path.loops import Loops, loops
 from engine.columns import BarColumns, Floats, Integers
 from engine.indicators import crossing, sma
 from engine.indicators.indicator import Indicator
-from engine.lean_imports import imported
 from engine.revealing import Revealed, slots_by_name
 from engine.slots import Slot
 from engine.strategy import BaseStrategy
 
-_COMPILED = {sma.name: "mean", crossing.name: "crossing"}
-_COMPILED_FROM = 20_000
-"""Below so many bars, loading the compiled loops takes longer than they save."""
+_COMPILED = frozenset({sma.name, crossing.name})
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +47,7 @@ class Shown:
         self.layout = layout
         self._strategy = strategy
         self._shared: dict[Any, Floats] = {} if shared is None else shared
-        self._plain = shared is None and len(layout.columns) < _COMPILED_FROM
+        self.loops = loops(many=shared is not None)
 
     def __getitem__(self, slot: Slot) -> Floats:
         key = _key(slot)
@@ -66,12 +63,11 @@ class Shown:
 
     def on_crossing(self, slot: Slot, above: float, below: float) -> Floats:
         """Targets from a slot of `crossing`: `above` where it crosses above, `below` where below, else no change."""
-        compiled = loops()
         if slot.indicator is crossing and not slot.frame:
             one, other = self._argument(slot.arguments[0]), self._argument(slot.arguments[1])
             if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-                return compiled.on_crossing(one, other, self.layout.offsets, float(above), float(below), math.nan)  # type: ignore[no-any-return] # arrays
-        return compiled.answers(self[slot], float(above), float(below))  # type: ignore[no-any-return] # arrays
+                return self.loops.on_crossing(one, other, self.layout.offsets, above, below)
+        return self.loops.answers(self[slot], above, below)
 
     @property
     def open(self) -> Floats:
@@ -115,7 +111,7 @@ class Shown:
         if slot.frame:
             return self.layout.arranged(self._revealed.column(slot))  # type: ignore[no-any-return] # arrays
         given = [self._argument(each) for each in slot.arguments]
-        return computed(slot.indicator, given, self.layout.offsets, plain=self._plain)
+        return computed(slot.indicator, given, self.layout.offsets, self.loops)
 
     def _argument(self, given: Any) -> Any:
         if isinstance(given, Slot):
@@ -138,19 +134,13 @@ class _Named(Mapping[str, Floats]):
         return len(self._slots)
 
 
-def computed(indicator: Indicator, given: Sequence[Any], offsets: Integers, *, plain: bool = False) -> Floats:
-    """An indicator of columns that lie contract after contract; a compiled form of it, which has the same bits, unless
-    `plain`."""
+def computed(indicator: Indicator, given: Sequence[Any], offsets: Integers, compiled: Loops) -> Floats:
+    """An indicator of columns that lie contract after contract; by its compiled form, which has the same bits, where
+    it has one."""
     inputs, known = given[: indicator.inputs], len(given) == indicator.inputs + len(indicator.parameters)
-    if not plain and known and indicator.name in _COMPILED and all(isinstance(each, np.ndarray) for each in inputs):
-        return getattr(loops(), _COMPILED[indicator.name])(*given, offsets)  # type: ignore[no-any-return] # arrays
+    if known and indicator.name in _COMPILED and all(isinstance(each, np.ndarray) for each in inputs):
+        return getattr(compiled, indicator.name)(*given, offsets)  # type: ignore[no-any-return] # arrays
     return indicator.in_segments(given, offsets)
-
-
-@cache
-def loops() -> Any:
-    """The compiled loops: Numba is loaded where columns are run."""
-    return imported("engine.column_path.compiled")
 
 
 def _key(slot: Slot) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from engine.backtest import BacktestResult
+from engine.column_path.loops import loops
 from engine.column_path.orders import Orders
 from engine.column_path.run import FORMULAS, ColumnPathError, asked, beyond, made, refuse, run_columns, wishes_of
 from engine.column_path.shown import Layout, Shown, computed
@@ -98,7 +99,7 @@ def _distinct(columns: BarColumns, side: Average, parameters: Mapping[str, Seque
     values = np.empty((len(rows), len(columns)))
     for given, number in rows.items():
         side.indicator.ready(*given)  # raises for values that compiled loops would not look at
-        values[number] = computed(side.indicator, (column, *given), layout.offsets)
+        values[number] = computed(side.indicator, (column, *given), layout.offsets, loops(many=True))
     return values, np.array([rows[given] for given in wanted], dtype=np.int64)
 
 

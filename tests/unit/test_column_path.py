@@ -100,7 +100,7 @@ def _same(by_columns: BacktestResult, by_events: BacktestResult) -> int:
 def _both(
     columns: BarColumns, strategy: type[BaseStrategy], options: BacktestOptions, config: StrategyConfig | None = None
 ) -> int:
-    """How many fills both ways agree on; columns also with the compiled indicators that long runs take."""
+    """How many fills both ways agree on; columns also with Numba's own loops, which runs that share indicators take."""
     by_events = run(columns, strategy, config, options)
     _same(run_columns(columns, strategy, config, options, shared={}), by_events)
     return _same(run_columns(columns, strategy, config, options), by_events)
@@ -138,7 +138,7 @@ def test_indicators_of_all_frames_speak_from_the_same_bar_on(seed: int, contract
 
 @given(seed=SEEDS, contracts=st.integers(1, 4), fast=st.integers(1, 6), short=st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_the_crossover_is_the_same_with_loops_compiled_and_not(
+def test_the_crossover_is_the_same_with_kept_loops_and_with_numbas_own(
     seed: int, contracts: int, fast: int, short: bool
 ) -> None:
     chance = random.Random(seed)
@@ -147,7 +147,7 @@ def test_the_crossover_is_the_same_with_loops_compiled_and_not(
     _both(a_market(chance, contracts), MovingAverageCrossover, some_options(chance), config)
 
 
-def test_a_run_long_enough_to_be_compiled_by_itself_is_the_same() -> None:
+def test_a_long_run_is_the_same() -> None:
     columns = columns_of(random_bars(4, 20_001))
     config = MovingAverageCrossover.Config(short=True)
 
