@@ -191,6 +191,7 @@ def test_our_fills_are_those_that_three_other_engines_had() -> None:
     assert told.equity[-1] == pytest.approx(FINAL_EQUITY, abs=0.005)
 
 
+@pytest.mark.timeout(600)  # a peer is compiled when it first runs, which takes 16 s of a processor that is ours alone
 @pytest.mark.parametrize("peer", [of_backtesting, of_vectorbt, of_bt], ids=lambda each: each.__name__)
 @pytest.mark.filterwarnings("ignore")  # the peers warn of their own ways with pandas
 def test_a_peer_agrees_fill_by_fill_and_to_the_cent_of_equity_every_day(peer: Any) -> None:
