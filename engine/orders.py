@@ -27,6 +27,7 @@ from engine.order_facts import (
 from schemas.orders import OrderStatus
 
 ZERO = Decimal(0)
+UNDER_WAY = "a change of it is on its way"
 
 
 _ENDS = (OrderStatus.EXPIRED, OrderStatus.CANCELED, OrderStatus.REJECTED)
@@ -222,7 +223,7 @@ class OrderFacts:
         if self.status.final and self.status is not OrderStatus.FILLED:
             end = self.end if self.acknowledged else self.never_arrived
             return end.code, end.reason
-        return (0, "a change of it is on its way") if self.change else self.refusal
+        return (0, UNDER_WAY) if self.change else self.refusal
 
     def to_json(self) -> dict[str, Any]:
         """For storage."""

@@ -184,6 +184,10 @@ class ContractLedger:
     def commission_of(self, trip: RoundTrip) -> Decimal:
         return exactly(sum((self.cost_of(root) * share for root, share in trip.legs), ZERO))
 
+    def counts(self, root: str) -> bool:
+        """Whether an execution is known here, and was not taken back."""
+        return root in self._steps
+
     def cost_of(self, root: str) -> Decimal:
         """Commission of one execution; 0 while it has not been told, and of one that never was."""
         execution = self._executions.get(root)

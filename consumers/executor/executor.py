@@ -12,6 +12,7 @@ from consumers.executor.kills import Kills
 from consumers.executor.ledger import Ledger
 from consumers.executor.meaning import facts_of_resolution
 from consumers.executor.page import Said
+from consumers.executor.rebuilding import Rebuilding
 from consumers.executor.reconciliation import Reconciliation
 from consumers.executor.sender import Means, Sender
 from consumers.executor.tracking import of_row
@@ -108,6 +109,7 @@ class Executor:
         service.before(self._fold_trading_states)
         service.before(self._fold_requests)
         service.before(self._lease.acquire)
+        service.before(Rebuilding(service, self._store).run)
         service.before(self._connection.start)
         service.task("lease", self._lease.keep)
         service.task("gateway", self._connection.watch)

@@ -3,6 +3,7 @@
 from consumers.risk.deciding import Decider
 from consumers.risk.folding import Folder
 from consumers.risk.prices import Prices
+from consumers.risk.rebuilding import Rebuilding
 from consumers.risk.stopping import Stopper
 from consumers.risk.watching import Watch
 from infra.service import Service
@@ -23,6 +24,7 @@ class Risk:
         self.decider = Decider(service, store, self.prices, self.stopper)
         self.folder = Folder(service, store, self.stopper)
         self.watch = Watch(service, store, self.prices, self.stopper)
+        self.rebuilding = Rebuilding(service, store)
 
     def wire(self) -> None:
         service, on = self._service, self._service.on
@@ -39,6 +41,7 @@ class Risk:
         on(RiskLimits, self.stopper.on_limits)
         on(Restriction, self.stopper.on_restriction)
         service.halt_with(self.stopper.halt)
+        service.before(self.rebuilding.run)
         service.task("watch", self.watch.run)
 
 

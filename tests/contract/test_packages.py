@@ -25,7 +25,7 @@ NAMES_TOPICS = {
     "infra/backtest_bars.py": "folds the registry",
     "consumers/api/live_tape.py": "folds three topics as one tape",
     "consumers/executor/executor.py": "folds trading states, and comparisons that were asked for, before it acts",
-    "consumers/portfolio.py": "folds the ledger of fills before it acts",
+    "consumers/portfolio/keeper.py": "folds the ledger of fills before it acts",
     "infra/journal/spans.py": "folds the journal, in which history stands by offsets",
     "consumers/strategist/deploying.py": "folds the registry",
     "consumers/strategist/subscriptions.py": "folds what its strategies wanted",

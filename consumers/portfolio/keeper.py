@@ -4,7 +4,6 @@ Memory dies with the process: at the start the whole ledger of fills is folded a
 told then.
 """
 
-import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +12,6 @@ from engine.trading_state import account_scope
 from infra.publish import Origin
 from infra.replay import fold
 from infra.service import Service
-from infra.settings import Settings
 from infra.store import portfolio as tables
 from infra.store.database import Store, Transaction
 from schemas.account import Position, TradingMode, TradingState
@@ -168,24 +166,3 @@ def _trade(part: ContractLedger, trip: RoundTrip, symbol: str) -> dict[str, Any]
         "opened_at": trip.opened_at,
         "closed_at": trip.closed_at,
     }
-
-
-def build(settings: Settings) -> Service:
-    """The service, wired."""
-    service = Service("portfolio", settings)
-    store = Store(settings, "portfolio", pool_size=2)
-    service.relay(store)
-    PortfolioKeeper(service, store).wire()
-    return service
-
-
-def main() -> None:
-    asyncio.run(_run())
-
-
-async def _run() -> None:
-    await build(Settings()).run()
-
-
-if __name__ == "__main__":
-    main()

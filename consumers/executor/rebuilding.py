@@ -1,0 +1,209 @@
+"""After the database was lost: orders, executions and balances again, as the topics tell them, before anything is sent.
+
+What only the broker has said, and nobody has published, comes back with the first comparison of the books.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from consumers.executor.tracking import EXTERNAL, Tracked
+from engine.order_facts import (
+    Acknowledged,
+    CancelRequested,
+    ChangeAnswered,
+    ChangeRequested,
+    Ended,
+    Executed,
+    Fact,
+    Lost,
+    NeverArrived,
+    Reported,
+    Sized,
+    Unanswered,
+)
+from engine.orders import UNDER_WAY, OrderFacts
+from engine.risk import decision_id_of
+from infra.replay import fold, with_records
+from infra.service import Service
+from infra.store import orders as table
+from infra.store import rebuilt
+from infra.store.database import Store, Transaction
+from schemas.account import AccountState
+from schemas.orders import (
+    Commission,
+    Fill,
+    FillBusted,
+    FillCorrected,
+    ModifyIntent,
+    OrderIntent,
+    OrderStatus,
+    OrderUpdate,
+    RiskDecision,
+)
+
+_SOURCES = (RiskDecision, AccountState, Fill, OrderUpdate)
+_AT_THE_BROKER = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED, OrderStatus.PENDING_CANCEL)
+
+
+@dataclass
+class _Told:
+    """What the topics say of one order."""
+
+    updates: dict[int, OrderUpdate] = field(default_factory=dict)
+    executions: list[Executed] = field(default_factory=list)
+
+    @property
+    def in_order(self) -> list[OrderUpdate]:
+        return [self.updates[number] for number in sorted(self.updates)]
+
+
+class Rebuilding:
+    """Fills the executor's tables once in the life of a database; what they have already stays as it is."""
+
+    def __init__(self, service: Service, store: Store) -> None:
+        self._service = service
+        self._store = store
+        self._intents: dict[str, OrderIntent] = {}
+        self._changes: dict[str, list[ModifyIntent]] = {}
+        self._orders: dict[str, _Told] = {}
+        self._order_of: dict[str, str] = {}
+
+    async def run(self) -> None:
+        """In one transaction: done as a whole, or begun again at the next start."""
+        async with self._store.transaction() as tx:
+            if await rebuilt.is_done(tx.connection, self._store.service):
+                return
+            catalogue = self._service.catalogue
+            topics = [catalogue.topic_of(source).name for source in _SOURCES]
+            for topic in await with_records(self._service.settings, topics, catalogue=catalogue):
+                await self._read(tx, topic)
+            for order_id, told in self._orders.items():
+                if told.updates:
+                    await self._write(tx, order_id, told)
+            await rebuilt.done(tx.connection, self._store.service, catalogue.topic_of(OrderUpdate).name)
+        self._service.log.info("tables made from the topics", orders=len(self._orders))
+
+    async def _read(self, tx: Transaction, topic: str) -> None:
+        async for event, _ in fold(self._service.settings, [topic], catalogue=self._service.catalogue):
+            match event:
+                case RiskDecision(approved=True, intent=OrderIntent() as intent):
+                    self._intents[intent.intent_id] = intent
+                case RiskDecision(approved=True, intent=ModifyIntent() as change):
+                    self._changes.setdefault(change.order_id, []).append(change)
+                case AccountState():
+                    await table.save_account(tx.connection, event)
+                case Commission():
+                    await table.save_commission(tx.connection, event)
+                case Fill() | FillCorrected() | FillBusted():
+                    await table.save_fill(tx.connection, event)
+                    self._note_execution(event)
+                case OrderUpdate():
+                    await table.save_update(tx.connection, event)
+                    self._orders.setdefault(event.order_id, _Told()).updates[event.sequence] = event
+
+    def _note_execution(self, told: Fill | FillCorrected | FillBusted) -> None:
+        root, revision = told.execution_id, told.revision
+        if isinstance(told, FillBusted):
+            order_id, executed = self._order_of.get(root, ""), Executed(root, revision, Decimal(0), Decimal(0))
+        else:
+            order_id, executed = told.order_id, Executed(root, revision, told.last_quantity, told.last_price)
+        if order_id:
+            self._order_of[root] = order_id
+            self._orders.setdefault(order_id, _Told()).executions.append(executed)
+
+    async def _write(self, tx: Transaction, order_id: str, told: _Told) -> None:
+        order = order_of(told.in_order, told.executions, self._intents.get(order_id), self._changes.get(order_id, ()))
+        last = told.in_order[-1]
+        shown = {
+            "status": last.status.value,
+            "cumulative_quantity": last.cumulative_quantity,
+            "average_price": last.average_price,
+            "reason": last.reason,
+            "code": last.code,
+        }
+        await table.add(tx.connection, order.values(last.ingest_time, 0) | shown)
+        if order.ours and order.broker_order_id is not None:
+            await table.reserve_ids(tx.connection, order.client_id, order.broker_order_id + 1, 0)
+
+
+def order_of(
+    updates: Sequence[OrderUpdate],
+    executions: Iterable[Executed],
+    intent: OrderIntent | None,
+    changes: Sequence[ModifyIntent],
+) -> Tracked:
+    """The order of which this was told, in the order of its updates."""
+    first, last = updates[0], updates[-1]
+    facts = OrderFacts(intent.quantity if intent is not None else first.quantity)
+    for fact in [*_facts(updates), *executions]:
+        facts = facts.with_(fact)
+    asked = changes[-1] if changes and last.reason == UNDER_WAY and changes[-1].intent_id != last.last_change else None
+    if asked is not None:
+        facts = facts.with_(ChangeRequested(asked.intent_id, asked.wanted.quantity))
+    return Tracked(
+        order_id=last.order_id,
+        decision_id=None if last.strategy_id == EXTERNAL else decision_id_of(last.order_id),
+        client_id=last.client_id,
+        broker_order_id=last.broker_order_id or None,
+        account_id=last.account_id,
+        strategy_id=last.strategy_id,
+        contract_id=last.contract_id,
+        symbol=last.symbol,
+        side=last.side,
+        order_type=last.order_type,
+        limit_price=last.limit_price,
+        time_in_force=last.time_in_force,
+        facts=facts,
+        sequence=last.sequence,
+        known_at=last.event_time,
+        created_at=first.ingest_time,
+        stop_price=last.stop_price,
+        parent_id=last.parent_id,
+        oca_group=last.oca_group,
+        intent=_as_changed(intent, changes, updates),
+        wanted=asked.wanted if asked is not None else None,
+    )
+
+
+def _facts(updates: Sequence[OrderUpdate]) -> list[Fact]:
+    """What the broker must have said for these updates to be told."""
+    facts: list[Fact] = []
+    reached = False
+    for told in updates:
+        if told.permanent_id or told.status in _AT_THE_BROKER:
+            reached = True
+            facts += [Acknowledged(told.permanent_id), Sized(told.quantity)]
+        if told.cumulative_quantity:
+            facts.append(Reported(told.cumulative_quantity, told.average_price))
+        if told.status is OrderStatus.PENDING_CANCEL:
+            facts.append(CancelRequested())
+        if told.last_change:
+            facts.append(ChangeRequested(told.last_change, told.quantity))
+            facts.append(ChangeAnswered(told.last_change, told.code, "" if told.reason == UNDER_WAY else told.reason))
+    return [*facts, *_end(updates[-1], reached=reached)]
+
+
+def _end(last: OrderUpdate, *, reached: bool) -> list[Fact]:
+    if last.status is OrderStatus.UNKNOWN:
+        return [Unanswered(last.reason) if reached else Lost(last.reason)]
+    if not last.status.final or last.status is OrderStatus.FILLED:
+        return []
+    if reached:
+        return [Ended(last.status, last.code, last.reason)]
+    return [NeverArrived(last.status, last.reason, last.code)]
+
+
+def _as_changed(
+    intent: OrderIntent | None, changes: Iterable[ModifyIntent], updates: Sequence[OrderUpdate]
+) -> OrderIntent | None:
+    """The intent after the changes that the broker took: those whose answer shows their terms."""
+    answers = {told.last_change: told for told in reversed(updates) if told.last_change}
+    for change in changes:
+        told, wanted = answers.get(change.intent_id), change.wanted
+        if intent is None or told is None:
+            continue
+        terms = (told.quantity, told.limit_price, told.stop_price)
+        if told.reason in ("", UNDER_WAY) and terms == (wanted.quantity, wanted.limit_price, wanted.stop_price):
+            intent = wanted.model_copy(update={"event_time": intent.event_time})
+    return intent

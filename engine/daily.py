@@ -1,0 +1,199 @@
+"""A day of an account, or of one strategy in it: what it earned by contract and altogether, from its executions alone.
+
+Of every execution the newest revision counts. Unrealised profit is what is held at the price of the day's end, less the
+same at the end of the day before. Money of another currency counts at its rate; where that is missing or stale there is
+no total, and the report says so.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from engine.portfolio import ZERO, ContractLedger, Portfolio, Step, exactly
+from schemas.orders import Commission, FillEvent
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A price to value by, and when it was true."""
+
+    price: Decimal
+    at: datetime
+    source: str
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What one unit of a currency is worth in the account's."""
+
+    value: Decimal
+    told_at: datetime | None
+    stale: bool = False
+
+
+@dataclass(frozen=True)
+class ContractDay:
+    """A contract's day. Money in its currency, `net` also in the account's; None where something is not known."""
+
+    contract_id: int
+    symbol: str
+    currency: str
+    bought: Decimal
+    sold: Decimal
+    quantity: Decimal
+    average_price: Decimal
+    mark: Mark | None
+    realised: Decimal
+    unrealised: Decimal | None
+    """Change over the day."""
+    commission: Decimal
+    net: Decimal | None
+    net_base: Decimal | None
+
+
+@dataclass(frozen=True)
+class DayTotals:
+    """In the account's currency; None where a price or a rate is missing or stale."""
+
+    realised: Decimal | None
+    unrealised: Decimal | None
+    commission: Decimal | None
+    net: Decimal | None
+    traded: Decimal | None
+    executions: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """A day, in market time: from its beginning until before its end."""
+
+    begins: datetime
+    ends: datetime
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Prices at both ends of a day, by contract, and what currencies were worth."""
+
+    before: Mapping[int, Mark]
+    after: Mapping[int, Mark]
+    rates: Mapping[str, Rate]
+
+    def in_base(self, amount: Decimal | None, currency: str) -> Decimal | None:
+        rate = self.rates.get(currency)
+        if amount is None or rate is None or rate.stale:
+            return ZERO if amount == ZERO else None
+        return exactly(amount * rate.value)
+
+
+class DayBook:
+    """Executions folded up to both ends of a day."""
+
+    def __init__(self, events: Iterable[FillEvent], window: Window, strategy_id: str | None = None) -> None:
+        self._strategy = strategy_id
+        self._opening, self._closing = Portfolio(), Portfolio()
+        self._began = window.begins
+        self._charged: dict[str, tuple[int, Commission]] = {}
+        for event in events:
+            if event.event_time >= window.ends:
+                continue
+            self._closing.apply(event)
+            if event.event_time < window.begins:
+                self._opening.apply(event)
+            elif (
+                isinstance(event, Commission) and self._charged.get(event.execution_id, (0, event))[0] < event.revision
+            ):
+                self._charged[event.execution_id] = event.revision, event
+
+    def contracts(self, prices: Prices) -> list[ContractDay]:
+        """Every contract that was held or traded on the day."""
+        found = []
+        for account_id, contract_id in sorted(self._closing.ledgers):
+            after = self._part(self._closing, account_id, contract_id)
+            before = self._part(self._opening, account_id, contract_id)
+            if after is None or not (after.holding.quantity or _held(before) or self._steps(after)):
+                continue
+            names = self._closing.ledgers[account_id, contract_id]
+            found.append(self._contract(names, before, after, prices))
+        return found
+
+    def commissions(self) -> dict[str, Decimal]:
+        """What the day's executions cost, by the currency in which it was charged; busted ones cost nothing."""
+        found: dict[str, Decimal] = {}
+        for root, (_, told) in self._charged.items():
+            for account_id, contract_id in self._closing.ledgers:
+                part = self._part(self._closing, account_id, contract_id)
+                if part is not None and account_id == told.account_id and part.counts(root):
+                    found[told.currency] = found.get(told.currency, ZERO) + told.amount
+        return found
+
+    def totals(self, days: Sequence[ContractDay], prices: Prices) -> DayTotals:
+        """All contracts together."""
+        costs = [prices.in_base(amount, currency) for currency, amount in self.commissions().items()]
+        steps = [
+            (step.execution.quantity * step.execution.price, self._closing.ledgers[key].currency)
+            for key in self._closing.ledgers
+            if (part := self._part(self._closing, *key)) is not None
+            for step in self._steps(part)
+        ]
+        realised = _sum(prices.in_base(day.realised, day.currency) for day in days)
+        unrealised = _sum(prices.in_base(day.unrealised, day.currency) for day in days)
+        commission = _sum(costs)
+        net = _sum((realised, unrealised, None if commission is None else -commission))
+        traded = _sum(prices.in_base(abs(amount), currency) for amount, currency in steps)
+        return DayTotals(realised, unrealised, commission, net, traded, len(steps))
+
+    def _part(self, portfolio: Portfolio, account_id: str, contract_id: int) -> ContractLedger | None:
+        if self._strategy is None:
+            return portfolio.ledgers.get((account_id, contract_id))
+        return portfolio.parts(account_id, contract_id).get(self._strategy)
+
+    def _steps(self, part: ContractLedger) -> list[Step]:
+        return [step for step in part.changed_steps if step.execution.executed_at >= self._began]
+
+    def _contract(
+        self, names: ContractLedger, before: ContractLedger | None, after: ContractLedger, prices: Prices
+    ) -> ContractDay:
+        steps = [step.execution for step in self._steps(after)]
+        realised = exactly(after.holding.realised - (before.holding.realised if before else ZERO))
+        mark = prices.after.get(names.contract_id)
+        opened, closed = _unrealised(before, prices.before.get(names.contract_id)), _unrealised(after, mark)
+        unrealised = None if opened is None or closed is None else exactly(closed - opened)
+        cost = sum((after.cost_of(each.execution_id) for each in steps), ZERO)
+        net = None if unrealised is None else exactly(realised + unrealised - cost)
+        return ContractDay(
+            names.contract_id,
+            names.symbol,
+            names.currency,
+            sum((each.quantity for each in steps if each.quantity > 0), ZERO),
+            -sum((each.quantity for each in steps if each.quantity < 0), ZERO),
+            after.holding.quantity,
+            after.holding.average_price,
+            mark,
+            realised,
+            unrealised,
+            exactly(cost),
+            net,
+            prices.in_base(net, names.currency),
+        )
+
+
+def _held(ledger: ContractLedger | None) -> bool:
+    return ledger is not None and bool(ledger.holding.quantity)
+
+
+def _unrealised(ledger: ContractLedger | None, mark: Mark | None) -> Decimal | None:
+    """What is held would earn at the price; None without one."""
+    if ledger is None or not ledger.holding.quantity:
+        return ZERO
+    return None if mark is None else (mark.price - ledger.holding.average_price) * ledger.holding.quantity
+
+
+def _sum(amounts: Iterable[Decimal | None]) -> Decimal | None:
+    total = ZERO
+    for amount in amounts:
+        if amount is None:
+            return None
+        total += amount
+    return exactly(total)

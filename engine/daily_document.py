@@ -1,0 +1,220 @@
+"""The report of a day as one document: plain data that is written as JSON, and that the page is made from."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from engine.daily import ContractDay, DayBook, Mark, Prices, Rate, Window
+from engine.daily_metrics import figures_of
+from engine.portfolio import ZERO, exactly
+from engine.slippage import Slippage, Traded, slippage_of
+from schemas.orders import Side
+
+Row = Mapping[str, Any]
+Document = dict[str, Any]
+
+
+def document(material: Row) -> Document:
+    """Of what `infra.day_material` has gathered. Money is text; None is what nobody knows."""
+    window = Window(material["begins"], material["ends"])
+    book = DayBook(material["events"], window, material["strategy_id"])
+    prices = prices_of(material)
+    contracts = book.contracts(prices)
+    costs = [slippage_of(_traded(row)) for row in material["orders"]]
+    found = {
+        "account_id": material["account_id"],
+        "strategy_id": material["strategy_id"],
+        "day": material["day"].isoformat(),
+        "zone": "America/New_York",
+        "made_at": material["made_at"].isoformat(),
+        "currency": _currency(material),
+        "to_know": to_know(contracts, prices, material),
+        "pnl": vars(book.totals(contracts, prices)),
+        "contracts": [vars(each) | {"mark": vars(each.mark) if each.mark else None} for each in contracts],
+        "commissions": book.commissions(),
+        "trades": _listed(material["trades"], ("of",)),
+        "slippage": _slippage(costs, prices, material["orders"]),
+        "denials": _listed(material["denials"], ("of", "of_reason"))
+        | {"by_reason": {row["reason"]: row["of_reason"] for row in material["denials"]}},
+        "incidents": incidents(material),
+        "reconciliation": reconciliation(material),
+        "rates": {currency: vars(rate) for currency, rate in prices.rates.items()},
+        "metrics": figures_of(material, prices),
+    }
+    plain: Document = _plain(found)
+    return plain
+
+
+def _currency(material: Row) -> str:
+    account = material["account"]
+    return account["currency"] if account is not None else ""
+
+
+def prices_of(material: Row) -> Prices:
+    """The last prices of both ends of the day: of bars; of what risk has seen, where the day has no bar at all."""
+    before: dict[int, Mark] = {}
+    after: dict[int, Mark] = {}
+    for row in material["closes"]:  # the days of each contract in their order
+        mark = Mark(Decimal(str(row["close"])), row["at"], "bar")
+        after[row["contract_id"]] = mark
+        if row["at"] <= material["begins"]:
+            before[row["contract_id"]] = mark
+    for row in material["marks"]:
+        known = after.get(row["contract_id"])
+        if row["at"] < material["ends"] and (known is None or known.at < row["at"]):
+            after[row["contract_id"]] = Mark(row["price"], row["at"], "risk")
+    account = material["account"]
+    rates = {}
+    if account is not None:
+        told = {currency: Decimal(rate) for currency, rate in account["rates"].items()}
+        stale = account["rates_stale"]
+        rates = {currency: Rate(rate, account["told_at"], stale) for currency, rate in told.items()}
+        rates[account["currency"]] = Rate(Decimal(1), None)
+    return Prices(before, after, rates)
+
+
+def to_know(contracts: Sequence[ContractDay], prices: Prices, material: Row) -> list[str]:
+    """Why a figure is missing, or less sure than it looks."""
+    notes = []
+    if material["account"] is None:
+        notes.append("The broker has told nothing about this account: its currency and its rates are not known.")
+    for each in contracts:
+        if each.unrealised is None:
+            notes.append(f"{each.symbol} was held and has no price at an end of the day: its profit is not known.")
+        elif each.quantity and each.mark is not None and each.mark.at < material["begins"]:
+            notes.append(
+                f"{each.symbol} is valued at {each.mark.price} of {each.mark.at:%Y-%m-%d %H:%M}: a stale price."
+            )
+        rate = prices.rates.get(each.currency)
+        if rate is None:
+            notes.append(f"Nobody has told what {each.currency} is worth: {each.symbol} is in no total.")
+        elif rate.stale:
+            at = f"{rate.told_at:%Y-%m-%d %H:%M} UTC" if rate.told_at else "no known time"
+            notes.append(f"The rate of {each.currency} is of {at}, not of the day's end: {each.symbol} is in no total.")
+    if any(row["bid"] is None for row in material["orders"]):
+        notes.append(
+            "No quote is known for some orders: their delay goes to the price that risk had seen, and their spread is "
+            "part of execution."
+        )
+    return list(dict.fromkeys(notes))
+
+
+def _traded(row: Row) -> Traded:
+    def money(name: str) -> Decimal | None:
+        return None if row[name] is None else Decimal(str(row[name]))
+
+    return Traded(
+        row["order_id"],
+        row["strategy_id"],
+        row["symbol"],
+        row["currency"] or "USD",
+        Side(row["side"]),
+        exactly(row["cumulative_quantity"]),
+        exactly(row["average_price"]),
+        Decimal(row["decided"]),
+        money("seen"),
+        money("bid"),
+        money("ask"),
+    )
+
+
+def _slippage(costs: Sequence[Slippage], prices: Prices, rows: Sequence[Row]) -> Document:
+    """By order, and altogether in the account's currency."""
+    found: Document = {"orders": [vars(each.order) | _parts(each) for each in costs]}
+    found["count"] = rows[0]["of"] if rows else 0
+    for name in ("total", "delay", "spread", "execution"):
+        amounts = [prices.in_base(getattr(each, name) or ZERO, each.order.currency) for each in costs]
+        found[name] = (
+            exactly(sum((each for each in amounts if each is not None), ZERO)) if None not in amounts else None
+        )
+    each_worth = (
+        prices.in_base(each.order.quantity * abs(each.order.decided), each.order.currency) or ZERO for each in costs
+    )
+    worth, total = sum(each_worth, ZERO), found["total"]
+    found["basis_points"] = round(total / worth * 10_000, 2) if worth and total is not None else None
+    return found
+
+
+def _parts(each: Slippage) -> Document:
+    parts = {name: getattr(each, name) for name in ("arrival", "total", "delay", "spread", "execution")}
+    return parts | {"basis_points": each.basis_points}
+
+
+def incidents(material: Row) -> list[Document]:
+    """Everything out of the ordinary, in the order of market time, what only has a wall time behind it."""
+    found = [
+        {"at": row["at"], "kind": row["rule"], "about": row["scope"], "what": row["detail"]}
+        for row in material["stops"]
+    ]
+    found += [
+        {"at": row["at"], "kind": f"order {row['status'].lower()}", "about": row["symbol"], "what": row["reason"]}
+        for row in material["troubled"]
+    ]
+    words = {"FillCorrected": "execution corrected", "FillBusted": "execution busted"}
+    found += [
+        {
+            "at": row["at"],
+            "kind": words[row["type"]],
+            "about": row["symbol"],
+            "what": f"{row['execution_id']}, revision {row['revision']}",
+        }
+        for row in material["revised"]
+    ]
+    found += [
+        {"at": row["at"], "kind": "gateway", "about": f"code {row['code']}", "what": row["text"]}
+        for row in material["links"]
+    ]
+    return sorted(found, key=lambda each: each["at"])
+
+
+def reconciliation(material: Row) -> Document | None:
+    """Our positions beside the broker's, as they are now; None when it has told nothing."""
+    account = material["account"]
+    if account is None:
+        return None
+    theirs = {int(contract): Decimal(quantity) for contract, quantity in account["positions"].items()}
+    ours = {row["contract_id"]: exactly(row["quantity"]) for row in material["held"]}
+    names = {row["contract_id"]: row["symbol"] for row in material["held"]}
+    differences = [
+        {
+            "contract_id": contract,
+            "symbol": names.get(contract, str(contract)),
+            "ours": ours.get(contract, ZERO),
+            "theirs": theirs.get(contract, ZERO),
+        }
+        for contract in sorted(ours.keys() | theirs.keys())
+        if ours.get(contract, ZERO) != theirs.get(contract, ZERO)
+    ]
+    return {
+        "agrees": not differences,
+        "differences": differences,
+        "told_at": account["ingest_time"],
+        "net_liquidation": account["net_liquidation"],
+        "cash": account["cash"],
+        "mode": account["mode"],
+        "reason": account["reason"],
+        "by": account["by"],
+    }
+
+
+def _listed(rows: Sequence[Row], counted: Sequence[str]) -> Document:
+    """The rows, and how many there were: a report shows some hundreds at most."""
+    shown = [{name: value for name, value in row.items() if name not in counted} for row in rows]
+    return {"count": rows[0]["of"] if rows else 0, "rows": shown}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {str(name): _plain(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_plain(each) for each in value]
+        case Decimal():
+            return f"{exactly(value):f}"
+        case datetime():
+            return value.isoformat()
+        case Side():
+            return value.value
+        case _:
+            return value

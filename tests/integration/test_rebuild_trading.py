@@ -1,0 +1,154 @@
+"""A database that is lost: orders, executions, positions and risk's books come back from the topics, row by row.
+
+On the way the books are held against the broker's: over a day with partial fills, a correction and a bust.
+"""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+from consumers import portfolio
+from consumers.executor import executor
+from consumers.risk import risk
+from infra.embedded.postgres import PostgresServer
+from infra.settings import Settings
+from schemas.orders import OrderStatus, OrderType, Side
+from tests.a_ledger import Ledger
+from tests.builders import APPLE, a_cancel, a_change
+from tests.integration.a_judged_desk import agreed
+from tests.integration.a_simulator import Simulator, a_simulator, with_gateway
+from tests.integration.an_order_path import OrderPath, a_live_intent, an_order_path, running, some_limits, until
+from tests.integration.conftest import TEMPLATE
+
+D = Decimal
+LIMIT = {"order_type": OrderType.LIMIT, "limit_price": D("430.00")}
+
+WHOLE = ("trades", "position_history", "fills", "commissions", "intents", "decisions")
+"""Tables that come back with every row as it was; of others, what no topic knows may differ."""
+UNKNOWN_TO_TOPICS = {
+    # facts: the same is known of an order, though not from the same words; the time is that of the last such word
+    "orders": ("facts", "updated_at", "lease_epoch"),
+    "order_events": ("decision_id",),
+    "positions": ("ingest_time",),
+    "reservations": ("released_at",),
+    "book_positions": ("price_time",),
+    "book_executions": ("known_at",),
+    "book_holdings": ("moved_at",),
+    "book_trips": ("closed_at",),
+    "books": ("version", "updated_at"),
+    "trading_state": (),
+    "risk_limits": (),
+    "risk_events": (),
+}
+
+
+async def known(path: OrderPath) -> dict[str, list[str]]:
+    """All that the tables say of orders, executions, positions and risk."""
+    left_out: dict[str, tuple[str, ...]] = dict.fromkeys(WHOLE, ()) | UNKNOWN_TO_TOPICS
+    found = {}
+    for table, columns in left_out.items():
+        rows = await path.rows(f"SELECT to_jsonb(t) FROM {table} t")
+        plain = [row[0] if isinstance(row[0], dict) else json.loads(row[0]) for row in rows]
+        found[table] = sorted(str({k: v for k, v in row.items() if k not in columns}) for row in plain)
+    return found
+
+
+async def status(path: OrderPath, number: int) -> str:
+    return str(await path.scalar("SELECT status FROM orders WHERE order_id = :id", id=f"intent-{number}"))
+
+
+async def has(path: OrderPath, number: int, wanted: OrderStatus) -> None:
+    async def it_has() -> bool:
+        return await status(path, number) == wanted
+
+    await until(it_has, seconds=30)
+    await path.settled("risk")  # the next order is decided with this one in the books
+
+
+async def trade(path: OrderPath, simulator: Simulator) -> None:
+    """Filled in parts, denied, cancelled, changed and working; an execution corrected, another taken back."""
+    gateway = simulator.server.gateway
+    await path.tell(a_live_intent(1))
+    await has(path, 1, OrderStatus.FILLED)
+    await path.tell(a_live_intent(2, side=Side.SELL, quantity=D(40), strategy_id="other"))
+    await has(path, 2, OrderStatus.FILLED)
+    await path.tell(a_live_intent(10, quantity=D(40), strategy_id="other"))
+    await has(path, 10, OrderStatus.FILLED)
+    await path.tell(a_live_intent(3, quantity=D(90_000)))  # denied
+    await path.tell(a_live_intent(4, quantity=D(1000), **LIMIT))
+    await has(path, 4, OrderStatus.NEW)
+    gateway.force_quote("AAPL", D("429.00"), 30)
+    await has(path, 4, OrderStatus.PARTIALLY_FILLED)
+    gateway.force_quote("AAPL", D("440.50"), 10_000)
+    await path.tell(a_live_intent(5, **LIMIT), a_cancel(intent_id="cancel-5", order_id="intent-5"))
+    await has(path, 5, OrderStatus.CANCELED)
+    await path.tell(a_live_intent(6, quantity=D(20), **LIMIT))
+    await has(path, 6, OrderStatus.NEW)
+    await path.tell(a_change(a_live_intent(6, quantity=D(20), **(LIMIT | {"limit_price": D("429.50")}))))
+
+    async def is_changed() -> bool:
+        return bool(await path.scalar("SELECT limit_price = 429.5 FROM orders WHERE order_id = 'intent-6'"))
+
+    await until(is_changed, seconds=30)
+    await path.tell(a_live_intent(7, quantity=D(10)))
+    await has(path, 7, OrderStatus.FILLED)
+    gateway.director.do({"correct": {"price_by": 0.5}})
+    await until(lambda: path.scalar("SELECT count(*) = 1 FROM fills WHERE type = 'FillCorrected'"), seconds=30)
+    await path.tell(a_live_intent(8, quantity=D(11)))
+    await has(path, 8, OrderStatus.FILLED)
+    gateway.director.do({"bust": {}})
+    await until(lambda: path.scalar("SELECT count(*) = 1 FROM fills WHERE type = 'FillBusted'"), seconds=30)
+
+
+async def cash_of(path: OrderPath) -> Decimal:
+    """What our books say the trading has brought in money: earned, spent on what is held, and charged."""
+    rows = await path.rows("SELECT realised_pnl, quantity * average_price, commission FROM positions")
+    return sum((row[0] - row[1] - row[2] for row in rows), D(0))
+
+
+async def test_a_lost_database_is_made_again_from_the_topics_and_trading_goes_on(
+    stack_settings: Settings, postgres_server: PostgresServer, topic_prefix: str, tmp_path: Path
+) -> None:
+    async with a_simulator(tmp_path) as simulator, an_order_path(stack_settings) as path:
+        path.settings = settings = with_gateway(stack_settings, simulator.server.port)
+        await path.tell(some_limits())
+
+        async def settled() -> None:
+            await agreed(path, lambda: Ledger.read(simulator.ledger))
+            for group in ("risk", "portfolio"):
+                await path.settled(group)
+
+        async with running(risk.build(settings), portfolio.build(settings), executor.build(settings)):
+            await path.settled("risk")
+            cash = next(each.cash for each in await path.events("trading.accounts.v1"))
+            await trade(path, simulator)
+            await settled()
+
+            async def is_the_brokers() -> bool:
+                told = (await path.events("trading.accounts.v1"))[-1]
+                return bool(abs(told.cash - cash - await cash_of(path)) < D("0.01"))  # it tells cents
+
+            await until(is_the_brokers, seconds=30)
+        before = await known(path)
+        assert [name for name, rows in before.items() if not rows] == [], "every table is part of this test"
+
+        await path.forget_connections()
+        name = topic_prefix.rstrip(".")
+        postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        services = risk.build(settings), portfolio.build(settings), executor.build(settings)
+        async with running(*services):
+            await settled()
+            assert await known(path) == before
+            sent = len(simulator.lines("order_received"))
+
+            await path.account()
+            await path.price(APPLE)
+            above = {"order_type": OrderType.LIMIT, "limit_price": D("435.00")}  # it must not meet our own bids
+            await path.tell(a_live_intent(9, side=Side.SELL, quantity=D(160), **above), a_cancel(order_id="intent-6"))
+            await has(path, 9, OrderStatus.FILLED)
+            await has(path, 6, OrderStatus.CANCELED)
+            await settled()
+            assert len(simulator.lines("order_received")) == sent + 1
+            placed = Ledger.read(simulator.ledger).orders_of_intents()
+            assert [keys for keys in placed.values() if len(keys) > 1] == []
