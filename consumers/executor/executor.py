@@ -10,7 +10,7 @@ from consumers.executor.families import Families
 from consumers.executor.gate import Gate
 from consumers.executor.kills import Kills
 from consumers.executor.ledger import Ledger
-from consumers.executor.meaning import facts_of_resolution
+from consumers.executor.meaning import facts_of_resolution, lives_on
 from consumers.executor.page import Said
 from consumers.executor.rebuilding import Rebuilding
 from consumers.executor.reconciliation import Reconciliation
@@ -152,7 +152,7 @@ class Executor:
 
     def _leaves_doubt(self, report: BrokerError) -> bool:
         order = self._ledger.by_broker(self._connection.client_id, report.order_id)
-        return report.meaning is ErrorMeaning.RECONCILE or (order is not None and order.wanted is not None)
+        return report.meaning is ErrorMeaning.RECONCILE or (order is not None and lives_on(order))
 
     async def _take_reports(self) -> None:
         """Everything that was told, in order; what cannot be stored now is tried again, and nothing is skipped."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from consumers.executor.exits import unfit_family
-from consumers.executor.sender import Means, Sender
+from consumers.executor.sender import Means, Ready, Sender
 from consumers.executor.tracking import Tracked
 from engine.last_look import Refusal, RefusalCode
 from infra.gateway import Link
@@ -39,7 +39,7 @@ class Families:
         if why is None:
             orders = await self._spend(decisions, intents)
             if orders is not None:
-                await self._sender.place(orders, _links(orders))
+                await self._sender.place(list(map(Ready, orders, decisions, _links(orders))))
                 return
             why = Refusal(RefusalCode.VOID, "the approval of a leg is void")
         for decision in decisions:
@@ -48,7 +48,10 @@ class Families:
 
     async def _spend(self, decisions: Sequence[RiskDecision], intents: Sequence[OrderIntent]) -> list[Tracked] | None:
         """All legs in SENDING, in one transaction; None when one of them cannot be."""
-        prepared = [await self._sender.prepared(*each) for each in zip(decisions, intents, strict=True)]
+        prepared = [await self._sender.prepared(decisions[0], intents[0], 0)]
+        entry = prepared[0][0].broker_order_id or 0
+        for decision, intent in zip(decisions[1:], intents[1:], strict=True):
+            prepared.append(await self._sender.prepared(decision, intent, entry))
         orders = [order for order, _ in prepared]
         rows = [
             (intent, spending, order.update(order.created_at))
@@ -82,5 +85,4 @@ def _unfit(decisions: Sequence[RiskDecision], intents: Sequence[OrderIntent]) ->
 
 def _links(orders: Sequence[Tracked]) -> list[Link]:
     """Only the last is passed on to the exchange, and with it all that wait before it."""
-    entry = orders[0].broker_order_id or 0
-    return [Link(0 if order is orders[0] else entry, order is orders[-1]) for order in orders]
+    return [Link(order.parent_number, order is orders[-1]) for order in orders]

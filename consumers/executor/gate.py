@@ -143,14 +143,20 @@ class Gate:
 
     def why_not(self, intent: OrderIntent, basis: RiskBasis, now: datetime) -> Refusal | None:
         """What keeps this order back, or None: trading states, and a second look at sizes, prices and rates."""
+        if (stopped := self.why_stopped(intent, basis)) is not None:
+            return stopped
+        while self._sent and self._sent[0].at <= now - MINUTE:
+            self._sent.popleft()
+        return last_look(intent, basis, self._sent, now)
+
+    def why_stopped(self, intent: OrderIntent, basis: RiskBasis) -> Refusal | None:
+        """What the trading states say against it."""
         mode = self.mode(intent)
         if mode is TradingMode.HALTED:
             return Refusal(RefusalCode.HALTED, "trading is halted")
         if mode is TradingMode.REDUCING and not reduces(intent, book_of(basis)):
             return Refusal(RefusalCode.REDUCING_ONLY, "only orders that reduce the position pass")
-        while self._sent and self._sent[0].at <= now - MINUTE:
-            self._sent.popleft()
-        return last_look(intent, basis, self._sent, now)
+        return None
 
     def sent(self, order: Sent) -> None:
         """Count an order that goes out."""

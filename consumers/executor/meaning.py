@@ -79,15 +79,22 @@ def answers_change(told: BrokerError) -> bool:
     return told.code not in _OF_CANCELS and told.meaning is not ErrorMeaning.WARNING
 
 
+def lives_on(order: Tracked) -> bool:
+    """Whether what refuses the order may be a late word about a change of it: then the comparison tells."""
+    return order.facts.acknowledged and bool(order.facts.change or order.facts.last_change)
+
+
 def _end(code: int, text: str) -> Ended:
     """The broker cancels orders whose time is over; that is told as what it is."""
     over = any(word in text.lower() for word in _OVER)
     return Ended(OrderStatus.EXPIRED if over else OrderStatus.CANCELED, code, text)
 
 
-def facts_of_error(told: BrokerError) -> list[Fact]:
+def facts_of_error(told: BrokerError, order: Tracked) -> list[Fact]:
     """None for warnings, and none for errors after which the order may well live: these ask for a look."""
     match told.meaning:
+        case ErrorMeaning.REJECTED if lives_on(order):
+            return []
         case ErrorMeaning.REJECTED:
             return [Ended(OrderStatus.REJECTED, told.code, told.text)]
         case ErrorMeaning.CANCELED:

@@ -143,7 +143,7 @@ class Page:
             return False
         if order.facts.change and meaning.answers_change(said):
             return self._become(order, order.refused(said.code, said.text))
-        facts = meaning.facts_of_error(said)
+        facts = meaning.facts_of_error(said, order)
         if not facts and said.meaning is ErrorMeaning.RECONCILE:
             self._doubts[order.order_id] = (said.code, said.text)
         return self._learn(order, facts)

@@ -46,6 +46,15 @@ class Means:
     """Stops the account of an event, and says why."""
 
 
+@dataclass(frozen=True)
+class Ready:
+    """An order that is written in SENDING, the approval that lets it out, and what it hangs on."""
+
+    order: Tracked
+    decision: RiskDecision
+    link: Link
+
+
 class Sender:
     """Sends orders, in the order their decisions come."""
 
@@ -78,9 +87,9 @@ class Sender:
         if (why := why or orphaned) is not None:
             await self.refuse(decision, intent, why, origin)
             return
-        order = await self._spend(decision, intent, origin)
+        order = await self._spend(decision, intent, link, origin)
         if order is not None:
-            await self.place([order], [link])
+            await self.place([Ready(order, decision, link)])
 
     def left(self, decision: RiskDecision) -> float:
         """Seconds for which the approval still lives."""
@@ -124,11 +133,13 @@ class Sender:
             row = await table.find(connection, order_id=order_id)
         return of_row(row) if row is not None else None
 
-    async def prepared(self, decision: RiskDecision, intent: OrderIntent) -> tuple[Tracked, Spending]:
+    async def prepared(
+        self, decision: RiskDecision, intent: OrderIntent, parent_number: int
+    ) -> tuple[Tracked, Spending]:
         """The order with its id at the broker, and how its approval is spent."""
         order = of_intent(intent, decision.decision_id, self.ids.client_id, self._clock.now())
         number = await self.ids.take()
-        order = replace(order, broker_order_id=number)
+        order = replace(order, broker_order_id=number, parent_number=parent_number)
         spending = Spending(
             decision_id=decision.decision_id,
             approved_fields=fingerprint(intent),
@@ -140,9 +151,9 @@ class Sender:
         )
         return order, spending
 
-    async def _spend(self, decision: RiskDecision, intent: OrderIntent, origin: Origin) -> Tracked | None:
+    async def _spend(self, decision: RiskDecision, intent: OrderIntent, link: Link, origin: Origin) -> Tracked | None:
         """Write it in SENDING; None, with the reason told, when the database does not know such an approval."""
-        order, spending = await self.prepared(decision, intent)
+        order, spending = await self.prepared(decision, intent, link.parent_order_id)
         if not await approvals.spend(self._store, intent, spending, order.update(order.created_at), origin):
             self.ids.give_back(spending.broker_order_id)
             await self.refuse(decision, intent, Refusal(RefusalCode.VOID, "the approval is void"), origin)
@@ -150,35 +161,45 @@ class Sender:
         self._ledger.send(order)
         return order
 
-    async def place(self, orders: list[Tracked], links: list[Link]) -> None:
+    async def place(self, family: list[Ready]) -> None:
         """The last look, then the socket, for orders that go together. Between them nothing waits."""
-        sent, why = self._write(orders, links)
+        sent, why = self._write(family)
         self._outcomes.labels("sent").inc(sent)
         if why is None:
             return
         async with self._ledger.lock:
-            for order in orders[sent:]:
+            for order in (each.order for each in family[sent:]):
                 self._service.log.warning("not sent", order_id=order.order_id, reason=why)
                 self._outcomes.labels("not_sent").inc()
                 await self._ledger.change(order, [NeverArrived(OrderStatus.EXPIRED, f"not sent: {why}")])
 
-    def _write(self, orders: list[Tracked], links: list[Link]) -> tuple[int, str | None]:
+    def _write(self, family: list[Ready]) -> tuple[int, str | None]:
         """How many were written, and what kept back the others."""
-        intents = [order.intent for order in orders if order.intent is not None]
-        assert len(intents) == len(orders), "we place what we were asked for"
-        for order, intent in zip(orders, intents, strict=True):
-            self._gate.sent(sent_of(intent, order.created_at))
+        intents = [each.order.intent for each in family if each.order.intent is not None]
+        assert len(intents) == len(family), "we place what we were asked for"
+        for each, intent in zip(family, intents, strict=True):
+            self._gate.sent(sent_of(intent, each.order.created_at))
         with self.kill_flag.sending(_scopes(intents[0])) as killed:
-            why = killed or self._gate.why_shut()
+            whys = (self.why_no_more(each.decision, intent) for each, intent in zip(family, intents, strict=True))
+            why = killed or next(filter(None, whys), None)
             if why is not None:
                 return 0, why
-            for number, (order, intent, link) in enumerate(zip(orders, intents, links, strict=True)):
-                assert order.broker_order_id is not None, "it was spent with an id"
+            for number, (each, intent) in enumerate(zip(family, intents, strict=True)):
+                assert each.order.broker_order_id is not None, "it was spent with an id"
                 try:
-                    self._orders.place(order.broker_order_id, intent, link)
+                    self._orders.place(each.order.broker_order_id, intent, each.link)
                 except GatewayUnavailableError as error:
                     return number, str(error)
-        return len(orders), None
+        return len(family), None
+
+    def why_no_more(self, decision: RiskDecision, intent: OrderIntent) -> str | None:
+        """What has come up since the last look that keeps it from the socket: asked right before it is touched."""
+        if (shut := self._gate.why_shut()) is not None:
+            return shut
+        if self.left(decision) <= 0:
+            return "the approval has expired"
+        stopped = self._gate.why_stopped(intent, decision.basis)
+        return str(stopped) if stopped is not None else None
 
     async def refuse(self, decision: RiskDecision, intent: OrderIntent, why: Refusal, origin: Origin | None) -> None:
         """Spend a real approval without sending, so that its reservation ends. A forged one changes nothing."""

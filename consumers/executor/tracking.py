@@ -44,6 +44,8 @@ class Tracked:
     """Wall time."""
     stop_price: Decimal | None = None
     parent_id: str | None = None
+    parent_number: int = 0
+    """The broker's id of the order that it was sent to hang on: a change has to name the same."""
     oca_group: str = ""
     intent: OrderIntent | None = None
     """What it is by our wish since its `event_time`, changes that the broker has taken included; none for others'."""
@@ -167,7 +169,8 @@ class Tracked:
 
     def stored_facts(self) -> dict[str, Any]:
         wanted = {"wanted": _written(self.wanted)} if self.wanted is not None else {}
-        return {**self.facts.to_json(), **wanted, "known_at": self.known_at.isoformat()}
+        parent = {"parent_number": self.parent_number} if self.parent_number else {}
+        return {**self.facts.to_json(), **wanted, **parent, "known_at": self.known_at.isoformat()}
 
     def values(self, now: datetime, lease_epoch: int) -> dict[str, Any]:
         """All columns, for an order that was not written when its approval was spent."""
@@ -277,6 +280,7 @@ def of_row(row: Any) -> Tracked:
         created_at=row.created_at,
         stop_price=None if row.stop_price is None else plain(row.stop_price),
         parent_id=row.parent_id,
+        parent_number=stored.get("parent_number", 0),
         oca_group=row.oca_group,
         intent=_read(row.intent),
         wanted=_read(stored.get("wanted")),

@@ -1,4 +1,4 @@
-"""Cancels and changes of working orders: asked for, asked again in vain so often, and then told as unanswered."""
+"""Cancels and changes of working orders: asked for, followed until they are answered, or nobody knows."""
 
 import asyncio
 from collections import deque
@@ -16,6 +16,7 @@ from infra.gateway import GatewayUnavailableError, Link
 from infra.store import approvals
 from schemas.orders import CancelIntent, ModifyIntent, OrderIntent, OrderStatus, RiskDecision
 
+_CANCEL = "cancel"
 _ASKS_MAX = 3
 _LOOK_SECONDS = 0.25
 _CANCELS_A_SECOND = 20
@@ -28,6 +29,8 @@ class _Asked:
 
     times: int
     at: float
+    gaps: int = 0
+    """How many gaps the connection had had by then."""
 
 
 class Wishes:
@@ -62,7 +65,7 @@ class Wishes:
                 after = order.with_([CancelRequested()])
                 await self._ledger.save(tx, order, after, decision.decision_id)
             self._ledger.follow(after)
-        self._ask(after, "cancel")
+        self._cancel(after)
 
     async def on_change(self, decision: RiskDecision, change: ModifyIntent) -> None:
         """Ask the broker to work an order on other terms: once, while the approval lives, and one change at a time."""
@@ -84,8 +87,9 @@ class Wishes:
             self._ledger.follow(after)
         if why is not None:
             self._service.log.warning("not changed", order_id=change.order_id, reason=why)
-        elif after.wanted is change.wanted and not self._ask(after, "change"):
-            await self._drop(after, "it could not be sent")
+        elif after.wanted is change.wanted and (unsent := self._change(after, decision)) is not None:
+            self._service.log.warning("change not sent", order_id=change.order_id, reason=unsent)
+            await self._drop(after, unsent)
 
     async def _until_free(self, order_id: str, seconds: float) -> str | None:
         """Wait for the answer to an earlier change of the order; why this one cannot be asked for then."""
@@ -124,40 +128,32 @@ class Wishes:
 
     # asking
 
-    def _ask(self, order: Tracked, wish: str) -> bool:
+    def _cancel(self, order: Tracked) -> None:
         """Write it to the socket, when there is one."""
-        known = self._asked.get((order.order_id, wish), _Asked(0, 0.0))
-        written = self._written(order, wish)
-        if written:
-            self._asked[order.order_id, wish] = _Asked(known.times + 1, self._clock.monotonic())
-        return written
-
-    def _written(self, order: Tracked, wish: str) -> bool:
         now = self._clock.monotonic()
         while self._cancels and self._cancels[0] <= now - 1.0:
             self._cancels.popleft()
-        if wish == "cancel":
-            if len(self._cancels) >= _CANCELS_A_SECOND or not self._sender.cancel(order):
-                return False
+        if len(self._cancels) < _CANCELS_A_SECOND and self._sender.cancel(order):
             self._cancels.append(now)
-            return True
-        return self._changed(order)
+            self._note_asked(order, _CANCEL)
 
-    def _changed(self, order: Tracked) -> bool:
-        """A change is the order sent once more: what was killed meanwhile must not come back by it."""
+    def _change(self, order: Tracked, decision: RiskDecision) -> str | None:
+        """A change is the order sent once more: what was stopped meanwhile must not come back by it. Why it was not."""
         assert order.wanted is not None, "a change says what is wanted"
-        parent = self._ledger.get(order.parent_id or "")
-        link = Link(parent.broker_order_id or 0 if parent is not None else 0)
         with self._sender.kill_flag.sending(scopes_of(order.account_id, order.strategy_id, order.symbol)) as killed:
-            why = killed or self._gate.why_shut()
+            why = killed or self._sender.why_no_more(decision, order.wanted)
             if why is None:
                 try:
-                    self._orders.place(order.broker_order_id or 0, order.wanted, link)
+                    self._orders.place(order.broker_order_id or 0, order.wanted, Link(order.parent_number))
                 except GatewayUnavailableError as error:
-                    why = str(error)
-        if why is not None:
-            self._service.log.warning("change not sent", order_id=order.order_id, reason=why)
-        return why is None
+                    return str(error)
+                self._note_asked(order, order.facts.change)
+        return why
+
+    def _note_asked(self, order: Tracked, wish: str) -> None:
+        known = self._asked.get((order.order_id, wish))
+        times = known.times if known is not None else 0
+        self._asked[order.order_id, wish] = _Asked(times + 1, self._clock.monotonic(), self._gate.gaps)
 
     async def ask_again(self) -> None:
         """The background task: what has no answer is asked again, a few times, and then nobody knows."""
@@ -171,38 +167,39 @@ class Wishes:
         self._asked = {key: asked for key, asked in self._asked.items() if key[0] != order_id}
 
     async def look(self) -> None:
-        wished = {(order.order_id, wish): order for order in self._ledger.working for wish in _wishes(order)}
+        wished = [(order.order_id, wish) for order in self._ledger.working for wish in _wishes(order)]
         self._asked = {key: asked for key, asked in self._asked.items() if key in wished}
-        for (order_id, wish), order in wished.items():
-            if order.facts.unanswered:
-                continue
-            asked = self._asked.get((order_id, wish))
-            if wish == "cancel":
-                await self._look_at_cancel(order, asked or _Asked(0, float("-inf")))
-            elif asked is None:
-                self._asked[order_id, wish] = _Asked(0, self._clock.monotonic())  # an earlier process may have asked
-            elif self._gate.why_shut() is None:
-                await self._look_at_change(order, asked)
+        for order_id, wish in wished:
+            order = self._ledger.get(order_id)
+            if order is None or wish not in _wishes(order) or order.facts.unanswered:
+                continue  # answered while we looked at others
+            if wish == _CANCEL:
+                await self._look_at_cancel(order)
+            else:
+                await self._look_at_change(order, wish)
 
-    async def _look_at_cancel(self, order: Tracked, asked: _Asked) -> None:
+    async def _look_at_cancel(self, order: Tracked) -> None:
+        asked = self._asked.get((order.order_id, _CANCEL), _Asked(0, float("-inf")))
         if not self._gate.is_connected or self._clock.monotonic() - asked.at < self._patience:
             return
         if asked.times < _ASKS_MAX:
-            self._ask(order, "cancel")
+            self._cancel(order)
         else:
-            await self._give_up(order, "cancel")
+            await self._give_up(order, _CANCEL, f"cancel that it was asked for {_ASKS_MAX} times")
 
-    async def _look_at_change(self, order: Tracked, asked: _Asked) -> None:
-        """Not asked for any more when that was long ago: what was approved then need not be right now."""
-        waited = self._clock.monotonic() - asked.at
-        if waited < self._patience:
+    async def _look_at_change(self, order: Tracked, change_id: str) -> None:
+        """Never asked for again: the broker may refuse the second while it is still at work on the first."""
+        asked, now, gaps = self._asked.get((order.order_id, change_id)), self._clock.monotonic(), self._gate.gaps
+        is_shut = self._gate.why_shut() is not None
+        if asked is None or asked.gaps != gaps or (is_shut and not asked.times):
+            # asked for by an earlier process or before a gap: the comparison after that tells what came of it
+            self._asked[order.order_id, change_id] = _Asked(0, now, gaps)
+        elif is_shut:
             return
-        if asked.times == 0 or waited > _ASKS_MAX * self._patience:
+        elif not asked.times and now - asked.at >= self._patience:
             await self._drop(order, "the broker works it on its old terms")
-        elif asked.times < _ASKS_MAX:
-            self._ask(order, "change")
-        else:
-            await self._give_up(order, "change")
+        elif asked.times and now - asked.at >= _ASKS_MAX * self._patience:
+            await self._give_up(order, change_id, "change")
 
     @property
     def _patience(self) -> float:
@@ -211,21 +208,24 @@ class Wishes:
     async def _drop(self, order: Tracked, why: str) -> None:
         async with self._ledger.lock:
             current = self._ledger.get(order.order_id) or order
-            await self._ledger.turn(current, current.refused(0, f"not changed: {why}"))
+            if current.facts.change == order.facts.change:
+                await self._ledger.turn(current, current.refused(0, f"not changed: {why}"))
 
-    async def _give_up(self, order: Tracked, wish: str) -> None:
-        why = f"the broker has neither done nor refused a {wish} that it was asked for {_ASKS_MAX} times"
+    async def _give_up(self, order: Tracked, wish: str, what: str) -> None:
+        why = f"the broker has neither done nor refused a {what}"
         async with self._ledger.lock:
             current = self._ledger.get(order.order_id)
-            if current is None or not _wishes(current):
+            if current is None or wish not in _wishes(current):
                 return
             self._service.log.error("unanswered", order_id=order.order_id, wish=wish, reason=why)
-            self._unanswered.labels(wish).inc()
+            self._unanswered.labels("cancel" if wish == _CANCEL else "change").inc()
             await self._ledger.change(current, [Unanswered(why)])
 
 
 def _wishes(order: Tracked) -> list[str]:
-    """What the broker has been asked for and has not answered. What it does not know cannot be asked of it."""
+    """What the broker has been asked for and has not answered, a change by its id. What it does not know cannot be
+    asked of it."""
     if not (order.ours and order.facts.acknowledged):
         return []
-    return (["cancel"] if order.facts.cancel_requested else []) + (["change"] if order.wanted is not None else [])
+    changes = [order.facts.change] if order.wanted is not None else []
+    return ([_CANCEL] if order.facts.cancel_requested else []) + changes
