@@ -59,7 +59,8 @@ transaction.state.log.num.partitions=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
-group.initial.rebalance.delay.ms=0
+# The consumers of a service come together: who came first would hear of the others at its next heartbeat, 1 s later.
+group.initial.rebalance.delay.ms=60
 # Clients may ask for short sessions, so that a killed member is replaced quickly.
 group.min.session.timeout.ms=1000
 # A killed broker is back within 3 s: the controller holds the old session no longer than this.
