@@ -43,8 +43,11 @@ class Backlog:
         self._settings = settings
         self._turns = asyncio.Semaphore(_READERS_MAX)
 
-    async def read(self, spans: Sequence[Span], key: bytes) -> tuple[list[Record], dict[TopicPartition, int]]:
-        """Records of a key, oldest first, and up to which offset of each partition they reach. TooMuchError."""
+    async def read(self, spans: Sequence[Span], key: bytes | None) -> tuple[list[Record], dict[TopicPartition, int]]:
+        """Records of a key, or of all when it is None, oldest first; up to which offset of each partition they reach.
+
+        Raises TooMuchError.
+        """
         try:
             async with asyncio.timeout(_SECONDS_MAX), self._turns:
                 consumer = broker.reader(self._settings)
@@ -57,7 +60,7 @@ class Backlog:
             raise TooMuchError(f"it could not be read back ({type(error).__name__})") from error
 
     async def _read(
-        self, consumer: AIOKafkaConsumer, spans: Sequence[Span], key: bytes
+        self, consumer: AIOKafkaConsumer, spans: Sequence[Span], key: bytes | None
     ) -> tuple[list[Record], dict[TopicPartition, int]]:
         places = [span.place for span in spans]
         consumer.assign(places)
@@ -73,7 +76,7 @@ class Backlog:
         left = {span.place for span in spans if upto[span.place] > span.after}
         while left:
             for place, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
-                found += [each for each in records if each.key == key and each.offset <= upto[place]]
+                found += [each for each in records if key in (None, each.key) and each.offset <= upto[place]]
             left = {place for place in left if await consumer.position(place) <= upto[place]}
         found.sort(key=lambda record: record.timestamp)
         return found, upto

@@ -1,13 +1,13 @@
 """The last live events of each contract, in memory: one fold, from which any number of clients read."""
 
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
 from aiokafka.partitioner import DefaultPartitioner
 
-from consumers.api.reels import EVENTS_KEPT, Entry, Follower, Kind, Offsets, Reel
+from consumers.api.reels import EVENTS_KEPT, Entry, Follower, Kind, MarketKind, Reel, Wish
 from infra.delivery import Failure, MalformedRecordError, Record
 from infra.topics import Catalogue
 from schemas.event import Event
@@ -15,7 +15,7 @@ from schemas.event import Event
 _CONTRACTS_MAX = 2_000
 _SMALLEST = "PT5S"
 
-TOPICS = {"market.bars.v1": Kind.BAR, "market.ticks.v1": Kind.TICK, "market.quotes.v1": Kind.QUOTE}
+TOPICS = {"market.bars.v1": MarketKind.BAR, "market.ticks.v1": MarketKind.TICK, "market.quotes.v1": MarketKind.QUOTE}
 
 
 class _Size(msgspec.Struct):
@@ -64,15 +64,9 @@ class LiveTape:
         entry = reel.newest.get(name) if reel is not None else None
         return entry.event if entry is not None else None
 
-    def follow(self, contract_id: int, kinds: Collection[Kind], offsets: Offsets | None) -> Follower:
-        """A client that begins with the newest, or goes on after `offsets`. Give it back with `leave`."""
-        reel = self._reel_of(str(contract_id).encode())
-        follower = Follower(reel, kinds, offsets)
-        reel.followers.add(follower)
-        return follower
-
-    def leave(self, contract_id: int, follower: Follower) -> None:
-        self._reels[str(contract_id).encode()].followers.discard(follower)
+    def follow(self, wish: Wish) -> Follower:
+        """A client of a contract that begins with the newest, or goes on after its place; it leaves by itself."""
+        return Follower(self._reel_of(str(wish.subject).encode()), wish.kinds, wish.after)
 
     async def close(self) -> None:
         """End every stream: the service stops."""
@@ -141,7 +135,7 @@ def _find_newest(reel: Reel, name: str) -> list[Failure]:
 
 
 def _name(kind: Kind, record: Record) -> str:
-    if kind is not Kind.BAR:
+    if kind is not MarketKind.BAR:
         return kind.value
     size = _size_of(record.value or b"").bar_size
     return kind.value if size == _SMALLEST else size

@@ -19,9 +19,9 @@ from consumers.api.live_tape import TOPICS, LiveTape
 from consumers.api.models import Answer, BarSize, Body
 from consumers.api.names import Names
 from consumers.api.problems import ApiError, InvalidError, NotFoundError
-from consumers.api.reels import Kind, Offsets, place_of
+from consumers.api.reels import MarketKind, Offsets, Wish
 from consumers.api.rows import answer, picked
-from consumers.api.streams import EventStream, Streams, Wish, speak
+from consumers.api.streams import EventStream, Streams, place_named, speak
 from consumers.api.subscriptions import QuoteOut
 from consumers.api.symbols import SymbolPath
 from consumers.api.views import Latest
@@ -39,7 +39,7 @@ _KEY_SECONDS = 5.0
 _POLICY_VIOLATION, _TRY_LATER = 1008, 1013
 _SECRET_MAX = 1_000
 
-Kinds = Annotated[list[Kind], Query(description="What to follow; all three unless said.")]
+Kinds = Annotated[list[MarketKind], Query(description="What to follow; all three unless said.")]
 
 
 class LiveBarOut(Answer):
@@ -127,7 +127,7 @@ class RealTime:
         request: Request,
         caller: Viewer,
         symbol: SymbolPath,
-        kinds: Kinds = [*Kind],  # noqa: B006 # FastAPI copies defaults
+        kinds: Kinds = [*MarketKind],  # noqa: B006 # FastAPI copies defaults
         last_event_id: Annotated[str | None, Header(description="The last id seen: what came since is told.")] = None,
     ) -> Response:
         """The newest bar, quote and trade. `Accept: text/event-stream`: events `bar`, `tick`, `quote` as they come.
@@ -143,7 +143,9 @@ class RealTime:
     def _newest(self, symbol: str, contract: Contract) -> dict[str, Any]:
         """What `RealTimeOut` declares."""
         key = contract.contract_id
-        bar, quote, tick = (self.tape.newest(key, kind.value) for kind in (Kind.BAR, Kind.QUOTE, Kind.TICK))
+        bar, quote, tick = (
+            self.tape.newest(key, kind.value) for kind in (MarketKind.BAR, MarketKind.QUOTE, MarketKind.TICK)
+        )
         found = [event for event in (bar, quote, tick) if event is not None]
         told = self._subscriptions.get(str(key))
         if not found:
@@ -221,20 +223,15 @@ def _calendar(exchange: str) -> ExchangeCalendar | None:
         return None
 
 
-def _kinds(words: Sequence[str]) -> list[Kind]:
+def _kinds(words: Sequence[str]) -> list[MarketKind]:
     try:
-        return [Kind(word) for word in words] or [*Kind]
+        return [MarketKind(word) for word in words] or [*MarketKind]
     except ValueError:
-        raise InvalidError(f"kinds: each is one of {', '.join(Kind)}") from None
+        raise InvalidError(f"kinds: each is one of {', '.join(MarketKind)}") from None
 
 
 def _after(text: str | None) -> Offsets | None:
-    if text is None:
-        return None
-    place = place_of(text)
-    if place is None:
-        raise InvalidError("Last-Event-ID: not an id of one of these events; leave it out to begin with the newest")
-    return place
+    return place_named(text, MarketKind)
 
 
 def _short(text: str) -> str:

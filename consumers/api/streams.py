@@ -3,10 +3,9 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -17,10 +16,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from consumers.api.access import Caller
 from consumers.api.backlog import Backlog, TooMuchError
-from consumers.api.live_tape import LiveTape
-from consumers.api.problems import TooManyError, UnavailableError
-from consumers.api.reels import Follower, Gap, Kind, Offsets, Told
-from infra.delivery import MalformedRecordError
+from consumers.api.problems import InvalidError, TooManyError, UnavailableError
+from consumers.api.reels import Begun, Entry, Follower, Gap, Kind, News, Offsets, Wish, place_of
+from infra.delivery import MalformedRecordError, Record
 
 CLIENTS_MAX = 200
 CLIENTS_OF_A_KEY_MAX = 20
@@ -40,19 +38,30 @@ class _LaggingError(Exception):
     """The client is behind, again and again."""
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What a client wants to follow."""
+class Tape(Protocol):
+    """Where the last events are."""
 
-    contract_id: int
-    kinds: Collection[Kind]
-    after: Offsets | None = None
+    def follow(self, wish: Wish) -> Follower: ...
+
+    def recalled(self, records: Sequence[Record]) -> list[Entry]: ...
+
+    def kind_of(self, topic: str) -> Kind: ...
+
+
+def place_named(text: str | None, kinds: Iterable[Kind]) -> Offsets | None:
+    """Where a client says that it was; InvalidError when it is no place."""
+    if text is None:
+        return None
+    place = place_of(text, kinds)
+    if place is None:
+        raise InvalidError("Last-Event-ID: not an id of one of these events; leave it out to begin with the newest")
+    return place
 
 
 class Streams:
     """All clients that follow; one more than there is room for is refused."""
 
-    def __init__(self, tape: LiveTape, backlog: Backlog, registry: CollectorRegistry) -> None:
+    def __init__(self, tape: Tape, backlog: Backlog, registry: CollectorRegistry) -> None:
         self._tape = tape
         self._backlog = backlog
         self._of_keys: Counter[str] = Counter()
@@ -74,12 +83,12 @@ class Streams:
     async def following(self, caller: Caller, wish: Wish) -> AsyncIterator[Follower]:
         self.refuse_too_many(caller)
         self._of_keys[caller.key_id] += 1
-        follower = self._tape.follow(wish.contract_id, wish.kinds, wish.after)
+        follower = self._tape.follow(wish)
         try:
             await self._recall(follower)
             yield follower
         finally:
-            self._tape.leave(wish.contract_id, follower)
+            follower.leave()
             self._of_keys[caller.key_id] -= 1
             if not self._of_keys[caller.key_id]:
                 del self._of_keys[caller.key_id]
@@ -104,14 +113,16 @@ class Streams:
             raise TooManyError(f"this key has {CLIENTS_OF_A_KEY_MAX} streams open already: close one")
 
 
-def _spoken(news: list[Told | Gap]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def spoken(news: list[News]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Name, id and data of each; what cannot be understood was set aside already."""
     for each in news:
         if isinstance(each, Gap):
             yield "gap", "", {"count": each.count, "reason": each.reason}
+        elif isinstance(each, Begun):
+            yield "begin", each.place, {}
         else:
             with suppress(MalformedRecordError):
-                yield each.entry.kind.value, each.place, each.entry.event.model_dump(mode="json", exclude={"type"})
+                yield each.entry.kind.value, each.place, each.entry.told()
 
 
 class EventStream(Response):
@@ -135,7 +146,7 @@ class EventStream(Response):
     async def _send_all(self, follower: Follower, send: Send) -> None:
         reason = _STOPPING
         while (news := await follower.next(_HEARTBEAT_SECONDS)) is not None:
-            text = "".join(map(_as_text, _spoken(news))) or ": nothing new\n\n"
+            text = "".join(map(_as_text, spoken(news))) or ": nothing new\n\n"
             try:
                 async with asyncio.timeout(_SLOW_SECONDS):
                     await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
@@ -197,7 +208,7 @@ async def speak(socket: WebSocket, streams: Streams, caller: Caller, wish: Wish)
 
 async def _speak_all(socket: WebSocket, follower: Follower) -> None:
     while (news := await follower.next(_HEARTBEAT_SECONDS)) is not None:
-        for name, place, data in _spoken(news):
+        for name, place, data in spoken(news):
             async with asyncio.timeout(_SLOW_SECONDS):
                 await socket.send_json({"event": name, "id": place, "data": data})
         if follower.lags >= _LAGS_MAX:

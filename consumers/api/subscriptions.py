@@ -14,7 +14,7 @@ from consumers.api.live_tape import LiveTape
 from consumers.api.models import Answer, BarSize, Body, Flag
 from consumers.api.names import Names
 from consumers.api.problems import InvalidError, NotFoundError
-from consumers.api.reels import Kind
+from consumers.api.reels import MarketKind
 from consumers.api.rows import answer, picked
 from consumers.api.symbols import SymbolPath, known_contract, tradable
 from consumers.api.views import Latest
@@ -102,7 +102,7 @@ class LiveData:
 
     async def quote(self, caller: Viewer, symbol: SymbolPath) -> Response:
         contract = await self._names.contract(symbol)
-        quote = self._tape.newest(contract.contract_id, Kind.QUOTE.value)
+        quote = self._tape.newest(contract.contract_id, MarketKind.QUOTE.value)
         if quote is None:
             raise NotFoundError(
                 f"no quote of {symbol} has come since this service started: POST /subscriptions/{symbol} asks for them"

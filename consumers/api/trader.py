@@ -22,6 +22,7 @@ from consumers.api.reconciling import Reconciling
 from consumers.api.risk_checks import RiskChecks
 from consumers.api.risk_events import RiskEvents
 from consumers.api.risk_figures import RiskFigures
+from consumers.api.trade_stream import TradeStream
 from consumers.api.trading import Trading
 from consumers.api.views import Latest
 from infra.garbage import spare_the_collector
@@ -62,6 +63,7 @@ def build(front: Front) -> FastAPI:
         RiskEvents(front),
         RiskChecks(front, figures, placing, prices),
         Trading(front),
+        TradeStream(front),
         Emergency(front),
         Deploying(front, strategies),
         LiveStrategies(front, strategies),

@@ -24,6 +24,7 @@ NAMES_TOPICS = {
     "consumers/backtester/backtester.py": "folds requests that somebody has cancelled",
     "infra/backtest_bars.py": "folds the registry",
     "consumers/api/live_tape.py": "folds three topics as one tape",
+    "consumers/api/trade_tape.py": "the same of what happens in trading",
     "consumers/executor/executor.py": "folds trading states, and comparisons that were asked for, before it acts",
     "consumers/portfolio/keeper.py": "folds the ledger of fills before it acts",
     "infra/journal/spans.py": "folds the journal, in which history stands by offsets",

@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from consumers.api.reels import EVENTS_KEPT
+from consumers.api.reels import EVENTS_KEPT, MarketKind, Wish
 from infra.api_keys import Role
 from infra.clock import SystemClock
 from infra.embedded.ports import free_port
@@ -52,20 +52,26 @@ class Wire:
                     return dict(answer.json())
                 await asyncio.sleep(0.02)
 
-    @contextlib.asynccontextmanager
-    async def events(self, query: str = "", **headers: str) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
-        """Server-sent events as dictionaries of their fields."""
-        wanted = {"Authorization": f"Bearer {self.api.keys[Role.VIEWER]}", "Accept": "text/event-stream"} | headers
-        async with (
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10) as client,
-            client.stream("GET", ADDRESS + query, headers=wanted) as answer,
-        ):
-            assert answer.status_code == 200, await answer.aread()
-            assert answer.headers["content-type"].startswith("text/event-stream")
-            yield _parsed(answer.aiter_lines())
+    def events(
+        self, query: str = "", **headers: str
+    ) -> contextlib.AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
+        return server_sent(self.api, self.port, ADDRESS + query, **headers)
 
     def socket(self, query: str = "", **options: Any) -> connect:
         return connect(f"ws://127.0.0.1:{self.port}{ADDRESS}/ws{query}", **options)
+
+
+@contextlib.asynccontextmanager
+async def server_sent(api: Api, port: int, path: str, **headers: str) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    """Server-sent events as dictionaries of their fields."""
+    wanted = {"Authorization": f"Bearer {api.keys[Role.VIEWER]}", "Accept": "text/event-stream"} | headers
+    async with (
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
+        client.stream("GET", path, headers=wanted) as answer,
+    ):
+        assert answer.status_code == 200, await answer.aread()
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        yield _parsed(answer.aiter_lines())
 
 
 async def _parsed(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, Any]]:
@@ -168,7 +174,7 @@ async def test_many_clients_share_one_memory_and_one_that_lags_gets_the_newest(s
         async with contextlib.AsyncExitStack() as clients:
             streams = [await clients.enter_async_context(wire.events()) for _ in range(5)]
             assert [[e["event"] async for e in _some(stream, 1)] for stream in streams] == [["bar"]] * 5
-            follower = wire.api.app.state.realtime.tape.follow(APPLE, ["bar"], None)
+            follower = wire.api.app.state.realtime.tape.follow(Wish(APPLE, [MarketKind.BAR]))
             assert len(await follower.next(1)) == 1
             count = EVENTS_KEPT + 10
             await wire.tell(*(now_bar(number) for number in range(1, count + 1)))

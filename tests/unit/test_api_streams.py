@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 from consumers.api.access import Caller
 from consumers.api.backlog import Backlog
 from consumers.api.live_tape import LiveTape
-from consumers.api.reels import EVENTS_KEPT, Kind
-from consumers.api.streams import EventStream, Streams, Wish
+from consumers.api.reels import EVENTS_KEPT, MarketKind, Wish
+from consumers.api.streams import EventStream, Streams
 from infra.api_keys import Role
 from infra.settings import Settings
 from infra.topics import load_catalogue
@@ -55,7 +55,7 @@ class Client:
         assert not await self.tape.on_records(records)
 
     async def follow(self) -> None:
-        stream = EventStream(self.streams, CALLER, Wish(APPLE, [Kind.BAR]))
+        stream = EventStream(self.streams, CALLER, Wish(APPLE, [MarketKind.BAR]))
         await stream({"type": "http"}, self._never_gone, self._send)
 
     async def _never_gone(self) -> dict[str, Any]:
