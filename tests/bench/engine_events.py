@@ -1,17 +1,20 @@
-"""`engine.events`: the event-driven backtest beside a bare Python loop over the same columns."""
+"""`engine.events`: the event-driven backtest beside a bare Python loop and, with the extra `bench`, beside
+backtesting.py, in turns over the same columns."""
 
 import json
 import statistics
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from engine import backtest
 from engine.columns import COLUMNS, BarColumns
+from engine.options import BacktestOptions
 from engine.strategies.moving_average_crossover import MovingAverageCrossover
+from tests.bench import peers
 
 _BARS = 1_000_000
 _BARS_QUICK = 200_000
@@ -52,49 +55,53 @@ def _bare(columns: BarColumns) -> None:
             _nothing(*row)
 
 
-def _seconds(call: Callable[[], object]) -> float:
-    begun = time.process_time()
-    call()
-    return time.process_time() - begun
-
-
 def run(quick: bool = False) -> list[dict[str, Any]]:
     """One figure: bars a CPU second, fills and equity included; medians of interleaved rounds."""
     columns = minute_bars(_BARS_QUICK if quick else _BARS)
-    engine, bare, whole = [], [], []
-    fills = 0
+    options = BacktestOptions(cash=peers.CASH)
+    calls: dict[str, Callable[[], Any]] = {
+        "bare": lambda: _bare(columns),
+        "events": lambda: backtest.run(columns, MovingAverageCrossover, None, options),
+    }
+    if package := peers.found("backtesting"):
+        calls["backtesting.py"] = lambda: peers.backtesting_py(package, columns)
+    spent: dict[str, list[float]] = {name: [] for name in (*calls, "metrics")}
+    results: dict[str, Any] = {}
     for _ in range(_ROUNDS):
-        bare.append(_seconds(lambda: _bare(columns)))
-        results: list[backtest.BacktestResult] = []
+        for name, call in calls.items():
+            seconds, results[name] = peers.seconds(call)
+            spent[name].append(seconds)
+        spent["metrics"].append(spent["events"][-1] + peers.seconds(partial(_metrics, results["events"]))[0])
+    rates = {name: len(columns) / statistics.median(each) for name, each in spent.items()}
+    value, raw = rates["events"], rates["bare"]
+    detail: dict[str, Any] = {
+        "bars": len(columns),
+        "fills": len(results["events"].executions),
+        "strategy": "moving_average_crossover",
+        "with_metrics": rates["metrics"],
+        "raw_is": "a bare loop that calls an empty function with the eight columns of each bar",
+    }
+    if package:
+        detail |= _beside(rates, results)
+    row = {"name": "engine.events", "value": value, "unit": "bars/CPU s", "raw": raw, "ratio": value / raw}
+    return [row | {"detail": detail}]
 
-        def events(into: list[backtest.BacktestResult] = results) -> None:
-            into.append(backtest.run(columns, MovingAverageCrossover))
 
-        engine.append(_seconds(events))
-        (result,) = results
+def _metrics(result: backtest.BacktestResult) -> object:
+    return result.metrics
 
-        def metrics(of: backtest.BacktestResult = result) -> object:
-            return of.metrics
 
-        whole.append(engine[-1] + _seconds(metrics))
-        fills = len(result.executions)
-    value, raw = (len(columns) / statistics.median(each) for each in (engine, bare))
-    return [
-        {
-            "name": "engine.events",
-            "value": value,
-            "unit": "bars/CPU s",
-            "raw": raw,
-            "ratio": value / raw,
-            "detail": {
-                "bars": len(columns),
-                "fills": fills,
-                "strategy": "moving_average_crossover",
-                "with_metrics": len(columns) / statistics.median(whole),
-                "raw_is": "a bare loop that calls an empty function with the eight columns of each bar",
-            },
-        }
-    ]
+def _beside(rates: dict[str, float], results: dict[str, Any]) -> dict[str, Any]:
+    """backtesting.py on the same arrays under the same rules; it tells crossings at exact ties otherwise, so that the
+    numbers of fills are near, not one."""
+    theirs = results["backtesting.py"]
+    closed, ours = int(theirs["# Trades"]), results["events"]
+    assert abs(2 * closed - len(ours.executions)) <= 0.02 * len(ours.executions), "as many trades, but for exact ties"
+    return {
+        "backtesting_py": rates["backtesting.py"],
+        "times_backtesting_py": rates["events"] / rates["backtesting.py"],
+        "backtesting_py_trades": closed,
+    }
 
 
 if __name__ == "__main__":
