@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.errors import UsageError
-from producers.cli import orders
+from producers.cli import daily_report, orders
 from producers.cli.config import load_settings
 
 if TYPE_CHECKING:
@@ -202,6 +202,9 @@ def limits(
         return
     for name, value in found.items():
         print(f"{name:<32}{value}")
+
+
+app.command()(daily_report.report)
 
 
 def pairs(given: list[str], what: str) -> dict[str, str]:

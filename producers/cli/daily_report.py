@@ -1,0 +1,105 @@
+"""`scizor live report`: what a day of trading was, as a page, as JSON, and in a few lines."""
+
+import json
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra.errors import UsageError
+from producers.cli.config import load_settings
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all that the page shows.")]
+
+
+def report(
+    account: Annotated[str, typer.Option(help="Account; else the only one there is.")] = "",
+    strategy: Annotated[str, typer.Option(help="Only what this strategy did; else all of the account.")] = "",
+    day: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Market day in New York; else the last on which anything happened."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write the page; else under reports/ in SCIZOR_HOME.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The day's report: profit, trades, costs, slippage, denials, incidents, reconciliation.
+
+    One is made by itself after each close, for the account and for each strategy; this makes one now.
+    """
+    from infra.day_reports import save
+    from infra.embedded.running import running_settings
+    from producers.cli.records import run
+
+    settings = running_settings(load_settings())
+    found, page = run(_made(settings, account, strategy or None, day.date() if day else None), settings)
+    place = _written(page, out) if out is not None else save(settings.home, found, page)
+    print(json.dumps(found, indent=2) if as_json else _summary(found, place))
+
+
+def _written(page: str, out: Path) -> Path:
+    try:
+        out.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written: {error.strerror or error}") from None
+    return out
+
+
+async def _made(
+    settings: "Settings", account: str, strategy_id: str | None, day: date | None
+) -> tuple[dict[str, Any], str]:
+    """The document and the page."""
+    from engine.daily_document import document
+    from engine.report.daily import daily
+    from infra import day_material
+    from infra.clock import SystemClock
+    from infra.store.database import Store
+
+    now = SystemClock().now()
+    store = Store(settings, "cli", pool_size=1)
+    try:
+        account_id = account or _only(await day_material.accounts(store))
+        wanted = day or await day_material.newest_day(store, account_id, now)
+        material = await day_material.day_material(settings, store, account_id, wanted, now, strategy_id)
+    finally:
+        await store.close()
+    found = document(material)
+    return found, daily(found)
+
+
+def _only(accounts: list[str]) -> str:
+    if len(accounts) == 1:
+        return accounts[0]
+    known = ", ".join(accounts) or "none yet: is the executor connected? `scizor status` tells"
+    raise UsageError(f"which account? --account one of: {known}")
+
+
+def _summary(found: dict[str, Any], place: Path) -> str:
+    pnl, costs, currency = found["pnl"], found["slippage"], found["currency"]
+    books = found["reconciliation"]
+    agrees = "the broker has told nothing" if books is None else "agree" if books["agrees"] else "DO NOT AGREE"
+    lines = {
+        "day": f"{found['day']}, account {found['account_id']}, {found['strategy_id'] or 'all strategies'}",
+        "profit": f"{_money(pnl['net'])} {currency}",
+        "realised": _money(pnl["realised"]),
+        "unrealised": _money(pnl["unrealised"]),
+        "commissions": f"{_money(pnl['commission'])} for {pnl['executions']} executions",
+        "round trips": str(found["trades"]["count"]),
+        "slippage": f"{_money(costs['total'])} over {costs['count']} orders",
+        "denied": ", ".join(f"{name} {count}" for name, count in found["denials"]["by_reason"].items()) or "nothing",
+        "incidents": str(len(found["incidents"])),
+        "books": agrees,
+        "page": str(place),
+    }
+    notes = [f"note: {each}" for each in found["to_know"]]
+    return "\n".join([*(f"{name:<14}{value}" for name, value in lines.items()), *notes])
+
+
+def _money(amount: str | None) -> str:
+    return "not known" if amount is None else f"{Decimal(amount):,.2f}"

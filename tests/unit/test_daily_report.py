@@ -1,0 +1,214 @@
+"""A day of trading in figures, and as a page: by executions alone, in the account's currency, told where unsure."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.daily import DayBook, Mark, Prices, Rate, Window
+from engine.daily_document import document
+from engine.report import daily
+from engine.slippage import Traded, slippage_of
+from schemas.orders import Commission, Fill, FillBusted, FillCorrected, FillEvent, Side
+from tests.builders import APPLE, a_fill
+
+D = Decimal
+ACCOUNT = "DU1234567"
+BEGINS = datetime(2013, 2, 28, 5, tzinfo=UTC)
+DAY = Window(BEGINS, BEGINS + timedelta(days=1))
+RATES = {"USD": Rate(D(1), None)}
+
+
+def executed(name: str, quantity: int, price: str, hour: float = 12, **changes: Any) -> Fill:
+    """At so many hours after the day began; negative: the day before."""
+    return a_fill(
+        execution_id=name,
+        side=Side.BUY if quantity > 0 else Side.SELL,
+        last_quantity=D(abs(quantity)),
+        last_price=D(price),
+        event_time=BEGINS + timedelta(hours=hour),
+        **changes,
+    )
+
+
+def cost(of: Fill, amount: str, currency: str = "USD") -> Commission:
+    return Commission(
+        execution_id=of.execution_id, account_id=of.account_id, amount=D(amount), currency=currency,
+        event_time=of.event_time, ingest_time=of.ingest_time,
+    )  # fmt: skip
+
+
+def prices(before: str | None, after: str | None, **rates: Rate) -> Prices:
+    def marks(price: str | None) -> dict[int, Mark]:
+        return {APPLE: Mark(D(price), BEGINS, "bar")} if price else {}
+
+    return Prices(marks(before), marks(after), RATES | rates)
+
+
+def totals(events: Sequence[FillEvent], known: Prices, strategy: str | None = None) -> Any:
+    book = DayBook(events, DAY, strategy)
+    return book.totals(book.contracts(known), known)
+
+
+def test_a_day_earns_what_it_realised_and_what_its_positions_gained_less_its_commissions() -> None:
+    before, sold = executed("1", 100, "10", -5), executed("2", -40, "13")
+    found = totals([before, cost(before, "9"), sold, cost(sold, "1")], prices("11", "14"))
+    # 40 sold at 3 above their price; unrealised 60 at +4 in the evening, 100 at +1 in the morning
+    assert (found.realised, found.unrealised, found.commission, found.net) == (120, 140, 1, 259)
+    assert (found.traded, found.executions) == (520, 1)
+
+
+@given(
+    deals=st.lists(st.tuples(st.integers(-50, 50).filter(bool), st.integers(1, 30), st.integers(-20, 20)), max_size=12),
+    marks=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+)
+def test_the_profit_of_a_day_is_the_change_of_what_is_held_plus_the_money_that_came_in(
+    deals: list[tuple[int, int, int]], marks: tuple[int, int]
+) -> None:
+    """Said without averages: the same sum, in another way."""
+    fills = [executed(str(n), quantity, str(price), hour) for n, (quantity, price, hour) in enumerate(deals)]
+    found = totals([*fills], prices(str(marks[0]), str(marks[1])))
+    morning = sum(quantity for quantity, _, hour in deals if hour < 0)
+    today = [(quantity, price) for quantity, price, hour in deals if hour >= 0]
+    held = morning + sum(quantity for quantity, _ in today)
+    expected = held * marks[1] - morning * marks[0] - sum(quantity * price for quantity, price in today)
+    assert abs(found.net - expected) < D("0.00001")
+
+
+def test_corrected_and_busted_executions_count_as_they_are_known_now() -> None:
+    bought, wrong = executed("1", 100, "10"), executed("2", 50, "10")
+    fields = bought.model_dump(exclude={"type"}) | {"revision": 2, "last_price": D(11)}
+    busted = FillBusted(
+        execution_id="2", revision=2, account_id=ACCOUNT, contract_id=APPLE, event_time=wrong.event_time,
+        ingest_time=wrong.ingest_time,
+    )  # fmt: skip
+    events: list[FillEvent] = [bought, cost(bought, "1"), wrong, cost(wrong, "1"), FillCorrected(**fields), busted]
+    found = totals(events, prices(None, "12"))
+    assert (found.unrealised, found.commission, found.executions) == (100, 1, 1)
+
+
+def test_a_strategy_has_the_profit_of_its_own_executions() -> None:
+    mine, other = executed("1", 100, "10"), executed("2", -100, "12", strategy_id="other")
+    assert totals([mine, other], prices(None, "11")).net == 200
+    assert totals([mine, other], prices(None, "11"), mine.strategy_id).net == 100
+    assert totals([mine, other], prices(None, "11"), "other").net == 100
+
+
+@pytest.mark.parametrize(
+    ("rates", "net"),
+    [({"EUR": Rate(D("1.3"), BEGINS)}, D("129.00")), ({"EUR": Rate(D("1.3"), BEGINS, stale=True)}, None), ({}, None)],
+)
+def test_other_currencies_count_at_their_rate_and_never_at_a_stale_one(rates: Any, net: Decimal | None) -> None:
+    bought = executed("1", 100, "10", currency="EUR")
+    found = totals([bought, cost(bought, "1", "USD")], prices(None, "11", **rates))
+    assert found.net == net
+
+
+def test_what_has_no_price_has_no_profit() -> None:
+    book = DayBook([executed("1", 100, "10")], DAY)
+    (day,) = book.contracts(prices(None, None))
+    assert (day.quantity, day.unrealised, day.net) == (D(100), None, None)
+
+
+def an_order(**changes: Any) -> Traded:
+    fields: dict[str, Any] = {
+        "order_id": "o", "strategy_id": "s", "symbol": "AAPL", "currency": "USD", "side": Side.BUY,
+        "quantity": D(100), "price": D("10.05"), "decided": D(10), "seen": D("10.01"),
+    }  # fmt: skip
+    return Traded(**(fields | changes))
+
+
+def test_slippage_is_delay_and_half_the_spread_and_the_rest() -> None:
+    found = slippage_of(an_order(bid=D("10.00"), ask=D("10.04")))
+    assert (found.total, found.delay, found.spread, found.execution) == (D(5), D(2), D(2), D(1))
+    assert found.basis_points == 50
+
+
+def test_a_seller_pays_when_the_price_falls() -> None:
+    found = slippage_of(an_order(side=Side.SELL, price=D("9.90"), bid=D("9.94"), ask=D("9.98")))
+    assert (found.total, found.delay, found.spread, found.execution) == (D(10), D(4), D(2), D(4))
+
+
+def test_without_a_quote_delay_goes_to_the_price_that_risk_saw_and_the_spread_is_in_execution() -> None:
+    found = slippage_of(an_order())
+    assert (found.total, found.delay, found.spread, found.execution) == (D(5), D(1), None, D(4))
+    assert slippage_of(an_order(seen=None)).delay == 0
+
+
+def material(**changes: Any) -> dict[str, Any]:
+    """What the tables would say of a small day."""
+    bought, sold = executed("1", 100, "10", 10), executed("2", -100, "12", 12)
+    account = {
+        "currency": "USD", "net_liquidation": D(100_000), "cash": D(100_000), "positions": {}, "rates": {},
+        "rates_stale": False, "told_at": BEGINS, "ingest_time": BEGINS, "mode": "ACTIVE", "reason": "armed", "by": "me",
+    }  # fmt: skip
+    trade = {
+        "trade_id": "t", "strategy_id": "crossover", "contract_id": APPLE, "symbol": "AAPL", "side": "BUY", "of": 1,
+        "quantity": D(100), "entry_price": D(10), "exit_price": D(12), "gross_pnl": D(200), "commission": D(2),
+        "net_pnl": D(198), "opened_at": bought.event_time, "closed_at": sold.event_time, "currency": "USD",
+    }  # fmt: skip
+    order = {
+        "order_id": "order-1", "strategy_id": "crossover", "contract_id": APPLE, "symbol": "AAPL", "side": "BUY",
+        "cumulative_quantity": D(100), "average_price": D(10), "created_at": BEGINS, "currency": "USD", "of": 1,
+        "decided": "9.98", "seen": "9.99", "bid": 9.98, "ask": 10.0,
+    }  # fmt: skip
+    denial = {
+        "reason": "quantity_max", "detail": "<b>too many</b>", "intent_id": "i", "strategy_id": "crossover",
+        "event_time": BEGINS, "symbol": "AAPL", "side": "BUY", "quantity": D(9000), "of": 3, "of_reason": 3,
+    }  # fmt: skip
+    close = {"contract_id": APPLE, "day": date(2013, 2, 28), "close": 12.5, "at": DAY.ends - timedelta(hours=8)}
+    fields = {
+        "account_id": ACCOUNT, "strategy_id": None, "day": date(2013, 2, 28), "begins": DAY.begins, "ends": DAY.ends,
+        "made_at": DAY.ends, "events": [bought, cost(bought, "1"), sold, cost(sold, "1")], "account": account,
+        "held": [{"contract_id": APPLE, "symbol": "AAPL", "quantity": D(0)}], "closes": [close], "marks": [],
+        "trades": [trade], "orders": [order], "denials": [denial], "stops": [], "troubled": [], "links": [],
+        "revised": [{"at": BEGINS, "type": "FillCorrected", "execution_id": "1", "revision": 2, "symbol": "AAPL"}],
+        "ever_closed": [trade],
+    }  # fmt: skip
+    return fields | changes
+
+
+def test_the_document_says_everything_about_the_day_as_plain_data() -> None:
+    found = document(material())
+    assert (found["pnl"]["net"], found["pnl"]["executions"], found["commissions"]) == ("198", 2, {"USD": "2"})
+    assert found["denials"]["by_reason"] == {"quantity_max": 3}
+    assert (found["slippage"]["total"], found["slippage"]["delay"], found["slippage"]["spread"]) == ("2", "1", "1")
+    assert [each["kind"] for each in found["incidents"]] == ["execution corrected"]
+    assert found["reconciliation"]["agrees"]
+    assert (found["metrics"]["trades"], found["metrics"]["win_rate"]) == (1, 1)
+    assert found["metrics"]["final_equity"] == 100_000
+    assert found["to_know"] == []
+
+
+def test_what_the_report_does_not_know_it_says() -> None:
+    foreign = executed("1", 100, "10", currency="EUR")
+    account = material()["account"] | {"rates": {"EUR": "1.3"}, "rates_stale": True, "positions": {str(APPLE): "7"}}
+    order = material()["orders"][0] | {"bid": None, "ask": None}
+    found = document(material(events=[foreign], account=account, closes=[], orders=[order]))
+    assert found["pnl"]["net"] is None
+    assert [note.split()[0] for note in found["to_know"]] == ["AAPL", "The", "No"]
+    assert found["reconciliation"]["differences"] == [
+        {"contract_id": APPLE, "symbol": "AAPL", "ours": "0", "theirs": "7"}
+    ]
+    assert found["metrics"] is None
+
+
+def test_the_page_shows_the_document_escapes_it_and_asks_nobody_for_anything() -> None:
+    page = daily(document(material()))
+    for shown in ("+198.00", "quantity_max", "Round trips that ended", "Reconciliation", "basis points", "order-1"):
+        assert shown in page
+    assert "<b>too many" not in page
+    assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
+
+
+def test_a_day_on_which_nothing_happened_has_a_page_too() -> None:
+    nothing: dict[str, Any] = {
+        name: [] for name in ("events", "trades", "orders", "denials", "revised", "ever_closed", "held")
+    }
+    found = document(material(**nothing, account=None))
+    assert found["pnl"]["net"] == "0"
+    assert "Nothing was held or traded." in daily(found)
