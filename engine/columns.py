@@ -69,8 +69,8 @@ class BarColumns:
     @cached_property
     def offsets(self) -> Integers:
         """Where each contract begins in `order`, and where the last one ends; shape `(contracts + 1,)`."""
-        if not len(self):
-            return np.zeros(1, dtype=np.int64)
+        if self._is_one:
+            return np.unique([0, len(self)])
         edges = np.flatnonzero(np.diff(self.arranged(self.contract_id))) + 1
         return np.concatenate(([0], edges, [len(self)]))
 
@@ -196,12 +196,12 @@ class BarColumns:
         for name in COLUMNS[3:]:
             self._refuse(~np.isfinite(getattr(self, name)), f"{name} is not a finite number")
         self._refuse(self.volume < 0, "volume is negative")
-        body_low, body_high = np.minimum(self.open, self.close), np.maximum(self.open, self.close)
-        self._refuse((self.low > body_low) | (self.high < body_high), "open or close outside low..high")
+        below = (self.low > self.open) | (self.low > self.close)
+        self._refuse(below | (self.high < self.open) | (self.high < self.close), "open or close outside low..high")
         self._refuse(self.end_us <= self.start_us, "the bar ends before it starts")
-        later = np.diff(self.end_us)
+        (before, now), (previous, contract) = ((each[:-1], each[1:]) for each in (self.end_us, self.contract_id))
         self._refuse(
-            np.append(False, (later < 0) | ((later == 0) & (np.diff(self.contract_id) <= 0))),
+            np.append(False, (now < before) | ((now == before) & (contract <= previous))),
             "rows are not sorted by end and contract, or one bar comes twice",
         )
         same = np.ones(max(len(self) - 1, 0), dtype=bool)

@@ -44,17 +44,8 @@ def run_columns(
     options = options or BacktestOptions()
     refuse(options, strategy_class)
     strategy = made(strategy_class, config)
-    layout = Layout.of(columns)
-    shown = Shown(layout, strategy, shared)
-    wishes = wishes_of(strategy, shown)
-    if isinstance(wishes, Orders) or not options.plain:
-        orders = wishes if isinstance(wishes, Orders) else Orders(wishes)
-        if options.limit_fill == "queue" and orders.rests:
-            raise ColumnPathError("columns know no queue before a limit order: run it bar by bar")
-        executions, unfilled = by_orders.executions(columns, layout, options, orders)
-    else:
-        at, quantity, unfilled = shown.loops.fills(wishes, layout.offsets, options.quantity, options.lot)
-        executions = _executions(columns, layout, options, at, quantity)
+    shown = Shown(Layout.of(columns), strategy, shared)
+    executions, unfilled = _executed(strategy, shown, options)
     return BacktestResult(
         strategy=strategy_class.__name__,
         parameters=strategy.config.model_dump(mode="json"),
@@ -134,6 +125,18 @@ def beyond(strategy: BaseStrategy) -> ColumnPathError:
 
 def _failed(strategy: BaseStrategy, failure: Exception) -> StrategyFailedError:
     return StrategyFailedError(f"{type(strategy).__name__}.targets failed: {told(failure)}")
+
+
+def _executed(strategy: BaseStrategy, shown: Shown, options: BacktestOptions) -> tuple[ExecutionColumns, int]:
+    """What happens, in the order it happens, and how many orders are left."""
+    wishes, layout = wishes_of(strategy, shown), shown.layout
+    if isinstance(wishes, Orders) or not options.plain:
+        orders = wishes if isinstance(wishes, Orders) else Orders(wishes)
+        if options.limit_fill == "queue" and orders.rests:
+            raise ColumnPathError("columns know no queue before a limit order: run it bar by bar")
+        return by_orders.executions(layout.columns, layout, options, orders)
+    at, quantity, unfilled = shown.loops.fills(wishes, layout.offsets, options.quantity, options.lot)
+    return _executions(layout.columns, layout, options, at, quantity), unfilled
 
 
 def _executions(
