@@ -33,8 +33,12 @@ OnProgress = Callable[[int, int], None]
 
 
 def why_not(request: BacktestRequested, strategy_class: type[BaseStrategy]) -> str:
-    """Why the run needs all bars at once; empty when it does not. Raises ValueError for parameters that cannot be."""
-    if strategy_class(strategy_class.Config.parse(request.parameters)).frames:
+    """Why the run needs all bars at once; empty when it does not."""
+    try:
+        strategy = strategy_class(strategy_class.Config.parse(request.parameters))
+    except Exception as error:  # noqa: BLE001 - a strategy may raise whatever it likes: the run itself says it
+        return f"{strategy_class.__name__} cannot be made: {error}"
+    if strategy.frames:
         return "indicators on larger frames"
     options = options_of(request)
     if options.sizing in GAUGED:

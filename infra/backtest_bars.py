@@ -2,23 +2,27 @@
 did where prices are not adjusted for it."""
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import cast
 
+import numpy as np
 import polars as pl
 
 from infra.adjustment import Known, adjusted, in_force
 from infra.bar_moments import bar_size_text
 from infra.bar_replay import BarFilter, read_bars
+from infra.bar_runs import Arrays
 from infra.columns import BAR_SCHEMA
 from infra.errors import UsageError
+from infra.long_bars import LongBars
 from infra.replay import fold
-from infra.series_replay import Arrays, read_series
+from infra.series_replay import Runs, read_series, read_series_or_runs
 from infra.settings import Settings
 from infra.store import bars as stored_bars
 from infra.store import corporate
+from infra.store.bar_portions import StoredBars
 from infra.store.database import Store
 from infra.symbol_meanings import the_one_meant
 from infra.symbol_names import UNKNOWN_SYMBOL, parse_symbol
@@ -29,6 +33,7 @@ from schemas.moments import to_datetime, to_microseconds
 from schemas.validation import Symbol, SymbolState
 
 OnRead = Callable[[int], None]
+_Read = tuple[Arrays, tuple[str, ...], Sequence[CorporateAction] | None]
 _SYMBOLS = "reference.symbols.v1"
 _ACTIONS = "reference.corporate_actions.v1"
 _NAMED_MAX = 5
@@ -83,8 +88,17 @@ class Found:
 
 
 async def find_bars(settings: Settings, request: BacktestRequested, on_read: OnRead = lambda _: None) -> Found:
+    """See `find_bars_or_runs`: all bars at once, however many they are."""
+    found = await find_bars_or_runs(settings, request, None, on_read)
+    assert isinstance(found, Found), "without a bound all bars come at once"
+    return found
+
+
+async def find_bars_or_runs(
+    settings: Settings, request: BacktestRequested, at_once: int | None, on_read: OnRead = lambda _: None
+) -> Found | LongBars:
     """One bar per contract and start, the newest revision, as known when the reading began; what companies did, as
-    known when it was asked for.
+    known when it was asked for. Where that would be more than `at_once` bars, what gives the same in portions.
 
     Raises UsageError, in one line, for symbols that are unknown.
     """
@@ -100,32 +114,51 @@ async def find_bars(settings: Settings, request: BacktestRequested, on_read: OnR
         start_us=_microseconds(request.start),
         end_us=_microseconds(request.end),
     )
-    arrays, sources, actions = await _read_all(settings, request, wanted, symbols, on_read)
+    survived = len(meant) > 1 and all(each.state is not SymbolState.DELISTED for each in meant.values())
+    read = await _read_or_runs(settings, request, wanted, at_once, on_read)
+    if isinstance(read, Runs | StoredBars):
+        await _refuse_missing(settings, request, wanted, symbols, read.counts)
+        return LongBars(read, symbols, benchmark, survived)
+    arrays, sources, actions = read
+    await _refuse_missing(settings, request, wanted, symbols, _contracts(arrays))
     larger: dict[timedelta, Arrays] = {}
     for size in request.larger_bar_sizes:
         beside = replace(wanted, bar_size_seconds=int(size.total_seconds()), contract_ids=sorted(symbols))
-        larger[size], more, _ = await _read_all(settings, request, beside, symbols, on_read)
+        larger[size], more, _ = await _read(settings, request, beside, on_read)
+        await _refuse_missing(settings, request, beside, symbols, _contracts(larger[size]))
         sources = tuple(sorted({*sources, *more}))
-    survived = len(meant) > 1 and all(each.state is not SymbolState.DELISTED for each in meant.values())
     return Found(arrays, sources, symbols, benchmark, actions, survived, larger)
 
 
-async def _read_all(
-    settings: Settings, request: BacktestRequested, wanted: BarFilter, symbols: Mapping[int, str], on_read: OnRead
-) -> tuple[Arrays, tuple[str, ...], Sequence[CorporateAction] | None]:
-    """Bars of one size. Raises NoBarsError unless each of `symbols` has some."""
-    arrays, sources, actions = await _read(settings, request, wanted, on_read)
-    if missing := [number for number in symbols if not (arrays["contract_id"] == number).any()]:
-        whole = replace(wanted, contract_ids=missing[:1], start_us=None, end_us=None)
-        there, _, _ = await _read(settings, request, whole, on_read)
-        size = timedelta(seconds=wanted.bar_size_seconds or 0)
-        raise NoBarsError(request, size, [symbols[number] for number in missing], there)
-    return arrays, sources, actions
+async def _refuse_missing(
+    settings: Settings,
+    request: BacktestRequested,
+    wanted: BarFilter,
+    symbols: Mapping[int, str],
+    there_are: Container[int],
+) -> None:
+    """Raises NoBarsError unless each of `symbols` has bars."""
+    if missing := {number: name for number, name in symbols.items() if number not in there_are}:
+        whole = replace(wanted, contract_ids=[*missing][:1], start_us=None, end_us=None)
+        there, _, _ = await _read(settings, request, whole, lambda _: None)
+        raise NoBarsError(request, timedelta(seconds=wanted.bar_size_seconds or 0), [*missing.values()], there)
 
 
-async def _read(
-    settings: Settings, request: BacktestRequested, wanted: BarFilter, on_read: OnRead
-) -> tuple[Arrays, tuple[str, ...], Sequence[CorporateAction] | None]:
+async def _read_or_runs(
+    settings: Settings, request: BacktestRequested, wanted: BarFilter, at_once: int | None, on_read: OnRead
+) -> _Read | Runs | StoredBars:
+    """Raw prices and bars of several sizes come at once, however many they are."""
+    if at_once is not None and request.basis != Basis.RAW.value and not request.larger_bar_sizes:
+        if request.source == "topic":
+            found = await read_series_or_runs(settings, wanted, at_once, on_progress=on_read)
+            return found if isinstance(found, Runs) else (*found, None)
+        stored = await StoredBars.of(settings, wanted)
+        if stored.counts.total() > at_once:
+            return stored
+    return await _read(settings, request, wanted, on_read)
+
+
+async def _read(settings: Settings, request: BacktestRequested, wanted: BarFilter, on_read: OnRead) -> _Read:
     """From where the request says."""
     if request.basis == Basis.RAW.value:
         frame, actions = await _raw(settings, request, wanted, on_read)
@@ -219,3 +252,10 @@ def _columns(frame: pl.DataFrame) -> tuple[Arrays, tuple[str, ...]]:
 
 def _microseconds(moment: datetime | None) -> int | None:
     return None if moment is None else to_microseconds(moment)
+
+
+def _contracts(arrays: Arrays) -> list[int]:
+    """The contracts that have rows, known by one comparison where that is one."""
+    ids = arrays["contract_id"]
+    one = len(ids) > 0 and bool((ids == ids[0]).all())
+    return [int(ids[0])] if one else cast(list[int], np.unique(ids).tolist())

@@ -10,7 +10,7 @@ import json
 import mmap
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ DTYPES = {name: "<f8" if BAR_SCHEMA[name] == pl.Float64 else "<i8" for name in C
 _SERIES = ("contract_id", "bar_size_seconds", "price_kind", "basis")
 _RECORDS_MIN = 1_000
 _SHARE_MIN = 1 / 16
+_ENOUGH = 250_000
+"""So many records are worth a segment, however long the log is already."""
 _META = "segment.json"
 _FORMAT = hashlib.sha256(repr((2, BAR_SCHEMA, COLUMNS, SOURCES)).encode()).hexdigest()[:8]
 """Files of another shape are others' files."""
@@ -62,6 +64,17 @@ class Segment:
     stop: int
     last: str
     files: Mapping[str, Sequence[int]]
+
+    def part(self, file: str, first: int, stop: int) -> dict[str, NDArray[Any]]:
+        """Some rows of a file, read into memory of their own: of a mapped file every page that was touched counts."""
+        _, *places = self.files[file]
+        found = {}
+        for name, place in zip(COLUMNS, places, strict=True):
+            kind = np.dtype(DTYPES[name])
+            found[name] = np.fromfile(self.folder / file, kind, stop - first, offset=place + first * kind.itemsize)
+            if len(found[name]) < stop - first:
+                raise ValueError(f"{file} ends before row {stop}")
+        return found
 
     def columns(self, file: str) -> dict[str, NDArray[Any]]:
         """A file's columns where they stand in it: nothing is copied; OSError or ValueError if they do not."""
@@ -106,11 +119,21 @@ class ReplayCache:
     def forget(self, place: TopicPartition) -> None:
         shutil.rmtree(self._of(place), ignore_errors=True)
 
-    def keep(self, place: TopicPartition, chain: Sequence[Segment], frame: pl.DataFrame, records: "Span") -> bool:
-        """Write what followed the chain as another segment, if it is worth one; whether it was."""
+    def keep(
+        self,
+        place: TopicPartition,
+        chain: Sequence[Segment],
+        frame: pl.DataFrame,
+        records: "Span",
+        beside: Collection[TopicPartition] = (),
+    ) -> bool:
+        """Write what followed the chain as another segment, if it is worth one and there is room; whether it was.
+
+        Room is made at the cost of others, but never of this place or of those `beside` it, which are being read.
+        """
         known = chain[-1].stop - chain[0].first if chain else 0
         size = records.stop - records.first
-        if not self._bytes_max or size < max(_RECORDS_MIN, known * _SHARE_MIN):
+        if not self._bytes_max or size < max(_RECORDS_MIN, min(known * _SHARE_MIN, _ENOUGH)):
             return False
         target = self._of(place) / f"{records.first:020d}-{records.stop:020d}"
         draft = self._of(place) / f".{target.name}.{os.getpid()}"
@@ -122,8 +145,11 @@ class ReplayCache:
         if target.exists():  # another process was quicker
             shutil.rmtree(draft)
             return True
+        spared = {self._of(each) for each in (place, *beside)}
+        if not self._make_room(_bytes_of(draft), spared):
+            shutil.rmtree(draft)
+            return False
         draft.rename(target)
-        self._stay_below_the_bound(self._of(place))
         return True
 
     @staticmethod
@@ -143,14 +169,25 @@ class ReplayCache:
     def _of(self, place: TopicPartition) -> Path:
         return self._folder / f"{place.topic}-{place.partition}"
 
-    def _stay_below_the_bound(self, newest: Path) -> None:
-        places = sorted(self._root.glob("*/*"), key=lambda each: (each == newest, each.stat().st_mtime))
-        sizes = {each: sum(file.stat().st_size for file in each.rglob("*") if file.is_file()) for each in places}
+    def _make_room(self, wanted: int, spared: Collection[Path]) -> bool:
+        """Whether so many bytes more fit, after what was unused for longest has gone."""
+        places = sorted(self._root.glob("*/*"), key=lambda each: each.stat().st_mtime)
+        sizes = {each: _bytes_of(each, drafts=False) for each in places}
+        if sum(sizes.get(each, 0) for each in spared) + wanted > self._bytes_max:
+            return False
         for each in places:
-            if sum(sizes.values()) <= self._bytes_max:
-                return
-            shutil.rmtree(each, ignore_errors=True)
-            del sizes[each]
+            if sum(sizes.values()) + wanted <= self._bytes_max:
+                break
+            if each not in spared:
+                shutil.rmtree(each, ignore_errors=True)
+                del sizes[each]
+        return True
+
+
+def _bytes_of(folder: Path, *, drafts: bool = True) -> int:
+    """How much its files hold; what is being written is not part of a place yet."""
+    files = (each for each in folder.rglob("*") if each.is_file())
+    return sum(each.stat().st_size for each in files if drafts or not each.parent.name.startswith("."))
 
 
 def _places(file: Path, frame: pl.DataFrame) -> Iterator[int]:

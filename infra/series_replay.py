@@ -1,16 +1,16 @@
 """Series of bars from topics as arrays, through the cache: what a backtest runs on."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import polars as pl
 from aiokafka import TopicPartition
-from numpy.typing import NDArray
 
 from infra.bar_replay import TOPICS, BarFilter
+from infra.bar_runs import Arrays, Run, portions
 from infra.columns import MANY, decode_bars
 from infra.delivery import Record
 from infra.removals import REMOVALS, counts, read_removals
@@ -25,9 +25,6 @@ _AT_ONCE = 500_000
 """Bars of a place that are gathered until they become a segment."""
 
 _DTYPES = {"contract_id": "<i8", **DTYPES}
-
-Arrays = dict[str, NDArray[Any]]
-"""By column; ids and times are int64, prices and volume float64."""
 
 
 class _UselessCacheError(Exception):
@@ -68,11 +65,41 @@ async def read_series(
     `wanted` names contracts, one size, one kind of price and one basis. The same bars as `read_bars` finds: what
     was replayed before is read from files.
     """
+    found = await read_series_or_runs(settings, wanted, None, catalogue=catalogue, on_progress=on_progress)
+    assert not isinstance(found, Runs), "without a bound all bars come at once"
+    return found
+
+
+async def read_series_or_runs(
+    settings: Settings,
+    wanted: BarFilter,
+    at_once: int | None,
+    *,
+    catalogue: Catalogue | None = None,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> "tuple[Arrays, tuple[str, ...]] | Runs":
+    """As `read_series`; where that would be more than `at_once` bars, what gives the same in portions."""
     while True:
         try:
-            return await _Reading(settings, wanted, catalogue or load_catalogue(), on_progress).read()
+            return await _Reading(settings, wanted, catalogue or load_catalogue(), on_progress).read(at_once)
         except _UselessCacheError as error:
             ReplayCache(settings).forget(error.place)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """More bars than are wanted in memory: where they are, and what of them counts."""
+
+    counts: Counter[int]
+    """By contract, repetitions included."""
+    sources: tuple[str, ...]
+    _runs: Callable[[Collection[int]], list[Run]]
+    _settle: Callable[[Arrays], Arrays]
+
+    def portions(self, contract_ids: Collection[int]) -> Iterator[Arrays]:
+        """The bars of some contracts, sorted by end and contract. Raises OSError or ValueError when the files are gone
+        meanwhile."""
+        return portions(self._runs(contract_ids), self._settle)
 
 
 class _Reading:
@@ -88,7 +115,13 @@ class _Reading:
         self._on_progress = on_progress
         self._extent = 0
 
-    async def read(self) -> tuple[Arrays, tuple[str, ...]]:
+    async def read(self, at_once: int | None) -> tuple[Arrays, tuple[str, ...]] | Runs:
+        await self._replay()
+        if at_once is not None and (counts := self._counts()).total() > at_once:
+            return Runs(+counts, self._sources(), self._runs, self._settled_by_end)
+        return self._merged()
+
+    async def _replay(self) -> None:
         count = 0
         topics = [*TOPICS, REMOVALS]
         replay = read_to_end(
@@ -109,7 +142,6 @@ class _Reading:
                 raise _UselessCacheError(place)
             self._gather(place)
             self._cache.used(place)
-        return self._merged()
 
     def _expect(self, records: int) -> None:
         self._extent = records
@@ -145,12 +177,50 @@ class _Reading:
         frame = pl.concat(kept.waiting)
         first = kept.chain[-1].stop if kept.chain else kept.begin
         span = Span(first, kept.last.offset + 1, digest(kept.last))
-        if not kept.frames and self._cache.keep(place, kept.chain, frame, span):
+        if not kept.frames and self._cache.keep(place, kept.chain, frame, span, self._read()):
             kept.chain = self._cache.chain(place, kept.begin)
         else:
             code = pl.col("source").replace_strict(SOURCES, range(len(SOURCES)), return_dtype=pl.UInt8)
             kept.frames.append(frame.filter(self._wanted.expression()).with_columns(code))
         kept.waiting, kept.last = [], None
+
+    def _read(self) -> list[TopicPartition]:
+        """The places of which files are about to be read."""
+        return [place for place, kept in self._places.items() if kept.chain]
+
+    # from what is kept and what came to portions
+
+    def _counts(self) -> Counter[int]:
+        return Counter({each: sum(map(len, self._runs([each]))) for each in sorted(self._wanted.contract_ids or ())})
+
+    def _runs(self, contract_ids: Collection[int]) -> list[Run]:
+        bounds = (self._wanted.start_us, self._wanted.end_us)
+        found = []
+        for contract_id in sorted(contract_ids):
+            file = self._series(contract_id).file
+            for place in sorted(self._places):
+                kept = self._places[place]
+                try:
+                    files = [each for each in kept.chain if file in each.files]
+                    found += [Run.of_segment(contract_id, each, file, bounds) for each in files]
+                except (OSError, ValueError) as error:
+                    raise _UselessCacheError(place) from error
+                for frame in kept.frames:
+                    part = frame.filter(pl.col("contract_id") == contract_id)
+                    found.append(Run.of_arrays(contract_id, {name: part[name].to_numpy() for name in COLUMNS}))
+        return found
+
+    def _sources(self) -> tuple[str, ...]:
+        """Where prices come from, of every row."""
+        codes: set[int] = set()
+        for contract_id in self._wanted.contract_ids or ():
+            for part in self._parts(contract_id):
+                codes |= set(np.unique(part["source"]).tolist())
+        return tuple(sorted(SOURCES[code] for code in codes))
+
+    def _settled_by_end(self, rows: Arrays) -> Arrays:
+        settled = self._settled([rows])
+        return _by_time([{name: settled[name] for name in ("contract_id", *COLUMNS)}], sort=True)
 
     # from what is kept and what came to one array a column
 
@@ -220,7 +290,7 @@ def _are_in_order(parts: Sequence[Arrays]) -> bool:
     return True
 
 
-def _by_time(parts: Sequence[Arrays]) -> Arrays:
+def _by_time(parts: Sequence[Arrays], *, sort: bool = False) -> Arrays:
     """All parts, which are sorted by contract, by the bars' ends."""
     count = sum(len(part["start_us"]) for part in parts)
     block = np.empty((1 + len(_SHOWN), count), dtype=np.int64)  # in one piece, for which the system has large pages
@@ -229,7 +299,7 @@ def _by_time(parts: Sequence[Arrays]) -> Arrays:
         return arrays
     together = np.empty(count, dtype=np.int64)
     order = None
-    if len({int(contract_id) for part in parts for contract_id in part["contract_id"][[0, -1]]}) > 1:
+    if sort or len({int(contract_id) for part in parts for contract_id in part["contract_id"][[0, -1]]}) > 1:
         np.concatenate([part["end_us"] for part in parts], out=together)
         order = np.argsort(together, kind="stable")
     for name, values in arrays.items():

@@ -111,6 +111,12 @@ class Settings(BaseSettings):
         le=1_000_000,
         description="Megabytes of replayed bars kept below the state folder, for the next backtest; 0 keeps none.",
     )
+    backtest_bars_at_once: int = Field(
+        2_000_000,
+        ge=1,
+        le=1_000_000_000,
+        description="A backtest over more bars than this reads them piece by piece, in memory that does not grow.",
+    )
     backtests_open_max: int = Field(
         20, ge=1, le=10_000, description="Backtests of one API key that may wait or run at a time; one more is refused."
     )

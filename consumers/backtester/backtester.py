@@ -11,14 +11,18 @@ from prometheus_client import Counter
 
 from consumers.backtester.cancellations import Cancellations
 from consumers.backtester.colleagues import BEAT_SECONDS, DEATHS_MAX, SILENT_SECONDS, Colleagues
-from consumers.backtester.data import material_for
+from consumers.backtester.data import material_or_long
+from consumers.backtester.long_runs import LongRun
 from consumers.backtester.pace import Pace
 from consumers.backtester.uploaded import ENTRY, OnProgress, answer_inside, code_hash_of, text_of
 from engine import answer
 from engine.backtest import BacktestResult
+from engine.long_answer import why_not
 from engine.material import Material
+from engine.registry import strategy_class
 from infra.engine_code import code_hash
 from infra.errors import EnvironmentUnhealthyError, UsageError
+from infra.long_bars import LongBars
 from infra.publish import Origin
 from infra.sandbox.canary import SandboxGate
 from infra.sandbox.errors import SandboxedError
@@ -135,14 +139,25 @@ class Backtester:
                 raise GivenUpError(state.stop)
             answer.check(request)
             run = await self._runner(request)
-            material = await material_for(self._service.settings, request, state.reading)
-            work = _Work(request, material, run, code_hash_of(request, self._code_hash))
+            bars = await material_or_long(self._service.settings, request, self._at_once(request), state.reading)
+            code = code_hash_of(request, self._code_hash)
+            if isinstance(bars, LongBars):
+                return await LongRun(self._service.settings, state.reading, state.running).answer(
+                    request, bars, code, now
+                )
+            work = _Work(request, bars, run, code)
             finished, trial = await asyncio.to_thread(work.compute, now, state)
         except (UsageError, EnvironmentUnhealthyError, SandboxedError, ValueError, GivenUpError) as error:
             return answer.failed(request, str(error), now=now()), None
         except MemoryError:
             return answer.failed(request, "out of memory: fewer symbols, or larger bars", now=now()), None
         return finished, trial
+
+    def _at_once(self, request: BacktestRequested) -> int | None:
+        """How many bars may be in memory together; None for a run that needs all of them."""
+        if request.code_sha256 or why_not(request, strategy_class(request.strategy)):
+            return None
+        return self._service.settings.backtest_bars_at_once
 
     async def _runner(self, request: BacktestRequested) -> Runner:
         """What runs the request: the engine here, or the sandbox for a text that somebody uploaded."""

@@ -23,11 +23,12 @@ from engine.columns import BarColumns
 from engine.material import RAW
 from engine.registry import strategy_class
 from engine.strategy import BaseStrategy
-from infra import broker, consume, topic_admin
+from infra import bar_runs, broker, consume, replay_cache, topic_admin
 from infra.columns import frame_of
 from infra.replay import fold
 from infra.service import Service
 from infra.settings import REPOSITORY, Settings
+from infra.store import bar_portions
 from infra.store.bars import add_bars
 from infra.store.corporate import put_actions
 from infra.store.database import Store
@@ -276,6 +277,48 @@ async def test_bars_of_two_sizes_give_one_result_from_a_file_the_topic_and_the_d
     assert len(topic.fills) > 10
     assert topic.data_digest == database.data_digest
     assert missing.error.startswith("no bars of AAPL of 7d: collect them first, `scizor collect history AAPL")
+
+
+async def test_more_bars_than_are_wanted_in_memory_give_the_same_word_for_word_from_the_topic_and_the_database(
+    stack_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bar_portions, "_PORTION", 300)
+    monkeypatch.setattr(bar_runs, "_BLOCK", 70)
+    monkeypatch.setattr(replay_cache, "_RECORDS_MIN", 10)
+    await a_market(stack_settings)
+    store = Store(stack_settings, "persister")
+    async with store.transaction() as transaction:
+        frame = frame_of([*history_of("AAPL", APPLE, 500), *history_of("IBM", IBM, 500)])
+        await add_bars(transaction.connection, frame)
+    await store.close()
+    asked = {"symbols": ("AAPL", "IBM"), "benchmark": "IBM", "parameters": {"fast": 5, "slow": 20}}
+    ordinary = a_request(backtest_id="ordinary", **asked)
+    late = a_request(backtest_id="late", start=datetime(2020, 1, 1, tzinfo=UTC), **asked)
+    long = [a_request(backtest_id=source, source=source, **asked) for source in ("topic", "database")]
+
+    async with backtesting(stack_settings):
+        await send(stack_settings, "backtest.requests.v1", [ordinary])
+        whole = await result_of(stack_settings, "ordinary")
+    async with backtesting(stack_settings.model_copy(update={"backtest_bars_at_once": 999})):
+        await send(stack_settings, "backtest.requests.v1", [*long, late])
+        parts = [await result_of(stack_settings, each.backtest_id, 60) for each in long]
+        nothing = await result_of(stack_settings, "late")
+
+    assert whole.succeeded, whole.error
+    of_the_run = {"event_time", "ingest_time", "backtest_id", "request", "metrics"}
+    for part in parts:
+        assert part.succeeded, part.error
+        assert part.model_dump(exclude=of_the_run) == whole.model_dump(exclude=of_the_run)
+        assert {name: part.metrics[name] for name in ("sharpe", "trades", "beta")} == {
+            name: whole.metrics[name] for name in ("sharpe", "trades", "beta")
+        }
+    progress = await events_of(stack_settings, "backtest.progress.v1")
+    assert any(isinstance(each, BacktestProgress) and each.backtest_id == "topic" and each.bars_done == 1000
+               and each.phase == "running" for each in progress)  # fmt: skip
+    assert nothing.error.startswith("no bars of AAPL, IBM from 2020-01-01: ")
+    trials = [each for each in await events_of(stack_settings, "research.trials.v1") if isinstance(each, Trial)]
+    assert len({each.trial_id for each in trials if each.parameters.get("fast") == 5}) == 1, "one run, however it ran"
+    assert not list((stack_settings.home / "scratch").iterdir()), "it was there, and is empty again"
 
 
 PRICES = ("open", "high", "low", "close", "volume")

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 import polars as pl
 import pytest
 
-from infra import broker, replay, replay_cache, series_replay, topic_admin
+from infra import bar_runs, broker, replay, replay_cache, series_replay, topic_admin
 from infra.bar_replay import BarFilter, read_bars
-from infra.series_replay import read_series
+from infra.series_replay import Runs, read_series, read_series_or_runs
 from infra.settings import Settings
 from schemas.event import Event
 from schemas.market import PriceKind
@@ -25,6 +25,7 @@ STEP = timedelta(seconds=5)
 @pytest.fixture(autouse=True)
 def _keeping_little(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay_cache, "_RECORDS_MIN", 10)
+    monkeypatch.setattr(bar_runs, "_BLOCK", 7)
 
 
 async def send(settings: Settings, topic: str, events: Sequence[Event]) -> None:
@@ -57,6 +58,11 @@ async def both(settings: Settings, wanted: BarFilter) -> pl.DataFrame:
     plain = await read_bars(settings, wanted=wanted)
     found = pl.DataFrame(arrays)
     assert found.equals(plain.select(found.columns))
+    runs = await read_series_or_runs(settings, wanted, 0)
+    if isinstance(runs, Runs):
+        parts = [pl.DataFrame(part) for part in runs.portions(wanted.contract_ids or ())]
+        assert pl.concat(parts).select(found.columns).equals(found)
+        assert len(parts) > 1 or len(found) < 8
     assert sources == tuple(sorted(plain["source"].unique()))
     return found
 
@@ -155,6 +161,20 @@ async def test_the_cache_stays_below_its_bound_or_is_not_there(stack_settings: S
     kept = replay_cache.ReplayCache(stack_settings)
     kept._bytes_max = 1
     (folder,) = (stack_settings.home / "replay-cache").iterdir()
-    kept._stay_below_the_bound(folder)
+    assert not kept._make_room(1, list(folder.iterdir())), "what is being read stays"
+    assert kept._make_room(1, ())
     assert list(folder.iterdir()) == []
     await both(stack_settings, WANTED)
+
+
+async def test_a_log_that_outgrows_the_cache_is_read_whole_all_the_same(
+    stack_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(series_replay, "_AT_ONCE", 20)
+    monkeypatch.setattr(replay, "_POLL_RECORDS", 15)
+    monkeypatch.setattr(replay_cache.ReplayCache, "_make_room", lambda *_: segments(stack_settings) < 2)
+    await topic_admin.apply(stack_settings)
+    await send(stack_settings, "market.history.v1", some_history(random.Random(5), 300))
+    for _ in range(2):
+        await both(stack_settings, WANTED)
+    assert 0 < segments(stack_settings) <= 2

@@ -1,0 +1,108 @@
+"""Bars of one long run in a file of its own, in portions: written once, read again, whole or by column.
+
+Whoever reads needs numpy alone: it may be another process, which is told `words()`.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infra.errors import EnvironmentUnhealthyError
+
+COLUMNS = ("contract_id", "start_us", "end_us", "open", "high", "low", "close", "volume")
+_DTYPES = {name: np.dtype("<i8" if number < 3 else "<f8") for number, name in enumerate(COLUMNS)}
+_BYTES = 8  # of a value of any column
+
+
+@dataclass(frozen=True)
+class ScratchBars:
+    """What a scratch file holds: portions of so many `rows`, each of them column after column."""
+
+    path: Path
+    rows: tuple[int, ...]
+    symbols: Mapping[int, str]
+    sources: tuple[str, ...]
+
+    def words(self) -> dict[str, Any]:
+        """As JSON has them."""
+        symbols = {str(contract_id): name for contract_id, name in self.symbols.items()}
+        return {"path": str(self.path), "rows": self.rows, "symbols": symbols, "sources": self.sources}
+
+    @classmethod
+    def of(cls, words: Mapping[str, Any]) -> "ScratchBars":
+        """What `words` told."""
+        symbols = {int(contract_id): name for contract_id, name in words["symbols"].items()}
+        return cls(Path(words["path"]), tuple(words["rows"]), symbols, tuple(words["sources"]))
+
+    def chunks(self) -> Iterator[Mapping[str, NDArray[Any]]]:
+        """Portion after portion."""
+        with self.path.open("rb") as file:
+            for count in self.rows:
+                yield {name: np.fromfile(file, _DTYPES[name], count) for name in COLUMNS}
+
+    def column(self, name: str) -> Iterator[NDArray[Any]]:
+        """One column of every portion."""
+        place, begin = COLUMNS.index(name), 0
+        with self.path.open("rb") as file:
+            for count in self.rows:
+                file.seek((begin + place * count) * _BYTES)
+                yield np.fromfile(file, _DTYPES[name], count)
+                begin += len(COLUMNS) * count
+
+
+class Scratch:
+    """A folder below the state folder that holds the bars of one run, and goes with it."""
+
+    def __init__(self, home: Path) -> None:
+        below = home / "scratch"
+        below.mkdir(parents=True, exist_ok=True)
+        self._folder = tempfile.TemporaryDirectory(prefix=f"bars-{os.getpid()}-", dir=below)
+
+    def __enter__(self) -> "Scratch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    def writer(self, name: str) -> "ScratchWriter":
+        """For one file."""
+        return ScratchWriter(Path(self._folder.name) / name)
+
+
+class ScratchWriter:
+    """Takes portions in their order."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._rows: list[int] = []
+        path.touch()
+
+    @property
+    def count(self) -> int:
+        """Bars so far."""
+        return sum(self._rows)
+
+    def add(self, portion: Mapping[str, NDArray[Any]]) -> None:
+        """Append a portion. Raises EnvironmentUnhealthyError when it cannot be written."""
+        count = len(portion["start_us"])
+        if not count:
+            return
+        try:
+            with self._path.open("ab") as file:
+                for name in COLUMNS:
+                    file.write(np.ascontiguousarray(portion[name], _DTYPES[name]).data)
+        except OSError as error:
+            raise EnvironmentUnhealthyError(
+                f"the bars of a long run cannot be written to {self._path.parent}: {error.strerror}"
+            ) from error
+        self._rows.append(count)
+
+    def bars(self, symbols: Mapping[int, str], sources: Sequence[str]) -> ScratchBars:
+        """What was written."""
+        return ScratchBars(self._path, tuple(self._rows), dict(symbols), tuple(sources))
