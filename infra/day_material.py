@@ -46,7 +46,18 @@ async def day_material(
     settings: Settings, store: Store, account_id: str, day: date, now: datetime, strategy_id: str | None = None
 ) -> Material:
     """For `engine.daily_document`. Raises NothingKnownError for an account that nobody has heard of."""
-    wanted = daily.day_of(account_id, day, strategy_id)
+    found = await without_quotes(store, daily.day_of(account_id, day, strategy_id), day, now)
+    places = [(row["contract_id"], row["created_at"]) for row in found["orders"]]
+    quotes = await quotes_at(settings, places)
+    for row in found["orders"]:
+        quote = quotes.get((row["contract_id"], row["created_at"]))
+        row["bid"], row["ask"] = (quote.bid, quote.ask) if quote is not None else (None, None)
+    return found
+
+
+async def without_quotes(store: Store, wanted: Wanted, day: date, now: datetime) -> Material:
+    """The same, as far as tables tell it: what a day has earned, without what its orders were quoted at."""
+    account_id = wanted.account_id
     async with store.reading() as connection:
         known = await daily.accounts(connection)
         if account_id not in known:
@@ -54,9 +65,9 @@ async def day_material(
         events = await daily.executions(connection, wanted)
         happened = await daily.happened(connection, wanted, now)
         account = await daily.account(connection, account_id)
-        found = {
+        return {
             "account_id": account_id,
-            "strategy_id": strategy_id,
+            "strategy_id": wanted.strategy_id,
             "day": day,
             "begins": wanted.begins,
             "ends": wanted.ends,
@@ -67,12 +78,6 @@ async def day_material(
             **await _prices(connection, wanted, events),
             **{name: _plain(getattr(happened, name)) for name in daily.LISTS},
         }
-    places = [(row["contract_id"], row["created_at"]) for row in found["orders"]]
-    quotes = await quotes_at(settings, places)
-    for row in found["orders"]:
-        quote = quotes.get((row["contract_id"], row["created_at"]))
-        row["bid"], row["ask"] = (quote.bid, quote.ask) if quote is not None else (None, None)
-    return found
 
 
 async def _prices(connection: AsyncConnection, wanted: Wanted, events: Sequence[Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from schemas.event import UtcTime
 PAGE_MAX = 1000
 OFFSET_MAX = 1_000_000
 YEARS_MAX = 60
-_FIRST_YEAR, _LAST_YEAR = 1900, 2100
+FIRST_YEAR, LAST_YEAR = 1900, 2099
 
 T = TypeVar("T")
 
@@ -151,8 +151,8 @@ def _with_date_and_time(given: Any) -> Any:
 
 
 def _lived_through(moment: datetime) -> datetime:
-    if not _FIRST_YEAR <= moment.year < _LAST_YEAR:
-        raise ValueError(f"no market has lived in {moment.year}: from {_FIRST_YEAR} to {_LAST_YEAR - 1}")
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"no market has lived in {moment.year}: from {FIRST_YEAR} to {LAST_YEAR}")
     return moment
 
 

@@ -14,6 +14,7 @@ from consumers.api.front import Front
 from consumers.api.limits import Limits
 from consumers.api.live_strategies import LiveStrategies
 from consumers.api.orders import Orders
+from consumers.api.performance import Performance
 from consumers.api.placing import Placing
 from consumers.api.portfolio import Portfolio
 from consumers.api.positions import Positions
@@ -64,6 +65,7 @@ def build(front: Front) -> FastAPI:
         RiskChecks(front, figures, placing, prices),
         Trading(front),
         TradeStream(front),
+        Performance(front),
         Emergency(front),
         Deploying(front, strategies),
         LiveStrategies(front, strategies),

@@ -4,19 +4,22 @@ import asyncio
 from decimal import Decimal
 from typing import Any
 
+import pytest
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine import risk
 from infra.api_keys import Role
 from infra.settings import Settings
-from infra.store import portfolio
-from infra.store.tables import reservations
+from infra.store import orders, portfolio
+from infra.store.tables import bars, reservations
 from schemas.account import Position
 from schemas.orders import OrderIntent
 from schemas.reconciliation import Reconciled, ReconciliationAsked
-from tests.builders import APPLE, NOON, SEEN
+from tests.builders import APPLE, NOON, SEEN, a_fill, a_historical_bar
 from tests.integration.an_api import Api, serving
-from tests.integration.test_api_risk import a_book
+from tests.integration.test_api_farmer import row_of
+from tests.integration.test_api_risk import DAY, a_book
 from tests.integration.test_api_trader import ACCOUNT, a_key, know_account_and_apple, see_a_price, store_decision, tell
 
 D = Decimal
@@ -77,6 +80,12 @@ async def test_positions_are_told_with_what_they_earned_and_how_they_came_to_be(
         elsewhere = await api.ask("GET", "/positions/IBM:NYSE/trades")
         never = await api.ask("GET", "/positions/MSFT/history")
         no_symbol = await api.ask("GET", "/positions/!/history")
+        await api.store(lambda connection: orders.save_fill(connection, a_fill(strategy_id="s")))
+        days = [row_of(a_historical_bar(start=NOON + n * DAY, close=441.0 + n, high=450.0)) for n in range(3)]
+        await api.store(lambda connection: connection.execute(insert(bars), days))
+        done = await api.get("/trading/performance?strategy_id=s&day=2013-03-03")
+        first_day = await api.get("/trading/performance")
+        never_lived = await api.ask("GET", "/trading/performance?day=0001-01-01")
 
     assert nothing.status_code == 404
     assert (held["quantity"], held["average_price"], closed["quantity"]) == ("100", "400", "0")
@@ -90,7 +99,18 @@ async def test_positions_are_told_with_what_they_earned_and_how_they_came_to_be(
     assert (summary["positions"], summary["long"], summary["short"], summary["largest"]) == (1, 1, 0, "AAPL")
     assert (summary["net"], summary["net_pnl"]) == ("44000", "4010.25")
     assert exposure == same
-    assert (elsewhere.status_code, never.status_code, no_symbol.status_code) == (404, 404, 422)
+    assert (first_day["day"], first_day["pnl"]["executions"], first_day["trades_today"]) == ("2013-02-28", 1, 1)
+    assert (first_day["pnl"]["unrealised"], first_day["currency"]) == ("48", "USD"), "bought at 440.52, closed at 441"
+    assert (done["strategy_id"], done["pnl"]["traded"]) == ("s", "0"), "nothing was traded on a Sunday"
+    assert (done["metrics"]["sessions"], done["metrics"]["trades"], done["metrics"]["best_trade"]) == (3, 1, 11.75)
+    assert done["metrics"]["total_return"] == pytest.approx(248 / (1_000_000.50 - 248)), "by the last of three closes"
+    assert "a stale price" in done["to_know"][0]
+    assert (elsewhere.status_code, never.status_code, no_symbol.status_code, never_lived.status_code) == (
+        404,
+        404,
+        422,
+        422,
+    )
     assert "open_only=false" in never.json()["detail"]
 
 

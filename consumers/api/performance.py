@@ -1,0 +1,137 @@
+"""How trading has done so far, by the code that makes the figures of a backtest and the reports of days."""
+
+import asyncio
+from collections import OrderedDict
+from datetime import date
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import AfterValidator, Field
+
+from consumers.api.access import Viewer
+from consumers.api.decisions import AccountFilter
+from consumers.api.front import Front
+from consumers.api.models import FIRST_YEAR, LAST_YEAR, Answer, Exact
+from consumers.api.portfolio import account_of
+from infra import day_material
+from infra.settings import Settings
+from infra.store import daily
+from infra.store.database import Store
+from schemas.event import UtcTime
+
+_KEPT_SECONDS = 10.0
+_KEPT_MAX = 100
+_SECONDS_MAX = 30.0
+
+
+def _lived_through(day: date) -> date:
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise ValueError(f"no market has lived in {day.year}: from {FIRST_YEAR} to {LAST_YEAR}")
+    return day
+
+
+Day = Annotated[
+    Annotated[date, AfterValidator(_lived_through)] | None,
+    Query(description="The last on which anything happened, unless said.", examples=["2013-02-28"]),
+]
+
+
+class DayPnlOut(Answer):
+    """What the day has earned, in the account's currency; null where a price or a rate is missing or stale."""
+
+    realised: Exact | None
+    unrealised: Exact | None = Field(description="Its change over the day.")
+    commission: Exact | None
+    net: Exact | None
+    traded: Exact | None = Field(description="The value of all executions.")
+    executions: int
+
+
+class PerformanceOut(Answer):
+    """An account, or one strategy in it, from its first execution up to a day."""
+
+    account_id: str
+    strategy_id: str | None
+    day: date = Field(description="In New York; its end is where the figures end.")
+    made_at: UtcTime
+    currency: str
+    pnl: DayPnlOut
+    trades_today: int = Field(description="Round trips that ended on the day.")
+    denials_today: int
+    metrics: dict[str, float] | None = Field(
+        description="As of a backtest, by the last price of every day; null while nothing was traded, or where a rate "
+        "is missing or stale. A figure that has too little to go by is left out."
+    )
+    to_know: list[str] = Field(description="Why a figure is missing, or less sure than it looks.")
+
+
+class Performance:
+    """The route about how trading does. What was found is kept for some seconds: it takes all executions to find it."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+        self._one_at_a_time = asyncio.Lock()
+        self._known: OrderedDict[tuple[str, str | None, date | None], tuple[float, PerformanceOut]] = OrderedDict()
+
+    def router(self) -> APIRouter:
+        router = APIRouter(tags=["trading"])
+        router.get("/trading/performance", summary="How an account or a strategy has done")(self.performance)
+        return router
+
+    async def performance(
+        self,
+        caller: Viewer,
+        account_id: AccountFilter = None,
+        strategy_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
+        day: Day = None,
+    ) -> PerformanceOut:
+        """The figures of `scizor live report`, without what only quotes tell."""
+        account = await account_of(self._front, account_id)
+        asked = account.account_id, strategy_id, day
+        clock = self._front.service.clock
+        async with asyncio.timeout(_SECONDS_MAX), self._one_at_a_time:
+            known = self._known.get(asked)
+            if known is None or clock.monotonic() - known[0] > _KEPT_SECONDS:
+                found = await asyncio.to_thread(asyncio.run, self._look(*asked))
+                known = self._known[asked] = clock.monotonic(), PerformanceOut.model_validate(found)
+                if len(self._known) > _KEPT_MAX:
+                    self._known.popitem(last=False)
+        return known[1]
+
+    async def _look(self, account_id: str, strategy_id: str | None, day: date | None) -> dict[str, Any]:
+        """In a thread with a loop and a connection of its own: folding many executions keeps nobody waiting."""
+        settings: Settings = self._front.service.settings
+        now = self._front.service.clock.now()
+        store = Store(settings, self._front.service.name, pool_size=1)
+        try:
+            wanted = day or await day_material.newest_day(store, account_id, now)
+            material = await day_material.without_quotes(
+                store, daily.day_of(account_id, wanted, strategy_id), wanted, now
+            )
+        finally:
+            await store.close()
+        return _figures(material)
+
+
+def _figures(material: day_material.Material) -> dict[str, Any]:
+    from engine.daily import DayBook, Window  # the engine, hence not at import
+    from engine.daily_document import prices_of, to_know
+    from engine.daily_metrics import figures_of
+
+    prices = prices_of(material)
+    book = DayBook(material["events"], Window(material["begins"], material["ends"]), material["strategy_id"])
+    contracts = book.contracts(prices)
+    unquoted = material | {"orders": []}
+    return {
+        **{name: material[name] for name in ("account_id", "strategy_id", "day", "made_at")},
+        "currency": (material["account"] or {}).get("currency", ""),
+        "pnl": vars(book.totals(contracts, prices)),
+        "trades_today": _count(material["trades"]),
+        "denials_today": _count(material["denials"]),
+        "metrics": figures_of(material, prices),
+        "to_know": to_know(contracts, prices, unquoted),
+    }
+
+
+def _count(rows: list[dict[str, Any]]) -> int:
+    return rows[0]["of"] if rows else 0
