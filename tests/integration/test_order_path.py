@@ -86,6 +86,12 @@ async def test_an_intent_becomes_an_order_a_fill_and_a_position(stack_settings: 
             return bool(states) and states[-1].positions == {str(APPLE): D(60)}
 
         await until(accounted)
+        closes = [a_live_intent(name, side=Side.SELL, quantity=D(60), reduces_only=True) for name in ("3", "4")]
+        await path.tell(*closes)  # two people close the same position at once
+        await until(lambda: filled(path, "intent-3"))
+        await until(lambda: path.scalar("SELECT count(*) = 1 FROM decisions WHERE reason = 'reducing_only'"))
+        await path.settled("portfolio")
+        assert await positions(path) == simulator.positions() == {}
 
 
 async def test_a_denied_intent_never_reaches_the_gateway(stack_settings: Settings, tmp_path: Path) -> None:
