@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from engine.risk_ceilings import capped
 from schemas.account import RiskLimits
+from schemas.order_terms import PRICES
 from schemas.order_words import TRIGGERED
 from schemas.orders import OrderIntent, RiskBasis
 
@@ -72,14 +73,26 @@ def _worth(intent: OrderIntent) -> Decimal:
 
 
 def _shape(intent: OrderIntent) -> tuple[object, ...]:
-    prices = (intent.limit_price, intent.stop_price, intent.trail_amount, intent.trail_percent)
-    return intent.strategy_id, intent.contract_id, intent.side, intent.quantity, intent.order_type, *prices
+    prices = (getattr(intent, name) for name in PRICES)
+    others = (intent.quantity, intent.order_type, intent.good_till, intent.parent_id)
+    return intent.strategy_id, intent.contract_id, intent.side, *others, *prices
+
+
+def look_at_change(wanted: OrderIntent, basis: RiskBasis) -> Refusal | None:
+    """Why an order must not become what is `wanted`; None when it may."""
+    if basis.limits is None:
+        return _unlimited()
+    return _too_large(wanted, basis, capped(basis.limits))
+
+
+def _unlimited() -> Refusal:
+    return Refusal(RefusalCode.WITHOUT_LIMITS, "risk has approved it without limits")
 
 
 def last_look(intent: OrderIntent, basis: RiskBasis, sent: Iterable[Sent], now: datetime) -> Refusal | None:
     """Why `intent` must not go out after the orders that were `sent` within the last minute; None when it may."""
     if basis.limits is None:
-        return Refusal(RefusalCode.WITHOUT_LIMITS, "risk has approved it without limits")
+        return _unlimited()
     limits, lately = capped(basis.limits), [each for each in sent if each.at > now - MINUTE]
     return _too_large(intent, basis, limits) or _too_many(intent, limits, lately, now)
 
@@ -106,9 +119,8 @@ def _too_many(intent: OrderIntent, limits: RiskLimits, lately: list[Sent], now: 
         return Refusal(RefusalCode.ORDER_RATE, f"{len(lately)} orders went out within a minute")
     if _repeats(intent, lately, now):
         return Refusal(RefusalCode.REPEATED, "the same order went out a moment ago")
-    most = limits.notional_max * limits.orders_per_minute_max
-    worth = sum((each.worth for each in lately), Decimal(0)) + _worth(intent)
-    if worth > most:
+    most, worth = limits.outflow_per_minute_max, sum((each.worth for each in lately), Decimal(0)) + _worth(intent)
+    if most is not None and worth > most:
         return Refusal(RefusalCode.OUTFLOW, f"orders worth {worth:f} within a minute, at most {most:f}")
     return None
 

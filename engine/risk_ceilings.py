@@ -15,6 +15,7 @@ CEILINGS: dict[str, Decimal | int | float] = {
     "open_orders_per_contract_max": 1_000,
     "orders_per_minute_max": 10_000,
     "strategy_orders_per_minute_max": 10_000,
+    "outflow_per_minute_max": Decimal(1_000_000_000),
     "daily_loss_max": Decimal(1_000_000),
     "daily_loss_reducing": Decimal(1_000_000),
     "price_collar": Decimal("0.25"),

@@ -71,6 +71,8 @@ class RiskLimits(Event):
     """Greatest age of an intent: wall time since what caused it was received."""
     strategy_orders_per_minute_max: Annotated[int, Field(ge=0)] | None = None
     """Of each strategy on its own."""
+    outflow_per_minute_max: Annotated[Decimal, Field(ge=0)] | None = None
+    """What all orders that go out within a minute may be worth together; an order beyond it is not sent."""
     same_side_orders_max: Annotated[int, Field(ge=0)] | None = None
     """Orders of a strategy on one side of a contract while its position does not change; beyond: disabled."""
     round_trips_per_hour_max: Annotated[int, Field(ge=0)] | None = None

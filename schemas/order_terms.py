@@ -50,6 +50,8 @@ def flaw_of(asked: Any) -> Flaw | None:
             return Flaw(name, f"a {kind} order has no {name}")
     if kind in TRAILS and (asked.trail_amount is None) == (asked.trail_percent is None):
         return Flaw("trail_amount", f"a {kind} order needs trail_amount or trail_percent, and not both")
+    if asked.oca_reduces and not asked.oca_group:
+        return Flaw("oca_group", "oca_reduces says how a group works: it needs oca_group")
     return _flaw_of_time(asked)
 
 
@@ -89,8 +91,8 @@ class OrderTerms(Event):
     outside_hours: bool = False
     """Whether it may trade outside of regular hours."""
     parent_id: OrderId | None = None
-    """The order that has to fill before this one works. It can never fill for more than its parent has filled, so at
-    worst the two together are worth what the parent is worth alone."""
+    """The order that has to fill before this one works. On its parent's other side it is an exit: no larger than its
+    parent may come to, and with other exits in one group, so that at worst they are worth what the parent is alone."""
     legs: Annotated[tuple[OrderId, ...], Field(max_length=10)] = ()
     """All orders of a bracket, the entry first: they are sent together, or none of them is. Each is an intent and has
     an approval of its own."""
@@ -103,8 +105,6 @@ class OrderTerms(Event):
     def _terms_fit_together(self) -> Self:
         if (flaw := flaw_of(self)) is not None:
             raise ValueError(flaw.text)
-        if self.oca_reduces and not self.oca_group:
-            raise ValueError("oca_reduces says how a group works: it needs oca_group")
         return self
 
     def worst_price(self, reference: Decimal) -> Decimal:

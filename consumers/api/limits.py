@@ -45,6 +45,7 @@ class _Changes(Body):
     open_orders_per_contract_max: _Count | None = None
     orders_per_minute_max: _Count | None = None
     strategy_orders_per_minute_max: _Count | None = None
+    outflow_per_minute_max: _Amount | None = None
     same_side_orders_max: _Count | None = None
     round_trips_per_hour_max: _Count | None = None
     rejects_in_a_row_max: Annotated[Whole, Field(ge=1, le=1000)] | None = None
@@ -105,6 +106,7 @@ class LimitsOut(Answer):
     open_orders_per_contract_max: int
     orders_per_minute_max: int
     strategy_orders_per_minute_max: int | None = Field(description="Of each strategy on its own.")
+    outflow_per_minute_max: Decimal | None = Field(description="Worth of all orders sent within a minute.")
     same_side_orders_max: int | None
     round_trips_per_hour_max: int | None
     rejects_in_a_row_max: int | None

@@ -22,6 +22,7 @@ from infra.store import queries
 from infra.store.queries import FINAL_STATUSES
 from infra.symbol_names import parse_symbol
 from schemas.order_terms import flaw_of
+from schemas.order_words import TRAILS
 from schemas.orders import ModifyIntent, OrderIntent, OrderType, Side, TimeInForce
 from schemas.validation import Contract
 
@@ -185,7 +186,7 @@ def _legs(seed: str, body: OrderIn) -> list[_Leg]:
     entry_id, exits = str(uuid.uuid5(_INTENTS, seed)), body.exits
     terms = {name: getattr(body, name) for name in OrderIn.model_fields if name not in _OWN}
     if exits is None:
-        return [_Leg(entry_id, terms)]
+        return [_Leg(entry_id, terms | {"legs": ()})]
     if body.parent_id is not None:
         raise InvalidError("the entry of a bracket has no parent", "body.parent_id")
     ways: list[tuple[str, dict[str, Any]]] = [
@@ -222,7 +223,11 @@ def _same_place(body: OrderIn, intent: OrderIntent) -> bool:
 
 def _changed(intent: OrderIntent, now: OrderOut, body: ChangeIn) -> OrderIntent:
     """The order's own intent on other terms; the broker may work it on others than we last asked for."""
-    stands = {"quantity": now.quantity, "limit_price": now.limit_price if intent.limit_price is not None else None}
+    stands = {"quantity": now.quantity} | {
+        name: getattr(now, name)
+        for name in ("limit_price", "stop_price")
+        if getattr(intent, name) is not None and not (name == "stop_price" and intent.order_type in TRAILS)
+    }
     given = stands | body.given
     if (flaw := flaw_of(intent.model_copy(update=given))) is not None:
         raise InvalidError(flaw.text, f"body.{flaw.field}")

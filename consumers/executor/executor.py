@@ -88,7 +88,7 @@ class Executor:
         expiry = Expiry(store, self._market)
         self._ledger = Ledger(store, service.clock, lambda: self._lease.epoch, expiry, late_fills)
         self._gate = Gate(self._connection, self._lease, service.clock, service.settings.orders_per_second)
-        means = Means(service, store, self._ledger, self._gate, self._lease, self._orders, self._halt)
+        means = Means(service, store, self._ledger, self._gate, self._lease, self._orders)
         self._sender = Sender(means)
         self._families = Families(means, self._sender)
         self._wishes = Wishes(means, self._sender)

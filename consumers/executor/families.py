@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from consumers.executor.exits import unfit_family
 from consumers.executor.sender import Means, Ready, Sender
 from consumers.executor.tracking import Tracked
-from engine.last_look import Refusal, RefusalCode
+from engine.last_look import Refusal, RefusalCode, Sent, sent_of
 from infra.gateway import Link
 from infra.publish import Origin
 from infra.store import approvals
@@ -34,8 +34,10 @@ class Families:
         why = _unfit(decisions, intents)
         left = min(self._sender.left(each) for each in decisions)
         why = why or await self._gate.until_open(left)
+        beside: list[Sent] = []
         for decision, intent in zip(decisions, intents, strict=False):
-            why = why or await self._gate.turn(left) or await self._sender.why_not(decision, intent)
+            why = why or await self._gate.turn(left) or self._sender.why_not(decision, intent, beside)
+            beside.append(sent_of(intent, decision.basis.decided_at))
         if why is None:
             orders = await self._spend(decisions, intents)
             if orders is not None:

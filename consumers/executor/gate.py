@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from datetime import datetime
 
-from engine.last_look import MINUTE, Refusal, RefusalCode, Sent, last_look
+from engine.last_look import MINUTE, Refusal, RefusalCode, Sent, last_look, look_at_change
 from engine.risk import book_of, reduces
 from engine.trading_state import RECONCILER, account_scope, follow, mode_of
 from infra.clock import Clock
@@ -141,13 +142,20 @@ class Gate:
                 return Refusal(RefusalCode.THROTTLED, f"{len(self._turns)} orders and changes within a second")
             await asyncio.sleep(free_at - now)
 
-    def why_not(self, intent: OrderIntent, basis: RiskBasis, now: datetime) -> Refusal | None:
-        """What keeps this order back, or None: trading states, and a second look at sizes, prices and rates."""
+    def why_not(
+        self, intent: OrderIntent, basis: RiskBasis, now: datetime, beside: Sequence[Sent] = ()
+    ) -> Refusal | None:
+        """What keeps this order back, or None: trading states, and a second look at sizes, prices and rates. Orders
+        `beside` it go out together with it."""
         if (stopped := self.why_stopped(intent, basis)) is not None:
             return stopped
         while self._sent and self._sent[0].at <= now - MINUTE:
             self._sent.popleft()
-        return last_look(intent, basis, self._sent, now)
+        return last_look(intent, basis, [*self._sent, *beside], now)
+
+    def why_not_changed(self, wanted: OrderIntent, basis: RiskBasis) -> Refusal | None:
+        """What keeps a change back: it is no new order, so that rates and repetitions say nothing of it."""
+        return self.why_stopped(wanted, basis) or look_at_change(wanted, basis)
 
     def why_stopped(self, intent: OrderIntent, basis: RiskBasis) -> Refusal | None:
         """What the trading states say against it."""

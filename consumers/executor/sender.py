@@ -1,7 +1,7 @@
 """From an approval to the socket: spent in one transaction, looked at once more, sent, and never waited for."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ from consumers.executor.gate import Gate
 from consumers.executor.ledger import Ledger
 from consumers.executor.order_ids import OrderIds
 from consumers.executor.tracking import Tracked, of_intent, of_row
-from engine.last_look import Refusal, RefusalCode, sent_of
+from engine.last_look import Refusal, RefusalCode, Sent, sent_of
 from engine.order_facts import NeverArrived
 from engine.risk import fingerprint
 from engine.trading_state import scopes_of
@@ -25,7 +25,6 @@ from infra.store import orders as table
 from infra.store.approvals import Approval, Spending
 from infra.store.database import Store
 from infra.store.leases import Lease
-from schemas.event import Event
 from schemas.orders import CancelIntent, ModifyIntent, OrderIntent, OrderStatus, RiskDecision
 
 _SWEPT = timedelta(days=1)
@@ -42,8 +41,6 @@ class Means:
     gate: Gate
     lease: Lease
     orders: Orders
-    halt: Callable[[Event, str], Awaitable[None]]
-    """Stops the account of an event, and says why."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,6 @@ class Sender:
         self._orders = means.orders
         self.ids = OrderIds(means.store, means.service.settings.ib_client_id + ClientSlot.EXECUTOR)
         self.kill_flag = KillFlag(means.service.settings.home)
-        self._halt = means.halt
         self.refusals = Counter(
             "scizor_refused_approvals",
             "Approvals that were not acted on",
@@ -82,7 +78,7 @@ class Sender:
     async def on_order(self, decision: RiskDecision, intent: OrderIntent, origin: Origin) -> None:
         why = await self._gate.until_open(self.left(decision))
         why = why or await self._gate.turn(self.left(decision))
-        why = why or await self.why_not(decision, intent)
+        why = why or self.why_not(decision, intent)
         link, orphaned = await self.link(intent)
         if (why := why or orphaned) is not None:
             await self.refuse(decision, intent, why, origin)
@@ -97,17 +93,19 @@ class Sender:
         ends = decision.basis.decided_at + decision.expires_after
         return min(life, (ends - self._clock.now()).total_seconds())
 
-    async def why_not(self, decision: RiskDecision, intent: OrderIntent) -> Refusal | None:
+    def why_not(self, decision: RiskDecision, intent: OrderIntent, beside: Sequence[Sent] = ()) -> Refusal | None:
+        """What keeps a new order back; `beside` it go the legs of its bracket that come before it."""
+        return self._not_ours(intent) or self._gate.why_not(intent, decision.basis, self._clock.now(), beside)
+
+    def why_not_changed(self, decision: RiskDecision, wanted: OrderIntent) -> Refusal | None:
+        return self._not_ours(wanted) or self._gate.why_not_changed(wanted, decision.basis)
+
+    def _not_ours(self, intent: OrderIntent) -> Refusal | None:
         ours = self._ledger.account_id
         if intent.account_id != ours:
             return Refusal(RefusalCode.OTHER_ACCOUNT, f"the gateway trades account {ours}, not {intent.account_id}")
         killed = self.kill_flag.read().of(_scopes(intent))
-        if killed:
-            return Refusal(RefusalCode.KILLED, str(killed))
-        refusal = self._gate.why_not(intent, decision.basis, self._clock.now())
-        if refusal is not None and refusal.code is RefusalCode.OUTFLOW:
-            await self._halt(intent, str(refusal))
-        return refusal
+        return Refusal(RefusalCode.KILLED, str(killed)) if killed else None
 
     async def link(self, intent: OrderIntent) -> tuple[Link, Refusal | None]:
         """What an order that is sent by itself hangs on, or why it cannot."""

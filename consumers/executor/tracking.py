@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from consumers.executor.terms import Terms, terms_of
+from consumers.executor.terms import Terms, as_written, terms_of
 from engine.order_facts import ChangeAnswered, ChangeRequested, Fact, Sized
 from engine.orders import OrderFacts
 from infra.gateway import BrokerOpenOrder
@@ -94,7 +94,7 @@ class Tracked:
         facts = self.facts.with_(Sized(terms.quantity))
         limit, stop = terms.limit_price or self.limit_price, terms.stop_price or self.stop_price
         after = replace(self, facts=facts, limit_price=limit, stop_price=stop)
-        if facts.change and self.wanted is not None and terms.are_those_of(self.wanted):
+        if facts.change and self.wanted is not None and terms.are_those_of(as_written(self.intent, self.wanted)):
             placed_at = (self.intent or self.wanted).event_time
             intent = self.wanted.model_copy(update={"event_time": placed_at})
             after = replace(after, facts=facts.with_(ChangeAnswered(facts.change)), intent=intent, wanted=None)

@@ -8,7 +8,7 @@ from prometheus_client import Counter
 
 from consumers.executor.exits import too_small, unfit_beside
 from consumers.executor.sender import Means, Sender, why_forged
-from consumers.executor.terms import unchangeable
+from consumers.executor.terms import as_written, unchangeable
 from consumers.executor.tracking import Tracked
 from engine.order_facts import CancelRequested, Unanswered
 from engine.trading_state import scopes_of
@@ -110,7 +110,7 @@ class Wishes:
             return unfit
         if self._sender.left(decision) <= 0:
             return "the approval has expired"
-        refusal = await self._sender.why_not(decision, wanted)
+        refusal = self._sender.why_not_changed(decision, wanted)
         return str(refusal) if refusal is not None else None
 
     async def _unfit(self, order: Tracked, known: OrderIntent, wanted: OrderIntent) -> str:
@@ -144,7 +144,9 @@ class Wishes:
             why = killed or self._sender.why_no_more(decision, order.wanted)
             if why is None:
                 try:
-                    self._orders.place(order.broker_order_id or 0, order.wanted, Link(order.parent_number))
+                    self._orders.place(
+                        order.broker_order_id or 0, as_written(order.intent, order.wanted), Link(order.parent_number)
+                    )
                 except GatewayUnavailableError as error:
                     return str(error)
                 self._note_asked(order, order.facts.change)

@@ -38,7 +38,11 @@ class BrokerOpenOrder:
     """What triggers a stop or a touch, how far a trailing stop stays behind, how much better a REL order stands."""
     trail_percent: Decimal | None = None
     oca_group: str = ""
-    parent_order_id: int = 0
+    limit_offset: Decimal | None = None
+    good_till: datetime | None = None
+    """None also when it cannot be understood."""
+    trail_stop: Decimal | None = None
+    """Where the stop of a trailing order stands now."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from schemas.orders import OrderIntent, Side
 from schemas.validation import Contract
 
 _SMART = "SMART"
-_LIMITED = ("LMT", "STP LMT", "LIT", "LOC")
+_LIMITED = ("LMT", "STP LMT", "LIT", "LOC", "REL")
 """Their limit price is one that was given, and not one that follows the market."""
 _OCA_CANCEL, _OCA_REDUCE = 1, 2
 """One-cancels-all types that block: no two orders of a group can fill in the same moment."""
@@ -187,8 +187,22 @@ def open_order(order_id: int, contract: Any, order: Any, state: Any) -> BrokerOp
         auxiliary_price=_price(order.auxPrice),
         trail_percent=_price(order.trailingPercent),
         oca_group=order.ocaGroup,
-        parent_order_id=order.parentId,
+        limit_offset=_price(order.lmtPriceOffset),
+        good_till=_until(order.goodTillDate),
+        trail_stop=_price(order.trailStopPrice),
     )
+
+
+def _until(text: str) -> datetime | None:
+    """`20130301-16:00:00` is UTC; with a blank it is of the zone that follows, and without a zone nobody knows."""
+    date_and_time, _, name = text.replace(" ", "-", 1).partition(" ")
+    if not name and "-" not in text:
+        return None
+    try:
+        zone = hours.zone(name) if name else UTC
+        return datetime.strptime(date_and_time, "%Y%m%d-%H:%M:%S").replace(tzinfo=zone).astimezone(UTC)
+    except (ValueError, KeyError):
+        return None
 
 
 def completed_order(contract: Any, order: Any, state: Any) -> BrokerCompletedOrder:

@@ -101,14 +101,9 @@ class Hand:
         self.gate = Gate(cast("Any", self.line), cast("Any", self.line), self.clock, 30)
         self.gate.open()
         self.mode(TradingMode.ACTIVE)
-        means = Means(
-            service, store, self.ledger, self.gate, cast("Any", self.line), cast("Any", self.socket), self._halt
-        )
+        means = Means(service, store, self.ledger, self.gate, cast("Any", self.line), cast("Any", self.socket))
         self.sender = Sender(means)
         self.wishes = Wishes(means, self.sender)
-
-    async def _halt(self, event: Event, reason: str) -> None:
-        raise AssertionError(reason)
 
     def mode(self, mode: TradingMode) -> None:
         """Somebody stops trading, or lets it go on."""

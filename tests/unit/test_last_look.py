@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.last_look import RefusalCode, Sent, last_look, sent_of
+from engine.last_look import RefusalCode, Sent, last_look, look_at_change, sent_of
 from engine.risk import Book, check
 from schemas.account import RiskLimits
 from schemas.orders import OrderIntent, RiskBasis, Side
@@ -61,8 +61,9 @@ def test_what_went_out_within_a_minute_counts() -> None:
     old, fresh = (Sent(SEEN - timedelta(seconds=age), D(1)) for age in (61, 59))
     assert code_of(an_intent(), fresh, fresh, old) is None
     assert code_of(an_intent(), fresh, fresh, fresh) is RefusalCode.ORDER_RATE
-    much = Sent(SEEN - timedelta(seconds=59), 3 * D(44_050))
-    assert code_of(an_intent(), much) is RefusalCode.OUTFLOW
+    assert code_of(an_intent(), fresh, outflow_per_minute_max=D(44_051)) is None
+    assert code_of(an_intent(), fresh, outflow_per_minute_max=D(44_050)) is RefusalCode.OUTFLOW
+    assert code_of(an_intent(), Sent(fresh.at, D(10**9))) is None, "without a limit of its own"
 
 
 def test_the_same_order_does_not_go_out_twice_in_a_moment() -> None:
@@ -70,6 +71,20 @@ def test_the_same_order_does_not_go_out_twice_in_a_moment() -> None:
     assert code_of(an_intent(), moment_ago) is RefusalCode.REPEATED
     assert code_of(an_intent(), later) is None
     assert code_of(an_intent(side=Side.SELL), moment_ago) is None
+
+
+@pytest.mark.parametrize("other", [{"parent_id": "other"}, {"good_till": NOON + timedelta(days=1)}, {"peg_offset": 2}])
+def test_an_order_on_any_other_terms_is_another_order(other: dict[str, Any]) -> None:
+    moment_ago = sent_of(an_intent(), SEEN - timedelta(seconds=0.4))
+    assert code_of(an_intent().model_copy(update=other), moment_ago) is None
+
+
+def test_a_change_is_held_against_sizes_and_prices_alone() -> None:
+    limits: dict[str, Any] = {"orders_per_minute_max": 0}
+    assert look_at_change(an_intent(), a_basis(**limits)) is None
+    larger = look_at_change(an_intent(quantity=D(101)), a_basis(**limits))
+    assert larger is not None
+    assert larger.code is RefusalCode.QUANTITY_CEILING
 
 
 def test_who_turned_and_turns_again_repeats_nothing() -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from consumers.executor.expiry import last_moment
-from consumers.executor.terms import Terms, unchangeable
+from consumers.executor.terms import Terms, as_written, terms_of, unchangeable
 from consumers.executor.tracking import Tracked, of_intent
 from engine.order_facts import Acknowledged
+from infra.gateway import BrokerOpenOrder
 from schemas.orders import OrderIntent, OrderStatus, Side
 from tests.builders import SEEN, a_change, a_contract, an_intent
 
@@ -28,7 +29,7 @@ def limited(**changes: Any) -> OrderIntent:
 
 def told(quantity: int, limit: str | None = None, stop: str | None = None, distance: str | None = None) -> Terms:
     limit_price, stop_price, behind = (D(each) if each is not None else None for each in (limit, stop, distance))
-    return Terms(D(quantity), limit_price, stop_price, behind, None)
+    return Terms("", D(quantity), limit_price, stop_price, behind)
 
 
 def test_an_order_that_the_broker_adjusts_for_a_split_is_followed_on_its_new_terms() -> None:
@@ -67,6 +68,57 @@ def test_a_trailing_order_is_changed_by_how_far_it_stays_behind() -> None:
     order = an_order(trail).asked_to_become(a_change(trail.revised(trail_amount=D(3))))
     assert order.worked_as(told(100, distance="5")).wanted is not None
     assert order.worked_as(told(100, distance="3")).wanted is None
+
+
+def an_open_order(**told: Any) -> BrokerOpenOrder:
+    fields: dict[str, Any] = {
+        "order_id": 7, "client_id": 10, "permanent_id": 99, "order_ref": "intent-1", "account_id": "DU1234567",
+        "contract_id": 1, "symbol": "AAPL", "side": Side.BUY, "quantity": D(100), "order_type": "LMT",
+        "limit_price": None, "time_in_force": "DAY", "status": "Submitted",
+    }  # fmt: skip
+    return BrokerOpenOrder(**(fields | told))
+
+
+TODAY = datetime(2013, 2, 28, 20, 0, tzinfo=UTC)
+TOMORROW = TODAY + timedelta(days=1)
+ALL_BUT_SIZE: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
+    ({"order_type": "LMT", "limit_price": D(440), "time_in_force": "GTD", "good_till": TODAY},
+     {"good_till": TOMORROW}, {"limit_price": D(440), "good_till": TODAY}),
+    ({"order_type": "TRAIL LIMIT", "trail_amount": D(5), "limit_offset": D(1)},
+     {"limit_offset": D(2)}, {"auxiliary_price": D(5), "limit_offset": D(1)}),
+    ({"order_type": "REL", "peg_offset": D(1), "limit_price": D(441)},
+     {"limit_price": D(445)}, {"auxiliary_price": D(1), "limit_price": D(441)}),
+    ({"order_type": "TRAIL", "trail_amount": D(5), "stop_price": D(430), "side": Side.SELL},
+     {"stop_price": D(437)}, {"auxiliary_price": D(5), "trail_stop": D(435), "side": Side.SELL}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("placed", "change", "told"), ALL_BUT_SIZE)
+def test_a_change_of_any_field_waits_for_an_order_that_shows_it(
+    placed: dict[str, Any], change: dict[str, Any], told: dict[str, Any]
+) -> None:
+    order = an_order(an_intent(**placed))
+    asked = order.asked_to_become(a_change(an_intent(**(placed | change))))
+    kind = {"order_type": placed["order_type"]}
+    before = asked.worked_as(terms_of(an_open_order(**kind, **told)))
+    assert before.wanted is not None, "it still works on its old terms"
+    renamed = {"trail_stop" if name == "stop_price" else name: value for name, value in change.items()}
+    assert before.worked_as(terms_of(an_open_order(**kind, **(told | renamed)))).wanted is None
+
+
+def test_the_rest_of_a_market_to_limit_order_is_changed_though_the_broker_works_it_as_another_type() -> None:
+    order = an_order(an_intent(order_type="MTL"))
+    asked = order.asked_to_become(a_change(an_intent(order_type="MTL", quantity=D(70))))
+    assert asked.worked_as(terms_of(an_open_order(limit_price=D(440)))).wanted is not None
+    assert asked.worked_as(terms_of(an_open_order(limit_price=D(440), quantity=D(70)))).wanted is None
+
+
+def test_where_a_trailing_stop_began_is_said_once() -> None:
+    trail = an_intent(order_type="TRAIL", trail_amount=D(5), stop_price=D(430), side=Side.SELL)
+    assert as_written(trail, trail.revised(trail_amount=D(3))).stop_price is None
+    assert as_written(trail, trail.revised(stop_price=D(433))).stop_price == 433
+    stop = an_intent(order_type="STP", stop_price=D(430))
+    assert as_written(stop, stop.revised(quantity=D(5))).stop_price == 430
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from consumers.executor.meaning import facts_of_resolution
 from consumers.executor.tracking import of_row
+from engine.last_look import sent_of
 from engine.order_facts import CancelRequested
 from infra.gateway import BrokerError
 from infra.kill import Kill, KillFlag, Kills
@@ -128,6 +129,16 @@ def test_a_change_is_not_written_when_trading_was_stopped_or_its_approval_has_en
     assert hand.wishes._change(asked, approval) == "the approval has expired"
     assert hand.socket.placed == []
     assert hand.wishes._change(asked, hand.approval(change)) is None
+
+
+def test_the_legs_of_a_bracket_count_against_each_other(hand: Hand) -> None:
+    entry, stop = limited(), an_exit()
+    approval = hand.approval(entry)
+    tight = approval.basis.limits.model_copy(update={"orders_per_minute_max": 1})  # type: ignore[union-attr]  # it has
+    approval = approval.model_copy(update={"basis": approval.basis.model_copy(update={"limits": tight})})
+    assert hand.sender.why_not(approval, entry) is None
+    beside = [sent_of(entry, hand.clock.now())]
+    assert str(hand.sender.why_not(approval, stop, beside)).startswith("order_rate")
 
 
 async def test_an_order_is_not_written_when_trading_was_stopped_after_it_was_spent(hand: Hand) -> None:
