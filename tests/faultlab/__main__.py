@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import dataclasses
 import json
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -13,11 +14,12 @@ from pathlib import Path
 from infra import logs
 from infra.settings import Settings
 from tests.faultlab.cases import CASES, CONTROLS, PAIR, PAIRED, case_of, planned
-from tests.faultlab.laboratory import Laboratory
+from tests.faultlab.laboratory import Laboratory, a_laboratory
 from tests.faultlab.running import Outcome, Runner
 from tests.integration.conftest import settings_of_this_run
 
 CONTROL_PATIENCE_SECONDS = 6.0
+INTERRUPTED = 130
 
 
 def main() -> int:
@@ -33,14 +35,21 @@ def main() -> int:
     plan = [(arguments.case, seed) for seed in seeds] if arguments.case else planned(seeds)
     if not arguments.case:
         plan = [(name, seeds[0]) for name in CONTROLS] + plan
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was found so far is told
     with tempfile.TemporaryDirectory(prefix="faultlab-", dir=arguments.folder) as folder:
         logs.configure(settings_of_this_run(Path(folder)).model_copy(update={"log_level": "ERROR"}), "faultlab")
-        with Laboratory(Path(folder), Settings().home / "jars") as laboratory:
-            outcomes = list(_run(laboratory, plan))
+        with a_laboratory(Path(folder) / "servers", Settings().home / "jars") as laboratory:
+            outcomes: list[Outcome] = []
+            try:
+                outcomes.extend(_run(laboratory, plan))
+            except KeyboardInterrupt:
+                sys.stderr.write(f"interrupted after {len(outcomes)} of {len(plan)} cases\n")
     failed = [each for each in outcomes if not _as_expected(each)]
     json.dump(_document(outcomes, failed), sys.stdout, indent=2)
     sys.stdout.write("\n")
-    return 1 if failed else 0
+    if failed:
+        return 1
+    return 0 if len(outcomes) == len(plan) else INTERRUPTED
 
 
 def _arguments() -> argparse.Namespace:

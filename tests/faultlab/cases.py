@@ -54,7 +54,12 @@ CONTROLS = {
     case.name: case
     for case in (
         Case("control-no-dedupe", ("everything-told-twice",), variant="executor=no-dedupe", breaks=(4, 5)),
-        Case("control-sends-again", ("closed-before-acknowledgement",), variant="executor=sends-again", breaks=(1, 2)),
+        Case(
+            "control-sends-again",
+            ("executor-killed-before-the-acknowledgement",),
+            variant="executor=sends-again",
+            breaks=(1, 2),
+        ),
         Case("control-no-reservation", (), work="burst", variant="risk=no-reservation", breaks=(3,)),
         Case("control-commits-first", ("persister-killed-in-a-silence",), "bars", "persister=commits-first", (6,)),
     )

@@ -270,7 +270,7 @@ async def _book_locked(stage: Stage, rng: Random) -> None:
 _at("closed-before-acknowledgement", "F14", "the gateway closes instead of acknowledging",
     "ack sent", drop=True, close=True)  # fmt: skip
 _at("closed-after-acknowledgement", "F14", "the gateway closes after an acknowledgement", "ack sent", close=True)
-_at("closed-at-an-order", "F14", "the gateway closes when it has an order, which works",
+_at("closed-at-an-order", "F14", "the gateway closes when an order comes",
     "placeOrder received", close=True)  # fmt: skip
 _at("closed-at-a-fill", "F14", "the gateway closes instead of telling a fill", "fill sent", drop=True, close=True)
 _at("cut-mid-message", "F14", "the connection ends within a status", "status sent", cut=20)

@@ -1,15 +1,17 @@
 """The servers that all cases share: one Kafka, one PostgreSQL, one nursery of services."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from infra import migrate
 from infra.embedded.fostering import Nursery
 from infra.embedded.kafka import Folders, KafkaServer
 from infra.embedded.postgres import PostgresServer
 from infra.embedded.waiting import within
-from tests.integration.conftest import groups_can_be_asked_about
+from tests.integration.conftest import TEMPLATE, groups_can_be_asked_about
 
 MODULES = (
     "consumers.executor",
@@ -19,39 +21,18 @@ MODULES = (
     "producers.kill_switch",
     "tests.faultlab.variants",
 )
-TEMPLATE = "template_faultlab"
+_GONE_SECONDS = 10.0
 
 
+@dataclass(frozen=True)
 class Laboratory:
     """Servers whose processes a case may stop and kill; they are whole again before the next one begins."""
 
-    def __init__(self, folder: Path, jars: Path) -> None:
-        logs = folder / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.kafka = KafkaServer(Folders(folder / "kafka", logs, jars), heap_mb=512)
-        self.postgres = PostgresServer(folder / "postgres", logs)
-        self.nursery = Nursery(MODULES, logs)
-
-    def __enter__(self) -> Self:
-        try:
-            self.nursery.launch()
-            self.kafka.launch()
-            self.postgres.start()
-            self.kafka.wait_ready()
-            asyncio.run(groups_can_be_asked_about(self.kafka, self.folder))
-            self.postgres.execute(f"CREATE DATABASE {TEMPLATE}")
-            migrate.upgrade(self.postgres.url_of(TEMPLATE))
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.nursery.ask_to_stop()
-        self.nursery.finish()
-        self.kafka.stop()
-        self.postgres.stop()
+    folder: Path
+    kafka: KafkaServer
+    postgres: PostgresServer
+    """Its database of the name TEMPLATE holds the empty tables."""
+    nursery: Nursery
 
     def mend(self) -> None:
         """Start what has died; returns when both servers answer."""
@@ -63,7 +44,31 @@ class Laboratory:
 
     def postgres_is_gone(self) -> None:
         """Wait until PostgreSQL has ended."""
-        for _ in within(10.0):
+        for _ in within(_GONE_SECONDS):
             if self.postgres.exit_code is not None:
                 return
         raise AssertionError("PostgreSQL outlives a SIGKILL")
+
+
+@contextlib.contextmanager
+def a_laboratory(folder: Path, jars: Path) -> Iterator[Laboratory]:
+    """Servers of its own, gone afterwards."""
+    logs = folder / "logs"
+    logs.mkdir(parents=True)
+    kafka = KafkaServer(Folders(folder / "kafka", logs, jars), heap_mb=512)
+    postgres = PostgresServer(folder / "postgres", logs)
+    nursery = Nursery(MODULES, logs)
+    try:
+        nursery.launch()
+        kafka.launch()
+        postgres.start()
+        kafka.wait_ready()
+        asyncio.run(groups_can_be_asked_about(kafka, folder))
+        postgres.execute(f"CREATE DATABASE {TEMPLATE}")
+        migrate.upgrade(postgres.url_of(TEMPLATE))
+        yield Laboratory(folder, kafka, postgres, nursery)
+    finally:
+        nursery.ask_to_stop()
+        nursery.finish()
+        kafka.stop()
+        postgres.stop()

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import itertools
 import traceback
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,13 +25,16 @@ from tests.faultlab.workloads import WORKLOADS, Workload
 from tests.integration.an_order_path import CLOCK, a_live_intent, some_limits, until
 
 PATIENCE_SECONDS = 30.0
+PRICE = Decimal(28)
+MICROSOFT = 272093
+"""Nothing else is traded in it: an order of which nobody can tell blocks its instrument, and no other."""
 _LOOK_SECONDS = 0.25
 _PLACE_SECONDS = 60.0
-_LAST_ORDERS = 20
 _GOES_ON_SECONDS = 60.0
 _END = """
-SELECT status FROM orders WHERE order_id = :name AND status IN ('FILLED', 'CANCELED', 'REJECTED', 'EXPIRED')
-UNION SELECT 'DENIED' FROM decisions WHERE intent_id = :name AND NOT approved"""
+SELECT CASE status WHEN 'FILLED' THEN status ELSE status || ': ' || reason END
+FROM orders WHERE order_id = :name AND status IN ('FILLED', 'CANCELED', 'REJECTED', 'EXPIRED')
+UNION SELECT 'denied: ' || reason || ' ' || detail FROM decisions WHERE intent_id = :name AND NOT approved"""
 
 
 @dataclass
@@ -84,10 +89,10 @@ class Runner:
         halts = any(FAULTS[name].halts for name in case.faults)
         limit = some_limits(**work.limits).position_max
         look = _Look(stage, work, lambda seen: Trial(seen, stage.marks, limit, halts))
-        goes_on = not work.goes_on or halts or await trades_on(stage)
+        stuck = "" if halts or case.variant or not work.goes_on else await why_not_trading(stage)
         outcome.violations = await look.settled(self._patience)
-        if not goes_on:
-            outcome.violations[0] = ["no order comes through any more"]
+        if stuck:
+            outcome.violations[0] = [f"no order comes through any more: {stuck}"]
         outcome.orders = len(look.seen.ledger.orders)
         outcome.fills = len(look.seen.ledger.fills)
         outcome.fired = sum(1 for _ in look.seen.ledger.of("fault")) + sum(
@@ -125,23 +130,30 @@ class _Look:
             await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def trades_on(stage: Stage) -> bool:
-    """Whether an order comes through, however often it has to be proposed anew."""
-    try:
-        async with asyncio.timeout(_GOES_ON_SECONDS):
-            for number in range(_LAST_ORDERS):
-                await until(stage.is_active, seconds=_GOES_ON_SECONDS)
-                if await _is_filled(stage, stage.named(f"last-{number}")):
-                    return True
-    except (AssertionError, TimeoutError):
-        return False
-    return False
+async def why_not_trading(stage: Stage) -> str:
+    """Empty once an order comes through, however often it has to be proposed anew; else what became of the last one."""
+    deadline, last = CLOCK.monotonic() + _GOES_ON_SECONDS, "trading is not active"
+    for number in itertools.count():
+        try:
+            await until(stage.is_active, seconds=max(0.1, deadline - CLOCK.monotonic()))
+            last = await _end_of(stage, stage.named(f"last-{number}"))
+        except AssertionError:
+            return last
+        if last == OrderStatus.FILLED:
+            return ""
+        if CLOCK.monotonic() > deadline:
+            return last
+        await asyncio.sleep(_LOOK_SECONDS)
+    raise AssertionError("numbers do not end")
 
 
-async def _is_filled(stage: Stage, name: str) -> bool:
-    await stage.path.tell(a_live_intent(name, intent_id=name, strategy_id="last"))
+async def _end_of(stage: Stage, name: str) -> str:
+    """What became of one more order."""
+    await stage.path.price(MICROSOFT, price=PRICE)
+    terms = {"contract_id": MICROSOFT, "symbol": "MSFT", "reference_price": PRICE, "strategy_id": "last"}
+    await stage.path.tell(a_live_intent(name, intent_id=name, **terms))
 
     async def end() -> str:
         return str(await stage.path.scalar(_END, name=name) or "")
 
-    return await until(end, seconds=30) == OrderStatus.FILLED
+    return await until(end, seconds=30)

@@ -17,14 +17,15 @@ from infra.embedded.programs import environment_of
 from infra.settings import REPOSITORY, Settings
 from infra.topics import Catalogue, load_catalogue
 from schemas.account import TradingMode
-from tests.faultlab.laboratory import TEMPLATE, Laboratory
+from tests.faultlab.laboratory import Laboratory
 from tests.faultlab.marks import Marks
 from tests.faultlab.proxy import Proxy
 from tests.integration.a_simulator import FAST, Simulator, a_simulator
 from tests.integration.an_order_path import CLOCK, OrderPath, an_order_path, some_limits, until
-from tests.integration.conftest import settings_of_this_run
+from tests.integration.conftest import TEMPLATE, settings_of_this_run
 
-SERVICES = {name: f"consumers.{name}" for name in ("risk", "executor", "portfolio")}
+SERVICES = {name: f"consumers.{name}" for name in ("risk", "executor", "portfolio", "persister")}
+SERVICES |= {"kill_switch": "producers.kill_switch"}
 _WATCH_SECONDS = 0.03
 _READY_SECONDS = 60.0
 _DELAY_SECONDS_MAX = 3.0
