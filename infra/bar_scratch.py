@@ -60,18 +60,21 @@ class Scratch:
     """A folder below the state folder that holds the bars of one run, and goes with it."""
 
     def __init__(self, home: Path) -> None:
-        below = home / "scratch"
-        below.mkdir(parents=True, exist_ok=True)
-        self._folder = tempfile.TemporaryDirectory(prefix=f"bars-{os.getpid()}-", dir=below)
+        self._below = home / "scratch"
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> "Scratch":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def writer(self, name: str) -> "ScratchWriter":
         """For one file."""
+        if self._folder is None:
+            self._below.mkdir(parents=True, exist_ok=True)
+            self._folder = tempfile.TemporaryDirectory(prefix=f"bars-{os.getpid()}-", dir=self._below)
         return ScratchWriter(Path(self._folder.name) / name)
 
 

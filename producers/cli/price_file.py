@@ -16,7 +16,7 @@ from schemas.moments import to_datetime, to_microseconds
 
 HEADER = ("time", "open", "high", "low", "close", "volume")
 _CONTRACT = 1  # a file knows no contract ids, and has one contract
-_BY_SIZE = "bar_size"
+BY_SIZE = "bar_size"
 _DAY_US = 86_400_000_000
 _DAILY_MIN_US = 20 * 3_600_000_000  # summer time may begin between two opens
 _DAILY_MAX_US = 2 * _DAY_US
@@ -40,26 +40,26 @@ def read_sizes(path: Path, symbol: str) -> dict[timedelta, BarColumns]:
     one line, for what is wrong.
     """
     frame = _frame(path)
-    if _BY_SIZE not in frame.columns:
-        columns = _columns(frame, path, symbol)
-        return {_size_of(columns): columns}
+    if BY_SIZE not in frame.columns:
+        columns = columns_of(frame, path, symbol)
+        return {bar_size_of(columns): columns}
     found = {}
-    for (text,), part in frame.partition_by(_BY_SIZE, as_dict=True).items():
+    for (text,), part in frame.partition_by(BY_SIZE, as_dict=True).items():
         if text not in BAR_SIZES:
-            raise UsageError(f"{path} has a {_BY_SIZE} of {text!r}: write one of {', '.join(BAR_SIZES)}")
-        found[BAR_SIZES[str(text)]] = _columns(part, path, symbol)
+            raise UsageError(f"{path} has a {BY_SIZE} of {text!r}: write one of {', '.join(BAR_SIZES)}")
+        found[BAR_SIZES[str(text)]] = columns_of(part, path, symbol)
     return dict(sorted(found.items()))
 
 
-def _size_of(columns: BarColumns) -> timedelta:
+def bar_size_of(columns: BarColumns) -> timedelta:
     """The least distance between two bars; a day and its night are a day, be it that summer time begins."""
     starts = columns.start_us
     size = int(np.diff(starts).min()) if len(starts) > 1 else int(columns.end_us[0] - starts[0])
     return timedelta(days=1) if _DAILY_MIN_US <= size < _DAILY_MAX_US else timedelta(microseconds=size)
 
 
-def _columns(frame: pl.DataFrame, path: Path, symbol: str) -> BarColumns:
-    """Bars of one size."""
+def columns_of(frame: pl.DataFrame, path: Path, symbol: str, size: timedelta | None = None) -> BarColumns:
+    """Bars of one size, which rows tell when nobody does. Raises UsageError, in one line, for what is wrong."""
     if "time" not in frame.columns and "start" in frame.columns:
         frame = frame.rename({"start": "time"})
     missing = [name for name in HEADER if name not in frame.columns]
@@ -79,7 +79,7 @@ def _columns(frame: pl.DataFrame, path: Path, symbol: str) -> BarColumns:
     if "end" in frame.columns:
         ends = _moments(frame["end"], path)[order]
     else:
-        starts, ends = _intervals(starts, symbol)
+        starts, ends = _intervals(starts, symbol, size)
     sources = tuple(sorted(map(str, frame["source"].unique().to_list()))) if "source" in frame.columns else ()
     try:
         contract = np.full(len(starts), _CONTRACT)
@@ -88,9 +88,12 @@ def _columns(frame: pl.DataFrame, path: Path, symbol: str) -> BarColumns:
         raise UsageError(f"{path}: {error}") from None
 
 
-def _intervals(starts: Integers, symbol: str) -> tuple[Integers, Integers]:
+def _intervals(starts: Integers, symbol: str, given: timedelta | None) -> tuple[Integers, Integers]:
     """When each bar began and ended: a day ends within itself, not at the next midnight."""
-    size = int(np.diff(starts).min()) if len(starts) > 1 else _DAY_US
+    if given is not None:
+        size = given // timedelta(microseconds=1)
+    else:
+        size = int(np.diff(starts).min()) if len(starts) > 1 else _DAY_US
     if _DAILY_MIN_US <= size < _DAILY_MAX_US and (sessions := _sessions(starts, symbol)) is not None:
         return sessions
     return starts, starts + size - (size >= _DAY_US)
@@ -114,9 +117,14 @@ def _sessions(starts: Integers, symbol: str) -> tuple[Integers, Integers] | None
     return opened, closed
 
 
+def is_parquet(path: Path) -> bool:
+    """By its name."""
+    return path.suffix.lower() in (".parquet", ".pq")
+
+
 def _frame(path: Path) -> pl.DataFrame:
     try:
-        if path.suffix.lower() in (".parquet", ".pq"):
+        if is_parquet(path):
             return pl.read_parquet(path)
         return pl.read_csv(path, infer_schema_length=None)
     except FileNotFoundError:

@@ -9,15 +9,19 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from engine.answer import answer, chosen, finished, held_against, prepared, trial
+from engine.answer import chosen, finished, held_against, prepared, trial
 from engine.backtest import BacktestResult
 from engine.column_path import run_quickest
 from engine.columns import BarColumns
+from engine.long_answer import Long, answer_long, why_not
 from engine.material import Material, with_larger
+from engine.registry import strategy_class
 from engine.report import comparison, page
 from engine.report.words import benchmark_name
+from engine.strategy import BaseStrategy
 from engine.strategy_source import at_line
 from infra.bar_moments import bar_size_text
+from infra.bar_scratch import Scratch
 from infra.clock import SystemClock
 from infra.engine_code import code_hash
 from infra.errors import EnvironmentUnhealthyError, ScizorError, UsageError
@@ -28,12 +32,13 @@ from infra.trial_book import TrialBook
 from producers.cli.backtest_document import document
 from producers.cli.config import load_settings
 from producers.cli.desk import Desk
+from producers.cli.long_files import benchmark_prices, long_prices
 from producers.cli.price_file import read_prices, read_sizes
 from producers.cli.records import run as run_with_kafka
 from producers.cli.strategy_files import StrategyFile
-from producers.cli.topic_bars import read_material
+from producers.cli.topic_bars import LongMaterial, read_material_or_long
 from producers.cli.trial_ledger import hand_over
-from schemas.backtest import NO_BARS, BacktestFinished, BacktestProgress, BacktestRequested
+from schemas.backtest import NO_BARS, BacktestFinished, BacktestProgress, BacktestRequested, Trial
 from schemas.event import Event
 
 _TOPICS = ("backtest.progress.v1", "backtest.results.v1")
@@ -69,6 +74,14 @@ class PriceFiles:
         asked = request.revised(bar_size=smallest, larger_bar_sizes=tuple(larger))
         return asked, with_larger(Material(replace(columns, sources=sources), beside), larger)
 
+    def long(self, request: BacktestRequested, at_once: int, scratch: Scratch) -> LongMaterial | None:
+        """For a run piece by piece: see `long_prices`."""
+        own = None if self.more else long_prices(self.prices, request, at_once, scratch)
+        if own is None:
+            return None
+        beside = None if self.benchmark is None else benchmark_prices(self.benchmark, request, scratch)
+        return LongMaterial(own, beside)
+
     def _by_size(self, symbol: str) -> dict[timedelta, BarColumns]:
         """The smallest first."""
         found: dict[timedelta, BarColumns] = {}
@@ -88,9 +101,7 @@ class PriceFiles:
 def run_file(request: BacktestRequested, files: PriceFiles) -> BacktestFinished:
     """Run over the file's bars in this process, without anything else running."""
     try:
-        request, material = files.read(request)
-        result = answer(request, material.columns, market=material.market)
-        return _on_record(request, material, result)
+        return _run_here(request, strategy_class(request.strategy), files)
     except ValueError as error:
         raise UsageError(str(error)) from None
 
@@ -99,25 +110,53 @@ def run_own(request: BacktestRequested, own: StrategyFile, bars: PriceFiles | Se
     """Run a person's own text in this process, over a file's bars or those of the topics."""
     strategy = own.loaded()
     try:
-        if isinstance(bars, PriceFiles):
-            request, material = bars.read(request)
-        else:
-            material = run_with_kafka(read_material(bars, request), bars)
-        wanted, options = prepared(request, material.columns)
-        config = strategy.Config.parse(request.parameters)
-        result = run_quickest(wanted, strategy, config, options, market=material.market)
-        return _on_record(request, material, result)
+        return _run_here(request, strategy, bars)
     except ValueError as error:
         raise UsageError(f"{error}{at_line(error.__cause__ or error, f'{own.name}.py')}") from None
 
 
-def _on_record(request: BacktestRequested, material: Material, ran: BacktestResult) -> BacktestFinished:
-    """Told only once the ledger has it: every run counts in what a strategy's best one is worth."""
+def _run_here(
+    request: BacktestRequested, strategy: type[BaseStrategy], bars: PriceFiles | Settings
+) -> BacktestFinished:
+    """More bars than are wanted in memory are read piece by piece, unless the run has to see all of them."""
     settings = load_settings()
+    at_once = None if why_not(request, strategy) else settings.backtest_bars_at_once
+    with Scratch(settings.home) as scratch:
+        found: LongMaterial | Material | None
+        if isinstance(bars, PriceFiles):
+            found = None if at_once is None else bars.long(request, at_once, scratch)
+        else:
+            found = run_with_kafka(read_material_or_long(bars, request, at_once, scratch), bars)
+        if isinstance(found, LongMaterial):
+            return _kept(*_long(request, strategy, found))
+    if isinstance(bars, PriceFiles):
+        request, found = bars.read(request)
+    assert found is not None, "topics give bars or refuse"
+    wanted, options = prepared(request, found.columns)
+    config = strategy.Config.parse(request.parameters)
+    result = run_quickest(wanted, strategy, config, options, market=found.market)
+    return _on_record(request, found, result)
+
+
+def _long(
+    request: BacktestRequested, strategy: type[BaseStrategy], bars: LongMaterial
+) -> tuple[BacktestFinished, Trial]:
+    asked = Long(request, strategy, bars.own, bars.benchmark, notes=bars.notes)
+    code = code_hash(request.code_sha256)
+    return answer_long(asked, lambda done, total: None, code_hash=code, now=SystemClock().now)
+
+
+def _on_record(request: BacktestRequested, material: Material, ran: BacktestResult) -> BacktestFinished:
     result = held_against(request, ran, material.benchmark)
     code = code_hash(request.code_sha256)
     done = finished(request, result, code_hash=code, now=SystemClock().now(), notes=material.notes)
-    TrialBook(settings.home).append([trial(done, result)])
+    return _kept(done, trial(done, result))
+
+
+def _kept(done: BacktestFinished, noted: Trial) -> BacktestFinished:
+    """Told only once the ledger has it: every run counts in what a strategy's best one is worth."""
+    settings = load_settings()
+    TrialBook(settings.home).append([noted])
     KeptResults(settings.home).keep(done)
     hand_over(settings)
     return done

@@ -61,7 +61,8 @@ HEADER = "time,end,open,high,low,close,volume"
 def _at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SCIZOR_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("engine.answer.strategy_class", lambda name: DaysAndHalfHours)
+    for module in ("engine.answer", "producers.cli.running_backtest"):
+        monkeypatch.setattr(f"{module}.strategy_class", lambda name: DaysAndHalfHours)
 
 
 def test_two_files_and_one_file_of_two_sizes_give_what_the_columns_give(tmp_path: Path) -> None:

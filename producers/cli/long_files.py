@@ -1,0 +1,85 @@
+"""A price file of more bars than are wanted in memory, block after block into a scratch file."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+
+from engine.columns import COLUMNS, BarColumns
+from infra.bar_scratch import Scratch, ScratchBars, ScratchWriter
+from infra.errors import UsageError
+from producers.cli.price_file import BY_SIZE, bar_size_of, columns_of, is_parquet, read_prices
+from schemas.backtest import BacktestRequested
+from schemas.moments import to_microseconds
+
+_ROWS = 200_000
+_BYTES = 16 * 2**20
+_DAY = timedelta(days=1)
+
+
+def long_prices(path: Path, request: BacktestRequested, at_once: int, scratch: Scratch) -> ScratchBars | None:
+    """The bars of a file in the request's time; None for one of at most `at_once` bars, of days, or of several sizes.
+
+    Raises UsageError, in one line, for what is wrong, and for bars that are not sorted by time.
+    """
+    try:
+        if _count(path) <= at_once:
+            return None
+        blocks = _blocks(path)
+        first = next(blocks)
+    except (pl.exceptions.PolarsError, OSError, StopIteration):
+        return None  # whoever reads it whole says what is wrong
+    symbol = request.symbols[0]
+    if BY_SIZE in first.columns or (size := bar_size_of(columns_of(first, path, symbol))) >= _DAY:
+        return None
+    writer, sources, last_us = scratch.writer("bars"), set[str](), -(2**63)
+    for block in _all(first, blocks):
+        columns = columns_of(block, path, symbol, size)
+        if columns.start_us[0] <= last_us:
+            raise UsageError(f"{path} is not sorted by time, as a file of more than {at_once:,} bars has to be")
+        last_us = int(columns.start_us[-1])
+        sources |= set(columns.sources)
+        _add(writer, columns.select(start_us=_us(request, "start"), end_us=_us(request, "end")))
+    return writer.bars(dict.fromkeys(columns.contracts, symbol), sorted(sources))
+
+
+def benchmark_prices(path: Path, request: BacktestRequested, scratch: Scratch) -> ScratchBars:
+    """The bars of the benchmark's file."""
+    columns = read_prices(path, request.benchmark)
+    writer = scratch.writer("benchmark")
+    _add(writer, columns)
+    return writer.bars(columns.symbols, columns.sources)
+
+
+def _us(request: BacktestRequested, name: str) -> int | None:
+    moment = getattr(request, name)
+    return None if moment is None else to_microseconds(moment)
+
+
+def _add(writer: ScratchWriter, columns: BarColumns) -> None:
+    writer.add({name: getattr(columns, name) for name in COLUMNS})
+
+
+def _count(path: Path) -> int:
+    if is_parquet(path):
+        return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(_BYTES), b""))
+
+
+def _all(first: pl.DataFrame, rest: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    yield first
+    yield from rest
+
+
+def _blocks(path: Path) -> Iterator[pl.DataFrame]:
+    if is_parquet(path):
+        rows = pl.scan_parquet(path)
+        for first in range(0, _count(path), _ROWS):
+            yield rows.slice(first, _ROWS).collect()
+        return
+    with path.open("rb") as file:
+        header = file.readline()
+        while block := file.read(_BYTES):
+            yield pl.read_csv(header + block + file.readline(), infer_schema_length=None)

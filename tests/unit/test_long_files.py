@@ -1,0 +1,73 @@
+"""A price file of more bars than are wanted in memory gives what a short one gives, block after block."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from engine.columns import BarColumns
+from infra.errors import UsageError
+from producers.cli import long_files
+from producers.cli.running_backtest import PriceFiles, run_file
+from schemas.moments import to_datetime
+from tests.bars import FIRST, bars_of, columns_of, random_bars
+from tests.unit.test_answer import a_request
+
+MINUTES = bars_of([bar.close for bar in random_bars(3, 6000)], step=timedelta(minutes=7))
+COLUMNS = columns_of(MINUTES)
+OF_THE_RUN = {"event_time", "ingest_time", "metrics"}
+
+
+def _frame(columns: BarColumns) -> pl.DataFrame:
+    values = {name: getattr(columns, name) for name in ("open", "high", "low", "close", "volume")}
+    return pl.DataFrame({"time": columns.start_us, **values}).with_columns(pl.col("time").cast(pl.Datetime("us")))
+
+
+@pytest.fixture(autouse=True)
+def _at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SCIZOR_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(long_files, "_ROWS", 700)
+    monkeypatch.setattr(long_files, "_BYTES", 40_000)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_the_result_is_the_same_word_for_word(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, other = tmp_path / f"AAPL.{kind}", tmp_path / "SPY.csv"
+    getattr(_frame(COLUMNS), f"write_{kind}")(file)
+    _frame(columns_of(bars_of([bar.close for bar in random_bars(4, 5000)], step=timedelta(minutes=7)))).write_csv(other)
+    request = a_request(parameters={"fast": 5, "slow": 20}, start=FIRST + timedelta(days=2), benchmark="SPY")
+
+    whole = run_file(request, PriceFiles(file, other))
+    monkeypatch.setenv("SCIZOR_BACKTEST_BARS_AT_ONCE", "5000")
+    part = run_file(request, PriceFiles(file, other))
+
+    assert part.model_dump(exclude=OF_THE_RUN) == whole.model_dump(exclude=OF_THE_RUN)
+    assert part.metrics["sharpe"] == whole.metrics["sharpe"]
+    assert 5000 < part.bars < 6000
+    assert not list((tmp_path / "home" / "scratch").iterdir()), "it was there, and is empty again"
+
+
+def test_bars_in_no_order_are_refused_when_they_are_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _frame(COLUMNS).reverse().write_csv(tmp_path / "AAPL.csv")
+    late = a_request(parameters={"fast": 5, "slow": 20}, start=to_datetime(int(COLUMNS.end_us[-1])))
+
+    assert run_file(a_request(), PriceFiles(tmp_path / "AAPL.csv")).bars == 6000
+    monkeypatch.setenv("SCIZOR_BACKTEST_BARS_AT_ONCE", "5000")
+    with pytest.raises(UsageError, match="not sorted by time, as a file of more than 5,000 bars has to be"):
+        run_file(a_request(), PriceFiles(tmp_path / "AAPL.csv"))
+    _frame(COLUMNS).write_csv(tmp_path / "AAPL.csv")
+    with pytest.raises(UsageError, match="there are no bars to run on"):
+        run_file(late, PriceFiles(tmp_path / "AAPL.csv"))
+
+
+def test_days_and_runs_that_look_at_all_bars_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCIZOR_BACKTEST_BARS_AT_ONCE", "100")
+    _frame(columns_of(random_bars(3, 200))).write_csv(tmp_path / "AAPL.csv")
+    _frame(COLUMNS).write_csv(tmp_path / "IBM.csv")
+    sized = a_request(symbols=("IBM",), rules={"sizing": "risk_per_trade", "sizing_percent": 1.0})
+
+    assert run_file(a_request(), PriceFiles(tmp_path / "AAPL.csv")).bars == 200
+    assert run_file(sized, PriceFiles(tmp_path / "IBM.csv")).bars == 6000
+    assert not (tmp_path / "home" / "scratch").exists()
