@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from infra import logs
+from infra.errors import ScizorError
 from infra.settings import Settings
 from tests.faultlab.cases import CASES, CONTROLS, PAIR, PAIRED, case_of, planned
 from tests.faultlab.laboratory import Laboratory, a_laboratory
@@ -36,20 +37,30 @@ def main() -> int:
     if not arguments.case:
         plan = [(name, seeds[0]) for name in CONTROLS] + plan
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was found so far is told
-    with tempfile.TemporaryDirectory(prefix="faultlab-", dir=arguments.folder) as folder:
-        logs.configure(settings_of_this_run(Path(folder)).model_copy(update={"log_level": "ERROR"}), "faultlab")
-        with a_laboratory(Path(folder) / "servers", Settings().home / "jars") as laboratory:
-            outcomes: list[Outcome] = []
-            try:
-                outcomes.extend(_run(laboratory, plan))
-            except KeyboardInterrupt:
-                sys.stderr.write(f"interrupted after {len(outcomes)} of {len(plan)} cases\n")
+    try:
+        outcomes = _all(plan, arguments.folder)
+    except ScizorError as error:
+        sys.stderr.write(f"scizor: {error}\n")
+        return error.exit_code
     failed = [each for each in outcomes if not _as_expected(each)]
     json.dump(_document(outcomes, failed), sys.stdout, indent=2)
     sys.stdout.write("\n")
     if failed:
         return 1
     return 0 if len(outcomes) == len(plan) else INTERRUPTED
+
+
+def _all(plan: list[tuple[str, int]], where: Path | None) -> list[Outcome]:
+    """What came of the cases that were run before somebody interrupted."""
+    outcomes: list[Outcome] = []
+    with tempfile.TemporaryDirectory(prefix="faultlab-", dir=where) as folder:
+        logs.configure(settings_of_this_run(Path(folder)).model_copy(update={"log_level": "ERROR"}), "faultlab")
+        with a_laboratory(Path(folder) / "servers", Settings().home / "jars") as laboratory:
+            try:
+                outcomes.extend(_run(laboratory, plan))
+            except KeyboardInterrupt:
+                sys.stderr.write(f"interrupted after {len(outcomes)} of {len(plan)} cases\n")
+    return outcomes
 
 
 def _arguments() -> argparse.Namespace:
