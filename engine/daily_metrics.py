@@ -37,7 +37,7 @@ def figures_of(material: Row, prices: Prices) -> dict[str, float | None] | None:
         return None
     worth = {currency: float(rate or ZERO) for currency, rate in rates.items()}
     executions = [_execution(ledger, each, part, worth[ledger.currency]) for ledger, each, part in steps]
-    curve = _curve(material, parts, executions, float(account["net_liquidation"]))
+    curve = _curve(material, prices, executions, float(account["net_liquidation"]))
     if curve is None:
         return None
     trips = [_trip(row, worth.get(row["currency"], 1.0)) for row in material["ever_closed"]]
@@ -56,13 +56,14 @@ def _execution(ledger: ContractLedger, each: Any, part: ContractLedger, rate: fl
     return Execution(ledger.contract_id, 0, moment, quantity, price, 0.0, cost, "", rate=rate)
 
 
-def _curve(
-    material: Row, parts: Sequence[tuple[ContractLedger, ContractLedger]], executions: Sequence[Execution], worth: float
-) -> Curve | None:
+def _curve(material: Row, prices: Prices, executions: Sequence[Execution], worth: float) -> Curve | None:
     """The equity at every day's last price; None without a single one."""
     by_day: dict[date, dict[int, tuple[float, int]]] = {}
     for row in material["closes"]:
         by_day.setdefault(row["day"], {})[row["contract_id"]] = (float(row["close"]), _microseconds(row["at"]))
+    for contract, mark in prices.after.items():
+        if mark.at >= material["begins"]:
+            by_day.setdefault(material["day"], {})[contract] = (float(mark.price), _microseconds(mark.at))
     first = min(each.time_us for each in executions)
     last: dict[int, float] = {}
     rows: list[tuple[int, float, float]] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def place_of(home: Path, account_id: str, day: date, strategy_id: str | None = None) -> Path:
@@ -33,8 +33,8 @@ def closed_at(home: Path, account_id: str, day: date) -> datetime:
     try:
         told = json.loads(place.read_text(encoding="utf-8")).get("closed_at")
     except (FileNotFoundError, ValueError):
-        return _NEVER  # half a file is made anew
-    return datetime.fromisoformat(told) if told else _NEVER
+        return NEVER  # half a file is made anew
+    return datetime.fromisoformat(told) if told else NEVER
 
 
 def _write(place: Path, text: str) -> None:

@@ -4,7 +4,7 @@ What only the broker has said, and nobody has published, comes back with the fir
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from consumers.executor.tracking import EXTERNAL, Tracked
@@ -114,6 +114,7 @@ class Rebuilding:
 
     async def _write(self, tx: Transaction, order_id: str, told: _Told) -> None:
         order = order_of(told.in_order, told.executions, self._intents.get(order_id), self._changes.get(order_id, ()))
+        order = replace(order, parent_number=self._parent_number(order))
         last = told.in_order[-1]
         shown = {
             "status": last.status.value,
@@ -126,6 +127,15 @@ class Rebuilding:
         if order.ours and order.broker_order_id is not None:
             await table.reserve_ids(tx.connection, order.client_id, order.broker_order_id + 1, 0)
 
+    def _parent_number(self, order: Tracked) -> int:
+        """The broker's id of the order that this one was sent to hang on: none, when that was over by then."""
+        parent = self._orders.get(order.parent_id or "")
+        if parent is None or not parent.updates:
+            return 0
+        told = parent.in_order
+        by_then = [update for update in told if update.ingest_time <= order.created_at] or told[:1]
+        return 0 if by_then[-1].status.final else by_then[-1].broker_order_id
+
 
 def order_of(
     updates: Sequence[OrderUpdate],
@@ -136,8 +146,13 @@ def order_of(
     """The order of which this was told, in the order of its updates."""
     first, last = updates[0], updates[-1]
     facts = OrderFacts(intent.quantity if intent is not None else first.quantity)
-    for fact in [*_facts(updates), *executions]:
+    executed = list(executions)
+    filled = bool(executed) or any(told.cumulative_quantity for told in updates)
+    for fact in [*_facts(updates, filled=filled), *executed]:
         facts = facts.with_(fact)
+    if (missing := last.cumulative_quantity - facts.executed) > 0:
+        counted = sum((known.first_quantity for _, known in facts.executions), Decimal(0))
+        facts = facts.with_(Reported(counted + missing))  # what the broker counted, and no execution has told
     asked = changes[-1] if changes and last.reason == UNDER_WAY and changes[-1].intent_id != last.last_change else None
     if asked is not None:
         facts = facts.with_(ChangeRequested(asked.intent_id, asked.wanted.quantity))
@@ -166,7 +181,7 @@ def order_of(
     )
 
 
-def _facts(updates: Sequence[OrderUpdate]) -> list[Fact]:
+def _facts(updates: Sequence[OrderUpdate], *, filled: bool) -> list[Fact]:
     """What the broker must have said for these updates to be told."""
     facts: list[Fact] = []
     reached = False
@@ -174,24 +189,26 @@ def _facts(updates: Sequence[OrderUpdate]) -> list[Fact]:
         if told.permanent_id or told.status in _AT_THE_BROKER:
             reached = True
             facts += [Acknowledged(told.permanent_id), Sized(told.quantity)]
-        if told.cumulative_quantity:
-            facts.append(Reported(told.cumulative_quantity, told.average_price))
         if told.status is OrderStatus.PENDING_CANCEL:
             facts.append(CancelRequested())
         if told.last_change:
             facts.append(ChangeRequested(told.last_change, told.quantity))
             facts.append(ChangeAnswered(told.last_change, told.code, "" if told.reason == UNDER_WAY else told.reason))
-    return [*facts, *_end(updates[-1], reached=reached)]
+        if told.status.final or told is updates[-1]:
+            # refused and filled all the same: that is for a person to look at
+            facts += _end(told, reached=reached or (filled and told.status is OrderStatus.REJECTED))
+    return facts
 
 
-def _end(last: OrderUpdate, *, reached: bool) -> list[Fact]:
-    if last.status is OrderStatus.UNKNOWN:
-        return [Unanswered(last.reason) if reached else Lost(last.reason)]
-    if not last.status.final or last.status is OrderStatus.FILLED:
+def _end(told: OrderUpdate, *, reached: bool) -> list[Fact]:
+    """An end that was told weighs less than what the broker says later where nothing shows that it had the order."""
+    if told.status is OrderStatus.UNKNOWN:
+        return [Unanswered(told.reason) if reached else Lost(told.reason)]
+    if not told.status.final or told.status is OrderStatus.FILLED:
         return []
     if reached:
-        return [Ended(last.status, last.code, last.reason)]
-    return [NeverArrived(last.status, last.reason, last.code)]
+        return [Ended(told.status, told.code, told.reason)]
+    return [NeverArrived(told.status, told.reason, told.code)]
 
 
 def _as_changed(

@@ -8,6 +8,8 @@ A report that could not be made is tried again, and is no reason to stop countin
 import asyncio
 from datetime import date, datetime, timedelta
 
+from aiokafka.errors import KafkaError
+
 from engine.daily_document import Document, document
 from engine.report.daily import daily
 from infra import day_material, day_reports
@@ -35,7 +37,7 @@ class Reports:
         while True:
             try:
                 await self.make_due()
-            except (ScizorError, TimeoutError) as error:
+            except (ScizorError, KafkaError, OSError) as error:  # a time-out is an OSError
                 self._service.log.error("the day's report was not made", reason=str(error) or type(error).__name__)
             await asyncio.sleep(_ROUND_SECONDS)
 
@@ -59,6 +61,8 @@ class Reports:
         whose: list[str | None] = [*await day_material.strategies(store, account_id, day), None]
         for strategy_id in whose:  # the account's comes last: it says that all were made
             material = await day_material.day_material(settings, store, account_id, day, now, strategy_id)
+            if not (material["events"] or len(whose) > 1):
+                return  # the account had not begun to trade
             found, page = await asyncio.to_thread(_rendered, material)
             day_reports.save(settings.home, found | {"closed_at": close.isoformat()}, page)
         self._service.log.info("report made", account_id=account_id, day=day.isoformat(), strategies=len(whose) - 1)

@@ -49,7 +49,7 @@ def daily(document: Row) -> str:
 def _header(document: Row, who: str) -> str:
     return (
         f'<header><p class="over">SCIZOR day of trading</p><h1>{escape(document["account_id"])} · {escape(who)}</h1>'
-        f"<p>{escape(document['day'])}, midnight to midnight in New York · money in "
+        f"<p>{escape(document['day'])}, midnight to midnight in New York · times in UTC · money in "
         f"{escape(document['currency'] or 'an unknown currency')}</p></header>"
     )
 
@@ -89,7 +89,7 @@ def _contracts(rows: Sequence[Row]) -> str:
             _quantity(row["bought"]),
             _quantity(row["sold"]),
             _quantity(row["quantity"]),
-            _number(row["average_price"]),
+            _number(row["average_price"]) if row["quantity"] != "0" else "",
             _number(row["mark"]["price"]) if row["mark"] else _UNKNOWN,
             _signed(row["realised"]),
             _signed(row["unrealised"]),
@@ -167,7 +167,7 @@ def _denials(denials: Row) -> str:
         )
         for row in denials["rows"]
     )
-    return _panel("Denied by risk", "rows", names, body, "Nothing was denied.", denials["count"])
+    return _panel("Denied by risk", "rows told", names, body, "Nothing was denied.", denials["count"])
 
 
 def _incidents(rows: Sequence[Row]) -> str:
@@ -180,7 +180,7 @@ def _incidents(rows: Sequence[Row]) -> str:
         )
         for row in rows
     )
-    return _panel("Incidents", "rows", ("What", "When", "About", "Told"), body, "None.", len(rows))
+    return _panel("Incidents", "rows told", ("What", "When", "About", "Told"), body, "None.", len(rows))
 
 
 def _reconciliation(found: Row | None) -> str:

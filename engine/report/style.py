@@ -21,7 +21,7 @@ h2 small{font-weight:400;color:var(--dim)}code{background:var(--line);border-rad
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin-top:16px}
 .card{padding:12px 16px}.card span{display:block;color:var(--dim);font-size:13px}
 .card b{font-size:23px;line-height:1.3;font-weight:650}.card b span{font-size:23px}
-.good{color:var(--good)}.bad{color:var(--bad)}.dim{color:var(--dim)}
+.good,.card b .good{color:var(--good)}.bad,.card b .bad{color:var(--bad)}.dim{color:var(--dim)}
 svg{display:block;width:100%;height:auto}:is(svg,.legend)+h2{margin-top:14px}.grid{stroke:var(--line)}
 .tick{fill:var(--dim);font-size:12px}.equity{fill:none;stroke:var(--accent);stroke-width:1.8;stroke-linejoin:round}
 .equity-area{fill:var(--accent);opacity:.1}.drawdown{fill:none;stroke:var(--bad);stroke-width:1.4}
@@ -43,6 +43,7 @@ svg{display:block;width:100%;height:auto}:is(svg,.legend)+h2{margin-top:14px}.gr
 small{display:block;color:var(--dim);font-size:12px;font-weight:400}h2 small{display:inline;font-size:13px}
 .rows th,.rows td{padding:5px 8px;text-align:right;font-size:13px;border-bottom:1px solid var(--line)}
 .rows th{color:var(--dim);font-weight:500;vertical-align:bottom}.rows :is(th,td):first-child{text-align:left}
+.told :is(th,td):last-child{text-align:left}
 .cursor{stroke:var(--dim);stroke-dasharray:3 3}
 output{position:absolute;top:14px;right:20px;color:var(--dim);font-size:13px}
 table{border-collapse:collapse;width:100%}.wide{overflow-x:auto}.scroll{max-height:560px;overflow-y:auto}

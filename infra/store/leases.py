@@ -25,9 +25,10 @@ _BEAT_PATIENCE_SECONDS = 5.0
 _LIFE = f"interval '{2 * _BEAT_PATIENCE_SECONDS:g} s'"
 
 _LOCK = sql("SELECT pg_try_advisory_lock(hashtext('scizor lease'), hashtext(:name))")
+# the first epoch of a database is the time: should it be lost, those of the next one lie above all that topics hold
 _LEAD = sql(
     "INSERT INTO leases (name, holder, epoch, expires_at, acquired_at)"
-    f" VALUES (:name, :holder, 1, now() + {_LIFE}, now())"
+    f" VALUES (:name, :holder, floor(extract(epoch FROM now())), now() + {_LIFE}, now())"
     " ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, epoch = leases.epoch + 1,"
     " expires_at = excluded.expires_at, acquired_at = excluded.acquired_at RETURNING epoch"
 )

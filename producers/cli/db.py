@@ -45,7 +45,11 @@ def downgrade(
 
 @app.command()
 def rebuild(as_json: AsJson = False) -> None:
-    """Empty market, reference, strategy and research tables and fill them from the topics again."""
+    """Empty market, reference, strategy and research tables and fill them from the topics again.
+
+    Orders, executions, positions and risk's books need no command: in a database that is empty the services fill them
+    from the topics when they start, before they decide or send anything.
+    """
     from infra.clock import SystemClock
     from infra.embedded.stack import running_settings
     from infra.rebuild import rebuild as rebuild_tables

@@ -4,20 +4,37 @@ On the way the books are held against the broker's: over a day with partial fill
 """
 
 import json
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
 from consumers import portfolio
 from consumers.executor import executor
+from consumers.portfolio.reports import Reports
 from consumers.risk import risk
+from engine.daily_document import document
+from infra.day_material import day_material
+from infra.day_reports import NEVER, closed_at, place_of
 from infra.embedded.postgres import PostgresServer
+from infra.service import Service
 from infra.settings import Settings
+from infra.store.database import Store
+from schemas.market import Quote, Source
 from schemas.orders import OrderStatus, OrderType, Side
 from tests.a_ledger import Ledger
-from tests.builders import APPLE, a_cancel, a_change
+from tests.builders import APPLE, NOON, a_cancel, a_change
 from tests.integration.a_judged_desk import agreed
 from tests.integration.a_simulator import Simulator, a_simulator, with_gateway
-from tests.integration.an_order_path import OrderPath, a_live_intent, an_order_path, running, some_limits, until
+from tests.integration.an_order_path import (
+    ACCOUNT,
+    CLOCK,
+    OrderPath,
+    a_live_intent,
+    an_order_path,
+    running,
+    some_limits,
+    until,
+)
 from tests.integration.conftest import TEMPLATE
 
 D = Decimal
@@ -65,6 +82,14 @@ async def has(path: OrderPath, number: int, wanted: OrderStatus) -> None:
     await path.settled("risk")  # the next order is decided with this one in the books
 
 
+def a_quote() -> Quote:
+    """Just told, 20 cents wide."""
+    return Quote(
+        contract_id=APPLE, symbol="AAPL", bid=440.4, ask=440.6, bid_size=100, ask_size=100, source=Source.IB,
+        event_time=NOON, ingest_time=CLOCK.now(),
+    )  # fmt: skip
+
+
 async def trade(path: OrderPath, simulator: Simulator) -> None:
     """Filled in parts, denied, cancelled, changed and working; an execution corrected, another taken back."""
     gateway = simulator.server.gateway
@@ -106,6 +131,40 @@ async def cash_of(path: OrderPath) -> Decimal:
     return sum((row[0] - row[1] - row[2] for row in rows), D(0))
 
 
+async def check_report(path: OrderPath, service: Service) -> None:
+    """The day's report agrees with the books, and is made by itself once the exchange has closed."""
+    store, home, day = Store(service.settings, "portfolio", pool_size=1), service.settings.home, date(2013, 2, 28)
+    try:
+        material = await day_material(service.settings, store, ACCOUNT, day, CLOCK.now())
+        found = document(material)
+        held = await path.scalar("SELECT quantity * 440.5 FROM positions")
+        assert abs(D(found["pnl"]["net"]) - held - await cash_of(path)) < D("0.000001")
+        assert found["denials"]["by_reason"] == {"quantity_max": 1}
+        assert {each["kind"] for each in found["incidents"]} >= {"execution corrected", "execution busted"}
+        assert found["reconciliation"]["agrees"]
+        costs = {each["order_id"]: each for each in found["slippage"]["orders"]}
+        assert {"intent-1", "intent-2", "intent-4", "intent-7"} <= set(costs)
+        assert (costs["intent-1"]["bid"], costs["intent-1"]["spread"]) == ("440.4", "10")
+        assert found["trades"]["count"] == found["metrics"]["trades"] == 1
+        other = document(await day_material(service.settings, store, ACCOUNT, day, CLOCK.now(), "other"))
+        assert (other["pnl"]["executions"], other["denials"]["count"]) == (2, 0)
+
+        reports = Reports(service, store)
+        for market_time, made in (
+            ("2013-02-28 21:04Z", False),
+            ("2013-02-28 21:06Z", True),
+            ("2013-03-01 15:00Z", True),
+        ):
+            await path.execute(f"UPDATE marks SET event_time = '{market_time}', received_at = now()")
+            await reports.make_due()
+            assert closed_at(home, ACCOUNT, day) == (datetime(2013, 2, 28, 21, tzinfo=UTC) if made else NEVER)
+        assert sorted(each.name for each in place_of(home, ACCOUNT, day).parent.glob("*.html")) == [
+            "2013-02-28.crossover.html", "2013-02-28.html", "2013-02-28.other.html",
+        ]  # fmt: skip
+    finally:
+        await store.close()
+
+
 async def test_a_lost_database_is_made_again_from_the_topics_and_trading_goes_on(
     stack_settings: Settings, postgres_server: PostgresServer, topic_prefix: str, tmp_path: Path
 ) -> None:
@@ -120,6 +179,7 @@ async def test_a_lost_database_is_made_again_from_the_topics_and_trading_goes_on
 
         async with running(risk.build(settings), portfolio.build(settings), executor.build(settings)):
             await path.settled("risk")
+            await path.tell(a_quote())
             cash = next(each.cash for each in await path.events("trading.accounts.v1"))
             await trade(path, simulator)
             await settled()
@@ -129,6 +189,7 @@ async def test_a_lost_database_is_made_again_from_the_topics_and_trading_goes_on
                 return bool(abs(told.cash - cash - await cash_of(path)) < D("0.01"))  # it tells cents
 
             await until(is_the_brokers, seconds=30)
+            await check_report(path, portfolio.build(settings))
         before = await known(path)
         assert [name for name, rows in before.items() if not rows] == [], "every table is part of this test"
 
