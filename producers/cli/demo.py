@@ -30,7 +30,7 @@ from producers.cli.telling import Telling
 from schemas.backtest import BacktestFinished
 
 _SPEED = 900.0
-_NOW = "2013-02-28T09:29:30-05:00"
+_NOW = "2013-02-28T09:20:00-05:00"  # the day may not begin before somebody listens, however slow the machine
 _STORE_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
 

@@ -21,14 +21,18 @@ from infra.settings import Settings
 from tests.integration.a_forked_service import MODULES
 
 TEMPLATE = "template_scizor"
+NO_GATEWAY_PORT = 9
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES_MIN = 4 << 30
 
 
 def settings_of_this_run(home: Path) -> Settings:
-    """Defaults alone: neither the developer's environment nor a .env file may decide what a test does."""
+    """Defaults alone: neither the developer's environment nor a .env file may decide what a test does.
+
+    And nobody's gateway hears of it: at the default port one may run, also that of a demo beside these tests.
+    """
     defaults = {name: field.get_default(call_default_factory=True) for name, field in Settings.model_fields.items()}
-    return Settings.model_construct(**{**defaults, "home": home, "log_format": "console"})
+    return Settings.model_construct(**{**defaults, "home": home, "log_format": "console", "ib_port": NO_GATEWAY_PORT})
 
 
 @pytest.fixture(scope="session")

@@ -145,7 +145,7 @@ async def a_full_service(name: str, settings: Settings) -> AsyncIterator[tuple[A
             await listening
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)  # half a minute of a processor that is ours alone
 @pytest.mark.parametrize("name", FILLS)
 async def test_answers_are_as_documented_whatever_is_asked(name: str, stack_settings: Settings) -> None:
     async with a_kill_switch(stack_settings, gateway=False), a_full_service(name, stack_settings) as (api, address):
