@@ -47,7 +47,7 @@ class ContractDay:
     realised: Decimal
     unrealised: Decimal | None
     """Change over the day."""
-    commission: Decimal
+    commission: Decimal | None
     net: Decimal | None
     net_base: Decimal | None
 
@@ -86,6 +86,13 @@ class Prices:
             return ZERO if amount == ZERO else None
         return exactly(amount * rate.value)
 
+    def converted(self, amount: Decimal, currency: str, into: str) -> Decimal | None:
+        """Money of one currency in another: None when the rate of either is missing or stale."""
+        base, unit = self.in_base(amount, currency), self.in_base(Decimal(1), into)
+        if currency == into or not amount:
+            return amount
+        return exactly(base / unit) if base is not None and unit else None
+
 
 class DayBook:
     """Executions folded up to both ends of a day."""
@@ -121,12 +128,16 @@ class DayBook:
     def commissions(self) -> dict[str, Decimal]:
         """What the day's executions cost, by the currency in which it was charged; busted ones cost nothing."""
         found: dict[str, Decimal] = {}
-        for root, (_, told) in self._charged.items():
-            for account_id, contract_id in self._closing.ledgers:
-                part = self._part(self._closing, account_id, contract_id)
-                if part is not None and account_id == told.account_id and part.counts(root):
-                    found[told.currency] = found.get(told.currency, ZERO) + told.amount
+        for key in self._closing.ledgers:
+            part = self._part(self._closing, *key)
+            for told in self._costs(part) if part is not None else ():
+                found[told.currency] = found.get(told.currency, ZERO) + told.amount
         return found
+
+    def _costs(self, part: ContractLedger) -> list[Commission]:
+        """Those of the day's executions of one contract."""
+        charged = (told for _, told in self._charged.values() if told.account_id == part.account_id)
+        return [told for told in charged if part.counts(told.execution_id)]
 
     def totals(self, days: Sequence[ContractDay], prices: Prices) -> DayTotals:
         """All contracts together."""
@@ -160,8 +171,8 @@ class DayBook:
         mark = prices.after.get(names.contract_id)
         opened, closed = _unrealised(before, prices.before.get(names.contract_id)), _unrealised(after, mark)
         unrealised = None if opened is None or closed is None else exactly(closed - opened)
-        cost = sum((after.cost_of(each.execution_id) for each in steps), ZERO)
-        net = None if unrealised is None else exactly(realised + unrealised - cost)
+        cost = _sum(prices.converted(told.amount, told.currency, names.currency) for told in self._costs(after))
+        net = _sum((realised, unrealised, None if cost is None else -cost))
         return ContractDay(
             names.contract_id,
             names.symbol,
@@ -173,7 +184,7 @@ class DayBook:
             mark,
             realised,
             unrealised,
-            exactly(cost),
+            cost,
             net,
             prices.in_base(net, names.currency),
         )

@@ -24,6 +24,12 @@ class NothingKnownError(UsageError):
         super().__init__(f"no account {account_id!r} to report about; there is {there}")
 
 
+class UnknownTraderError(UsageError):
+    def __init__(self, strategy_id: str, account_id: str, known: Sequence[str]) -> None:
+        there = ", ".join(known) or "none"
+        super().__init__(f"no strategy {strategy_id!r} has ever traded for {account_id}; there is {there}")
+
+
 async def accounts(store: Store) -> list[str]:
     """All of which something is known."""
     async with store.reading() as connection:
@@ -37,7 +43,7 @@ async def newest_day(store: Store, account_id: str, now: datetime) -> date:
 
 
 async def strategies(store: Store, account_id: str, day: date) -> list[str]:
-    """Those that wanted or traded something on the day."""
+    """Those that wanted or traded something on the day, or held something at its end."""
     async with store.reading() as connection:
         return await daily.strategies(connection, daily.day_of(account_id, day))
 
@@ -45,8 +51,14 @@ async def strategies(store: Store, account_id: str, day: date) -> list[str]:
 async def day_material(
     settings: Settings, store: Store, account_id: str, day: date, now: datetime, strategy_id: str | None = None
 ) -> Material:
-    """For `engine.daily_document`. Raises NothingKnownError for an account that nobody has heard of."""
+    """For `engine.daily_document`. Raises NothingKnownError for an account that nobody has heard of, and
+    UnknownTraderError for such a strategy."""
     found = await without_quotes(store, daily.day_of(account_id, day, strategy_id), day, now)
+    if strategy_id is not None:
+        async with store.reading() as connection:
+            traders = await daily.traders(connection, account_id)
+        if strategy_id not in traders:
+            raise UnknownTraderError(strategy_id, account_id, traders)
     places = [(row["contract_id"], row["created_at"]) for row in found["orders"]]
     quotes = await quotes_at(settings, places)
     for row in found["orders"]:

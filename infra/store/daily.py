@@ -99,11 +99,18 @@ WHERE a.account_id = :account
 """)
 _HELD = sql("SELECT contract_id, symbol, quantity FROM positions WHERE account_id = :account")
 _ACCOUNTS = sql("SELECT account_id FROM account_states UNION SELECT account_id FROM positions ORDER BY 1")
-_STRATEGIES = sql(
-    "SELECT DISTINCT strategy_id FROM fills WHERE account_id = :account AND event_time >= :begins"
-    " AND event_time < :ends AND strategy_id <> ''"
-    " UNION SELECT strategy_id FROM intents WHERE account_id = :account AND event_time >= :begins"
-    " AND event_time < :ends ORDER BY 1"
+_STRATEGIES = sql("""
+SELECT strategy_id FROM intents WHERE account_id = :account AND event_time >= :begins AND event_time < :ends
+UNION SELECT strategy_id FROM position_history
+    WHERE account_id = :account AND event_time >= :begins AND event_time < :ends AND strategy_id <> ''
+UNION SELECT strategy_id FROM (
+    SELECT strategy_id FROM position_history WHERE account_id = :account AND event_time < :ends AND strategy_id <> ''
+    GROUP BY strategy_id, contract_id HAVING sum(change) <> 0
+) holding ORDER BY 1
+""")
+_TRADERS = sql(
+    "SELECT strategy_id FROM intents WHERE account_id = :account UNION"
+    " SELECT strategy_id FROM fills WHERE account_id = :account AND strategy_id <> '' ORDER BY 1"
 )
 
 
@@ -167,9 +174,14 @@ async def accounts(connection: AsyncConnection) -> list[str]:
 
 
 async def strategies(connection: AsyncConnection, wanted: Wanted) -> list[str]:
-    """Those that proposed or traded something on the day."""
+    """Those that proposed or traded something on the day, or held something at its end."""
     values = {name: wanted.values[name] for name in ("account", "begins", "ends")}
     return list((await connection.execute(_STRATEGIES, values)).scalars())
+
+
+async def traders(connection: AsyncConnection, account_id: str) -> list[str]:
+    """Every strategy that has ever proposed or traded anything."""
+    return list((await connection.execute(_TRADERS, {"account": account_id})).scalars())
 
 
 async def executions(connection: AsyncConnection, wanted: Wanted) -> list[FillEvent]:

@@ -100,12 +100,16 @@ def test_a_strategy_has_the_profit_of_its_own_executions() -> None:
 
 @pytest.mark.parametrize(
     ("rates", "net"),
-    [({"EUR": Rate(D("1.3"), BEGINS)}, D("129.00")), ({"EUR": Rate(D("1.3"), BEGINS, stale=True)}, None), ({}, None)],
+    [({"EUR": Rate(D("1.3"), BEGINS)}, D("128.7")), ({"EUR": Rate(D("1.3"), BEGINS, stale=True)}, None), ({}, None)],
 )
 def test_other_currencies_count_at_their_rate_and_never_at_a_stale_one(rates: Any, net: Decimal | None) -> None:
     bought = executed("1", 100, "10", currency="EUR")
-    found = totals([bought, cost(bought, "1", "USD")], prices(None, "11", **rates))
+    events: list[FillEvent] = [bought, cost(bought, "1.3", "USD")]
+    known = prices(None, "11", **rates)
+    found = totals(events, known)
     assert found.net == net
+    (day,) = DayBook(events, DAY).contracts(known)
+    assert (day.commission, day.net) == ((D(1), D(99)) if net else (None, None)), "in euros, as the contract is"
 
 
 def test_what_has_no_price_has_no_profit() -> None:
