@@ -1,8 +1,10 @@
 """Positions closed by hand: orders at the market that risk lets pass only where they reduce, and no further."""
 
 import asyncio
+import itertools
 import uuid
 from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated
 
@@ -18,17 +20,22 @@ from consumers.api.order_bodies import IdempotencyKey, OrdersAccepted
 from consumers.api.placing import MANUAL, Placing
 from consumers.api.portfolio import account_of
 from consumers.api.positions import held_as
+from consumers.api.prices import Price
 from consumers.api.problems import ConflictError, InvalidError
 from consumers.api.remembered import Remembered
 from consumers.api.risk_figures import RiskFigures
 from consumers.api.symbols import SymbolPath
+from engine.account_book import AccountBook
 from engine.account_figures import Exposure, exposures
+from engine.trading_state import account_scope
 from infra.store import position_pages
 from schemas.event import Name, Quantity
 from schemas.orders import OrderIntent, OrderType, Side
 
 _CLOSES = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:closes-by-hand")
 _ALL_ROUTE = "POST /positions/close-all"
+_FRESH = timedelta(seconds=0.5)
+_LOOK_SECONDS = 0.02
 _USED = "this Idempotency-Key was used to close something else: take a fresh one for each"
 Reason = Annotated[str, Field(max_length=200)]
 
@@ -92,7 +99,9 @@ class Closing:
         async with self._one_at_a_time:
             known = await self._placing.known(name)
             if known is None:
-                intent = self._intent(name, account_id, await self._exposure(account_id, contract_id), body.quantity)
+                await self._decided(account_id)
+                book = await self._figures.book(account_id)
+                intent = self._intent(name, book, _exposure(book, contract_id), body.quantity)
                 change = Change("POST /positions/{symbol}/close", held["symbol"], after=body, reason=body.reason)
                 await self._publish(caller, change, [intent])
             elif not _same(body, held, known):
@@ -117,13 +126,15 @@ class Closing:
         return answer
 
     async def _close_all(self, caller: Caller, name: str, account_id: str, body: CloseAllIn) -> ClosesAccepted:
+        await self._decided(account_id)
         intents: list[OrderIntent] = []
         left: list[LeftOut] = []
-        for each in exposures(await self._figures.book(account_id)):
+        book = await self._figures.book(account_id)
+        for each in exposures(book):
             if not each.position:
                 continue
             try:
-                intents.append(self._intent(_id_within(name, each.contract_id), account_id, each, None))
+                intents.append(self._intent(_id_within(name, each.contract_id), book, each, None))
             except ConflictError as error:
                 left.append(LeftOut(symbol=each.symbol, why=str(error)))
         if not intents:
@@ -143,14 +154,21 @@ class Closing:
         (of_account,) = {body["account_id"] for body in known.values()}
         return of_account, _accepted(name, sorted(known, key=ids.index), [])
 
-    async def _exposure(self, account_id: str, contract_id: int) -> Exposure:
-        book = await self._figures.book(account_id)
-        found = next((each for each in exposures(book) if each.contract_id == contract_id and each.position), None)
-        if found is None:
-            raise ConflictError("nothing of it is held: GET /positions lists what is")
-        return found
+    async def _decided(self, account_id: str) -> None:
+        """Until risk has decided on what was placed here a moment ago, so that its book has it; or that moment is over.
 
-    def _intent(self, name: str, account_id: str, held: Exposure, wanted: Decimal | None) -> OrderIntent:
+        Without this what is asked for could be too much: risk would deny it, where less would have passed.
+        """
+        clock = self._front.service.clock
+        since, deadline = clock.now() - _FRESH, clock.monotonic() + _FRESH.total_seconds()
+        placed = itertools.takewhile(lambda each: each.ingest_time > since, reversed(self._placing.placed.values()))
+        fresh = {each.intent_id for each in placed if each.account_id == account_id}
+        while fresh and clock.monotonic() < deadline:
+            async with self._front.reading() as connection:
+                fresh -= await position_pages.decided(connection, fresh)
+            await asyncio.sleep(_LOOK_SECONDS if fresh else 0)
+
+    def _intent(self, name: str, book: AccountBook, held: Exposure, wanted: Decimal | None) -> OrderIntent:
         if not held.reducible:
             raise ConflictError(
                 f"orders in flight close all {abs(held.position):f} already: "
@@ -164,7 +182,7 @@ class Closing:
             )
         return OrderIntent(
             intent_id=name,
-            account_id=account_id,
+            account_id=book.account_id,
             strategy_id=MANUAL,
             contract_id=held.contract_id,
             symbol=held.symbol,
@@ -173,13 +191,33 @@ class Closing:
             quantity=wanted or held.reducible,
             order_type=OrderType.MARKET,
             reduces_only=True,
-            **self._placing.seen(self._placing.price_of(held.contract_id, held.symbol)),
+            **self._placing.seen(self._fresh_price(book, held)),
         )
+
+    def _fresh_price(self, book: AccountBook, held: Exposure) -> Price:
+        """One that risk does not find too old: of what no strategy watches any more none may have come for long."""
+        price = self._placing.price_of(held.contract_id, held.symbol)
+        limits = book.limits.get(account_scope(book.account_id))
+        age = (self._front.service.clock.now() - price.received_at).total_seconds()
+        if limits is not None and age > limits.price_age_max_seconds:
+            raise ConflictError(
+                f"the newest price of {held.symbol} is {age:.0f} s old, and risk takes none older than "
+                f"{limits.price_age_max_seconds:g} s: POST /subscriptions/{held.symbol} at the data farmer asks for "
+                "prices, then try again"
+            )
+        return price
 
     async def _publish(self, caller: Caller, change: Change, intents: Sequence[OrderIntent]) -> None:
         await self._front.changes.make(caller, change, intents)
         for intent in intents:
             self._placing.placed[intent.intent_id] = intent
+
+
+def _exposure(book: AccountBook, contract_id: int) -> Exposure:
+    found = next((each for each in exposures(book) if each.contract_id == contract_id and each.position), None)
+    if found is None:
+        raise ConflictError("nothing of it is held: GET /positions lists what is")
+    return found
 
 
 def _same(body: CloseIn, held: RowMapping, known: OrderIntent) -> bool:

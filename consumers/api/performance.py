@@ -1,12 +1,13 @@
 """How trading has done so far, by the code that makes the figures of a backtest and the reports of days."""
 
 import asyncio
+import re
 from collections import OrderedDict
 from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from consumers.api.access import Viewer
 from consumers.api.decisions import AccountFilter
@@ -19,9 +20,17 @@ from infra.store import daily
 from infra.store.database import Store
 from schemas.event import UtcTime
 
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _KEPT_SECONDS = 10.0
 _KEPT_MAX = 100
 _SECONDS_MAX = 30.0
+
+
+def _as_a_date(given: Any) -> Any:
+    """A bare number would be taken for seconds since 1970."""
+    if isinstance(given, date) or (isinstance(given, str) and _DATE.fullmatch(given)):
+        return given
+    raise ValueError("write a date, for instance 2013-02-28")
 
 
 def _lived_through(day: date) -> date:
@@ -31,7 +40,7 @@ def _lived_through(day: date) -> date:
 
 
 Day = Annotated[
-    Annotated[date, AfterValidator(_lived_through)] | None,
+    Annotated[date, BeforeValidator(_as_a_date), AfterValidator(_lived_through)] | None,
     Query(description="The last on which anything happened, unless said.", examples=["2013-02-28"]),
 ]
 

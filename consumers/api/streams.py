@@ -54,7 +54,10 @@ def place_named(text: str | None, kinds: Iterable[Kind]) -> Offsets | None:
         return None
     place = place_of(text, kinds)
     if place is None:
-        raise InvalidError("Last-Event-ID: not an id of one of these events; leave it out to begin with the newest")
+        raise InvalidError(
+            "Last-Event-ID is not an id of one of these events: leave it out to begin with the newest",
+            "header.last-event-id",
+        )
     return place
 
 

@@ -1,6 +1,6 @@
 """What the routes about positions read: what was ever held of a symbol, its round trips, what executions made of it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.store.queries import Slice
 from infra.store.questions import Compiled, Question, as_json, paged, place
-from infra.store.tables import intents, position_history, positions, trades
+from infra.store.tables import decisions, intents, position_history, positions, trades
 
 _ROWS_MAX = 10_000
 
@@ -50,3 +50,9 @@ async def known_intents(connection: AsyncConnection, intent_ids: Sequence[str]) 
     """What was proposed under these ids, as it was published."""
     statement = select(intents.c.intent_id, intents.c.body).where(intents.c.intent_id.in_(intent_ids))
     return {row.intent_id: row.body for row in await connection.execute(statement)}
+
+
+async def decided(connection: AsyncConnection, intent_ids: Collection[str]) -> set[str]:
+    """Those on which risk has decided."""
+    statement = select(decisions.c.intent_id).where(decisions.c.intent_id.in_(intent_ids))
+    return set((await connection.execute(statement)).scalars())

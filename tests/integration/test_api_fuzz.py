@@ -75,7 +75,7 @@ async def fill_backtester(api: Api) -> None:
 
 
 async def fill_trader(api: Api) -> None:
-    limits = RiskLimits(**_TIMES, scope=f"account:{ACCOUNT}", version=3)
+    limits = RiskLimits(**_TIMES, scope=f"account:{ACCOUNT}", version=3, price_age_max_seconds=3600)
     deployed = {"command_id": "c1", "by": "test", "strategy": "buy_and_hold", "symbols": ("AAPL",)}
     deployment = Deploy(**_TIMES, strategy_id="crossover", account_id=ACCOUNT, **deployed)
     state = StrategyState(**_TIMES, strategy_id="crossover", state=RunningState.RUNNING, deployment=deployment)
@@ -90,7 +90,7 @@ async def fill_trader(api: Api) -> None:
     await api.store(lambda connection: orders.save_update(connection, update))
     await api.store(lambda connection: orders.save_fill(connection, a_fill()))
     asked = ReconciliationAsked(**_TIMES, request_id="r-1", account_id=ACCOUNT, by="test")
-    await tell(api, state, asked, a_bar(close=441.25))
+    await tell(api, state, asked, a_bar(close=441.25, ingest_time=SystemClock().now()))
 
 
 FILLS: Mapping[str, Fill] = {

@@ -10,13 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine import risk
 from infra.api_keys import Role
+from infra.clock import SystemClock
 from infra.settings import Settings
 from infra.store import orders, portfolio
 from infra.store.tables import bars, reservations
 from schemas.account import Position
 from schemas.orders import OrderIntent
 from schemas.reconciliation import Reconciled, ReconciliationAsked
-from tests.builders import APPLE, NOON, SEEN, a_fill, a_historical_bar
+from tests.builders import APPLE, NOON, SEEN, a_bar, a_fill, a_historical_bar
 from tests.integration.an_api import Api, serving
 from tests.integration.test_api_farmer import row_of
 from tests.integration.test_api_risk import DAY, a_book
@@ -129,7 +130,11 @@ async def test_a_position_is_closed_by_an_order_that_can_only_reduce_it(stack_se
         await see_a_price(api)
         no_key = await api.ask("POST", "/positions/close-all", Role.TRADER, json={})
         by_viewer = await closing(api, "close-apple", role=Role.VIEWER)
-        part = await closing(api, "close-a-part", quantity="40", reason="too much")
+        old_price = await closing(api, "close-apple")
+        await tell(api, a_bar(close=441.5, ingest_time=SystemClock().now()))
+        async with asyncio.timeout(30):
+            while (part := await closing(api, "close-a-part", quantity="40", reason="too much"))[0] == 409:
+                await asyncio.sleep(0.02)
         again = await closing(api, "close-a-part", quantity="40", reason="too much")
         another = await closing(api, "close-a-part", quantity="41")
         await api.store(lambda connection: connection.execute(reservations.insert().values(**sold)))
@@ -150,6 +155,7 @@ async def test_a_position_is_closed_by_an_order_that_can_only_reduce_it(stack_se
 
     assert (flat[0], no_price[0], no_key.status_code, by_viewer[0], ibm[0]) == (404, 409, 422, 403, 409)
     assert "/subscriptions/AAPL" in no_price[1]["detail"]
+    assert (old_price[0], "risk takes none older than 600 s" in old_price[1]["detail"]) == (409, True)
     assert (part[0], again, another[0]) == (202, part, 409)
     assert (too_much[0], too_much[1]["errors"][0]["where"]) == (422, "body.quantity")
     _, *closes = told  # the first was placed to see whether there is a price
