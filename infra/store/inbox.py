@@ -25,7 +25,8 @@ class ForeignTopicsError(EnvironmentUnhealthyError):
 async def refuse_foreign_topics(settings: Settings, store: Store) -> None:
     """Raise ForeignTopicsError when the service's inbox knows records that the topics do not have."""
     async with store.looking() as connection:
-        query = select(inbox.c.topic, inbox.c.partition, inbox.c.record_offset).where(inbox.c.service == store.service)
+        handled_something = (inbox.c.service == store.service) & (inbox.c.record_offset >= 0)
+        query = select(inbox.c.topic, inbox.c.partition, inbox.c.record_offset).where(handled_something)
         rows = (await connection.execute(query)).all()
     if not rows:
         return
