@@ -153,9 +153,10 @@ async def test_ticks_and_quotes_beyond_the_limit_come_with_the_market_data_and_t
         async with asyncio.timeout(30):
             while len(findings := await everything(stack_settings, "market.quarantine.v1")) < len(kinds):
                 await asyncio.sleep(0.1)
-        requests = {line["request"] for line in simulator.lines("request")}
-        told = {(line["contract_id"], line["price"], line["size"]) for line in simulator.lines("tick")}
         ticks = [each for each in await everything(stack_settings, "market.ticks.v1") if isinstance(each, Tick)]
+        requests = {line["request"] for line in simulator.lines("request")}
+        # the market goes on: what is told is read after what was heard
+        told = {(line["contract_id"], line["price"], line["size"]) for line in simulator.lines("tick")}
     assert requests >= {"reqTickByTickData", "reqMktData"}
     assert {(each.contract_id, each.price, each.size) for each in ticks} <= told
     gaps = {(each.contract_id, each.reason.split()[0]) for each in findings if isinstance(each, Quarantined)}
