@@ -10,11 +10,14 @@ from engine.risk import book_of, reduces
 from engine.trading_state import RECONCILER, account_scope, follow, mode_of
 from infra.clock import Clock
 from infra.gateway import Connection
+from infra.gateway.windows import Window
 from infra.store.leases import Lease
 from schemas.account import TradingMode, TradingState
 from schemas.orders import OrderIntent, RiskBasis
 
 _TURN_SECONDS_MAX = 1.0
+_MESSAGES_A_SECOND = 45
+"""Of the fifty that IB hears; the others are left to questions."""
 _REASON_MAX = 500
 
 
@@ -27,9 +30,11 @@ class Gate:
         self._clock = clock
         self._states: dict[str, TradingState] = {}
         self._changed = asyncio.Event()
-        self._orders_per_second = orders_per_second
         self._sent: deque[Sent] = deque()
-        self._turns: deque[float] = deque()
+        self._turns = Window(orders_per_second, 1.0, settles=False)
+        self.messages = Window(_MESSAGES_A_SECOND, 1.0, settles=False)
+        """Whatever the executor writes about orders. Cancels need no turn, only room here."""
+
         self.troubles: tuple[str, ...] = ("the broker's books were not yet compared with ours",)
         """What keeps it shut beside trading states; empty after a clean comparison."""
 
@@ -132,15 +137,14 @@ class Gate:
         deadline = self._clock.monotonic() + min(seconds, _TURN_SECONDS_MAX)
         while True:
             now = self._clock.monotonic()
-            while self._turns and self._turns[0] <= now - 1.0:
-                self._turns.popleft()
-            if len(self._turns) < self._orders_per_second:
-                self._turns.append(now)
+            wait = max(self._turns.wait(now), self.messages.wait(now))
+            if not wait:
+                self._turns.take(now)
+                self.messages.take(now)
                 return None
-            free_at = self._turns[0] + 1.0
-            if free_at > deadline:
-                return Refusal(RefusalCode.THROTTLED, f"{len(self._turns)} orders and changes within a second")
-            await asyncio.sleep(free_at - now)
+            if now + wait > deadline:
+                return Refusal(RefusalCode.THROTTLED, "too many orders, changes and cancels within a second")
+            await asyncio.sleep(wait)
 
     def why_not(
         self, intent: OrderIntent, basis: RiskBasis, now: datetime, beside: Sequence[Sent] = ()

@@ -1,7 +1,6 @@
 """What a kill asks of the executor: cancels of its orders, without the database, and the word that they are asked."""
 
 import asyncio
-from collections import deque
 
 from structlog.typing import FilteringBoundLogger
 
@@ -18,7 +17,6 @@ from infra.settings import Settings
 _LOOK_SECONDS = 0.03
 _AGAIN_SECONDS = 2.0
 """A cancel that was not heard of is asked for again."""
-_CANCELS_A_SECOND = 40
 _TOLD_MAX = 1000
 
 
@@ -32,7 +30,6 @@ class Kills:
         self._sender = sender
         self._clock = clock
         self._asked: dict[str, float] = {}
-        self._lately: deque[float] = deque()
         self._confirmed: set[str] = set()
 
     async def run(self, log: FilteringBoundLogger) -> None:
@@ -63,12 +60,7 @@ class Kills:
 
     def _cancel(self, order: Tracked) -> None:
         now = self._clock.monotonic()
-        while self._lately and self._lately[0] <= now - 1.0:
-            self._lately.popleft()
-        if now - self._asked.get(order.order_id, float("-inf")) < _AGAIN_SECONDS:
-            return
-        if len(self._lately) < _CANCELS_A_SECOND and self._sender.cancel(order):
-            self._lately.append(now)
+        if now - self._asked.get(order.order_id, float("-inf")) >= _AGAIN_SECONDS and self._sender.cancel(order):
             self._asked[order.order_id] = now
 
 

@@ -78,7 +78,9 @@ class Ledger:
         self._orders[order.order_id] = order
         if order.broker_order_id is not None:
             self._by_broker[order.client_id, order.broker_order_id] = order.order_id
-        if order.status.final:
+        if not order.status.final:
+            self._done.pop(order.order_id, None)  # it was told as done, and works again
+        else:
             self.doubtful.pop(order.order_id, None)
             self._sent_at.pop(order.order_id, None)
             self._done[order.order_id] = None

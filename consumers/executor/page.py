@@ -11,6 +11,7 @@ from consumers.executor import meaning
 from consumers.executor.terms import terms_of
 from consumers.executor.tracking import EXTERNAL, Tracked, external_id, of_stranger
 from engine.order_facts import Ended, Fact, FilledAfterEnd
+from infra.errors import ScizorError
 from infra.gateway import (
     BrokerCommission,
     BrokerCompletedOrder,
@@ -30,11 +31,19 @@ if TYPE_CHECKING:
 Said = BrokerOpenOrder | BrokerCompletedOrder | BrokerOrderStatus | BrokerExecution | BrokerCommission | BrokerError
 
 
+class OvertakenError(ScizorError):
+    """What is known here is older than what the database has: nothing may be built on it."""
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__(f"another executor has followed order {order_id} further: this one stops, start it again")
+
+
 async def save(tx: Transaction, before: Tracked, after: Tracked, now: datetime, decision_id: str | None = None) -> None:
     """Write an order that changed, and publish the update when it looks different."""
     if after is before:
         return
-    await table.save(tx.connection, after.order_id, after.changes(now))
+    if not await table.save(tx.connection, after.order_id, after.changes(now)):
+        raise OvertakenError(after.order_id)
     if after.sequence != before.sequence:
         told = after.update(now)
         await table.save_update(tx.connection, told, decision_id)

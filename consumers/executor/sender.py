@@ -236,12 +236,16 @@ class Sender:
                 await self.refuse(decision, decision.intent, late, None)
 
     def cancel(self, order: Tracked) -> bool:
-        """Write the request to the socket, when there is one: whether there was."""
+        """Write the request to the socket, when there is one and IB hears another message: whether it was written."""
+        messages, now = self._gate.messages, self._clock.monotonic()
+        if messages.wait(now):
+            return False
         try:
             self._orders.cancel(order.broker_order_id or 0)
         except GatewayUnavailableError as error:
             self._service.log.warning("cancel waits for the gateway", order_id=order.order_id, reason=str(error))
             return False
+        messages.take(now)
         return True
 
 

@@ -1,7 +1,6 @@
 """Cancels and changes of working orders: asked for, followed until they are answered, or nobody knows."""
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass
 
 from prometheus_client import Counter
@@ -19,8 +18,6 @@ from schemas.orders import CancelIntent, ModifyIntent, OrderIntent, OrderStatus,
 _CANCEL = "cancel"
 _ASKS_MAX = 3
 _LOOK_SECONDS = 0.25
-_CANCELS_A_SECOND = 20
-"""Kept free beside new orders and changes, of the 50 messages that IB hears."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,6 @@ class Wishes:
         self._orders = means.orders
         self._sender = sender
         self._asked: dict[tuple[str, str], _Asked] = {}
-        self._cancels: deque[float] = deque()
         self._unanswered = Counter(
             "scizor_unanswered_wishes",
             "Cancels and changes that the broker neither did nor refused",
@@ -129,12 +125,8 @@ class Wishes:
     # asking
 
     def _cancel(self, order: Tracked) -> None:
-        """Write it to the socket, when there is one."""
-        now = self._clock.monotonic()
-        while self._cancels and self._cancels[0] <= now - 1.0:
-            self._cancels.popleft()
-        if len(self._cancels) < _CANCELS_A_SECOND and self._sender.cancel(order):
-            self._cancels.append(now)
+        """Write it to the socket, when that is possible: otherwise at a later look."""
+        if self._sender.cancel(order):
             self._note_asked(order, _CANCEL)
 
     def _change(self, order: Tracked, decision: RiskDecision) -> str | None:

@@ -74,8 +74,11 @@ async def add(connection: AsyncConnection, values: Mapping[str, Any]) -> bool:
     return result.first() is not None
 
 
-async def save(connection: AsyncConnection, order_id: str, changes: Mapping[str, Any]) -> None:
-    await connection.execute(orders.update().where(orders.c.order_id == order_id).values(**changes))
+async def save(connection: AsyncConnection, order_id: str, changes: Mapping[str, Any]) -> bool:
+    """Write what moves; False when somebody else has told more of the order than these changes know."""
+    known = orders.c.sequence <= changes["sequence"]
+    result = await connection.execute(orders.update().where(orders.c.order_id == order_id, known).values(**changes))
+    return bool(result.rowcount)
 
 
 async def save_update(connection: AsyncConnection, told: OrderUpdate, decision_id: str | None = None) -> bool:

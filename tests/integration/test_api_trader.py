@@ -306,7 +306,7 @@ async def test_an_order_shows_its_trail_and_can_be_cancelled_while_it_works(stac
         done = await api.get("/orders?working=false")
         cancelled = await api.ask("DELETE", "/orders/intent-1?reason=changed my mind", Role.TRADER)
         (wish,) = await api.first_told("trading.intents.v1")
-        await api.store(lambda connection: orders.save(connection, "intent-1", {"status": "CANCELED"}))
+        await api.store(lambda connection: orders.save(connection, "intent-1", {"status": "CANCELED", "sequence": 10}))
         too_late = await api.ask("DELETE", "/orders/intent-1", Role.TRADER)
 
     assert (trail["order"]["status"], trail["decision"]["approved"]) == ("NEW", False)

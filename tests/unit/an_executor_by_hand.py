@@ -60,6 +60,8 @@ class Database:
 
     def __init__(self) -> None:
         self.published: list[Event] = []
+        self.is_current = True
+        """False: another executor has written more."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Database"]:
@@ -70,7 +72,7 @@ class Database:
         return self
 
     async def execute(self, *statement: Any) -> Any:
-        return SimpleNamespace(first=lambda: None)
+        return SimpleNamespace(first=lambda: None, rowcount=1 if self.is_current else 0)
 
     async def publish(self, event: Event) -> None:
         self.published.append(event)

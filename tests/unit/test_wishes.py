@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from consumers.executor.meaning import facts_of_resolution
+from consumers.executor.page import OvertakenError
 from consumers.executor.tracking import of_row
-from engine.last_look import sent_of
+from engine.last_look import RefusalCode, sent_of
 from engine.order_facts import CancelRequested
 from infra.gateway import BrokerError
 from infra.kill import Kill, KillFlag, Kills
@@ -106,6 +107,29 @@ def test_an_exit_is_changed_under_the_parent_that_it_was_sent_with_also_after_a_
     hand.tell(of_row(row))
     assert hand.change(a_change(an_exit().revised(stop_price=D(425)))) is None
     assert [link.parent_order_id for *_, link in hand.socket.placed] == [7]
+
+
+async def test_an_executor_that_another_has_overtaken_writes_nothing_and_stops(hand: Hand) -> None:
+    hand.follow(limited())
+    hand.database.is_current = False
+    with pytest.raises(OvertakenError, match="intent-1"):
+        await hand.ledger.apply([BrokerError(7, 202, "Order Canceled")], 10)
+    assert hand.database.published == []
+    assert hand.order().status is OrderStatus.NEW
+
+
+async def test_cancels_and_orders_together_stay_within_what_ib_hears(hand: Hand) -> None:
+    for number in range(60):
+        hand.tell(hand.follow(limited(name=f"o-{number}"), number + 1).with_([CancelRequested()]))
+    for _ in range(20):
+        assert await hand.gate.turn(0) is None
+    await hand.wishes.look()
+    assert len(hand.socket.cancelled) == 45 - 20
+    refusal = await hand.gate.turn(0)
+    assert refusal is not None
+    assert refusal.code is RefusalCode.THROTTLED
+    await hand.wait(1)
+    assert len(hand.socket.cancelled) == 60
 
 
 # what stops it
