@@ -78,9 +78,8 @@ class OrderBook:
     def news(self, event: RiskDecision | OrderUpdate | Fill) -> OrderNews | None:
         """What an answer says of an order of the strategy's; None when it is none, or says nothing new."""
         if isinstance(event, RiskDecision):
-            changed = self._before.pop(event.intent_id, None)
-            if changed is not None and not event.approved:
-                changed[0].intent = changed[1]
+            if not event.approved:
+                self._undo(event.intent_id)
             known = self._by_intent.get(event.intent_id)
             if known is None or event.approved:
                 return None
@@ -88,16 +87,47 @@ class OrderBook:
         known = self._by_intent.get(event.order_id)
         if known is None or isinstance(event, Fill):
             return None
+        self._answer(event)
         state = _STATES.get(event.status)
         if state is None:
             return None
         known.filled = max(known.filled, event.cumulative_quantity)
         return self._told(known, state, event, event.reason)
 
+    def _answer(self, told: OrderUpdate) -> None:
+        """The broker has taken or refused a change, and with it those before it that it left out."""
+        if told.last_change not in self._before:
+            return
+        asked = self._asked_beside(told.last_change)
+        for change in asked[: asked.index(told.last_change)]:
+            del self._before[change]
+        if told.code or told.reason:
+            self._undo(told.last_change)
+        else:
+            del self._before[told.last_change]
+
+    def _asked_beside(self, change: str) -> list[str]:
+        """The changes of its order that nobody has answered, in their order."""
+        kept, _ = self._before[change]
+        return [each for each, (of, _) in self._before.items() if of is kept]
+
+    def _undo(self, change: str) -> None:
+        """It was denied or refused: the order is what it was before, as far as nothing was asked for since."""
+        if change not in self._before:
+            return
+        asked = self._asked_beside(change)
+        later = asked[asked.index(change) + 1 :]
+        kept, before = self._before.pop(change)
+        if later:
+            self._before[later[0]] = (kept, before)
+        else:
+            kept.intent = before
+
     def _told(self, known: _Kept, state: OrderState, event: Any, reason: str) -> OrderNews:
         if state.final:
             self._by_intent.pop(known.intent.intent_id, None)
             self._by_number.pop(known.order_id, None)
+            self._before = {change: each for change, each in self._before.items() if each[0] is not known}
         intent = known.intent
         moment = to_microseconds(event.event_time)
         return OrderNews(

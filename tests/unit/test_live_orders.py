@@ -54,6 +54,24 @@ class Asking(BaseStrategy):
         return OrderRequest(contract_id=bar.contract_id, quantity=self.cash // 1000, kind=OrderKind.MARKET)
 
 
+class Smaller(BaseStrategy):
+    """Buys ten by a limit, and wants seven of them, then six."""
+
+    def on_start(self) -> None:
+        self.bars = 0
+        HEARD.clear()
+
+    def on_bar(self, bar: Bar) -> None:
+        self.bars += 1
+        if self.bars == 1:
+            self.order_id = self.buy(10, kind="LMT", limit=440.0)
+        else:
+            self.modify(self.order_id, quantity=9 - self.bars if self.bars > 2 else 7)
+
+    def on_order(self, news: OrderNews) -> None:
+        HEARD.append(news)
+
+
 class Keen(BaseStrategy):
     """Wants to be long."""
 
@@ -63,7 +81,7 @@ class Keen(BaseStrategy):
 
 @pytest.fixture(autouse=True)
 def _own_strategies(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = {each.__name__.lower(): each for each in (Trader, Flooding, Asking, Keen)}
+    own = {each.__name__.lower(): each for each in (Trader, Flooding, Asking, Smaller, Keen)}
     monkeypatch.setattr(hosts, "strategy_class", own.__getitem__)
 
 
@@ -117,6 +135,31 @@ def test_the_strategy_hears_what_became_of_its_orders() -> None:
         (3, OrderState.CANCELED),
     ]
     assert desk.strategy.orders.pending(APPLE) == 10, "what was told to have filled is on its way until the fill comes"
+
+
+@pytest.mark.parametrize(("reason", "quantity"), [("", 7.0), ("Order rejected - reason:margin", 10.0)])
+def test_a_change_that_the_broker_refuses_leaves_the_strategy_with_the_order_as_it_is(
+    reason: str, quantity: float
+) -> None:
+    desk = running("smaller")
+    (order,) = orders(desk.bar())
+    (change,) = desk.bar()
+    assert isinstance(change, ModifyIntent)
+    answer = an_update(order, OrderStatus.NEW, 0)
+    desk.give(answer.revised(last_change=change.intent_id, reason=reason))
+    assert HEARD[-1].quantity == quantity
+
+
+def test_of_two_changes_the_one_that_is_taken_stands_whatever_became_of_the_other() -> None:
+    desk = running("smaller")
+    (order,) = orders(desk.bar())
+    first, second = desk.bar() + desk.bar()
+    assert isinstance(first, ModifyIntent)
+    assert isinstance(second, ModifyIntent)
+    denied = decided(order, DenialReason.TICK_SIZE)
+    desk.give(denied.revised(intent_id=second.intent_id, intent=second.model_dump()))
+    desk.give(an_update(order, OrderStatus.NEW, 0).revised(last_change=first.intent_id))
+    assert HEARD[-1].quantity == 7.0
 
 
 def test_a_paused_strategy_asks_in_vain_and_ids_are_the_same_again() -> None:
