@@ -7,8 +7,8 @@ from typing import NamedTuple
 import msgspec
 
 from schemas.moments import to_datetime
+from schemas.order_words import AT_CLOSE, TRAILS, TimeInForce
 from schemas.order_words import OrderType as OrderKind
-from schemas.order_words import TimeInForce
 
 __all__ = [
     "BracketIds",
@@ -51,8 +51,6 @@ _NEEDS = {
     OrderKind.LIMIT_ON_CLOSE: ("limit",),
     OrderKind.TRAIL_LIMIT: ("limit_offset",),
 }
-_TRAILS = (OrderKind.TRAIL, OrderKind.TRAIL_LIMIT)
-_AT_CLOSE = (OrderKind.MARKET_ON_CLOSE, OrderKind.LIMIT_ON_CLOSE)
 
 
 class OrderRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -88,7 +86,7 @@ class OrderRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
             value = getattr(self, name)
             if value is not None and value - value != 0:
                 raise OrderRequestError(f"{name} of a {self.kind} order is no amount: {value}")
-            allowed = name in needed or (self.kind in _TRAILS and name.startswith("trail"))
+            allowed = name in needed or (self.kind in TRAILS and name.startswith("trail"))
             if value is None and name in needed:
                 raise OrderRequestError(f"a {self.kind} order needs {name}")
             if value is not None and not allowed:
@@ -96,7 +94,7 @@ class OrderRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         self._check_trail_and_time()
 
     def _check_trail_and_time(self) -> None:
-        if self.kind in _TRAILS:
+        if self.kind in TRAILS:
             given = [each for each in (self.trail, self.trail_percent) if each is not None]
             if len(given) != 1 or given[0] <= 0:
                 raise OrderRequestError(f"a {self.kind} order needs trail or trail_percent, above zero")
@@ -104,8 +102,8 @@ class OrderRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
             raise OrderRequestError("a GTD order, and no other, needs good_till")
         if self.tif is TimeInForce.OPG and self.kind not in (OrderKind.MARKET, OrderKind.LIMIT):
             raise OrderRequestError(f"only MKT and LMT orders take part in the opening (OPG), not {self.kind}")
-        if self.kind in _AT_CLOSE and self.tif not in (TimeInForce.DAY, TimeInForce.GTC):
-            raise OrderRequestError(f"a {self.kind} order is DAY or GTC, not {self.tif}")
+        if self.kind in AT_CLOSE and self.tif is not TimeInForce.DAY:
+            raise OrderRequestError(f"a {self.kind} order is DAY, not {self.tif}")
 
 
 class OrderNews(msgspec.Struct, frozen=True, gc=False):

@@ -175,7 +175,9 @@ def test_each_order_type_fills_where_the_bar_proves_it(
     floor = Floor()
     signed = ("limit", "stop")
     open_, high, low, close = (each * side for each in bar)
-    floor.place(10.0 * side, kind, **{name: value * side if name in signed else value for name, value in terms.items()})
+    tif = "DAY" if kind in ("MOC", "LOC") else "GTC"
+    given = {name: value * side if name in signed else value for name, value in terms.items()}
+    floor.place(10.0 * side, kind, tif, **given)
 
     floor.meet(*bars((open_, max(high, low), min(high, low), close)))
 
@@ -348,7 +350,7 @@ def test_latency_lets_bars_pass() -> None:
         ({"kind": "TRAIL", "trail": 1.0, "trail_percent": 1.0}, "needs trail or trail_percent"),
         ({"tif": "GTD"}, "needs good_till"),
         ({"kind": "STP", "stop": 1.0, "tif": "OPG"}, "take part in the opening"),
-        ({"kind": "MOC", "tif": "IOC"}, "is DAY or GTC"),
+        ({"kind": "MOC", "tif": "GTC"}, "is DAY, not GTC"),
     ],
 )
 def test_an_order_that_cannot_be_says_why(terms: dict[str, Any], said: str) -> None:

@@ -88,7 +88,7 @@ def _script(chance: random.Random, columns: BarColumns) -> Script:  # noqa: C901
             else:
                 what = "order"
                 kind = chance.choice(KINDS)
-                tifs = ("DAY", "GTC") if kind in ("MOC", "LOC") else ("DAY", "GTC", "IOC", "FOK", "GTD")
+                tifs = ("DAY",) if kind in ("MOC", "LOC") else ("DAY", "GTC", "IOC", "FOK", "GTD")
                 tif = chance.choice(("OPG", *tifs) if kind in ("MKT", "LMT") else tifs)
                 side = chance.choice((1, -1))
                 terms = {"contract": contract, "quantity": side * 10.0 * chance.randint(1, 5), "kind": kind, "tif": tif}
