@@ -13,8 +13,8 @@ from producers.cli.price_file import BY_SIZE, bar_size_of, columns_of, is_parque
 from schemas.backtest import BacktestRequested
 from schemas.moments import to_microseconds
 
-_ROWS = 200_000
-_BYTES = 16 * 2**20
+_ROWS = 32_768
+_BYTES = 2 * 2**20
 _DAY = timedelta(days=1)
 
 
