@@ -7,11 +7,10 @@ A report that could not be made is tried again, and is no reason to stop countin
 
 import asyncio
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from engine.daily_document import Document, document
-from engine.report.daily import daily
 from infra import day_material, day_reports
 from infra.calendars.calendar import ExchangeCalendar, UnknownExchangeError, calendar_of
 from infra.errors import ScizorError
@@ -68,7 +67,10 @@ class Reports:
         self._service.log.info("report made", account_id=account_id, day=day.isoformat(), strategies=len(whose) - 1)
 
 
-def _rendered(material: day_material.Material) -> tuple[Document, str]:
+def _rendered(material: day_material.Material) -> tuple[dict[str, Any], str]:
+    from engine.daily_document import document  # once a day, hence not at import: it brings the libraries for figures
+    from engine.report.daily import daily
+
     found = document(material)
     return found, daily(found)
 

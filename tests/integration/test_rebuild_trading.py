@@ -36,6 +36,7 @@ from tests.integration.an_order_path import (
     until,
 )
 from tests.integration.conftest import TEMPLATE
+from tests.integration.test_live_cli import Person
 
 D = Decimal
 LIMIT = {"order_type": OrderType.LIMIT, "limit_price": D("430.00")}
@@ -148,6 +149,12 @@ async def check_report(path: OrderPath, service: Service) -> None:
         assert found["trades"]["count"] == found["metrics"]["trades"] == 1
         other = document(await day_material(service.settings, store, ACCOUNT, day, CLOCK.now(), "other"))
         assert (other["pnl"]["executions"], other["denials"]["count"]) == (2, 0)
+
+        person = Person(service.settings)
+        told = await person.gets("report", "--day", "2013-02-28")
+        assert (told["pnl"], told["trades"]) == (found["pnl"], found["trades"])
+        code, _, why = await person.says("report", "--strategy", "nobody", "--out", str(home / "page.html"))
+        assert (code, "no strategy 'nobody' has ever traded" in why) == (2, True)
 
         reports = Reports(service, store)
         for market_time, made in (
