@@ -114,8 +114,14 @@ def _approved(intent: OrderIntent | CancelIntent | ModifyIntent, now: Any, appro
 
 @contextlib.asynccontextmanager
 async def an_approved_desk(settings: Settings, folder: Path, **changes: Any) -> AsyncIterator[Desk]:
+    async with a_desk(settings, folder, **changes) as desk, running(executor.build(desk.path.settings)):
+        yield desk
+
+
+@contextlib.asynccontextmanager
+async def a_desk(settings: Settings, folder: Path, **changes: Any) -> AsyncIterator[Desk]:
+    """The same before an executor runs."""
     async with a_simulator(folder, speed=0.0) as simulator, an_order_path(settings) as path:
         path.settings = with_gateway(settings, simulator.server.port, **changes)
         simulator.server.gateway.force_quote("AAPL", Decimal("440.00"), 10_000)
-        async with running(executor.build(path.settings)):
-            yield Desk(path, simulator)
+        yield Desk(path, simulator)

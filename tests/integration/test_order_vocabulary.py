@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from consumers.executor import executor
 from infra.settings import Settings
 from schemas.orders import OrderIntent, OrderStatus, OrderType, Side, TimeInForce
 from schemas.resolution import Finding, OrderResolved
 from tests.builders import NOON, a_cancel, a_change
-from tests.integration.an_approved_desk import Desk, an_approved_desk
-from tests.integration.an_order_path import ACCOUNT, CLOCK, a_live_intent, until
+from tests.integration.an_approved_desk import Desk, a_desk, an_approved_desk
+from tests.integration.an_order_path import ACCOUNT, CLOCK, a_live_intent, running, until
 
 D = Decimal
 LATER = NOON + timedelta(days=1)
@@ -153,6 +154,9 @@ async def test_a_child_joins_a_parent_that_works_and_is_refused_by_one_that_has_
         await desk.approve(an_order("parent", limit_price=D("430.00")))
         await desk.becomes("parent", OrderStatus.NEW)
         child: dict[str, Any] = {"side": Side.SELL, "parent_id": "parent", "stop_price": D("420.00")}
+        await desk.approve(an_order("large", "STP", quantity=D(101), **child))
+        assert "101 are more than the 100" in (await desk.becomes("large", OrderStatus.EXPIRED)).reason
+        assert desk.received("large") == []
         await desk.approve(an_order("child", "STP", **child))
         await desk.becomes("child", OrderStatus.NEW)
         assert desk.received("child")[0]["parent_id"] == desk.received("parent")[0]["order_id"]
@@ -161,6 +165,22 @@ async def test_a_child_joins_a_parent_that_works_and_is_refused_by_one_that_has_
         await desk.approve(an_order("late", "STP", quantity=D(50), **child))
         assert "its parent parent is CANCELED" in (await desk.becomes("late", OrderStatus.EXPIRED)).reason
         assert desk.received("late") == []
+
+
+async def test_an_exit_is_changed_under_its_filled_parent_after_a_restart(
+    stack_settings: Settings, tmp_path: Path
+) -> None:
+    entry, stop, target = a_bracket()
+    async with a_desk(stack_settings, tmp_path) as desk:
+        async with running(executor.build(desk.path.settings)):
+            await desk.approve(entry, stop, target)
+            await desk.becomes("b-entry", OrderStatus.FILLED)
+            await desk.becomes("b-stop", OrderStatus.NEW)
+        async with running(executor.build(desk.path.settings)):
+            await desk.approve(a_change(stop.revised(stop_price=D("425.00"))))
+            told = await desk.answered("b-stop", "change-1")
+        assert (told.stop_price, told.code) == (D(425), 0)
+        assert desk.received("b-stop")[-1]["parent_id"] == desk.received("b-entry")[0]["order_id"]
 
 
 async def test_of_a_group_one_fills_and_the_others_go(stack_settings: Settings, tmp_path: Path) -> None:
