@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import dataclasses
 import json
+import logging
 import signal
 import sys
 import tempfile
@@ -55,6 +56,7 @@ def _all(plan: list[tuple[str, int]], where: Path | None) -> list[Outcome]:
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="faultlab-", dir=where) as folder:
         logs.configure(settings_of_this_run(Path(folder)).model_copy(update={"log_level": "ERROR"}), "faultlab")
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that Kafka is away is known here
         with a_laboratory(Path(folder) / "servers", Settings().home / "jars") as laboratory:
             try:
                 outcomes.extend(_run(laboratory, plan))

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.faultlab.proxy import Trap
 from tests.faultlab.stage import Stage, drawn
-from tests.integration.an_order_path import a_live_intent, until
+from tests.integration.an_order_path import a_live_intent, some_limits, until
 
 Place = Callable[[Stage, Random], Awaitable[None]]
 
@@ -220,7 +220,7 @@ async def _kafka_killed(stage: Stage, rng: Random) -> None:
     await asyncio.sleep(drawn(rng, 0, 0.2))
     _send(stage.laboratory.kafka.pid, signal.SIGKILL)
     await asyncio.sleep(0.2)
-    await asyncio.to_thread(stage.laboratory.mend)
+    await stage.laboratory.mend()
 
 
 @_fault("kafka-frozen", "F6", "Kafka hangs (SIGSTOP) for some seconds: no error, no answer")
@@ -239,10 +239,10 @@ async def _kafka_frozen(stage: Stage, rng: Random) -> None:
 async def _postgres_killed(stage: Stage, rng: Random) -> None:
     await asyncio.sleep(drawn(rng, 0, 0.2))
     _send(stage.laboratory.postgres.pid, signal.SIGKILL)
-    await asyncio.to_thread(stage.laboratory.postgres_is_gone)
+    await stage.laboratory.postgres_is_gone()
     with stage.darkness("the database was down"):
         await asyncio.sleep(drawn(rng, 0, 1))
-    await asyncio.to_thread(stage.laboratory.mend)
+    await stage.laboratory.mend()
 
 
 @_fault("postgres-cut", "F9", "all connections to PostgreSQL end at once")
@@ -378,14 +378,54 @@ _poison("trading.intents.v1", halts=True, pairs=False)
 _poison("trading.orders.v1", halts=True, pairs=False)
 
 
+async def _refused(stage: Stage, name: str, why: str) -> None:
+    """Intents that must never reach the gateway; returns when they were decided about."""
+    ids = [stage.named(f"{name}-{number}") for number in range(3)]
+    for number, each in enumerate(ids):
+        stage.marks.forbidden[each] = why
+        await stage.path.tell(a_live_intent(number, intent_id=each, quantity=Decimal(50 + number)))
+    decided = "SELECT count(*) = 3 FROM decisions WHERE intent_id = ANY(:ids)"
+    await until(lambda: stage.path.scalar(decided, ids=ids), seconds=30)
+
+
+@_fault("limit-lowered", "F37", "the limit on positions is lowered while orders are in flight")
+async def _limit_lowered(stage: Stage, rng: Random) -> None:
+    await stage.worked.wait()
+    await stage.path.tell(some_limits(version=2, position_max=Decimal(5), quantity_max=Decimal(5)))
+    await until(lambda: stage.path.scalar("SELECT count(*) = 1 FROM risk_limits WHERE version = 2"), seconds=30)
+    await _refused(stage, "lowered", "it is beyond the limit that was lowered before")
+    await stage.path.tell(some_limits(version=3))
+
+
+@_fault("limits-missing", "F37", "the account's limits are gone from the database: nothing may be approved")
+async def _limits_missing(stage: Stage, rng: Random) -> None:
+    await stage.worked.wait()
+    await stage.path.execute("DELETE FROM risk_limits")
+    await _refused(stage, "unlimited", "there were no limits")
+    await stage.path.tell(some_limits(version=2))
+
+
+def _clock_jumps(service: str, hours: int) -> None:
+    where = "ahead" if hours > 0 else "behind"
+
+    @_fault(f"{service}-clock-{where}", "F30", f"{service} lives for a while with a clock an hour {where}")
+    async def _(stage: Stage, rng: Random) -> None:
+        honest = stage.programs[service]
+        stage.programs[service] = ("tests.faultlab.variants", f"clock-{where}", *honest)
+        stage.kill(service)
+        await asyncio.sleep(drawn(rng, 1.5, 3))
+        stage.programs[service] = honest
+        stage.kill(service)
+
+
+for _service in ("executor", "risk"):
+    for _hours in (-1, 1):
+        _clock_jumps(_service, _hours)
+
+
 @_fault("prices-are-old", "F31", "the newest price is older than the limits allow: nothing may be approved")
 async def _prices_are_old(stage: Stage, rng: Random) -> None:
     await stage.worked.wait()
     await stage.path.execute("UPDATE marks SET received_at = received_at - interval '1 hour'")
-    for number in range(3):
-        name = stage.named(f"old-{number}")
-        stage.marks.forbidden[name] = "nobody had seen a price for an hour"
-        await stage.path.tell(a_live_intent(number, intent_id=name, quantity=Decimal(50 + number)))
-    decided = "SELECT count(*) >= 3 FROM decisions WHERE intent_id LIKE '%-old-%'"
-    await until(lambda: stage.path.scalar(decided), seconds=30)
+    await _refused(stage, "old", "nobody had seen a price for an hour")
     await stage.path.execute("UPDATE marks SET received_at = now()")

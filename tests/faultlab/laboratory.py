@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,17 +34,25 @@ class Laboratory:
     postgres: PostgresServer
     """Its database of the name TEMPLATE holds the empty tables."""
     nursery: Nursery
+    hands: Executor
+    """One thread that outlives all cases: a server that is started again ends with the thread that started it."""
 
-    def mend(self) -> None:
+    async def mend(self) -> None:
         """Start what has died; returns when both servers answer."""
+        await asyncio.get_running_loop().run_in_executor(self.hands, self._mend)
+
+    async def postgres_is_gone(self) -> None:
+        """Wait until PostgreSQL has ended."""
+        await asyncio.to_thread(self._postgres_is_gone)
+
+    def _mend(self) -> None:
         for server in (self.kafka, self.postgres):
             if server.exit_code is not None:
                 server.launch()
         self.kafka.wait_ready()
         self.postgres.wait_ready()
 
-    def postgres_is_gone(self) -> None:
-        """Wait until PostgreSQL has ended."""
+    def _postgres_is_gone(self) -> None:
         for _ in within(_GONE_SECONDS):
             if self.postgres.exit_code is not None:
                 return
@@ -66,7 +75,12 @@ def a_laboratory(folder: Path, jars: Path) -> Iterator[Laboratory]:
         asyncio.run(groups_can_be_asked_about(kafka, folder))
         postgres.execute(f"CREATE DATABASE {TEMPLATE}")
         migrate.upgrade(postgres.url_of(TEMPLATE))
-        yield Laboratory(folder, kafka, postgres, nursery)
+        with ThreadPoolExecutor(1) as hands:
+            try:
+                yield Laboratory(folder, kafka, postgres, nursery, hands)
+            finally:
+                kafka.stop()
+                postgres.stop()
     finally:
         nursery.ask_to_stop()
         nursery.finish()

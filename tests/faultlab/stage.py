@@ -189,7 +189,7 @@ def _read_by(services: tuple[str, ...]) -> Catalogue:
 
 async def _forget(laboratory: Laboratory, settings: Settings, name: str) -> None:
     """Whatever became of the case, the servers are whole again, and have forgotten it."""
-    await asyncio.to_thread(laboratory.mend)
+    await laboratory.mend()
     laboratory.postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")
     admin = broker.admin(settings)
     await admin.start()

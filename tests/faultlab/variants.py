@@ -1,4 +1,4 @@
-"""`python -m tests.faultlab.variants NAME`: services that are broken on purpose.
+"""`python -m tests.faultlab.variants NAME [PROGRAM]`: services that are broken on purpose.
 
 The judge has to find each of them out: one that finds nothing in them would find nothing in anything.
 """
@@ -9,12 +9,14 @@ import runpy
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from consumers.executor.page import Page
 from consumers.executor.reconciliation import Reconciliation
 from engine.account_book import AccountBook
 from infra import consume
+from infra.clock import SystemClock
 from infra.gateway import BrokerExecution
 from schemas.orders import OrderStatus
 from tests.integration.an_order_path import a_live_intent
@@ -71,8 +73,24 @@ def commits_first() -> str:
     return "consumers.persister"
 
 
+def _shifted(by: timedelta) -> str:
+    """A service whose wall clock is wrong; the program is named after the variant."""
+    honest = SystemClock.now
+    SystemClock.now = lambda self: honest(self) + by  # type: ignore[method-assign] # that is the fault
+    return sys.argv[2]
+
+
+def clock_ahead() -> str:
+    return _shifted(timedelta(hours=1))
+
+
+def clock_behind() -> str:
+    return _shifted(timedelta(hours=-1))
+
+
 VARIANTS: dict[str, Callable[[], str]] = {
-    each.__name__.replace("_", "-"): each for each in (no_dedupe, sends_again, no_reservation, commits_first)
+    each.__name__.replace("_", "-"): each
+    for each in (no_dedupe, sends_again, no_reservation, commits_first, clock_ahead, clock_behind)
 }
 
 

@@ -1,6 +1,7 @@
 """What goes on while faults strike: orders as a strategy would send them, a burst, a kill, bars."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,6 +22,7 @@ BURST = 100
 BURST_QUANTITY = D(20)
 BURST_POSITION_MAX = D(1000)
 PRODUCERS = 4
+_KILL_SECONDS = 5.0
 SYMBOLS = {"AAPL": APPLE, "IBM": IBM}
 LIMIT_PRICE = D("430.00")
 """Below the market, within the collar: it rests."""
@@ -70,11 +72,18 @@ async def burst(stage: Stage, rng: Random) -> None:
 async def kill(stage: Stage, rng: Random) -> None:
     """Orders, and in the middle of them a kill of everything."""
     telling = asyncio.create_task(orders(stage, rng))
-    await asyncio.sleep(drawn(rng, 0.05, 0.6))
+    await _first_order_or(stage, _KILL_SECONDS)
+    await asyncio.sleep(drawn(rng, 0, 0.4))
     wanted = {"do": "kill", "kill_id": "kill-1", "scope": "global", "reason": "a drill", "by": "laboratory"}
     await kill_line.ask(stage.settings.home, wanted)
     stage.marks.kills.append(round(CLOCK.monotonic() * 1e9))
     await telling
+
+
+async def _first_order_or(stage: Stage, seconds: float) -> None:
+    """A fault may have kept everything back: then it is killed all the same."""
+    with contextlib.suppress(AssertionError):
+        await until(lambda: asyncio.sleep(0, bool(stage.simulator.lines("order_received"))), seconds=seconds)
 
 
 async def bars(stage: Stage, rng: Random) -> None:
