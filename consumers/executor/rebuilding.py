@@ -30,6 +30,7 @@ from infra.store import orders as table
 from infra.store import rebuilt
 from infra.store.database import Store, Transaction
 from schemas.account import AccountState
+from schemas.event import Event
 from schemas.orders import (
     Commission,
     Fill,
@@ -71,26 +72,36 @@ class Rebuilding:
 
     async def run(self) -> None:
         """In one transaction: done as a whole, or begun again at the next start."""
-        async with self._store.transaction() as tx:
-            if await rebuilt.is_done(tx.connection, self._store.service):
+        async with self._store.reading() as connection:
+            if await rebuilt.is_done(connection, self._store.service):
                 return
-            catalogue = self._service.catalogue
-            topics = [catalogue.topic_of(source).name for source in _SOURCES]
-            for topic in await with_records(self._service.settings, topics, catalogue=catalogue):
-                await self._read(tx, topic)
+        settings, catalogue = self._service.settings, self._service.catalogue
+        topics = [catalogue.topic_of(source).name for source in _SOURCES]
+        filled = await with_records(settings, topics, catalogue=catalogue)
+        if topics[0] in filled:  # read ahead: a transaction that waits for long is ended by the database
+            async for event, _ in fold(settings, topics[:1], catalogue=catalogue):
+                self._note_decision(event)
+        async with self._store.transaction() as tx:
+            for topic in filled:
+                if topic != topics[0]:
+                    await self._read(tx, topic)
             for order_id, told in self._orders.items():
                 if told.updates:
                     await self._write(tx, order_id, told)
             await rebuilt.done(tx.connection, self._store.service, catalogue.topic_of(OrderUpdate).name)
         self._service.log.info("tables made from the topics", orders=len(self._orders))
+        self._forget()
+
+    def _note_decision(self, event: Event) -> None:
+        match event:
+            case RiskDecision(approved=True, intent=OrderIntent() as intent):
+                self._intents[intent.intent_id] = intent
+            case RiskDecision(approved=True, intent=ModifyIntent() as change):
+                self._changes.setdefault(change.order_id, []).append(change)
 
     async def _read(self, tx: Transaction, topic: str) -> None:
         async for event, _ in fold(self._service.settings, [topic], catalogue=self._service.catalogue):
             match event:
-                case RiskDecision(approved=True, intent=OrderIntent() as intent):
-                    self._intents[intent.intent_id] = intent
-                case RiskDecision(approved=True, intent=ModifyIntent() as change):
-                    self._changes.setdefault(change.order_id, []).append(change)
                 case AccountState():
                     await table.save_account(tx.connection, event)
                 case Commission():
@@ -101,6 +112,10 @@ class Rebuilding:
                 case OrderUpdate():
                     await table.save_update(tx.connection, event)
                     self._orders.setdefault(event.order_id, _Told()).updates[event.sequence] = event
+
+    def _forget(self) -> None:
+        for known in (self._intents, self._changes, self._orders, self._order_of):
+            known.clear()
 
     def _note_execution(self, told: Fill | FillCorrected | FillBusted) -> None:
         root, revision = told.execution_id, told.revision
