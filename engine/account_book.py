@@ -92,11 +92,13 @@ class AccountBook:
     duplicate_window: timedelta = timedelta(seconds=1)
     in_session: dict[int, bool | None] = field(default_factory=dict)
     _by_contract: dict[int, "_AtStake"] | None = None
-    """What was found at the last look; `changed` forgets it."""
+    _around: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Both were found at the last look; `changed` forgets them."""
 
     def changed(self) -> None:
         """Somebody has touched positions, marks or what is in flight."""
         self._by_contract = None
+        self._around.clear()
 
     # valuation
 
@@ -133,9 +135,7 @@ class AccountBook:
         return Book(
             trading_mode=mode_of(self.modes, intent.account_id, strategy, order.symbol),
             limits=self.limits.get(account_scope(self.account_id)),
-            **_here(order.contract_id, self.positions, stakes),
-            **_elsewhere(order.contract_id, stakes),
-            exposure_unknown=next((s.unknown for c, s in stakes.items() if s.unknown and c != order.contract_id), ""),
+            **self._seen_around(order.contract_id),
             orders_last_minute=self.last_minute.total(),
             realised_pnl_today=self.realised_today,
             unrealised_pnl_today=self.unrealised_now - self.unrealised_before,
@@ -158,6 +158,17 @@ class AccountBook:
             same_side_orders=self.same_side[strategy, order.contract_id, order.side],
             strategy_orders_last_minute=sum(n for (of, _), n in self.last_minute.items() if of == strategy),
         )
+
+    def _seen_around(self, contract_id: int) -> dict[str, Any]:
+        """What every intent about a contract sees alike until the book has changed: here and elsewhere."""
+        found = self._around.get(contract_id)
+        if found is None:
+            stakes = self._at_stake()
+            unknown = next((each.unknown for of, each in stakes.items() if each.unknown and of != contract_id), "")
+            found = _here(contract_id, self.positions, stakes) | _elsewhere(contract_id, stakes)
+            found |= {"exposure_unknown": unknown}
+            self._around[contract_id] = found
+        return found
 
     def _of_contract(self, contract_id: int) -> list[InFlight]:
         return [each for each in self.in_flight.values() if each.contract_id == contract_id]

@@ -25,6 +25,7 @@ __all__ = [
     "check",
     "decision_id_of",
     "fingerprint",
+    "fingerprint_of",
     "loss_exceeds",
     "mode_after",
     "reduces",
@@ -52,7 +53,12 @@ def decision_id_of(intent_id: str) -> str:
 
 def fingerprint(intent: AnyIntent) -> str:
     """Of everything that is approved with an intent: SHA-256 of the intent as it is written."""
-    return hashlib.sha256(intent.to_json()).hexdigest()
+    return fingerprint_of(intent.to_json())
+
+
+def fingerprint_of(written: bytes) -> str:
+    """`fingerprint` of an intent that has been written already."""
+    return hashlib.sha256(written).hexdigest()
 
 
 def check(intent: AnyIntent, book: Book, now: datetime) -> RiskDecision:

@@ -34,21 +34,26 @@ class Stopper:
     async def on_limits(self, limits: RiskLimits, origin: Origin) -> None:
         """They hold for what was lost before they came, too: fills and limits come on two topics, in any order."""
         async with self._store.transaction() as tx:
-            await book_rules.save_limits(tx.connection, limits)
             account_id = account_of(limits.scope)
-            if account_id is not None:
-                day = await book.lock(tx.connection, account_id, self._clock.now())
-                await self.stop_losing(tx, account_id, day)
+            if account_id is None:
+                await book.lock_all(tx.connection, self._clock.now())
+                await book_rules.save_limits(tx.connection, limits)
+                return
+            day = await book.lock(tx.connection, account_id, self._clock.now())
+            await book_rules.save_limits(tx.connection, limits)
+            await self.stop_losing(tx, account_id, day)
 
     async def on_trading_state(self, told: TradingState, origin: Origin) -> None:
         async with self._store.transaction() as tx:
             current = await book_rules.state_of(tx.connection, told.scope)
             state = follow(current, told)
             if state != current:
+                await book.lock_all(tx.connection, self._clock.now())
                 await book_rules.save_state(tx.connection, state)
 
     async def on_restriction(self, told: Restriction, origin: Origin) -> None:
         async with self._store.transaction() as tx:
+            await book.lock_all(tx.connection, self._clock.now())
             await book_rules.save_restriction(tx.connection, told)
 
     # accounts
@@ -67,6 +72,7 @@ class Stopper:
         mode = risk.mode_after(pnl, limits) if limits is not None else TradingMode.ACTIVE
         if strictness(mode) <= strictness(known) or limits is None:
             return
+        await book.lock(tx.connection, account_id, self._clock.now())
         await book_rules.save_loss_mode(tx.connection, account_id, mode)
         most = limits.daily_loss_max if mode is TradingMode.HALTED else risk.reducing_loss(limits)
         reason = f"lost {-pnl:f} today, unrealised losses included, at most {most:f}"
@@ -129,6 +135,7 @@ class Stopper:
         if current is not None and strictness(current.mode) > strictness(mode):
             return
         now = self._clock.now()
+        await book.lock(tx.connection, account_id, now)
         times = {"event_time": now, "ingest_time": now}
         state = TradingState(scope=scope, mode=mode, reason=reason[:500], by="risk", **times)
         await book_rules.save_state(tx.connection, state)

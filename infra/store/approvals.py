@@ -83,7 +83,7 @@ async def approval(connection: AsyncConnection, decision_id: str) -> Approval | 
 
 async def spend(store: Store, intent: OrderIntent, spending: Spending, told: OrderUpdate, cause: Origin) -> bool:
     """Write the order in SENDING and tell of it; False when the approval does not let us."""
-    return await store.at_once(_SPEND, _spent(intent, spending, told), [told], cause=cause)
+    return await store.at_once(_SPEND, _spent(intent, spending, told), [store.record_of(told, cause)])
 
 
 async def spend_all(tx: Transaction, orders: Sequence[tuple[OrderIntent, Spending, OrderUpdate]]) -> bool:

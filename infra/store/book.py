@@ -11,10 +11,9 @@ from sqlalchemy import ARRAY, JSON, BigInteger, Row, Text, bindparam
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from infra.publish import Origin
+from infra.publish import Outgoing
 from infra.store.columns_of_tables import plain
 from infra.store.database import Store, at_once
-from schemas.event import Event
 from schemas.orders import ModifyIntent, OrderIntent, RiskDecision
 
 # whoever changes anything about an account takes its row and raises its version, so that a decision notices
@@ -22,6 +21,7 @@ _LOCK = sql(
     "UPDATE books SET version = version + 1, updated_at = :now WHERE account_id = :account"
     " RETURNING realised_pnl_today, trading_day"
 )
+_LOCK_ALL = sql("UPDATE books SET version = version + 1, updated_at = :now")
 _OPEN_BOOK = sql(
     "INSERT INTO books (account_id, version, realised_pnl_today, updated_at) VALUES (:account, 0, 0, :now)"
     " ON CONFLICT DO NOTHING"
@@ -184,6 +184,9 @@ class Decided:
     fingerprint: str
     price: Decimal
     value: Decimal
+    intent_json: bytes = b""
+    decision_json: bytes = b""
+    """Both as they are written, by whoever has written them already."""
 
 
 async def lock(connection: AsyncConnection, account_id: str, now: datetime) -> Day:
@@ -194,6 +197,11 @@ async def lock(connection: AsyncConnection, account_id: str, now: datetime) -> D
         await connection.execute(_OPEN_BOOK, values)
         row = (await connection.execute(_LOCK, values)).one()
     return Day(plain(row.realised_pnl_today), row.trading_day)
+
+
+async def lock_all(connection: AsyncConnection, now: datetime) -> None:
+    """Take the rows of all accounts, before anything else: what changes holds for each of them."""
+    await connection.execute(_LOCK_ALL, {"now": now})
 
 
 async def open_book(connection: AsyncConnection, account_id: str, now: datetime) -> None:
@@ -221,14 +229,9 @@ def values_to_read(asked: Asked, now: datetime) -> dict[str, Any]:
     }
 
 
-async def decide(
-    store: Store, version: int, made: Sequence[Decided], events: Sequence[Event], causes: Sequence[Origin]
-) -> bool:
-    """Write and publish decisions of one account; False when its book has changed since it was read: then nothing was.
-
-    `causes` are those of `events`, one each.
-    """
-    return await store.at_once(_DECIDE, values_of(version, made), events, causes=causes)
+async def decide(store: Store, version: int, made: Sequence[Decided], records: Sequence[Outgoing]) -> bool:
+    """Write and publish decisions of one account; False when its book has changed since it was read: then not one."""
+    return await store.at_once(_DECIDE, values_of(version, made), records)
 
 
 def values_of(version: int, made: Sequence[Decided]) -> dict[str, Any]:
@@ -267,8 +270,8 @@ def _row(made: Decided) -> dict[str, Any]:
         "type": intent.type,
         "strategy_id": intent.strategy_id,
         "order_id": None if isinstance(intent, OrderIntent) else intent.order_id,
-        "intent": orjson.Fragment(intent.to_json()),
-        "decision": orjson.Fragment(decision.to_json()),
+        "intent": orjson.Fragment(made.intent_json or intent.to_json()),
+        "decision": orjson.Fragment(made.decision_json or decision.to_json()),
         "event_time": intent.event_time,
         "decision_id": decision.decision_id,
         "approved": decision.approved,

@@ -168,24 +168,15 @@ class Store:
         finally:
             await held.close()  # undoes what was not committed
 
-    async def at_once(
-        self,
-        statement: TextClause,
-        values: Mapping[str, Any],
-        events: Sequence[Event],
-        *,
-        cause: Origin | None = None,
-        causes: Sequence[Origin] = (),
-    ) -> bool:
+    def record_of(self, event: Event, cause: Origin | None = None) -> Outgoing:
+        """The record that publishes `event`; refuses a topic that this service does not declare."""
+        return _record_of(event, cause, self.service, self._catalogue)
+
+    async def at_once(self, statement: TextClause, values: Mapping[str, Any], records: Sequence[Outgoing]) -> bool:
         """A transaction in one statement (see `at_once`), which is one round trip instead of five.
 
-        `cause` is that of all events, or `causes` are theirs, one each.
-        False when it did not come to pass: then nothing was written, and nothing of `events` is published.
+        False when it did not come to pass: then nothing was written, and none of `records` is published.
         """
-        of_each: Sequence[Origin | None] = causes or [cause] * len(events)
-        records = [
-            _record_of(event, each, self.service, self._catalogue) for event, each in zip(events, of_each, strict=True)
-        ]
         held = await self._connected()
         try:
             alone = await held.execution_options(isolation_level="AUTOCOMMIT")

@@ -5,12 +5,12 @@ start, after a failure, and when memory could not hold what was committed.
 """
 
 import asyncio
-import json
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import orjson
 import structlog
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -40,14 +40,14 @@ _LAZILY = sql("SET LOCAL synchronous_commit = off")
 
 
 def encoded_headers(headers: Headers) -> str:
-    return json.dumps([[name, value.decode()] for name, value in headers])
+    return orjson.dumps([[name, value.decode()] for name, value in headers]).decode()
 
 
 def event_id_of(record: Outgoing) -> uuid.UUID:
     """The id that the event carries; topics without headers get one that follows from the record."""
-    declared = dict(record.headers).get("ce_id")
-    if declared is not None:
-        return uuid.UUID(declared.decode())
+    for name, value in record.headers:
+        if name == "ce_id":
+            return uuid.UUID(value.decode())
     return uuid.uuid5(_ROWS, f"{record.topic}\0{record.value.decode()}")
 
 

@@ -239,6 +239,7 @@ async def test_a_strategy_that_runs_wild_is_disabled_until_somebody_enables_it(s
         *_, third = await decisions(path, 3)
         assert third.reason is DenialReason.SAME_SIDE_ORDERS_MAX
         await until(lambda: path.scalar("SELECT mode = 'HALTED' FROM trading_state WHERE scope = 'strategy:crossover'"))
+        await until(lambda: path.scalar("SELECT count(*) = 0 FROM outbox"))  # it is told before somebody lifts it
 
         await path.tell(a_state(TradingMode.ACTIVE, scope="strategy:crossover"))
         await path.settled("risk")
