@@ -28,7 +28,10 @@ MODULES = {
     "collect.rate": "tests.bench.collect_rate",
     "latency.tick_to_order": "tests.bench.latency",
     "kill.acknowledge": "tests.bench.kill",
+    "load.crash": "tests.bench.load",
     "risk.decisions": "tests.bench.risk",
+    "risk.sustained": "tests.bench.risk",
+    "risk.race": "tests.bench.risk",
     "api": "tests.bench.api",
     "demo": "tests.bench.demo",
 }

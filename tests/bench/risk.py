@@ -1,8 +1,9 @@
 """`risk.decisions`: intents through topic, book, decision and outbox, beside the same statements in bare asyncpg.
 
 One account, ten contracts, a limit of five orders' worth on each: of all intents exactly fifty may be approved, however
-many there are. The backlog is drained by the service's own process; then a thousand intents a second come in, and each
-is timed from its record to its decision's.
+many there are. The backlog is drained by the service's own process. `risk.sustained`: a thousand intents a second come
+in, and each is timed from its record to its decision's. `risk.race`: a hundred intents of 2 % of a limit each, sent by
+four producers in the same moment, again and again for new accounts.
 """
 
 import asyncio
@@ -26,7 +27,9 @@ from pydantic import SecretStr
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from consumers.risk.deciding import LOOK_MAX, TOGETHER_MAX, breach_of
 from engine import risk
+from engine.account_book import AccountBook
 from engine.account_rows import account_book
 from engine.judging import judged
 from infra import broker, migrate, topic_admin
@@ -43,15 +46,18 @@ from infra.store.database import Store, _outbox_values, _record_of
 from infra.store.marks import MarkRow
 from infra.topics import load_catalogue
 from schemas.account import AccountState, RiskLimits, TradingMode, TradingState
+from schemas.event import Event
 from schemas.orders import DenialReason, OrderIntent, OrderType, RiskDecision, Side
 
 _ACCOUNT = "DU1234567"
 _CONTRACTS = range(1, 11)
 _EACH, _ROOM = Decimal(20), Decimal(100)
 _APPROVED = 50
+_WIDE = 1000
+"""Of what is not to be the limit."""
 _PRODUCERS = 4
 _RATE = 1000
-_TOGETHER = 100
+_RACERS = 100
 _CLOCK = SystemClock()
 _DIALECT = dialect()  # type: ignore[no-untyped-call] # SQLAlchemy's
 _INTENTS, _DECISIONS = "trading.intents.v1", "trading.decisions.v1"
@@ -85,6 +91,7 @@ async def _measure(settings: Settings, count: int, quick: bool) -> list[dict[str
         async with _a_judge(settings) as judge:
             ours = [await judge.drain(store, f"{_ACCOUNT}-{n}", count) for n in range(3)]
             late = await judge.sustain(store, "steady", 5 if quick else 30)
+            races = [await judge.race(store, f"race-{n}") for n in range(3 if quick else 20)]
     finally:
         await store.close()
     value, raw = statistics.median(ours), statistics.median(bare)
@@ -100,7 +107,7 @@ async def _measure(settings: Settings, count: int, quick: bool) -> list[dict[str
             f"{statistics.median(judge.cpu_ms):.2f} ms of its CPU each; at least 0.5 of raw, {_RATE} a second",
         },
         {
-            "name": "risk.decisions.sustained",
+            "name": "risk.sustained",
             "value": cut[98],
             "unit": "ms",
             "raw": cut[49],
@@ -108,18 +115,28 @@ async def _measure(settings: Settings, count: int, quick: bool) -> list[dict[str
             "detail": f"p99 from intent to decision at {_RATE} intents/s from {_PRODUCERS} producers; raw: its p50; "
             f"{len(late)} decisions, each the right one",
         },
+        {
+            "name": "risk.race",
+            "value": max(races, key=lambda each: abs(each - _APPROVED)),
+            "unit": "approved",
+            "raw": _APPROVED,
+            "ratio": max(races, key=lambda each: abs(each - _APPROVED)) / _APPROVED,
+            "detail": f"the worst of {len(races)} races: {_RACERS} intents of 2 % of a limit each from {_PRODUCERS} "
+            f"producers in the same moment; raw: as many as fit, which is exactly {_APPROVED}",
+        },
     ]
 
 
 # what risk knows before
 
 
-async def _know(store: Store, account_id: str) -> None:
+async def _know(store: Store, account_id: str, room: Decimal = _ROOM) -> None:
     """Limits, an active account with money, prices of now."""
     now = _CLOCK.now()
     stamp: dict[str, Any] = {"event_time": now, "ingest_time": now}
     ages: dict[str, Any] = {"price_age_max_seconds": 600, "account_age_max_seconds": 600}
-    limits = RiskLimits(scope=f"account:{account_id}", version=1, position_max=_ROOM, **ages, **stamp)
+    wide = dict.fromkeys(("open_orders_max", "open_orders_per_contract_max", "orders_per_minute_max"), _WIDE)
+    limits = RiskLimits(scope=f"account:{account_id}", version=1, position_max=room, **wide, **ages, **stamp)
     state = TradingState(scope=limits.scope, mode=TradingMode.ACTIVE, reason="bench", by="bench", **stamp)
     worth: dict[str, Any] = dict.fromkeys(("net_liquidation", "cash", "buying_power"), Decimal(10**8))
     told = AccountState(account_id=account_id, currency="USD", **worth, **stamp)
@@ -162,18 +179,17 @@ def _intents_of(account_id: str, count: int) -> list[OrderIntent]:
 async def _bare(settings: Settings, store: Store, account_id: str, count: int) -> float:
     """Intents a second when all that is written is there already, and nothing is asked of Python."""
     await _know(store, account_id)
-    batches = await _prepared(store, account_id, _intents_of(account_id, count))
+    looks = await _prepared(store, account_id, _intents_of(account_id, count))
     read, decide = (str(each.compile(dialect=_DIALECT)) for each in (book._READ, book._DECIDE))
     address = settings.database_url.get_secret_value().replace("postgresql+asyncpg", "postgresql")
     connection = await asyncpg.connect(address)
     try:
         begun = time.perf_counter()
-        for looking, writing in batches:
+        for looking, slices in looks:
             (row,) = await connection.fetch(read, *looking)
-            written = await connection.fetch(
-                decide, *(row["version"] if each is _VERSION else each for each in writing)
-            )
-            assert written, "the version was the newest"
+            for version, writing in enumerate(slices, row["version"]):
+                written = await connection.fetch(decide, *(version if each is _VERSION else each for each in writing))
+                assert written, "the version was the newest"
         seconds = time.perf_counter() - begun
         await connection.execute("DELETE FROM outbox")  # nobody is to publish them
     finally:
@@ -184,13 +200,15 @@ async def _bare(settings: Settings, store: Store, account_id: str, count: int) -
 _VERSION = object()
 
 
-async def _prepared(store: Store, account_id: str, intents: Sequence[OrderIntent]) -> list[tuple[list[Any], list[Any]]]:
-    """The values of both statements for each batch, in the order of their places."""
-    catalogue, now = load_catalogue(), _CLOCK.now()
-    found: list[tuple[list[Any], list[Any]]] = []
+async def _prepared(
+    store: Store, account_id: str, intents: Sequence[OrderIntent]
+) -> list[tuple[list[Any], list[list[Any]]]]:
+    """The values of both statements, in the order of their places: of each look, and of the slices written after it."""
+    now = _CLOCK.now()
+    found = []
     account = None
-    for start in range(0, len(intents), _TOGETHER):
-        part = intents[start : start + _TOGETHER]
+    for start in range(0, len(intents), LOOK_MAX):
+        part = intents[start : start + LOOK_MAX]
         asked = Asked(
             account_id,
             [each.intent_id for each in part],
@@ -202,14 +220,26 @@ async def _prepared(store: Store, account_id: str, intents: Sequence[OrderIntent
             async with store.looking() as held:
                 row = await book.read(held, asked, now)
             account = account_book(account_id, row, now, in_session)
-        made = [
-            Decided(decision, risk.fingerprint(decision.intent), reserved.price, reserved.value)
-            for decision, reserved in judged(account, part, _CLOCK.now)
-        ]
-        records = [_record_of(each.decision, None, "risk", catalogue) for each in made]
-        writing = {**book.values_of(0, made), **_outbox_values("risk", records), "version": _VERSION}
-        found.append((_placed(book._READ, book.values_to_read(asked, now)), _placed(book._DECIDE, writing)))
+        slices = [part[at : at + TOGETHER_MAX] for at in range(0, len(part), TOGETHER_MAX)]
+        looking = _placed(book._READ, book.values_to_read(asked, now))
+        found.append((looking, [_written(account, each) for each in slices]))
     return found
+
+
+def _written(account: AccountBook, intents: Sequence[OrderIntent]) -> list[Any]:
+    made = [
+        Decided(decision, risk.fingerprint(decision.intent), reserved.price, reserved.value)
+        for decision, reserved in judged(account, intents, _CLOCK.now)
+    ]
+    told = [e for each in made for e in ((each.decision,) if each.decision.approved else _both(each.decision))]
+    records = [_record_of(each, None, "risk", load_catalogue()) for each in told]
+    values = {**book.values_of(0, made), **_outbox_values("risk", records), "version": _VERSION}
+    return _placed(book._DECIDE, values)
+
+
+def _both(denied: RiskDecision) -> tuple[Event, Event]:
+    """What is told of a denial."""
+    return denied, breach_of(denied)
 
 
 def _placed(statement: Any, values: dict[str, Any]) -> list[Any]:
@@ -282,6 +312,26 @@ class _Judge:
         found = await decided
         _judge_the_judge([decision for decision, _ in found])
         return [(at - sent[decision.intent_id]) * 1000 for decision, at in found]
+
+    async def race(self, store: Store, account_id: str) -> int:
+        """How many of a hundred that are sent at once are approved; twice as many are asked for as fit."""
+        await _know(store, account_id, _EACH * _APPROVED)
+        records = [
+            outgoing(load_catalogue().topic(_INTENTS), each.model_copy(update={"contract_id": 1}), None, "bench")
+            for each in _intents_of(account_id, _RACERS)
+        ]
+        await asyncio.gather(
+            *(
+                self._producers[number % _PRODUCERS].send(
+                    self._topic, record.value, key=record.key, headers=record.headers
+                )
+                for number, record in enumerate(records)
+            )
+        )
+        found = [decision for decision, _ in await self._decisions(_RACERS)]
+        assert len({each.intent_id for each in found}) == _RACERS, "one intent, one decision"
+        assert {each.reason for each in found if not each.approved} == {DenialReason.POSITION_MAX}
+        return sum(each.approved for each in found)
 
     async def _decisions(self, count: int) -> list[tuple[RiskDecision, float]]:
         found: list[tuple[bytes, float]] = []
