@@ -194,24 +194,33 @@ class OrderPath:
 
     async def settled(self, group: str, topics: Sequence[str] = ()) -> None:
         """Wait until a service has committed everything that is on the topics it reads."""
-        reads = topics or load_catalogue().services[group].reads
-        client = broker.admin(self.settings)
-        consumer = broker.reader(self.settings)
-        await client.start()
-        await consumer.start()
-        try:
-            prefix = self.settings.topic_prefix
+        await settled(self.settings, group, topics)
 
-            async def caught_up() -> bool:
-                places = [TopicPartition(prefix + name, 0) for name in reads]
-                ends = await consumer.end_offsets(places)
-                done = await client.list_consumer_group_offsets(prefix + group)
-                return all(ends[p] == 0 or (p in done and done[p].offset >= ends[p]) for p in places)
 
-            await until(caught_up)
-        finally:
-            await consumer.stop()
-            await client.close()
+async def settled(settings: Settings, group: str, topics: Sequence[str] = ()) -> None:
+    """Wait until a service has committed everything that is on the topics it reads."""
+    catalogue = load_catalogue()
+    names = topics or catalogue.services[group].reads
+    places = [
+        TopicPartition(settings.topic_prefix + name, number)
+        for name in names
+        for number in range(catalogue.topic(name).partitions)
+    ]
+    client = broker.admin(settings)
+    consumer = broker.reader(settings)
+    await client.start()
+    await consumer.start()
+    try:
+
+        async def caught_up() -> bool:
+            ends = await consumer.end_offsets(places)
+            done = await client.list_consumer_group_offsets(settings.topic_prefix + group)
+            return all(ends[p] == 0 or (p in done and done[p].offset >= ends[p]) for p in places)
+
+        await until(caught_up)
+    finally:
+        await consumer.stop()
+        await client.close()
 
 
 @contextlib.asynccontextmanager

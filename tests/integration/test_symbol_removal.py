@@ -26,6 +26,7 @@ from schemas.registry import RemoveSymbol
 from schemas.validation import SymbolRemoved, SymbolState
 from tests.builders import APPLE, SEEN
 from tests.integration.a_gateway import scripted_gateway, simulator
+from tests.integration.an_order_path import settled
 from tests.integration.test_data_farmer import Asker, a_collection, a_validation, everything, farming
 from tests.integration.test_service import running
 from tests.integration.test_symbols import describe, entry
@@ -94,6 +95,7 @@ async def test_a_removed_symbol_is_archived_and_gone_and_a_rebuild_gives_the_sam
         told = await asker.run(a_removal("run-2"))
         await until_stored(stack_settings, {APPLE: 0, IBM: 18})
         await until_removed(stack_settings, 1)
+        await settled(stack_settings, "persister")
         after = await rows(stack_settings)
 
     assert (told.state, told.kind, told.failures) == (RunState.DONE, "remove", {})
@@ -118,6 +120,7 @@ async def test_a_symbol_that_is_added_again_starts_anew(stack_settings: Settings
         await asker.run(a_removal("run-2"))
         again = await asker.run(a_collection("run-3", "AAPL", end=datetime(2013, 2, 15, tzinfo=UTC)))
         await until_stored(stack_settings, {APPLE: again.bars_published})
+        await settled(stack_settings, "persister")
         before = await rows(stack_settings)
     await rebuild(stack_settings)
 
