@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.columns import COLUMNS, BarColumns, Integers
-from engine.long_run import PIECE, regrouped
+from engine.long_run import regrouped
 from engine.options import BacktestError
 from engine.statistics.sessions import DAY_US
 
@@ -31,6 +31,10 @@ class Bars(Protocol):
 
     def column(self, name: str) -> Iterator[NDArray[Any]]:
         """One of them."""
+
+
+PIECE = 16_384
+"""Bars of a piece where an answer is gathered beside the run: as fast as larger ones, in 10 MB less."""
 
 
 def pieces(bars: Bars, size: int = PIECE) -> Iterator[BarColumns]:
