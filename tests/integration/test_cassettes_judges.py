@@ -77,10 +77,15 @@ async def test_an_executor_that_sends_again_what_it_has_no_answer_for_is_found_o
     honest = Reconciliation._look
 
     async def blindly(self: Any) -> Any:
-        for order in self._ledger.working:
-            if order.status is OrderStatus.SENDING:
-                number = await self._sender.ids.take()
-                self._orders.place(number, a_live_intent(1, intent_id=order.order_id, quantity=order.quantity))
+        async def open_orders() -> Any:
+            """Right before it hears of it: what comes while a comparison is under way is sent again, too."""
+            for order in self._ledger.working:
+                if order.status is OrderStatus.SENDING:
+                    number = await self._sender.ids.take()
+                    self._orders.place(number, a_live_intent(1, intent_id=order.order_id, quantity=order.quantity))
+            return await type(self._orders).open_orders(self._orders)
+
+        self._orders.open_orders = open_orders
         return await honest(self)
 
     monkeypatch.setattr(Reconciliation, "_look", blindly)
