@@ -4,14 +4,17 @@
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any
 
+from tests.builders import NOON, a_bar
 from tests.faultlab.proxy import Trap
 from tests.faultlab.stage import Stage, drawn
 from tests.integration.an_order_path import a_live_intent, some_limits, until
@@ -36,6 +39,7 @@ class Fault:
 
 
 FAULTS: dict[str, Fault] = {}
+_HASTE_SECONDS = 3.0
 
 
 def _fault(name: str, matrix: str, meaning: str, **traits: Any) -> Callable[[Place], Place]:
@@ -147,7 +151,29 @@ def _killed_in_a_silence(service: str, **traits: Any) -> None:
 
 for _service in ("executor", "risk", "portfolio"):
     _killed_in_a_silence(_service)
-_killed_in_a_silence("persister", work="bars", pairs=False)
+
+
+@_fault(
+    "persister-killed-in-a-silence",
+    "F3 F11",
+    "persister killed with bars in hand that a silent database did not take",
+    work="bars",
+    pairs=False,
+)
+async def _killed_with_bars(stage: Stage, rng: Random) -> None:
+    await stage.worked.wait()
+    stage.database.freeze()
+    before = await stage.committed("persister", "market.bars.v1")
+    later = [a_bar(start=NOON + timedelta(days=1, seconds=5 * n), volume=float(n)) for n in range(40)]
+    await stage.path.tell(*later)
+    with contextlib.suppress(AssertionError):  # who does as promised commits none of them before it has stored them
+        await until(lambda: _grew(stage, before), seconds=_HASTE_SECONDS)
+    stage.kill("persister")
+    stage.database.thaw()
+
+
+async def _grew(stage: Stage, before: int) -> bool:
+    return await stage.committed("persister", "market.bars.v1") > before
 
 
 @_fault("risk-killed-anytime", "F2", "risk killed within a moment, wherever it is")

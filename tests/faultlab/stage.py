@@ -119,6 +119,17 @@ class Stage:
     async def active(self, seconds: float = _READY_SECONDS) -> None:
         await until(self.is_active, seconds=seconds)
 
+    async def committed(self, service: str, topic: str) -> int:
+        """How many records of a topic a service has committed."""
+        admin = broker.admin(self.settings)
+        await admin.start()
+        try:
+            prefix = self.settings.topic_prefix
+            places = await admin.list_consumer_group_offsets(prefix + service)
+        finally:
+            await admin.close()
+        return sum(max(0, each.offset) for place, each in places.items() if place.topic == prefix + topic)
+
     def arm(self, event: str, nth: int = 1, times: int = 1, **do: Any) -> None:
         """A fault of the gateway, at the so-manieth message of a kind from now on."""
         self.simulator.server.gateway.director.arm({"event": event, "nth": nth, "times": times}, do)
