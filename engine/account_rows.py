@@ -29,8 +29,8 @@ def limits_of(stored: Any) -> RiskLimits | None:
 
 
 def account_book(account_id: str, row: Any, market_time: datetime, in_session: InSession) -> AccountBook:
-    """`row` as `infra.store.book.read` gives it; `market_time` says which day it is."""
-    day = risk.trading_day(market_time)
+    """`row` as `infra.store.book.read` gives it; `market_time` says which day it is, unless the book is further."""
+    day = max(filter(None, (risk.trading_day(market_time), row.trading_day, row.marked_day)))
     holdings = [_holding(each) for each in row.parts or ()]
     return AccountBook(
         account_id,

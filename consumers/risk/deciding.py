@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import date
 from itertools import groupby
 from typing import NamedTuple
 
@@ -203,13 +204,16 @@ class Decider:
 
 
 def parts(wished: Sequence[Wished]) -> list[list[Wished]]:
-    """Parts to be decided on one look: none too long, no intent twice, no change beside what it changes."""
+    """Parts to be decided on one look: none too long, all of one market day, no intent twice, no change beside what it
+    changes."""
     found: list[list[Wished]] = []
     ids: set[str] = set()
+    day: date | None = None
     for each in wished:
-        intent = each[0]
+        intent, before = each[0], day
+        day = risk.trading_day(intent.event_time)
         again = intent.intent_id in ids or (isinstance(intent, ModifyIntent) and intent.order_id in ids)
-        if not found or again or len(found[-1]) == LOOK_MAX:
+        if not found or again or day != before or len(found[-1]) == LOOK_MAX:
             found.append([])
             ids = set()
         found[-1].append(each)
