@@ -55,6 +55,7 @@ async def read_to_end(
                     )
                     if wanted:
                         yield wanted
+                await asyncio.sleep(0)  # what was fetched ahead comes without a wait: heartbeats want their turn
                 for place in list(remaining):
                     if await consumer.position(place) >= ends[place]:
                         remaining.discard(place)

@@ -31,7 +31,7 @@ DTYPES = {name: "<f8" if BAR_SCHEMA[name] == pl.Float64 else "<i8" for name in C
 _SERIES = ("contract_id", "bar_size_seconds", "price_kind", "basis")
 _RECORDS_MIN = 1_000
 _SHARE_MIN = 1 / 16
-_ENOUGH = 250_000
+_ENOUGH = 100_000
 """So many records are worth a segment, however long the log is already."""
 _META = "segment.json"
 _FORMAT = hashlib.sha256(repr((2, BAR_SCHEMA, COLUMNS, SOURCES)).encode()).hexdigest()[:8]

@@ -21,7 +21,7 @@ from infra.topics import Catalogue, load_catalogue
 from schemas.validation import SymbolRemoved
 
 _SHOWN = ("start_us", "end_us", "open", "high", "low", "close", "volume")
-_AT_ONCE = 500_000
+_AT_ONCE = 100_000
 """Bars of a place that are gathered until they become a segment."""
 
 _DTYPES = {"contract_id": "<i8", **DTYPES}
