@@ -103,6 +103,7 @@ def _own(settings: Settings) -> Settings:
             "topic_prefix": "scizor.",
             "simulator_now": _NOW,
             "simulator_speed": 1.0,
+            "collect_daily": False,  # its evening may come before its end, and would bring bars of its own
         }
     )
 
