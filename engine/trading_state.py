@@ -27,18 +27,20 @@ def account_of(scope: str) -> str | None:
 def follow(current: TradingState | None, told: TradingState) -> TradingState:
     """The state of a scope after `told`.
 
-    A stricter state always holds. A looser one has to be newer than what it lifts, and the reconciler's has to lift
-    a halt of its own: it never undoes what a person or risk has stopped.
+    A stricter state always holds. A looser one has to be newer than what it lifts. What a person or risk has stopped
+    stays theirs: the reconciler neither lifts it nor takes it over, not even with a halt, since lifting that would lift
+    theirs with it. While the books differ the executor's own gate is shut whatever is told here.
     """
     if current is None or current == told:
         return told
+    stopped = current.mode is not TradingMode.ACTIVE
+    if stopped and told.by == RECONCILER != current.by:
+        return current
     if strictness(told.mode) > strictness(current.mode):
         return told
-    if told.event_time <= current.event_time:
-        return current
-    if strictness(told.mode) < strictness(current.mode) and told.by == RECONCILER != current.by:
-        return current
-    return told
+    if stopped and told.mode is current.mode and current.by == RECONCILER != told.by:
+        return told
+    return told if told.event_time > current.event_time else current
 
 
 def scopes_of(account_id: str, strategy_id: str, symbol: str) -> tuple[str, ...]:

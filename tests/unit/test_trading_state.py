@@ -39,6 +39,28 @@ def test_stopping_always_works_and_starting_needs_the_right(
     assert follow(current, told).mode is holds
 
 
+@pytest.mark.parametrize(
+    ("told", "holds"),
+    [
+        ([state(HALTED), state(HALTED, RECONCILER, 1), state(ACTIVE, RECONCILER, 2)], (HALTED, "ann")),
+        ([state(HALTED, "risk"), state(HALTED, RECONCILER, 1), state(ACTIVE, RECONCILER, 2)], (HALTED, "risk")),
+        ([state(HALTED, RECONCILER), state(HALTED, second=1), state(ACTIVE, RECONCILER, 2)], (HALTED, "ann")),
+        ([state(HALTED, RECONCILER, 1), state(HALTED), state(ACTIVE, RECONCILER, 2)], (HALTED, "ann")),
+        ([state(REDUCING), state(HALTED, RECONCILER, 1), state(ACTIVE, RECONCILER, 2)], (REDUCING, "ann")),
+        ([state(REDUCING), state(REDUCING, RECONCILER, 1), state(ACTIVE, RECONCILER, 2)], (REDUCING, "ann")),
+        ([state(HALTED, RECONCILER), state(REDUCING, second=1), state(ACTIVE, RECONCILER, 2)], (REDUCING, "ann")),
+        ([state(HALTED), state(HALTED, RECONCILER, 1), state(ACTIVE, second=2)], (ACTIVE, "ann")),
+    ],
+)
+def test_the_reconciler_takes_over_nothing_that_somebody_else_has_stopped(
+    told: list[TradingState], holds: tuple[TradingMode, str]
+) -> None:
+    current = state(ACTIVE, RECONCILER, -1)
+    for each in told:
+        current = follow(current, each)
+    assert (current.mode, current.by) == holds
+
+
 @given(
     told=st.lists(
         st.builds(state, st.sampled_from(TradingMode), st.sampled_from(["ann", "risk", RECONCILER]), st.integers(0, 9)),
