@@ -73,14 +73,14 @@ def exact(text: Any) -> Decimal:
 async def gathered(place: Place, groups: dict[str, list[str]]) -> Evidence:
     """Everything as it is now; `groups` are the topics that each service reads."""
     seen = Evidence(Ledger.read(place.ledger))
+    ends = await _read_topics(place, seen)
+    await _read_groups(place, groups, ends, seen)  # before the tables: these hold at least what was committed
     connection = await asyncpg.connect(place.database, timeout=10)
     try:
         for table, statement in TABLES.items():
             seen.tables[table] = await connection.fetch(statement, timeout=10)
     finally:
         await connection.close()
-    ends = await _read_topics(place, seen)
-    await _read_groups(place, groups, ends, seen)
     return seen
 
 
@@ -108,7 +108,7 @@ async def _read_topics(place: Place, seen: Evidence) -> dict[TopicPartition, int
         while left:
             for part, records in (await consumer.getmany(timeout_ms=100)).items():
                 topic = part.topic.removeprefix(place.prefix)
-                seen.topics.setdefault(topic, []).extend(map(_said, records))
+                seen.topics.setdefault(topic, []).extend(_said(each) for each in records if each.offset < ends[part])
             left = {part for part in left if await consumer.position(part) < ends[part]}
     finally:
         await consumer.stop()

@@ -103,12 +103,14 @@ def _approved_beyond(trial: Trial) -> list[str]:
     """Whether an approval came to more than the limit, with all those before it that had not ended by then."""
     seen = trial.seen
     moves: list[tuple[datetime, int, int, Decimal]] = []  # when, contract, +1 a buy or -1 a sell, what it may come to
-    for each in seen.bodies("trading.decisions.v1", "RiskDecision"):
+    decisions = {each["decision_id"]: each for each in seen.bodies("trading.decisions.v1", "RiskDecision")}
+    updates = {(each["order_id"], each["sequence"]): each for each in seen.bodies("trading.orders.v1", "OrderUpdate")}
+    for each in decisions.values():  # a relay that was killed tells again what it has told
         if each["approved"] and each["intent"]["type"] == "OrderIntent":
             sign = 1 if each["intent"]["side"] == "BUY" else -1
             decided = moment(each["basis"]["decided_at"])
             moves.append((decided, each["intent"]["contract_id"], sign, exact(each["intent"]["quantity"])))
-    for each in seen.bodies("trading.orders.v1", "OrderUpdate"):
+    for each in updates.values():
         if each["status"] in OVER and not each["order_id"].startswith("external"):
             sign = 1 if each["side"] == "BUY" else -1
             never = exact(each["quantity"]) - exact(each.get("cumulative_quantity", 0))
@@ -283,8 +285,6 @@ PROMISES: dict[int, Callable[[Trial], list[str]]] = {
     8: a_kill_holds,
     9: unknown_is_no_trading,
 }
-FOR_EVER = frozenset({1, 2, 3, 8, 9})
-"""What was broken once stays broken; the others are given time to come to agree."""
 
 
 def judged(trial: Trial) -> dict[int, list[str]]:

@@ -53,8 +53,9 @@ def a_world(lines: list[dict[str, Any]]) -> Evidence:
     for line in stamped:
         ledger._take(line)
     fill = {"execution_id": "x", "revision": 1, "type": "Fill", "last_quantity": Decimal(10), "last_price": Decimal(5)}
-    update = {"type": "OrderUpdate", "order_id": "a", "status": "FILLED", "side": "BUY", "quantity": "10",
-              "contract_id": 1, "cumulative_quantity": "10", "ingest_time": NOW.isoformat()}  # fmt: skip
+    update = {"type": "OrderUpdate", "order_id": "a", "sequence": 1, "status": "FILLED", "side": "BUY",
+              "quantity": "10", "contract_id": 1, "cumulative_quantity": "10",
+              "ingest_time": NOW.isoformat()}  # fmt: skip
     tables: dict[str, list[Any]] = {name: [] for name in TABLES}
     tables["orders"] = [{"order_id": "a", "status": "FILLED", "decision_id": "d", "created_at": NOW}]
     tables["fills"] = [fill]
@@ -206,6 +207,12 @@ BROKEN = [
 @pytest.mark.parametrize(("promise", "world"), BROKEN, ids=[world.__name__ for _, world in BROKEN])
 def test_a_broken_promise_is_found(promise: int, world: Any) -> None:
     assert promise in judged(world())
+
+
+def test_an_approval_that_is_told_twice_counts_once() -> None:
+    trial = a_trial(position_max=15)
+    trial.seen.topics["trading.decisions.v1"] = told(a_decision(), a_decision())
+    assert judged(trial) == {}
 
 
 def test_what_was_on_its_way_before_the_dark_began_may_arrive_in_it() -> None:
