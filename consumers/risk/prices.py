@@ -1,7 +1,7 @@
 """Risk's own view of prices: the newest of each contract, by bars, ticks and quotes as they come."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from engine.account_book import Mark
@@ -62,15 +62,20 @@ class Prices:
                 found[contract_id] = Mark(row.price, row.received_at)
         return found
 
-    async def save(self) -> None:
+    def unsaved(self) -> list[MarkRow]:
+        """What has come since it was last written down."""
+        return [self._newest[each] for each in sorted(self._unsaved)]
+
+    async def save(self, rows: Sequence[MarkRow]) -> None:
         """Write down what is new: other processes value by it, and the next start begins with it."""
-        unsaved, self._unsaved = self._unsaved, set()
-        if unsaved:
-            try:
-                await marks.save(self._store, [self._newest[each] for each in sorted(unsaved)])
-            except BaseException:
-                self._unsaved |= unsaved
-                raise
+        if rows:
+            await marks.save(self._store, rows)
+            self._unsaved -= {row.contract_id for row in rows if self._newest[row.contract_id] is row}
+
+    @property
+    def market_time(self) -> datetime | None:
+        """The latest of all that are known."""
+        return max((row.event_time for row in self._newest.values()), default=None)
 
 
 def _row_of(event: Event) -> MarkRow | None:

@@ -41,6 +41,7 @@ class Stopper:
                 return
             day = await book.lock(tx.connection, account_id, self._clock.now())
             await book_rules.save_limits(tx.connection, limits)
+            await book_rules.save_loss_mode(tx.connection, account_id, TradingMode.ACTIVE)  # nothing is told by these
             await self.stop_losing(tx, account_id, day)
 
     async def on_trading_state(self, told: TradingState, origin: Origin) -> None:
@@ -50,6 +51,9 @@ class Stopper:
             if state != current:
                 await book.lock_all(tx.connection, self._clock.now())
                 await book_rules.save_state(tx.connection, state)
+                account_id = account_of(state.scope)
+                if account_id is not None and state.mode is TradingMode.ACTIVE:
+                    await book_rules.save_loss_mode(tx.connection, account_id, TradingMode.ACTIVE)
 
     async def on_restriction(self, told: Restriction, origin: Origin) -> None:
         async with self._store.transaction() as tx:
@@ -72,11 +76,10 @@ class Stopper:
         mode = risk.mode_after(pnl, limits) if limits is not None else TradingMode.ACTIVE
         if strictness(mode) <= strictness(known) or limits is None:
             return
-        await book.lock(tx.connection, account_id, self._clock.now())
-        await book_rules.save_loss_mode(tx.connection, account_id, mode)
         most = limits.daily_loss_max if mode is TradingMode.HALTED else risk.reducing_loss(limits)
         reason = f"lost {-pnl:f} today, unrealised losses included, at most {most:f}"
-        await self._stop(tx, account_scope(account_id), account_id, mode, reason)
+        if await self._stop(tx, account_scope(account_id), account_id, mode, reason):
+            await book_rules.save_loss_mode(tx.connection, account_id, mode)
 
     async def _limits(self, tx: Transaction, account_id: str) -> RiskLimits | None:
         stored = await book_rules.limits_of(tx.connection, account_scope(account_id))
@@ -128,12 +131,13 @@ class Stopper:
 
     async def _stop(
         self, tx: Transaction, scope: str, account_id: str, mode: TradingMode, reason: str, strategy_id: str = ""
-    ) -> None:
+    ) -> bool:
+        """Whether risk itself has stopped the scope, now or before; not while somebody else's stricter state stands."""
         current = await book_rules.state_of(tx.connection, scope)
         if current is not None and strictness(current.mode) >= strictness(mode) and current.by == "risk":
-            return
+            return True
         if current is not None and strictness(current.mode) > strictness(mode):
-            return
+            return False
         now = self._clock.now()
         await book.lock(tx.connection, account_id, now)
         times = {"event_time": now, "ingest_time": now}
@@ -151,3 +155,4 @@ class Stopper:
         )
         await book_rules.save_breach(tx.connection, breach)
         await tx.publish(breach)
+        return True

@@ -10,7 +10,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from infra.store.tables import book_accounts, reservations, restrictions, risk_events, risk_limits, trading_state
+from infra.store.tables import book_accounts, books, reservations, restrictions, risk_events, risk_limits, trading_state
 from schemas.account import AccountState, LimitBreached, Restriction, RiskLimits, TradingMode, TradingState
 
 
@@ -99,7 +99,9 @@ SELECT a.account_id, a.trading_day AS marked_day, a.unrealised_before, a.loss_mo
         FROM book_positions p JOIN marks m USING (contract_id) WHERE p.account_id = a.account_id AND p.quantity <> 0
     ), 0) AS unrealised,
     (SELECT max(m.event_time) FROM book_positions p JOIN marks m USING (contract_id)
-        WHERE p.account_id = a.account_id AND p.quantity <> 0) AS market_time
+        WHERE p.account_id = a.account_id AND p.quantity <> 0) AS market_time,
+    EXISTS (SELECT FROM book_positions p WHERE p.account_id = a.account_id AND p.quantity <> 0
+        AND p.currency <> a.currency AND a.rates->>p.currency IS NULL) AS unvalued
 FROM book_accounts a JOIN books b USING (account_id)
 """)
 
@@ -110,10 +112,17 @@ async def standings(connection: AsyncConnection) -> Sequence[Any]:
 
 
 async def begin_day(connection: AsyncConnection, account_id: str, day: date, unrealised: Decimal) -> None:
-    """Remember what the positions had earned before the day."""
-    statement = book_accounts.update().where(book_accounts.c.account_id == account_id)
+    """Remember what the positions had earned before the day, unless it has begun already."""
+    table = book_accounts.c
+    statement = book_accounts.update().where(table.account_id == account_id, table.trading_day.is_distinct_from(day))
     values = {"trading_day": day, "unrealised_before": unrealised, "loss_mode": TradingMode.ACTIVE.value}
     await connection.execute(statement.values(**values))
+
+
+async def forget_day(connection: AsyncConnection, account_id: str) -> None:
+    """What was realised in a market that is no more."""
+    values = {"realised_pnl_today": Decimal(0), "trading_day": None}
+    await connection.execute(books.update().where(books.c.account_id == account_id).values(**values))
 
 
 async def save_loss_mode(connection: AsyncConnection, account_id: str, mode: TradingMode) -> None:

@@ -1,0 +1,128 @@
+"""The days of an account in risk's books: where one begins, what it has lost, and what is told of it."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from consumers.risk import risk
+from infra.publish import Origin
+from infra.service import Service
+from infra.settings import Settings
+from infra.store.database import Store
+from schemas.account import TradingMode
+from schemas.orders import Side
+from tests.builders import NOON, SEEN, a_fill, a_tick
+from tests.integration.an_order_path import CLOCK, OrderPath, a_state, an_order_path, some_limits
+
+D = Decimal
+DAY = timedelta(days=1)
+HERE = Origin("trading.fills.v1", 0, 0, b"", 0, SEEN)
+HELD, OTHER = 77, 78
+
+
+class Hand:
+    """Risk, told and made to look by hand: nothing is waited for."""
+
+    def __init__(self, path: OrderPath, service: Service, store: Store) -> None:
+        self.path = path
+        self.risk = risk.Risk(service, store)
+        self._number = 0
+
+    async def fill(self, quantity: int, price: Any, **changes: Any) -> None:
+        self._number += 1
+        side = Side.BUY if quantity > 0 else Side.SELL
+        fields = {"execution_id": f"e-{self._number}", "contract_id": HELD, "order_id": "", "side": side}
+        fields |= {"last_quantity": D(abs(quantity)), "last_price": D(price)}
+        await self.risk.folder.on_fill(a_fill(**(fields | changes)), HERE)
+
+    async def limits(self, **changes: Any) -> None:
+        await self.risk.stopper.on_limits(some_limits(**changes), HERE)
+
+    async def state(self, mode: TradingMode, by: str = "ann") -> None:
+        await self.risk.stopper.on_trading_state(a_state(mode, by), HERE)
+
+    async def seen(self, price: float, **changes: Any) -> None:
+        """A price comes, and risk looks."""
+        self.risk.prices.see(a_tick(**({"contract_id": HELD, "price": price, "ingest_time": CLOCK.now()} | changes)))
+        await self.risk.watch.look()
+
+    async def stopped(self) -> tuple[str, str]:
+        row = (await self.path.rows("SELECT mode, by FROM trading_state WHERE scope LIKE 'account:%'"))[0]
+        return row.mode, row.by
+
+    async def morning(self) -> tuple[date, Any]:
+        row = (await self.path.rows("SELECT trading_day, unrealised_before FROM book_accounts"))[0]
+        return row.trading_day, row.unrealised_before
+
+
+@contextlib.asynccontextmanager
+async def by_hand(settings: Settings) -> AsyncIterator[Hand]:
+    async with an_order_path(settings) as path:
+        store = Store(settings, "risk")
+        try:
+            yield Hand(path, Service("risk", settings), store)
+        finally:
+            await store.close()
+
+
+async def test_what_prices_lose_over_night_is_lost_on_the_new_day_and_no_day_begins_twice(
+    stack_settings: Settings,
+) -> None:
+    async with by_hand(stack_settings) as hand:
+        await hand.limits(daily_loss_max=D(15_000))
+        await hand.state(TradingMode.ACTIVE)
+        await hand.fill(1000, 100)
+        await hand.fill(10, 50, contract_id=OTHER)
+        await hand.seen(50.0, contract_id=OTHER)
+        await hand.seen(101.0)
+        assert await hand.morning() == (NOON.date(), 0)
+
+        await hand.seen(80.0, event_time=NOON + DAY)
+        assert await hand.morning() == (NOON.date() + DAY, 1000), "the gap is no part of what was before"
+        assert await hand.stopped() == ("HALTED", "risk")
+
+        # what is left has its newest price of yesterday
+        await hand.fill(-1000, 80, event_time=NOON + DAY)
+        await hand.seen(51.0, contract_id=OTHER, event_time=NOON + timedelta(hours=1))
+        assert await hand.morning() == (NOON.date() + DAY, 1000)
+        assert await hand.path.scalar("SELECT loss_mode FROM book_accounts") == "HALTED"
+
+        # a simulator that begins again is another market
+        later = {"event_time": NOON - 30 * DAY, "ingest_time": CLOCK.now() + timedelta(minutes=2)}
+        await hand.seen(100.0, **later)
+        assert (await hand.morning())[0] == NOON.date() + DAY, "not while another contract is still where it was"
+        await hand.seen(52.0, contract_id=OTHER, **later)
+        await hand.seen(52.0, contract_id=OTHER, **later)
+        assert await hand.morning() == (NOON.date() - 30 * DAY, 20)
+        assert await hand.path.scalar("SELECT trading_day FROM books") is None
+
+
+async def test_a_loss_is_told_once_nobody_else_has_stopped_the_account_and_again_by_new_limits(
+    stack_settings: Settings,
+) -> None:
+    async with by_hand(stack_settings) as hand:
+        await hand.limits(daily_loss_max=D(900))
+        await hand.state(TradingMode.ACTIVE)
+        await hand.fill(100, 440)
+        await hand.seen(440.0)
+        await hand.state(TradingMode.HALTED, "executor")
+        await hand.seen(433.0)
+        assert await hand.stopped() == ("HALTED", "executor")
+        await hand.state(TradingMode.ACTIVE, "executor")
+        await hand.seen(433.0)
+        assert await hand.stopped() == ("REDUCING", "risk"), "what could not be told while it was halted"
+
+        await hand.seen(430.0)
+        assert await hand.stopped() == ("HALTED", "risk")
+        await hand.state(TradingMode.REDUCING)
+        await hand.seen(430.0)
+        assert await hand.stopped() == ("REDUCING", "ann"), "who unwinds by hand is let"
+
+        await hand.limits(version=2, daily_loss_max=D(2000))
+        await hand.state(TradingMode.ACTIVE)
+        await hand.seen(430.0)
+        assert await hand.stopped() == ("ACTIVE", "ann")
+        await hand.seen(415.0)
+        assert await hand.stopped() == ("HALTED", "risk"), "beyond the new limit"
