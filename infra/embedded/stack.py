@@ -182,7 +182,7 @@ class Stack:
 
     def memory_mb(self) -> dict[str, float]:
         """Proportional set size of every process with those of its children that have no name; `supervisor` is we."""
-        return trees_mb({**self.processes, "supervisor": os.getpid()})
+        return trees_mb({**self.processes, **self._starter.helpers, "supervisor": os.getpid()})
 
     # the supervising thread
 

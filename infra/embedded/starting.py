@@ -98,6 +98,12 @@ class Starter:
             argv = [sys.executable, "-m", "infra.embedded.aot", str(self._plan.jars)]
             self._cache_maker = Child(Command(argv, self._plan.logs / "aot.log", directory=REPOSITORY))
 
+    @property
+    def helpers(self) -> dict[str, int]:
+        """Pids by name of what works in the background for a while."""
+        maker = self._cache_maker
+        return {"cache_maker": maker.pid} if maker is not None and maker.exit_code is None else {}
+
     def leave(self) -> None:
         """End what works in the background."""
         if self._cache_maker is not None:
