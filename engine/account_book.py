@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.in_flight import Flight, InFlight, flight_of
 from engine.portfolio import exactly
-from engine.risk_book import Book, Scope, worst_case
+from engine.risk_book import Book, Scope, gross_worth, net_worth
 from engine.trading_state import account_scope, mode_of, scopes_of
 from schemas.account import RiskLimits, TradingMode
 from schemas.order_words import TRIGGERED, Side
@@ -189,13 +189,13 @@ class AccountBook:
             return _AtStake(flight)
         known = orders[0] if orders else held[contract]
         price, rate = self.price_of(contract), self.account.rate(known.currency)
-        value = max(abs(price or _ZERO), flight.price) * (rate or _ZERO)
+        seen, buy, sell = (each * (rate or _ZERO) for each in prices_of(flight, price))
         return _AtStake(
             flight,
-            worst_case(position, flight.buys, flight.sells) * value,
-            (position - flight.sells) * value,
-            (position + flight.buys) * value,
-            "" if value else known.symbol,
+            max(gross_worth(position, flight.buys, seen, buy), gross_worth(-position, flight.sells, seen, sell)),
+            -net_worth(-position, flight.sells, seen, sell),
+            net_worth(position, flight.buys, seen, buy),
+            "" if seen else known.symbol,
         )
 
     def _scopes(self, intent: OrderIntent | ModifyIntent, order: OrderIntent) -> Iterable[Scope]:
@@ -236,6 +236,7 @@ class AccountBook:
             exits = [each.most for each in self._exits_of(order.intent_id)]
             return {
                 "covered": mine.most if mine else _ZERO,
+                "covered_price": mine.price if mine else None,
                 "working": known,
                 "entered": mine.parent_least if mine is not None and mine.waits_for_parent else None,
                 "left": max(exits, default=_ZERO),
@@ -325,6 +326,12 @@ class AccountBook:
         if self.account.buying_power is not None:
             left = self.account.buying_power - exactly(intent.quantity * value)
             self.account = replace(self.account, buying_power=left)
+
+
+def prices_of(flight: Flight, price: Decimal | None) -> tuple[Decimal, Decimal, Decimal]:
+    """What a share counts that is held, bought and sold; what was never seen, at the highest price of an order."""
+    seen = flight.price if price is None else abs(price)
+    return seen, max(seen, flight.buy_price), max(seen, flight.sell_price)
 
 
 def _grouped(held: Iterable[int], orders: Iterable[InFlight]) -> dict[int, list[InFlight]]:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from engine.account_book import AccountBook
+from engine.account_book import AccountBook, prices_of
 from engine.in_flight import InFlight, flight_of
 from engine.portfolio import exactly
-from engine.risk_book import worst_case
+from engine.risk_book import gross_worth, worst_case
 from engine.risk_ceilings import capped
 from engine.trading_state import account_scope
 
@@ -67,6 +67,8 @@ def _exposure(book: AccountBook, contract: int, orders: list[InFlight]) -> Expos
     position = held.quantity if held else _ZERO
     price, rate = book.price_of(contract), book.account.rate(known.currency)
     worst = worst_case(position, flight.buys, flight.sells)
+    seen, buy, sell = prices_of(flight, price)
+    worth = max(gross_worth(position, flight.buys, seen, buy), gross_worth(-position, flight.sells, seen, sell))
     return Exposure(
         contract_id=contract,
         symbol=known.symbol,
@@ -79,7 +81,7 @@ def _exposure(book: AccountBook, contract: int, orders: list[InFlight]) -> Expos
         rate=rate,
         value=exactly(position * (price or _ZERO) * (rate or _ZERO)),
         worst_quantity=worst,
-        worst=exactly(worst * max(abs(price or _ZERO), flight.price) * (rate or _ZERO)),
+        worst=exactly(worth * (rate or _ZERO)),
         unrealised=book.unrealised(held) if held else _ZERO,
     )
 

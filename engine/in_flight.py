@@ -81,9 +81,15 @@ class Flight:
     buys: Decimal = _ZERO
     sells: Decimal = _ZERO
     orders: int = 0
-    price: Decimal = _ZERO
-    """The highest at which one of them counts."""
+    buy_price: Decimal = _ZERO
+    """The highest at which a purchase counts. An exit that waits for its parent has no say: it takes back, at whatever
+    price, no more than what the parent has entered."""
+    sell_price: Decimal = _ZERO
     unknown: str = ""
+
+    @property
+    def price(self) -> Decimal:
+        return max(self.buy_price, self.sell_price)
 
 
 @dataclass
@@ -107,12 +113,14 @@ class _Group:
 def flight_of(orders: Iterable[InFlight]) -> Flight:
     """Of orders of one contract."""
     groups: dict[tuple[Side, str], _Group] = {}
-    count, price, unknown = 0, _ZERO, ""
+    count, unknown = 0, ""
+    prices = dict.fromkeys(Side, _ZERO)
     for each in orders:
         groups.setdefault((each.side, each.group), _Group()).add(each)
         count += each.works
-        price = max(price, each.price)
+        if not each.waits_for_parent:
+            prices[each.side] = max(prices[each.side], each.price)
         if each.state == "unknown":
             unknown = min(filter(None, (unknown, each.order_id)))
     sides = {side: sum((each.at_worst for (of, _), each in groups.items() if of is side), _ZERO) for side in Side}
-    return Flight(sides[Side.BUY], sides[Side.SELL], count, price, unknown)
+    return Flight(sides[Side.BUY], sides[Side.SELL], count, prices[Side.BUY], prices[Side.SELL], unknown)

@@ -25,9 +25,9 @@ def judged(
     """Judge intents in their order; what is approved is counted into the book at once."""
     for intent in intents:
         moment = now()
-        book.messages[intent.strategy_id] += 1
         seen = book.seen_from(intent, moment)
         decision = risk.check(intent, seen, moment)
+        book.messages[intent.strategy_id] += 1  # the rule counts the one that it looks at itself
         price = value = ZERO
         if decision.approved and not isinstance(intent, CancelIntent):
             wish = wish_of(intent, seen)

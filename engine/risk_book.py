@@ -69,6 +69,7 @@ class Book(Figures):
     restricted: str = ""
     in_session: bool | None = None
     covered: Decimal = _ZERO
+    covered_price: Decimal | None = None
     quota: Decimal | None = None
     working: bool = True
     entered: Decimal | None = None
@@ -101,6 +102,15 @@ class Wish:
     price: Decimal
     """What a share counts in limits, in the order's currency."""
     rate: Decimal
+    seen: Decimal = _ZERO
+    """The price that risk has seen."""
+    dearer: bool = False
+    """It counts at a price at which nothing of it has counted before."""
+
+    @property
+    def may_cost_more(self) -> bool:
+        """Whether the account may come to be worth more by it than it could without it."""
+        return bool(self.added) or self.dearer
 
     @property
     def signed(self) -> Decimal:
@@ -121,6 +131,20 @@ def worst_case(position: Decimal, open_buys: Decimal, open_sells: Decimal) -> De
     return max(abs(position + open_buys), abs(position - open_sells))
 
 
+def net_worth(position: Decimal, orders: Decimal, seen: Decimal, price: Decimal) -> Decimal:
+    """When `orders` of one side have all filled: what is held is worth what is `seen`, what they add their own price.
+
+    `position` is positive where it is on the side of the orders.
+    """
+    return position * seen + orders * price
+
+
+def gross_worth(position: Decimal, orders: Decimal, seen: Decimal, price: Decimal) -> Decimal:
+    """The same without sign; orders that do not even bring the position to the other side make nothing larger."""
+    after = position + orders
+    return _ZERO if after <= 0 else min(after * price, net_worth(position, orders, seen, price))
+
+
 def added_by(order: OrderIntent, covered: Decimal, quota: Decimal | None) -> Decimal:
     """The quantity by which an order makes the worst case worse, beside what it takes the place of."""
     most = order.quantity if quota is None else min(order.quantity, max(_ZERO, quota))
@@ -132,7 +156,11 @@ def wish_of(intent: OrderIntent | ModifyIntent, book: Book) -> Wish:
     price = order.worst_price(book.price) if book.price is not None else _ZERO
     rate = book.fx_rate if book.fx_rate is not None else Decimal(1)
     added = added_by(order, book.covered, book.quota)
-    return Wish(order, isinstance(intent, OrderIntent), added, price, rate)
+    is_new, seen = isinstance(intent, OrderIntent), book.price if book.price is not None else _ZERO
+    before = book.open_price if book.covered_price is None else book.covered_price
+    # an exit takes back what its parent enters, at whatever price
+    dearer = book.entered is None and (is_new or price > max(before, seen))
+    return Wish(order, is_new, added, price, rate, abs(seen), dearer)
 
 
 def reduces(order: OrderIntent, book: Figures, added: Decimal | None = None) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from engine.risk_book import Book, Figures, Wish, reduces, worst_case
+from engine.risk_book import Book, Figures, Wish, gross_worth, net_worth, reduces
 from schemas.account import RiskLimits, TradingMode
 from schemas.order_words import TRIGGERED, TimeInForce
 from schemas.orders import Side
@@ -223,20 +223,23 @@ def _position(wish: Wish, has: Figures, limits: RiskLimits, now: datetime) -> De
 
 
 def _exposure(wish: Wish, has: Figures, limits: RiskLimits, now: datetime) -> Denial | None:
-    is_buy = wish.order.side is Side.BUY
-    buys = has.open_buys + (wish.added if is_buy else 0)
-    sells = has.open_sells + (0 if is_buy else wish.added)
-    after = worst_case(has.position, buys, sells)
-    value = max(wish.value, has.open_price * wish.rate)
-    gross = has.exposure_elsewhere + after * value
-    if after > has.worst and gross > limits.gross_exposure_max:
-        return DenialReason.GROSS_EXPOSURE_MAX, f"gross exposure {gross:f}, at most {limits.gross_exposure_max:f}"
-    if limits.net_exposure_max is None or not wish.added:
+    # only the side that this order adds to can refuse it, and only an order that may make that side worth more
+    if not wish.may_cost_more:
         return None
-    here = (has.position + buys if is_buy else has.position - sells) * value
-    net = here + (has.net_high_elsewhere if is_buy else has.net_low_elsewhere)
-    if net * wish.order.side.sign > limits.net_exposure_max:
-        return DenialReason.NET_EXPOSURE_MAX, f"net exposure {net:f}, at most {limits.net_exposure_max:f}"
+    is_buy, sign = wish.order.side is Side.BUY, wish.order.side.sign
+    orders = (has.open_buys if is_buy else has.open_sells) + wish.added
+    # what is no dearer has counted in `open_price` before, or is an exit, which counts at what it takes back
+    own = abs(wish.price) if wish.dearer else Decimal(0)
+    seen, price = wish.seen * wish.rate, max(wish.seen, own, has.open_price) * wish.rate
+    here = has.position * sign, orders, seen, price
+    gross = has.exposure_elsewhere + (worth := gross_worth(*here))
+    if worth and gross > limits.gross_exposure_max:
+        return DenialReason.GROSS_EXPOSURE_MAX, f"gross exposure {gross:f}, at most {limits.gross_exposure_max:f}"
+    if limits.net_exposure_max is None:
+        return None
+    net = net_worth(*here) + sign * (has.net_high_elsewhere if is_buy else has.net_low_elsewhere)
+    if net > limits.net_exposure_max:
+        return DenialReason.NET_EXPOSURE_MAX, f"net exposure {sign * net:f}, at most {limits.net_exposure_max:f}"
     return None
 
 

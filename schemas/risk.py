@@ -122,6 +122,8 @@ class RiskBasis(Event):
     """Whether the instrument's exchange trades at the intent's market time; None when its hours are not known."""
     covered: Decimal = _ZERO
     """Quantity in flight that the order takes the place of: its own before a change, or its group's largest."""
+    covered_price: Money | None = None
+    """Of an order that is to be changed: at what price it has counted. None for others, and in records of before."""
     quota: Decimal | None = None
     """What the order can fill at most beside its quantity: what its parent has filled."""
     working: bool = True

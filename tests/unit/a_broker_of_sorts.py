@@ -79,8 +79,8 @@ class World:
             self.reservations[intent.intent_id] = new
         return decision
 
-    def change_of(self, order_id: str, quantity: int) -> ModifyIntent:
-        wanted = self.orders[order_id].intent.revised(quantity=D(quantity))
+    def change_of(self, order_id: str, quantity: int, **prices: Decimal) -> ModifyIntent:
+        wanted = self.orders[order_id].intent.revised(quantity=D(quantity), **prices)
         return a_change(wanted, intent_id=self.new_id())
 
     # what the broker does

@@ -1,11 +1,13 @@
 """Whatever a broker does to orders, and however late it tells: no limit is passed."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.account_figures import exposures
 from schemas.orders import DenialReason, OrderType, Side
 from tests.unit.a_broker_of_sorts import PRICE, World
 from tests.unit.test_risk import limits
@@ -79,6 +81,36 @@ def test_with_orders_changes_and_exits_the_worst_case_stays_within_every_limit(d
         # an exit counts at its stop, 90: below the price, so the price counts
         assert sum((world.worst(contract) * PRICE for contract in world.held), D(0)) <= GROSS
         assert sum(each.works for each in world.book.in_flight.values()) <= OPEN
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+def test_orders_and_changes_at_any_price_pass_no_limit_in_money(data: st.DataObject) -> None:
+    """What the book itself says that it may come to be worth, at the prices of the orders."""
+    net = D(40_000)
+    world = World(limits(gross_exposure_max=GROSS, net_exposure_max=net))
+    for _ in range(data.draw(st.integers(10, 25))):
+        live = world.pick(lambda each: bool(world.may_fill(each)))
+        match data.draw(st.sampled_from(["order", *["fill", "change"] * bool(live)])):
+            case "order":
+                contract, side, quantity = _what(data)
+                group = data.draw(st.sampled_from(["", "g", "h"])) and f"{contract}-{side}"
+                world.propose(world.intent(contract, side, quantity, oca_group=group, **_stop(data)))
+            case "fill":
+                order_id = data.draw(st.sampled_from(live))
+                world.fill(order_id, D(data.draw(st.integers(1, int(world.may_fill(order_id))))))
+            case "change":
+                way = _stop(data)
+                size = data.draw(st.integers(1, 600))
+                world.propose(world.change_of(data.draw(st.sampled_from(live)), size, stop_price=way["stop_price"]))
+
+        found = exposures(world.book)
+        assert sum((each.worst for each in found), D(0)) <= GROSS
+        assert abs(sum(world.held.values(), D(0))) * PRICE <= net
+
+
+def _stop(data: st.DataObject) -> dict[str, Any]:
+    return {"order_type": OrderType.STOP, "stop_price": D(data.draw(st.integers(50, 300)))}
 
 
 @settings(max_examples=60)
