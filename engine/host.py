@@ -51,7 +51,9 @@ class _Contract:
         sizes = dict.fromkeys(slot.frame for slot, _, _ in self.live if slot.frame)
         self._frames = {size: BarAggregator(size) for size in sizes if size not in handed}
         self._closed = dict.fromkeys(sizes, 0)
-        self._first: dict[int, int] = {}  # by slot: at which of the contract's bars it had its first value
+        places = {slot: place for place, (slot, _, _) in enumerate(self.live)}
+        self._inputs = [[places[each] for each in slot.inputs if isinstance(each, Slot)] for slot in places]
+        self._first: dict[int, int] = {}  # by place in `live`: at which of the contract's bars it had its first value
 
     def update(self, bar: Bar) -> None:
         """Bring all indicators, and so their slots, to `bar`."""
@@ -78,18 +80,18 @@ class _Contract:
 
     def _all_ready(self) -> bool:
         """Whether all indicators have a value at the bar that has just come: each after its inputs."""
-        place = self.bars - 1
-        for slot, _, _ in self.live:
-            if id(slot) in self._first:
+        bar = self.bars - 1
+        for place, (slot, _, _) in enumerate(self.live):
+            if place in self._first:
                 continue
-            inputs = [self._first.get(id(each)) for each in slot.inputs if isinstance(each, Slot)]
+            inputs = [self._first.get(each) for each in self._inputs[place]]
             if slot.frame:
                 is_ready = self._closed[slot.frame] >= slot.ready
             else:
                 known = [each for each in inputs if each is not None]
-                is_ready = len(known) == len(inputs) and place >= slot.own_ready - 1 + max(known, default=0)
+                is_ready = len(known) == len(inputs) and bar >= slot.own_ready - 1 + max(known, default=0)
             if is_ready:
-                self._first[id(slot)] = place
+                self._first[place] = bar
         return len(self._first) == len(self.live)
 
     def show(self) -> None:

@@ -6,15 +6,41 @@ from pathlib import Path
 import pytest
 
 from consumers.strategist.snapshots import Snapshot, Snapshots
+from engine.facts import Bar
+from engine.indicators import sma
+from engine.live import hosts
 from engine.live.hosts import shipped
 from engine.live.running import RunningStrategy
 from engine.live.snapshot import NotFrozenError, frozen, thawed
+from engine.strategy import BaseStrategy, StrategySignal
 from infra.settings import Settings
 from schemas.place import At
 from tests.builders import NOON
 from tests.unit.test_journal import Script, a_strategy
+from tests.unit.test_running_strategy import Desk, started
 
 KEPT = Snapshot("holder", 7, At("strategy.commands.v1", 0, 3), "code", b"\x80state\nwith lines")
+ASKED: list[tuple[float, ...]] = []
+
+
+class Averaging(BaseStrategy):
+    """Notes what it sees, and follows the shorter of its averages."""
+
+    lengths: tuple[int, ...] = (3, 30)
+
+    def indicators(self) -> None:
+        self.averages = [self.declare(sma, "close", length) for length in self.lengths]
+        self.smoothed = self.declare(sma, self.averages[0], 4)
+
+    def on_bar(self, bar: Bar) -> StrategySignal:
+        ASKED.append((*(each.now for each in self.averages), self.smoothed.now))
+        return StrategySignal.target(bar.contract_id, 1.0 if bar.close > self.averages[0].now else 0.0)
+
+
+class WithAnother(Averaging):
+    """Has one more average, of another length."""
+
+    lengths = (3, 30, 5)
 
 
 def fed(strategy: RunningStrategy, script: Script, start: int, stop: int) -> list[bytes]:
@@ -35,6 +61,27 @@ def test_a_thawed_strategy_goes_on_as_the_frozen_one(seed: int) -> None:
     assert again.report(NOON) == strategy.report(NOON)
     assert fed(again, script, half, end) == fed(strategy, script, half, end) != []
     assert again.report(NOON) == strategy.report(NOON) == script.strategy.report(NOON)
+
+
+@pytest.mark.parametrize("kind", [Averaging, WithAnother])
+@pytest.mark.parametrize("frozen_at", [2, 10, 29])
+def test_a_strategy_that_was_frozen_amid_its_warm_up_is_asked_when_all_its_indicators_have_values(
+    kind: type[BaseStrategy], frozen_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "strategy_class", lambda _: kind)
+
+    def lived(desk: Desk, stop: int) -> tuple[list[bytes], list[tuple[float, ...]]]:
+        ASKED.clear()
+        told = []
+        for number in range(60):
+            if number == stop:
+                desk.strategy = thawed(frozen(desk.strategy, shipped), shipped)
+            told += [each.to_json() for each in desk.bar()]
+        return told, list(ASKED)
+
+    unbroken = lived(started(), 60)
+    assert len(unbroken[1]) == 31
+    assert lived(started(), frozen_at) == unbroken
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x80\x05nothing", b"\x80\x05K\x07."])
