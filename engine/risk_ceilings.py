@@ -36,11 +36,38 @@ STARTING: dict[str, Any] = {
 }
 """What the first limits of an account hold beside the defaults of `RiskLimits`, unless a person says otherwise."""
 
+OF_STRATEGY = frozenset(
+    {
+        "quantity_max",
+        "notional_max",
+        "position_max",
+        "gross_exposure_max",
+        "net_exposure_max",
+        "open_orders_max",
+        "open_orders_per_contract_max",
+        "orders_per_minute_max",
+        "daily_loss_max",
+        "daily_loss_reducing",
+        "instruments",
+    }
+)
+"""The limits that are asked of a strategy's own figures; all others are asked of the account alone."""
+
+OF_SYMBOL = OF_STRATEGY - {"daily_loss_max", "daily_loss_reducing"}
+"""The same of a symbol: what one has earned today nobody counts."""
+
 
 def capped(limits: RiskLimits) -> RiskLimits:
     """The limits as they hold: none above its ceiling."""
     over = {name: most for name, most in CEILINGS.items() if (has := getattr(limits, name)) is not None and has > most}
     return limits.model_copy(update=over) if over else limits
+
+
+def not_asked(scope: str, changes: dict[str, Any]) -> list[str]:
+    """Which of these limits nothing would be held against if they were set on `scope`."""
+    kind, _, _ = scope.partition(":")
+    asked = {"strategy": OF_STRATEGY, "symbol": OF_SYMBOL}.get(kind)
+    return [] if asked is None else [name for name, value in changes.items() if value and name not in asked]
 
 
 def over_ceilings(changes: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from consumers.api.front import Front
 from consumers.api.models import Answer, Body, Flag, Whole
 from consumers.api.problems import ForbiddenError, InvalidError, NotFoundError
 from consumers.api.views import Latest
-from engine.risk_ceilings import CEILINGS, STARTING, over_ceilings
+from engine.risk_ceilings import CEILINGS, STARTING, not_asked, over_ceilings
 from infra.api_keys import Role
 from infra.store import queries
 from schemas.account import RiskLimits
@@ -76,7 +76,7 @@ class _Changes(Body):
 
 
 class LimitsIn(_Changes):
-    """New limits of an account, or of a symbol in every account."""
+    """New limits of an account, or of a symbol in every account, of which loss and habits are not asked."""
 
     account_id: Annotated[Name, Field(max_length=_ACCOUNT_MAX)] | None = None
     symbol: Annotated[Name, Field(max_length=_ACCOUNT_MAX)] | None = None
@@ -89,7 +89,7 @@ class LimitsIn(_Changes):
 
 
 class StrategyLimitsIn(_Changes):
-    """New limits of a strategy, which hold beside its account's."""
+    """New limits of a strategy, which hold beside its account's; of prices, ages and habits only the account's hold."""
 
 
 class LimitsOut(Answer):
@@ -191,6 +191,11 @@ class Limits:
             raise InvalidError("body: no limit is named: nothing would change")
         if over := over_ceilings(changes):
             raise InvalidError(f"body: {'; '.join(over)}: the code lets nobody set more")
+        if idle := not_asked(scope, changes):
+            raise InvalidError(
+                f"body: {', '.join(idle)}: of {scope} nothing would be held against it: set it on the account, "
+                "by PUT /risk/limits with account_id"
+            )
         async with self._one_at_a_time:
             before = await self._in_force(scope)
             first = before is None and scope.startswith("account:")

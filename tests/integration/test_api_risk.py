@@ -179,6 +179,7 @@ async def test_a_strategys_limits_hold_beside_its_accounts_and_none_goes_through
         both = await api.ask(
             "PUT", "/risk/limits", Role.ADMIN, json={"account_id": ACCOUNT, "symbol": "AAPL", "quantity_max": "1"}
         )
+        idle = await api.ask("PUT", "/risk/limits/s", Role.ADMIN, json={"price_collar": "0.01", "position_max": "5"})
         shown = await api.get("/risk/limits/s")
         rows = [(row.action, row.outcome, row.detail.get("reason")) for row in await api.audit()]
 
@@ -187,5 +188,6 @@ async def test_a_strategys_limits_hold_beside_its_accounts_and_none_goes_through
     assert (raised.status_code, over.status_code, both.status_code) == (403, 422, 422)
     assert gone.status_code == 202, "a limit that was not there is missed by nobody"
     assert "quantity_max: at most 100000" in over.text
+    assert (idle.status_code, "price_collar: of strategy:s nothing" in idle.text) == (422, True)
     assert shown["position_max"] == "10"
     assert rows[0] == ("PUT /risk/limits/{strategy}", "done", "new")

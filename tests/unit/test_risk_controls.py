@@ -9,7 +9,7 @@ import pytest
 
 from engine.risk import check
 from engine.risk_book import Book, Scope
-from engine.risk_ceilings import CEILINGS, over_ceilings
+from engine.risk_ceilings import CEILINGS, OF_STRATEGY, OF_SYMBOL, not_asked, over_ceilings
 from schemas.account import RiskLimits, TradingMode
 from schemas.orders import DenialReason, OrderType, Side, TimeInForce
 from tests.builders import SEEN, a_change, an_intent
@@ -119,6 +119,38 @@ def test_limits_of_account_strategy_and_symbol_all_apply() -> None:
     assert check(intent(), scoped(position_max=D(100)), SEEN).approved
     denied = check(intent(), scoped(position_max=D(100), position=D(1)), SEEN)
     assert (denied.reason, denied.detail.partition(":")[0]) == (R.POSITION_MAX, "strategy")
+
+
+# by limit: what a strategy may just not do, with the figures that it has
+TIGHT: dict[str, dict[str, Any]] = {
+    "quantity_max": {"quantity_max": D(99)},
+    "notional_max": {"notional_max": D(9_999)},
+    "position_max": {"position_max": D(99)},
+    "gross_exposure_max": {"gross_exposure_max": D(9_999)},
+    "net_exposure_max": {"net_exposure_max": D(9_999)},
+    "open_orders_max": {"open_orders_max": 0},
+    "open_orders_per_contract_max": {"open_orders_per_contract_max": 0},
+    "orders_per_minute_max": {"orders_per_minute_max": 0},
+    "daily_loss_max": {"daily_loss_max": D(1), "realised_pnl_today": D(-2)},
+    "daily_loss_reducing": {"daily_loss_reducing": D(1), "realised_pnl_today": D(-2)},
+    "instruments": {"instruments": ("IBM",)},
+}
+
+
+@pytest.mark.parametrize("name", sorted(OF_STRATEGY))
+def test_every_limit_that_a_strategy_may_have_is_asked_of_it(name: str) -> None:
+    denied = check(intent(), scoped(**TIGHT[name]), SEEN)
+    assert not denied.approved
+    assert "strategy" in denied.detail
+
+
+def test_a_limit_that_only_accounts_have_is_not_set_on_another_scope() -> None:
+    changes = {"quantity_max": D(1), "price_collar": D("0.01"), "sessions_only": True, "daily_loss_max": D(1)}
+    assert not_asked("account:DU1", changes) == []
+    assert not_asked("strategy:crossover", changes) == ["price_collar", "sessions_only"]
+    assert not_asked("symbol:AAPL", changes) == ["price_collar", "sessions_only", "daily_loss_max"]
+    assert not_asked("symbol:AAPL", {"price_collar": None, "sessions_only": False}) == [], "what is no limit harms not"
+    assert OF_SYMBOL < OF_STRATEGY < set(RiskLimits.model_fields)
 
 
 def test_limits_of_a_scope_that_do_not_load_count_as_zero() -> None:
