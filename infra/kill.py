@@ -41,7 +41,8 @@ class Kill(BaseModel):
 
     @property
     def is_global(self) -> bool:
-        return self.scope == GLOBAL
+        """Of a scope that names nobody, as `account:`, nobody can tell what it spares."""
+        return self.scope == GLOBAL or self.scope.endswith(":")
 
     def __str__(self) -> str:
         return f"{self.scope} was killed at {self.at:%F %T}Z by {self.by}: {self.reason}"
@@ -56,8 +57,8 @@ class Kills(BaseModel):
 
     def of(self, scopes: Iterable[str]) -> Kill | None:
         """The kill that concerns an order of these scopes."""
-        wanted = {GLOBAL, *scopes}
-        return next((kill for kill in self.kills if kill.scope in wanted or kill.kill_id == _UNREADABLE), None)
+        wanted = set(scopes)
+        return next((kill for kill in self.kills if kill.is_global or kill.scope in wanted), None)
 
     def with_(self, added: Kill) -> "Kills":
         return Kills(kills=(*(kill for kill in self.kills if kill.scope != added.scope), added))

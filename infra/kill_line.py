@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import EnvironmentUnhealthyError, ScizorError, UsageError
-from infra.kill import Kill, KillFlag
+from infra.kill import GLOBAL, Kill, KillFlag
 
 ANSWER_SECONDS = 2.0
 LINE_BYTES_MAX = 65_536
@@ -61,6 +61,8 @@ async def kill(home: Path, wanted: Kill) -> dict[str, Any]:
         fields = wanted.model_dump(mode="json", include={"kill_id", "scope", "reason", "by"})
         return {"by_flag_alone": False, **await ask(home, {"do": "kill", **fields})}
     except KillSwitchAwayError as error:
+        if wanted.scope.endswith(":"):  # only the kill switch could ask the gateway which account that is
+            wanted = wanted.model_copy(update={"scope": GLOBAL})
         flag = KillFlag(home)
         try:
             async with flag.fenced() as fence:

@@ -24,6 +24,14 @@ def test_an_order_of_a_killed_scope_is_not_sent(tmp_path: Path, scope: str) -> N
         assert why == f"{scope} was killed at {SEEN:%F %T}Z by ann: a drill"
 
 
+@pytest.mark.parametrize("scope", ["account:", "strategy:", "symbol:"])
+def test_a_scope_without_a_name_spares_nobody(tmp_path: Path, scope: str) -> None:
+    KillFlag(tmp_path).write(Kills(kills=(a_kill(scope),)))
+
+    with KillFlag(tmp_path).sending(SCOPES) as why:
+        assert why is not None
+
+
 def test_an_order_of_another_scope_is_sent(tmp_path: Path) -> None:
     flag = KillFlag(tmp_path)
     with flag.sending(SCOPES) as why:

@@ -10,11 +10,11 @@ import structlog
 
 from infra import kill_line
 from infra.errors import UsageError
-from infra.kill import KillFlag
+from infra.kill import GLOBAL, KillFlag
 from infra.kill_line import KillRefusedError, KillSwitchAwayError, socket_path
 from producers.kill_switch.door import Door
 from producers.kill_switch.switch import Request
-from tests.unit.test_kill_flag import a_kill
+from tests.unit.test_kill_flag import SCOPES, a_kill
 
 
 async def test_without_a_kill_switch_the_flag_alone_is_set(tmp_path: Path) -> None:
@@ -23,6 +23,16 @@ async def test_without_a_kill_switch_the_flag_alone_is_set(tmp_path: Path) -> No
     assert (answer["by_flag_alone"], answer["fenced"]) == (True, True)
     assert "does not answer" in answer["why"]
     assert KillFlag(tmp_path).read().kills == (a_kill(),)
+
+
+async def test_without_a_kill_switch_nobody_knows_the_gateways_account_and_everything_is_stopped(
+    tmp_path: Path,
+) -> None:
+    answer = await kill_line.kill(tmp_path, a_kill("account:"))
+
+    assert answer["kill"]["scope"] == GLOBAL
+    with KillFlag(tmp_path).sending(SCOPES) as why:
+        assert why is not None
 
 
 async def test_the_socket_is_its_owners_alone_and_every_bad_line_is_told_why(tmp_path: Path) -> None:
