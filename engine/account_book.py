@@ -82,6 +82,9 @@ class AccountBook:
     restricted: dict[str, str] = field(default_factory=dict)
     realised_today: Decimal = _ZERO
     realised_of_strategy: dict[str, Decimal] = field(default_factory=dict)
+    loss_unknown: str = ""
+    """Currencies without a rate in which the day has earned something."""
+    loss_unknown_of_strategy: dict[str, str] = field(default_factory=dict)
     unrealised_before: Decimal = _ZERO
     """Unrealised profit when the day began."""
     last_minute: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -139,6 +142,7 @@ class AccountBook:
             orders_last_minute=self.last_minute.total(),
             realised_pnl_today=self.realised_today,
             unrealised_pnl_today=self.unrealised_now - self.unrealised_before,
+            loss_unknown=self.loss_unknown,
             scopes=tuple(self._scopes(intent, order)),
             price=mark.price if mark else None,
             price_time=mark.received_at if mark else None,
@@ -164,9 +168,7 @@ class AccountBook:
         found = self._around.get(contract_id)
         if found is None:
             stakes = self._at_stake()
-            unknown = next((each.unknown for of, each in stakes.items() if each.unknown and of != contract_id), "")
             found = _here(contract_id, self.positions, stakes) | _elsewhere(contract_id, stakes)
-            found |= {"exposure_unknown": unknown}
             self._around[contract_id] = found
         return found
 
@@ -224,6 +226,7 @@ class AccountBook:
             **_elsewhere(contract, stakes),
             orders_last_minute=minute,
             realised_pnl_today=realised,
+            loss_unknown=self.loss_unknown_of_strategy.get(strategy or "", ""),
             # of a strategy what its positions have earned since they were opened counts: nobody marks its mornings
             unrealised_pnl_today=min(_ZERO, sum(map(self.unrealised, held.values()), _ZERO)) if strategy else _ZERO,
         )
@@ -360,6 +363,7 @@ def _elsewhere(contract: int, stakes: Mapping[int, _AtStake]) -> dict[str, Any]:
         "exposure_elsewhere": exactly(sum((each.gross for each in others), _ZERO)),
         "net_high_elsewhere": exactly(sum((each.high for each in others), _ZERO)),
         "net_low_elsewhere": exactly(sum((each.low for each in others), _ZERO)),
+        "exposure_unknown": next((each.unknown for each in others if each.unknown), ""),
     }
 
 

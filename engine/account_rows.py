@@ -45,6 +45,8 @@ def account_book(account_id: str, row: Any, market_time: datetime, in_session: I
         restricted=row.restricted or {},
         realised_today=exactly(row.realised_pnl_today) if row.trading_day == day else _ZERO,
         realised_of_strategy=_earned(row.parts or (), str(day)),
+        loss_unknown=_named(row.unvalued) if row.trading_day == day else "",
+        loss_unknown_of_strategy=_unknown(row.parts or (), str(day)),
         unrealised_before=exactly(row.unrealised_before) if row.marked_day == day else _ZERO,
         last_minute=Counter({(each[0], each[1]): each[2] for each in row.minute or ()}),
         same_side=Counter({(each[0], each[1], Side(each[2])): each[3] for each in row.same_side or ()}),
@@ -68,7 +70,7 @@ def _held(row: Sequence[Any]) -> Held:
 
 
 def _holding(row: Sequence[Any]) -> tuple[str, Held, str]:
-    strategy, contract, symbol, currency, quantity, average, _, day = row
+    strategy, contract, symbol, currency, quantity, average, _, day, _ = row
     return strategy, Held(contract, symbol, currency, _amount(quantity), _amount(average)), day
 
 
@@ -78,6 +80,18 @@ def _earned(rows: Sequence[Sequence[Any]], day: str) -> dict[str, Decimal]:
         if row[7] == day:
             found[row[0]] = found.get(row[0], _ZERO) + _amount(row[6])
     return found
+
+
+def _unknown(rows: Sequence[Sequence[Any]], day: str) -> dict[str, str]:
+    found: dict[str, dict[str, str]] = {}
+    for row in rows:
+        if row[7] == day and row[8]:
+            found.setdefault(row[0], {}).update(row[8])
+    return {strategy: _named(unvalued) for strategy, unvalued in found.items()}
+
+
+def _named(currencies: Mapping[str, str]) -> str:
+    return ", ".join(sorted(currencies))
 
 
 def _in_flight(row: Mapping[str, Any]) -> InFlight:

@@ -110,8 +110,6 @@ def _denial(wish: Wish, book: Book, now: datetime) -> Denial | None:
 
 
 def _of_scopes(wish: Wish, book: Book, now: datetime) -> Denial | None:
-    if book.exposure_unknown and wish.added:
-        return DenialReason.GROSS_EXPOSURE_MAX, f"{book.exposure_unknown} is held and cannot be valued"
     for scope, figures in book.each():
         if figures.limits is None:
             return DenialReason.LIMITS_MISSING, f"the limits of {scope} do not load, and count as zero"

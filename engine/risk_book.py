@@ -36,6 +36,8 @@ class Figures:
     net_high_elsewhere: Decimal = _ZERO
     realised_pnl_today: Decimal = _ZERO
     unrealised_pnl_today: Decimal = _ZERO
+    exposure_unknown: str = ""
+    loss_unknown: str = ""
 
     @property
     def pnl_today(self) -> Decimal:
@@ -82,7 +84,6 @@ class Book(Figures):
     fills_lately: int = 0
     same_side_orders: int = 0
     strategy_orders_last_minute: int = 0
-    exposure_unknown: str = ""
 
     def each(self) -> Iterator[tuple[str, Figures]]:
         """The figures of every scope that has limits: the account's, then those of strategy and symbol."""

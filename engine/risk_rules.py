@@ -202,6 +202,17 @@ def _repetition(wish: Wish, book: Book, limits: RiskLimits, now: datetime) -> De
 # of every scope that has limits
 
 
+def _known(wish: Wish, has: Figures, limits: RiskLimits, now: datetime) -> Denial | None:
+    """What cannot be valued may be too much already: only what makes it less passes."""
+    if _reduces(wish, has):
+        return None
+    if has.exposure_unknown:
+        return DenialReason.GROSS_EXPOSURE_MAX, f"{has.exposure_unknown} is held and cannot be valued"
+    if has.loss_unknown:
+        return DenialReason.DAILY_LOSS_MAX, f"what today has brought in {has.loss_unknown} cannot be valued: no rate"
+    return None
+
+
 def _size(wish: Wish, has: Figures, limits: RiskLimits, now: datetime) -> Denial | None:
     quantity = wish.order.quantity
     if quantity > limits.quantity_max:
@@ -291,7 +302,7 @@ RULES: tuple[Rule, ...] = (
 )
 """Asked first, in this order, of the order and its account."""
 
-SCOPE_RULES: tuple[ScopeRule, ...] = (_size, _position, _exposure, _loss, _flow)
+SCOPE_RULES: tuple[ScopeRule, ...] = (_known, _size, _position, _exposure, _loss, _flow)
 """Asked then, in this order, of the account, of the strategy and of the symbol: of each that has limits."""
 
 LAST_RULES: tuple[Rule, ...] = (_buying_power, _repetition)

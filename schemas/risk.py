@@ -66,6 +66,8 @@ class ScopeBasis(Event):
     net_high_elsewhere: Money = _ZERO
     realised_pnl_today: Money = _ZERO
     unrealised_pnl_today: Money = _ZERO
+    exposure_unknown: str = ""
+    loss_unknown: str = ""
 
 
 class RiskBasis(Event):
@@ -142,3 +144,5 @@ class RiskBasis(Event):
     strategy_orders_last_minute: int = 0
     exposure_unknown: str = ""
     """A symbol that is held or in flight and cannot be valued in the base currency."""
+    loss_unknown: str = ""
+    """Currencies without a rate in which the day has earned or lost something."""

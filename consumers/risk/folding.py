@@ -1,7 +1,7 @@
 """Folds what happened to orders into the books: updates, executions, commissions, and what the broker tells."""
 
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +13,6 @@ from infra.clock import Clock
 from infra.publish import Origin
 from infra.service import Service
 from infra.store import book, book_moves, book_rules
-from infra.store.book import Day
 from infra.store.book_moves import Affected, HeldPosition, KnownExecution, Moved, Part, Place
 from infra.store.columns_of_tables import plain
 from infra.store.database import Store, Transaction
@@ -34,8 +33,12 @@ class Folder:
 
     async def on_account(self, told: AccountState, origin: Origin) -> None:
         async with self._store.transaction() as tx:
-            await book.lock(tx.connection, told.account_id, self._clock.now())
+            now = self._clock.now()
+            day = await book.lock(tx.connection, told.account_id, now)
             await book_rules.save_account(tx.connection, told)
+            after = await book_moves.value_days(tx.connection, told.account_id, day, now)
+            if after != day:
+                await self._stopper.stop_losing(tx, told.account_id, after)
 
     async def on_order_update(self, told: OrderUpdate, origin: Origin) -> None:
         async with self._store.transaction() as tx:
@@ -76,24 +79,26 @@ class Folder:
             newer = _revised(known, told)
             held, part = await self._moved(tx, told, newer, touched)
             charged = newer.charged - known.charged
-            earned = held.realised_pnl - touched.position.realised_pnl - charged
+            currency = touched.currency if isinstance(told, FillBusted) else told.currency
+            earned = _earned(currency, held.realised_pnl - touched.position.realised_pnl, newer, charged)
             reservation = _reservation(touched.reservation)
             if reservation is not None:
                 reservation = reservation.with_fill(abs(newer.quantity) - abs(known.quantity))
             today = risk.trading_day(told.event_time)
-            after = day.earned(earned, today)
+            after = day.earned(earned, today, touched.rate)
+            own = _earned(currency, part.realised_pnl - touched.part.held.realised_pnl, newer, charged)
             trip = known.revision == 0 and _came_back(touched.part.held.quantity, part.quantity)
             moved = Moved(
                 newer,
-                (after.realised_pnl, after.day),
+                after,
                 held=held,
-                part=_part(touched.part, part, charged, today) if newer.strategy_id else None,
+                part=Part(part, touched.part.day.earned(own, today, touched.rate)) if newer.strategy_id else None,
                 part_moved=part.quantity != touched.part.held.quantity,
                 trip=trip and bool(newer.strategy_id),
                 reservation=_columns(reservation) if reservation is not None else None,
             )
             await book_moves.save_fold(tx.connection, place, moved, now)
-            if earned < 0:
+            if min(earned.values()) < 0:
                 await self._stopper.stop_losing(tx, told.account_id, after)
             if moved.trip:
                 await self._stopper.judge_trip(tx, told.account_id, newer.strategy_id)
@@ -108,13 +113,15 @@ class Folder:
             if known.commission_revision >= told.revision:
                 return
             newer = replace(known, commission_revision=told.revision, commission=told.amount)
+            newer = replace(newer, commission_currency=told.currency)
             charged = newer.charged - known.charged
             today = risk.trading_day(told.event_time)
-            after = day.earned(-charged, today)
+            earned = {told.currency: -charged}
+            after = day.earned(earned, today, touched.rate)
             part = None
             if known.contract_id is not None and known.strategy_id and charged:
-                part = _part(touched.part, touched.part.held, charged, today)
-            moved = Moved(newer, (after.realised_pnl, after.day), part=part)
+                part = replace(touched.part, day=touched.part.day.earned(earned, today, touched.rate))
+            moved = Moved(newer, after, part=part)
             await book_moves.save_fold(tx.connection, place, moved, now)
             if charged > 0:
                 await self._stopper.stop_losing(tx, told.account_id, after)
@@ -147,11 +154,12 @@ def _position(held: Holding) -> HeldPosition:
     return HeldPosition(held.quantity, held.average_price, held.realised)
 
 
-def _part(before: Part, held: HeldPosition, charged: Decimal, day: date) -> Part:
-    """A strategy's part after it earned what its position realised, less what that cost."""
-    earned = held.realised_pnl - before.held.realised_pnl - charged
-    of_day = Day(before.earned_today, before.day).earned(earned, day)
-    return Part(held, of_day.realised_pnl, of_day.day)
+def _earned(currency: str, realised: Decimal, execution: KnownExecution, charged: Decimal) -> dict[str, Decimal]:
+    """What the position realised, less what that cost, each in its own currency."""
+    found = {currency: realised}
+    if charged:
+        found[execution.commission_currency] = found.get(execution.commission_currency, _ZERO) - charged
+    return found
 
 
 def _came_back(before: Decimal, after: Decimal) -> bool:

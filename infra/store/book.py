@@ -1,7 +1,7 @@
 """Risk's books: everything of an account in one look, and decisions written on that one version of it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -19,7 +19,7 @@ from schemas.orders import ModifyIntent, OrderIntent, RiskDecision
 # whoever changes anything about an account takes its row and raises its version, so that a decision notices
 _LOCK = sql(
     "UPDATE books SET version = version + 1, updated_at = :now WHERE account_id = :account"
-    " RETURNING realised_pnl_today, trading_day"
+    " RETURNING realised_pnl_today, trading_day, unvalued"
 )
 _LOCK_ALL = sql("UPDATE books SET version = version + 1, updated_at = :now")
 _OPEN_BOOK = sql(
@@ -47,8 +47,9 @@ WITH rules AS (
     SELECT unnest(CAST(:contracts AS bigint[])) AS contract_id
     UNION SELECT contract_id FROM book_positions WHERE account_id = :account AND quantity <> 0
     UNION SELECT contract_id FROM held
+    UNION SELECT contract_id FROM parts WHERE quantity <> 0
 )
-SELECT b.version, b.realised_pnl_today, b.trading_day, a.currency, a.buying_power, a.rates, a.told_at,
+SELECT b.version, b.realised_pnl_today, b.trading_day, b.unvalued, a.currency, a.buying_power, a.rates, a.told_at,
     a.trading_day AS marked_day, a.unrealised_before,
     (SELECT coalesce(sum((filled + remaining) * value), 0) FROM reservations
         WHERE account_id = :account AND opened_at > a.told_at) AS spent,
@@ -58,7 +59,7 @@ SELECT b.version, b.realised_pnl_today, b.trading_day, a.currency, a.buying_powe
     (SELECT json_agg(json_build_array(contract_id, symbol, currency, quantity::text, average_price::text, price::text))
         FROM book_positions WHERE account_id = :account AND quantity <> 0) AS positions,
     (SELECT json_agg(json_build_array(strategy_id, contract_id, symbol, currency, quantity::text, average_price::text,
-        earned_today::text, trading_day)) FROM parts) AS parts,
+        earned_today::text, trading_day, unvalued)) FROM parts) AS parts,
     (SELECT json_agg(json_build_array(contract_id, price::text, received_at, average_volume::text))
         FROM marks WHERE contract_id IN (SELECT contract_id FROM touched)) AS marks,
     (SELECT json_object_agg(contract_id, coalesce(nullif(contract->>'primary_exchange', ''), exchange))
@@ -142,22 +143,39 @@ unchanged AS (
 _MINUTE, _TEN_MINUTES, _DAY = timedelta(minutes=1), timedelta(minutes=10), timedelta(days=1)
 
 
+Rate = Callable[[str], Decimal | None]
+"""What a unit of a currency is worth in the account's, None when nobody has told."""
+
+
 @dataclass(frozen=True)
 class Day:
-    """What an account has earned, and on which trading day."""
+    """What an account or a strategy has earned, and on which trading day."""
 
     realised_pnl: Decimal
+    """In the account's base currency."""
     day: date | None
+    unvalued: Mapping[str, Decimal] = field(default_factory=dict)
+    """By currency, what has had no rate yet."""
 
     def on(self, day: date) -> Decimal:
         """Of `day`: nothing yet when the book is of an earlier one."""
         return self.realised_pnl if day == self.day else Decimal(0)
 
-    def earned(self, amount: Decimal, day: date) -> "Day":
+    def earned(self, amounts: Mapping[str, Decimal], day: date, rate: Rate) -> "Day":
         """With what was earned on `day`; news of a day that is over count for the day of the book."""
-        if self.day is None or day > self.day:
-            return Day(amount, day)
-        return Day(self.realised_pnl + amount, self.day)
+        begun = self if self.day is not None and day <= self.day else Day(Decimal(0), day)
+        unvalued = {each: begun.unvalued.get(each, Decimal(0)) + amount for each, amount in amounts.items()}
+        return replace(begun, unvalued={**begun.unvalued, **unvalued}).valued(rate)
+
+    def valued(self, rate: Rate) -> "Day":
+        """With everything valued that there is a rate for."""
+        total, left = self.realised_pnl, {}
+        for currency, amount in self.unvalued.items():
+            if (worth := rate(currency)) is not None:
+                total += amount * worth
+            elif amount:
+                left[currency] = amount
+        return Day(round(total, 8), self.day, left)
 
 
 @dataclass(frozen=True)
@@ -196,7 +214,18 @@ async def lock(connection: AsyncConnection, account_id: str, now: datetime) -> D
     if row is None:
         await connection.execute(_OPEN_BOOK, values)
         row = (await connection.execute(_LOCK, values)).one()
-    return Day(plain(row.realised_pnl_today), row.trading_day)
+    return Day(plain(row.realised_pnl_today), row.trading_day, amounts(row.unvalued))
+
+
+def amounts(stored: Mapping[str, str]) -> dict[str, Decimal]:
+    """By currency, as they are stored."""
+    return {currency: Decimal(amount) for currency, amount in stored.items()}
+
+
+def rate_of(currency: str | None, rates: Mapping[str, str] | None) -> Rate:
+    """By what the broker has told of the account, if it has."""
+    known = {each: Decimal(rate) for each, rate in (rates or {}).items()}
+    return lambda each: Decimal(1) if each == currency else known.get(each)
 
 
 async def lock_all(connection: AsyncConnection, now: datetime) -> None:

@@ -121,7 +121,7 @@ async def begin_day(connection: AsyncConnection, account_id: str, day: date, unr
 
 async def forget_day(connection: AsyncConnection, account_id: str) -> None:
     """What was realised in a market that is no more."""
-    values = {"realised_pnl_today": Decimal(0), "trading_day": None}
+    values: dict[str, Any] = {"realised_pnl_today": Decimal(0), "trading_day": None, "unvalued": {}}
     await connection.execute(books.update().where(books.c.account_id == account_id).values(**values))
 
 

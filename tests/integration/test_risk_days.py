@@ -7,14 +7,17 @@ from decimal import Decimal
 from typing import Any
 
 from consumers.risk import risk
+from engine.account_book import AccountBook
+from engine.account_rows import account_book
 from infra.publish import Origin
 from infra.service import Service
 from infra.settings import Settings
+from infra.store import book
 from infra.store.database import Store
-from schemas.account import TradingMode
-from schemas.orders import Side
+from schemas.account import AccountState, TradingMode
+from schemas.orders import Commission, FillBusted, Side
 from tests.builders import NOON, SEEN, a_fill, a_tick
-from tests.integration.an_order_path import CLOCK, OrderPath, a_state, an_order_path, some_limits
+from tests.integration.an_order_path import ACCOUNT, CLOCK, OrderPath, a_state, an_order_path, some_limits
 
 D = Decimal
 DAY = timedelta(days=1)
@@ -27,6 +30,7 @@ class Hand:
 
     def __init__(self, path: OrderPath, service: Service, store: Store) -> None:
         self.path = path
+        self._store = store
         self.risk = risk.Risk(service, store)
         self._number = 0
 
@@ -47,6 +51,26 @@ class Hand:
         """A price comes, and risk looks."""
         self.risk.prices.see(a_tick(**({"contract_id": HELD, "price": price, "ingest_time": CLOCK.now()} | changes)))
         await self.risk.watch.look()
+
+    async def told(self, **rates: str) -> None:
+        """The broker tells of the account."""
+        now = CLOCK.now()
+        fields = {"currency": "USD", "net_liquidation": D(10**6), "buying_power": D(10**6), "cash": D(0)}
+        worths = {each: D(rate) for each, rate in rates.items()}
+        told = AccountState(account_id=ACCOUNT, exchange_rates=worths, event_time=now, ingest_time=now, **fields)
+        await self.risk.folder.on_account(told, HERE)
+
+    async def day(self) -> tuple[Any, Any]:
+        """Of the account: what is valued, and what is not."""
+        row = (await self.path.rows("SELECT realised_pnl_today, unvalued FROM books"))[0]
+        return row.realised_pnl_today, {each: D(amount) for each, amount in row.unvalued.items()}
+
+    async def look(self) -> AccountBook:
+        """The account as an order of the strategy finds it."""
+        asked = book.Asked(ACCOUNT, strategies=["crossover"])
+        async with self._store.looking() as connection:
+            row = await book.read(connection, asked, CLOCK.now())
+        return account_book(ACCOUNT, row, NOON, lambda exchange, moment: True)
 
     async def stopped(self) -> tuple[str, str]:
         row = (await self.path.rows("SELECT mode, by FROM trading_state WHERE scope LIKE 'account:%'"))[0]
@@ -126,3 +150,40 @@ async def test_a_loss_is_told_once_nobody_else_has_stopped_the_account_and_again
         assert await hand.stopped() == ("ACTIVE", "ann")
         await hand.seen(415.0)
         assert await hand.stopped() == ("HALTED", "risk"), "beyond the new limit"
+
+
+async def test_what_is_realised_counts_in_the_base_currency_and_is_unknown_without_a_rate(
+    stack_settings: Settings,
+) -> None:
+    async with by_hand(stack_settings) as hand:
+        await hand.limits(daily_loss_max=D(20_000))
+        await hand.state(TradingMode.ACTIVE)
+        await hand.told(GBP="1.25")
+        await hand.fill(100, 50_000, currency="JPY")
+        await hand.fill(-100, 49_500, currency="JPY")
+        assert await hand.day() == (0, {"JPY": D(-50_000)})
+        charge = {"account_id": ACCOUNT, "event_time": NOON, "ingest_time": SEEN}
+        paid = Commission(execution_id="e-2", amount=D(2), currency="USD", **charge)
+        await hand.risk.folder.on_commission(paid, HERE)
+        assert await hand.day() == (-2, {"JPY": D(-50_000)})
+        assert await hand.stopped() == ("ACTIVE", "ann")
+        look = await hand.look()
+        assert (look.loss_unknown, look.loss_unknown_of_strategy) == ("JPY", {"crossover": "JPY"})
+
+        await hand.told(GBP="1.25", JPY="0.0065")
+        assert await hand.day() == (-327, {})
+        look = await hand.look()
+        assert (look.realised_today, look.realised_of_strategy) == (D(-327), {"crossover": D(-327)})
+        await hand.fill(1000, 100, currency="GBP", contract_id=OTHER)
+        await hand.fill(-1000, 81, currency="GBP", contract_id=OTHER)
+        assert await hand.day() == (-24_077, {})
+        assert await hand.stopped() == ("HALTED", "risk")
+        await hand.risk.folder.on_fill(FillBusted(execution_id="e-4", revision=2, contract_id=OTHER, **charge), HERE)
+        assert await hand.day() == (-327, {}), "a bust takes back what it was in its own currency"
+
+        await hand.fill(-1000, 90, currency="GBP", contract_id=OTHER, strategy_id="other")
+        look = await hand.look()
+        assert look.positions == {}
+        assert OTHER not in look.marks
+        await hand.seen(95.0, contract_id=OTHER)
+        assert OTHER in (await hand.look()).marks, "the strategies hold it, if the account does not"

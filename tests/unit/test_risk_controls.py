@@ -65,6 +65,7 @@ CONTROLS = [
     ("own order", {}, {"crossing": "intent-0"}, {}, R.SELF_MATCH),
     ("unknown parent", {}, {"working": False}, {"parent_id": "intent-0"}, R.UNKNOWN_ORDER),
     ("unknown worth elsewhere", {}, {"exposure_unknown": "XYZ"}, {}, R.GROSS_EXPOSURE_MAX),
+    ("unknown profit", {}, {"loss_unknown": "JPY"}, {}, R.DAILY_LOSS_MAX),
 ]  # fmt: skip
 
 
@@ -102,6 +103,7 @@ def test_a_collar_is_around_the_price_at_which_an_order_would_work(
 
 def test_an_order_that_only_reduces_passes_what_holds_others_back() -> None:
     held = {"position": D(100), "restricted": "news", "daily_loss_max": D(1), "realised_pnl_today": D(-5)}
+    held |= {"exposure_unknown": "XYZ", "loss_unknown": "JPY"}
     assert check(intent(side=Side.SELL), a_book(**held, buying_power_share_max=D(1)), SEEN).approved
 
 

@@ -10,7 +10,10 @@ import pytest
 from consumers.risk.deciding import Wished, parts
 from engine.account_book import AccountBook
 from engine.account_rows import account_book
+from engine.risk_book import Figures
 from infra.publish import Origin
+from infra.store.book import Day
+from schemas.account import RiskLimits
 from tests.builders import NOON, SEEN, an_intent
 
 D = Decimal
@@ -24,11 +27,15 @@ def a_row(**changes: Any) -> SimpleNamespace:
     fields: dict[str, Any] = dict.fromkeys((*none, "same_side", "traffic"))
     fields |= {"realised_pnl_today": D(0), "trading_day": TODAY, "unrealised_before": D(0), "marked_day": TODAY}
     fields |= {"currency": "USD", "told_at": SEEN, "buying_power": D(10**6), "rates": {"GBP": "1.25"}, "spent": D(0)}
-    return SimpleNamespace(**(fields | changes))
+    return SimpleNamespace(**({"unvalued": {}} | fields | changes))
 
 
 def the_book(market_time: Any = NOON, **changes: Any) -> AccountBook:
     return account_book("DU1", a_row(**changes), market_time, lambda exchange, moment: True)
+
+
+def some_limits(scope: str) -> RiskLimits:
+    return RiskLimits(scope=scope, version=1, event_time=SEEN, ingest_time=SEEN)
 
 
 @pytest.mark.parametrize(("market_time", "lost"), [(NOON - DAY, D(-900)), (NOON, D(-900)), (NOON + DAY, D(0))])
@@ -50,3 +57,51 @@ def test_intents_of_two_days_are_decided_on_two_looks() -> None:
     ]
 
     assert [len(part) for part in parts(wished)] == [2, 1, 1]
+
+
+def a_part(strategy: str, quantity: int, **changes: Any) -> list[Any]:
+    day, contract = str(TODAY), 7
+    named = {"earned": "0", "unvalued": {}} | changes
+    return [strategy, contract, "X", "USD", str(quantity), "100", named["earned"], day, named["unvalued"]]
+
+
+def of_strategy(**changes: Any) -> Figures:
+    """What the limits of a strategy with nothing but parts are held against."""
+    limits = {"strategy:crossover": some_limits("strategy:crossover").model_dump(mode="json")}
+    (scope,) = the_book(limits=limits, **changes).seen_from(an_intent(), SEEN).scopes
+    return scope
+
+
+def test_what_a_strategy_holds_against_another_one_counts_in_its_own_limits() -> None:
+    parts_of_both = [a_part("crossover", 5000), a_part("other", -5000)]
+    mark = [7, "90", SEEN.isoformat(), None]
+
+    known, unknown = of_strategy(parts=parts_of_both, marks=[mark]), of_strategy(parts=parts_of_both)
+
+    assert (known.exposure_elsewhere, known.unrealised_pnl_today, known.exposure_unknown) == (
+        D(450_000),
+        D(-50_000),
+        "",
+    )
+    assert unknown.exposure_unknown == "X"
+
+
+def test_what_a_day_has_brought_in_a_currency_without_a_rate_is_not_known() -> None:
+    parts_of_two = [a_part("crossover", 0, unvalued={"JPY": "-5"}), a_part("other", 0, unvalued={"CHF": "1"})]
+    seen = the_book(unvalued={"JPY": "-5", "CHF": "1"}).seen_from(an_intent(), SEEN)
+
+    assert seen.loss_unknown == "CHF, JPY"
+    assert of_strategy(parts=parts_of_two).loss_unknown == "JPY"
+    assert the_book(NOON + DAY, unvalued={"JPY": "-5"}).loss_unknown == ""
+
+
+def test_what_is_earned_counts_in_the_base_currency_as_soon_as_there_is_a_rate() -> None:
+    rates: dict[str, Decimal] = {"USD": D(1), "GBP": D("1.25")}
+    day = Day(D(100), TODAY).earned({"GBP": D(-19_000), "JPY": D(-50_000), "USD": D(-1)}, TODAY, rates.get)
+    assert (day.realised_pnl, dict(day.unvalued)) == (D(-23_651), {"JPY": D(-50_000)})
+
+    later = day.earned({"JPY": D(10_000)}, TODAY - DAY, rates.get)
+    assert dict(later.unvalued) == {"JPY": D(-40_000)}, "news of a day that is over count for the day of the book"
+    rates["JPY"] = D("0.0065")
+    assert later.valued(rates.get) == Day(D(-23_911), TODAY)
+    assert later.earned({}, TODAY + DAY, rates.get) == Day(D(0), TODAY + DAY)
