@@ -22,6 +22,7 @@ from engine.live.snapshot import NotFrozenError, frozen
 from infra.delivery import Failure, MalformedRecordError, Record, origin_of, parse
 from infra.engine_code import code_hash
 from infra.journal.inputs import Inputs
+from infra.journal.spans import highest_epoch
 from infra.sandbox.errors import SandboxedError
 from infra.sandbox.live import LazySandbox
 from infra.service import Service
@@ -95,6 +96,10 @@ class Strategist:
     async def _claim(self) -> None:
         """Whatever a former holder still writes behind this counts for nothing."""
         assert self._lease is not None, "a claim is made by the holder of the lease"
+        if (highest := await highest_epoch(self._service.settings)) >= self._lease.epoch:
+            behind = self._lease.epoch  # the topics outlived a database: a claim with this would not be heard
+            await self._lease.raise_above(highest)
+            self._service.log.warning("lease raised above the journal's", epoch=behind, journal=highest)
         now = self._service.clock.now()
         await self._service.publish(claim(self._lease.epoch, now))
 

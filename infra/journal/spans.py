@@ -1,9 +1,12 @@
 """What journals say, put together: each strategy's last deployment and the spans of inputs that it consumed since."""
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from infra.replay import fold
+import msgspec
+
+from infra.replay import fold, read_to_end
 from infra.settings import Settings
 from infra.topics import load_catalogue
 from schemas.orders import Fill
@@ -111,6 +114,21 @@ async def _valid(settings: Settings) -> AsyncIterator[JournalEntry]:
     async for event, _ in fold(settings, [_JOURNAL]):
         if isinstance(event, JournalEntry) and claims.allow(event):
             yield event
+
+
+class _Written(msgspec.Struct):
+    epoch: int = 0
+
+
+async def highest_epoch(settings: Settings) -> int:
+    """Of all that any process ever wrote into the journals: whoever claims them needs a higher one to be heard."""
+    decode = msgspec.json.Decoder(_Written).decode
+    highest = 0
+    async for records in read_to_end(settings, [_JOURNAL]):
+        for record in records:
+            with suppress(msgspec.MsgspecError):  # as in a fold: it is no entry
+                highest = max(highest, decode(record.value or b"").epoch)
+    return highest
 
 
 async def entries_of(settings: Settings, strategy_id: str) -> list[JournalEntry]:

@@ -11,6 +11,7 @@ next process of the same slot need not wait: its supervisor has seen the last on
 import asyncio
 import contextlib
 
+from sqlalchemy import TextClause
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -25,7 +26,8 @@ _BEAT_PATIENCE_SECONDS = 5.0
 _LIFE = f"interval '{2 * _BEAT_PATIENCE_SECONDS:g} s'"
 
 _LOCK = sql("SELECT pg_try_advisory_lock(hashtext('scizor lease'), hashtext(:name))")
-# the first epoch of a database is the time: should it be lost, those of the next one lie above all that topics hold
+# the first epoch of a database is the time: should it be lost, those of the next one lie above all that went before,
+# unless clocks were set back or the next one is an old backup; who leads by what topics hold calls `raise_above`
 _LEAD = sql(
     "INSERT INTO leases (name, holder, epoch, expires_at, acquired_at)"
     f" VALUES (:name, :holder, floor(extract(epoch FROM now())), now() + {_LIFE}, now())"
@@ -33,6 +35,10 @@ _LEAD = sql(
     " expires_at = excluded.expires_at, acquired_at = excluded.acquired_at RETURNING epoch"
 )
 _BEAT = sql(f"UPDATE leases SET expires_at = now() + {_LIFE} WHERE name = :name AND epoch = :epoch RETURNING epoch")
+_RAISE = sql(
+    f"UPDATE leases SET epoch = greatest(epoch, CAST(:above AS bigint)) + 1, expires_at = now() + {_LIFE}"
+    " WHERE name = :name AND epoch = :epoch RETURNING epoch"
+)
 _TRUSTED_FOR = sql(
     "SELECT extract(epoch FROM expires_at - now())::float8 FROM leases"
     " WHERE name = :name AND holder <> :holder AND expires_at > now()"
@@ -87,16 +93,25 @@ class Lease:
 
     async def confirm(self) -> None:
         """Ask the database now whether this process leads; LeaseLostError when it does not, or nobody can tell."""
+        await self._ask(_BEAT)
+
+    async def raise_above(self, epoch: int) -> None:
+        """Lead with a higher epoch than one that topics hold of another life of the database."""
+        self.epoch = await self._ask(_RAISE, above=epoch)
+
+    async def _ask(self, statement: TextClause, **values: int) -> int:
         assert self._session is not None, "acquire the lease first"
         begun = self._clock.monotonic()
         try:
             async with self._asking, asyncio.timeout(_BEAT_PATIENCE_SECONDS):
-                epoch = await self._session.scalar(_BEAT, {"name": self.name, "epoch": self.epoch})
+                mine = {"name": self.name, "epoch": self.epoch}
+                epoch: int | None = await self._session.scalar(statement, mine | values)
         except connection.WORLD as error:
             raise LeaseLostError(self.name, str(error) or type(error).__name__) from error
         if epoch is None:
             raise LeaseLostError(self.name, "its epoch has changed")
         self._beaten_at = begun
+        return epoch
 
     async def release(self) -> None:
         """Let another process lead at once."""

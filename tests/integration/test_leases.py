@@ -74,6 +74,25 @@ async def test_the_epochs_of_a_database_that_was_lost_and_made_anew_lie_above_th
             await path.rows("SELECT pg_sleep(1.1 - extract(epoch FROM now() - date_trunc('second', now())))")
 
 
+async def test_a_lease_is_raised_above_what_topics_hold_of_another_life_of_the_database(
+    stack_settings: Settings,
+) -> None:
+    lease, next_one = (Lease(stack_settings, "strategist", CLOCK) for _ in range(2))
+    await lease.acquire()
+    far = lease.epoch + 1000
+    await lease.raise_above(far)
+    assert (lease.epoch, lease.fresh) == (far + 1, True)
+    await lease.confirm()
+    await lease.release()
+    await next_one.acquire()
+    assert next_one.epoch == far + 2
+    async with an_order_path(stack_settings) as path:
+        await path.execute("UPDATE leases SET epoch = epoch + 1")  # another leads
+    with pytest.raises(LeaseLostError, match="another process may lead now"):
+        await next_one.raise_above(far)
+    await next_one.release()
+
+
 @pytest.mark.parametrize(
     "trouble",
     ["UPDATE leases SET epoch = epoch + 1", CUT],

@@ -13,6 +13,7 @@ import pytest
 
 from infra.embedded.fostering import Foster, Nursery
 from infra.embedded.kafka import KafkaServer
+from infra.journal.spans import entries_of
 from infra.replay import fold
 from infra.settings import Settings
 from infra.topics import load_catalogue
@@ -25,6 +26,7 @@ from tests.integration.a_recorded_day import a_strategist
 from tests.integration.a_trading_floor import (
     COMMAND,
     CONTRACTS,
+    MINE,
     WHEN,
     Expected,
     Floor,
@@ -34,6 +36,7 @@ from tests.integration.a_trading_floor import (
     random_bars,
     until,
 )
+from tests.integration.an_order_path import an_order_path
 from tests.integration.conftest import settings_of_this_run
 
 MINUTES = 300
@@ -318,9 +321,13 @@ async def test_a_second_strategist_waits_until_the_first_has_died(
                 await floor.in_state("paused")
                 assert await claimed(1), "two hold the lease"
                 assert second.exit_code is None
+        async with an_order_path(stack_settings) as path:
+            await path.execute("UPDATE leases SET epoch = 7")  # an old backup was restored; the journal is as it was
         with start(stack_settings, tmp_path / "third.log"):
             await until(partial(claimed, 2))
             await floor.tell(Resume(**COMMAND))
             await floor.in_state("running")
         assert await claims() == sorted(set(await claims()))
+        written = [each async for each, _ in fold(stack_settings, ["strategy.journal.v1"])]
+        assert len(await entries_of(stack_settings, MINE)) == len(written) - 2, "what is not a claim counts"
         await check_journal(floor)
