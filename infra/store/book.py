@@ -81,13 +81,18 @@ SELECT b.version, b.realised_pnl_today, b.trading_day, b.unvalued, a.currency, a
                     WHERE t.scope = 'strategy:' || r.strategy_id), '-infinity')
             GROUP BY 1, 2, 3) counted) END AS same_side,
     CASE WHEN (SELECT limits->>'orders_per_fill_max' FROM own) IS NOT NULL THEN
-        (SELECT json_agg(json_build_array(name,
-            (SELECT count(*) FROM (SELECT FROM intents WHERE account_id = :account AND strategy_id = name
+        (SELECT json_agg(json_build_array(name, messages.n, fills.n))
+        FROM unnest(CAST(:strategies AS text[])) AS name, LATERAL (
+            SELECT count(*) AS n FROM (SELECT FROM book_executions WHERE account_id = :account AND strategy_id = name
+                AND known_at > :ten_ago LIMIT 5000) few
+        ) fills, LATERAL (
+            -- no further than the rule asks: so many are as good as any more
+            SELECT count(*) AS n FROM (SELECT FROM intents WHERE account_id = :account AND strategy_id = name
                 AND received_at > greatest(:ten_ago, (SELECT event_time FROM trading_state
-                    WHERE scope = 'strategy:' || name)) LIMIT 5000) few),
-            (SELECT count(*) FROM (SELECT FROM book_executions WHERE account_id = :account AND strategy_id = name
-                AND known_at > :ten_ago LIMIT 5000) few)))
-        FROM unnest(CAST(:strategies AS text[])) AS name) END AS traffic,
+                    WHERE scope = 'strategy:' || name))
+                LIMIT greatest(1, fills.n) * (SELECT least((limits->>'orders_per_fill_max')::numeric, 1e9)::bigint
+                    FROM own)) few
+        ) messages) END AS traffic,
     (SELECT json_agg(intent_id) FROM decisions WHERE intent_id = ANY(:intents)) AS decided
 FROM books b LEFT JOIN book_accounts a USING (account_id) WHERE b.account_id = :account
 """)
