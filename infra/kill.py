@@ -6,6 +6,7 @@ its last look until the order is on the socket, so that no order slips between a
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -22,6 +23,7 @@ GLOBAL = "global"
 FENCE_SECONDS = 0.03
 """How long a kill waits for an order that is on its way to the socket: it takes microseconds."""
 _LOOK_SECONDS = 0.0005
+REASON_MAX = 400
 _UNREADABLE = "unreadable"
 _NOBODY_KNOWS = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -34,7 +36,7 @@ class Kill(BaseModel):
     kill_id: Name
     scope: Name
     """`global`, `account:ID`, `strategy:ID` or `symbol:NAME`."""
-    reason: Annotated[str, Field(max_length=400)]
+    reason: Annotated[str, Field(max_length=REASON_MAX)]
     by: Name
     at: UtcTime
     """Wall time."""
@@ -146,11 +148,28 @@ class KillFlag:
 
     def write(self, kills: Kills) -> None:
         """Replace it in one step: readers see it at once. `force` puts it on the disk."""
+        self._put(kills.model_dump_json(indent=2).encode())
+
+    def add(self, kill: Kill) -> Kill:
+        """Stop one thing more: what is stopped by that. On a full disk it is everything, by a flag without a word."""
+        try:
+            self.write(self.read().with_(kill))
+        except OSError as error:
+            try:
+                self._put(b"")
+            except OSError:
+                raise error from None
+            why = f"{kill.reason} (everything, since the flag cannot be written: {error.strerror})"
+            return kill.model_copy(update={"scope": GLOBAL, "reason": why[:REASON_MAX]})
+        return kill
+
+    def _put(self, content: bytes) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         draft = self.file.with_name(f".kill.{os.getpid()}")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            os.write(descriptor, kills.model_dump_json(indent=2).encode())
+            if os.write(descriptor, content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(draft))
         finally:
             os.close(descriptor)
         draft.replace(self.file)

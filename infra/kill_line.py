@@ -19,6 +19,14 @@ class KillSwitchAwayError(EnvironmentUnhealthyError):
         super().__init__(f"the kill switch does not answer at {socket} ({why}): `scizor status` shows its process")
 
 
+class FlagUnwrittenError(EnvironmentUnhealthyError):
+    def __init__(self, file: Path, failure: OSError, away: KillSwitchAwayError) -> None:
+        super().__init__(
+            f"the kill may not hold: {file} cannot be written ({failure.strerror or failure}), and {away}; "
+            "`scizor down` stops everything that sends, and open orders are to be cancelled in TWS"
+        )
+
+
 class KillRefusedError(ScizorError):
     """The kill switch was asked for what it cannot do; its text says why."""
 
@@ -66,8 +74,10 @@ async def kill(home: Path, wanted: Kill) -> dict[str, Any]:
         flag = KillFlag(home)
         try:
             async with flag.fenced() as fence:
-                flag.write(flag.read().with_(wanted))
+                held = flag.add(wanted)
             await asyncio.to_thread(flag.force)
+        except OSError as failure:
+            raise FlagUnwrittenError(flag.file, failure, error) from failure
         finally:
             flag.close()
-        return {"by_flag_alone": True, "kill": wanted.model_dump(mode="json"), "fenced": fence, "why": str(error)}
+        return {"by_flag_alone": True, "kill": held.model_dump(mode="json"), "fenced": fence, "why": str(error)}

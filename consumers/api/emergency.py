@@ -10,7 +10,7 @@ from consumers.api.access import Caller, Trader, Viewer
 from consumers.api.changes import Change
 from consumers.api.front import Front
 from consumers.api.models import Answer, Body
-from consumers.api.problems import ConflictError
+from consumers.api.problems import ConflictError, UnavailableError
 from infra import kill_line
 from infra.kill import GLOBAL, Kill, KillFlag
 from infra.kill_line import KillRefusedError, KillSwitchAwayError
@@ -93,7 +93,10 @@ class Emergency:
             by=actor(caller),
             at=service.clock.now(),
         )
-        answer = await kill_line.kill(self._home, wanted)
+        try:
+            answer = await kill_line.kill(self._home, wanted)
+        except KillRefusedError as error:
+            raise UnavailableError(str(error)) from error
         told = StopOut.model_validate({"acknowledged_ms": None, "asked_gateway": False, **answer})
         await self._front.changes.spooled(caller, Change("POST /trading/emergency-stop", body.scope, after=body))
         return told

@@ -74,3 +74,6 @@ class Door:
             return {"error": f"{'.'.join(str(part) for part in first['loc']) or 'request'}: {first['msg']}"}
         except ScizorError as error:
             return {"error": str(error)}
+        except OSError as error:  # the disk: who asks must hear that what was asked for may not hold
+            self._log.exception("not done")
+            return {"error": f"{error}: it may not hold"}

@@ -135,12 +135,12 @@ class KillSwitch:
         begun = self._clock.monotonic()
         scope = self._named(request.scope)
         kill = Kill(kill_id=request.kill_id, scope=scope, reason=request.reason, by=request.by, at=self._clock.now())
-        fence, asked = await self._stop(kill)
+        kill, fence, asked = await self._stop(kill)
         left = max(0.0, begun + _FORCE_SECONDS_MAX - self._clock.monotonic())
         durable = await self._on_disk(left)
         seconds = self._clock.monotonic() - begun
         self._seconds.observe(seconds)
-        self._log.error("killed", scope=scope, by=kill.by, reason=kill.reason, seconds=round(seconds, 4))
+        self._log.error("killed", scope=kill.scope, by=kill.by, reason=kill.reason, seconds=round(seconds, 4))
         return {
             "kill": kill.model_dump(mode="json"),
             "acknowledged_ms": round(seconds * 1000, 3),
@@ -149,13 +149,20 @@ class KillSwitch:
             "asked_gateway": asked,
         }
 
-    async def _stop(self, kill: Kill) -> tuple[bool, bool]:
-        """The flag is set, then the gateway is asked: whether nothing was being sent meanwhile, and whether it was."""
-        async with self._turn, self._flag.fenced() as fence:
-            self._flag.write(self._flag.read().with_(kill))
+    async def _stop(self, kill: Kill) -> tuple[Kill, bool, bool]:
+        """The flag is set, then the gateway is asked.
+
+        What is stopped, whether nothing was being sent meanwhile, and whether the gateway could be asked.
+        """
+        try:
+            async with self._turn, self._flag.fenced() as fence:
+                kill = self._flag.add(kill)
+        except OSError:  # nothing keeps new orders back: what is open is cancelled all the same
+            self._sweep.begin()
+            raise
         asked = self._sweep.begin() if kill.is_global else self._confirm(kill)
         self._records.say_killed(kill)
-        return fence, asked
+        return kill, fence, asked
 
     async def _on_disk(self, seconds: float) -> bool:
         """Whether the disk has it in time; if not, it goes on in the background."""
