@@ -31,7 +31,8 @@ async def deployed(
             if past is not None and not strategy.ended:
                 strategy.warm_up(past.bars)
     except StoppedFromOutsideError as error:
-        return begun(command, contracts, orders, hosts, fault=str(error)), past, str(error)
+        stopped = begun(command, contracts, orders, hosts, fault=str(error))
+        return stopped, past, stopped.error
     return strategy, past, ""
 
 

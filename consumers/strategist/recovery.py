@@ -1,9 +1,10 @@
 """Live strategies made again after a restart: every journalled input, fed in the order it was consumed."""
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from consumers.strategist.guard import BEGIN_SECONDS_MAX, bounded
 from consumers.strategist.snapshots import Snapshot
 from engine.live.hosts import Hosts, StoppedFromOutsideError
 from engine.live.outputs import Output, id_of
@@ -27,6 +28,23 @@ class Recovered:
     strategy: RunningStrategy
     tail: list[Output] = field(default_factory=list)
     cause: Record | None = None
+    lost: bool = False
+    """Its past could not be repeated."""
+
+    def lose(self, why: str) -> None:
+        """The first reason stands: whatever differs behind it differs because of it."""
+        if not self.lost:
+            self.strategy.diverged(why)
+        self.lost, self.tail = True, []
+
+    @contextmanager
+    def beginning(self) -> Iterator[None]:
+        """Bounded as at the deployment; who is stopped there now is lost alone."""
+        try:
+            with bounded(BEGIN_SECONDS_MAX):
+                yield
+        except StoppedFromOutsideError as error:
+            self.lose(f"it began before and does not now: {error}")
 
 
 async def pasts_and_snapshots(
@@ -50,7 +68,7 @@ async def go_on(strategy: RunningStrategy, past: Past, inputs: Inputs) -> Recove
     """A strategy as a snapshot has it, brought to the end of its journal."""
     recovered = Recovered(strategy)
     if past.gap:
-        strategy.diverged(f"entry {past.gap} of its journal is missing")
+        recovered.lose(f"entry {past.gap} of its journal is missing")
     await inputs.begin(past.spans)
     await _feed_spans(recovered, past, inputs)
     return recovered
@@ -64,21 +82,34 @@ async def recover(settings: Settings, past: Past, inputs: Inputs, hosts: Hosts) 
     await inputs.begin([deployed])
     (deployment,) = [event async for event, _ in inputs.events(deployed)]
     assert isinstance(deployment, Deploy), "a journal says that this record was a deployment"
-    recovered = Recovered(begun(deployment, past.contracts, None, hosts, past.fault))
+    recovered = _begun(deployment, past, hosts)
     await inputs.begin([*past.fills, *past.spans])
     await _feed(settings, recovered, past, inputs)
     return recovered
 
 
+def _begun(deployment: Deploy, past: Past, hosts: Hosts) -> Recovered:
+    try:
+        with bounded(BEGIN_SECONDS_MAX):
+            return Recovered(begun(deployment, past.contracts, None, hosts, past.fault))
+    except StoppedFromOutsideError as error:
+        recovered = Recovered(begun(deployment, past.contracts, None, hosts, fault=str(error)))
+        recovered.lose(f"it began before and does not now: {error}")
+        return recovered
+
+
 async def _feed(settings: Settings, recovered: Recovered, past: Past, inputs: Inputs) -> None:
     strategy = recovered.strategy
     for span in past.fills:
-        strategy.adopt([event async for event, _ in inputs.events(span)])
+        fills = [event async for event, _ in inputs.events(span)]
+        with recovered.beginning():
+            strategy.adopt(fills)
     if past.history and not strategy.ended:
         again = await past_bars(settings, strategy.deployment, strategy.contracts, past.history)
-        strategy.warm_up(again.bars)
+        with recovered.beginning():
+            strategy.warm_up(again.bars)
     if past.gap:
-        strategy.diverged(f"entry {past.gap} of its journal is missing")
+        recovered.lose(f"entry {past.gap} of its journal is missing")
     await _feed_spans(recovered, past, inputs)
 
 
@@ -87,7 +118,7 @@ async def _feed_spans(recovered: Recovered, past: Past, inputs: Inputs) -> None:
         try:
             await _feed_span(recovered, span, inputs)
         except InputsGoneError as error:
-            recovered.strategy.diverged(str(error))
+            recovered.lose(str(error))
 
 
 async def _feed_span(recovered: Recovered, span: Span, inputs: Inputs) -> None:
@@ -106,8 +137,7 @@ async def _feed_span(recovered: Recovered, span: Span, inputs: Inputs) -> None:
             try:
                 recovered.tail += strategy.take(event, At(*span.place, record.offset))
             except StoppedFromOutsideError as error:
-                strategy.diverged(f"what it got through before it does not get through now: {error}")
+                recovered.lose(f"what it got through before it does not get through now: {error}")
             recovered.cause = record
     if tuple(map(id_of, recovered.tail)) != span.outputs:
-        recovered.tail = []
-        strategy.diverged(f"{span.place[0]}/{span.place[1]}/{span.last} caused something else than before")
+        recovered.lose(f"{span.place[0]}/{span.place[1]}/{span.last} caused something else than before")

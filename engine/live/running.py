@@ -1,6 +1,7 @@
 """One live strategy as a fold of its inputs: the same inputs in the same order give the same outputs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -59,8 +60,10 @@ class RunningStrategy:
         if missing := [symbol for symbol in deployment.symbols if symbol not in known]:
             names = " ".join(missing)
             self.fail(f"not validated: {names}; `scizor symbols validate` asks the gateway about them")
-        elif error := self._configure(deployment.parameters):
-            self.fail(error)
+        else:
+            with self._failing():
+                if error := self._configure(deployment.parameters):
+                    self.fail(error)
 
     @property
     def strategy_id(self) -> str:
@@ -130,11 +133,25 @@ class RunningStrategy:
         for fill in fills:
             if isinstance(fill, Execution) and self.wants(fill):
                 self._real.on_fill(fill)
-        self._show_positions()
+        with self._failing():
+            self._show_positions()
 
     def warm_up(self, bars: Iterable[HistoricalBar]) -> int:
-        """Bring indicators up to date with past bars of the deployment's size, oldest first."""
-        return self._stage.host.warm_up(bars) if self._stage.is_set else 0
+        """Bring indicators up to date with past bars of the deployment's size, oldest first. Fails as `take` does."""
+        with self._failing():
+            return self._stage.host.warm_up(bars) if self._stage.is_set else 0
+        return 0
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """What a stranger's code raises is an outcome, told in the state; StoppedFromOutsideError passes through."""
+        try:
+            yield
+        except StoppedFromOutsideError:
+            self.close()
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is the strategy's)
+            self.fail(f"{type(error).__name__}: {error}")
 
     def wants(self, event: Event) -> bool:
         """Whether the event is one of this strategy's inputs."""
