@@ -1,5 +1,6 @@
 """A person's own prices: a CSV or Parquet file as columns of bars."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from schemas.moments import to_datetime, to_microseconds
 HEADER = ("time", "open", "high", "low", "close", "volume")
 _CONTRACT = 1  # a file knows no contract ids, and has one contract
 BY_SIZE = "bar_size"
+_DAY = timedelta(days=1)
 _DAY_US = 86_400_000_000
 _DAILY_MIN_US = 20 * 3_600_000_000  # summer time may begin between two opens
 _DAILY_MAX_US = 2 * _DAY_US
@@ -35,9 +37,10 @@ def read_sizes(path: Path, symbol: str) -> dict[timedelta, BarColumns]:
     when a bar began.
 
     `start` may stand for `time`; `end` and `source` are read when they are there, as `scizor data export` writes them.
-    Else a daily bar lasts as long as the session of its exchange, another one as long as the bars' size: the least
-    distance between two of them. A file of several sizes says each row's in `bar_size`: 5m, 1d. Raises UsageError, in
-    one line, for what is wrong.
+    Else a daily bar lasts as long as the session of its exchange, another one as long as the bars' size, but no longer
+    than until the next begins: IB's first hour of a session may be half of one. A file of several sizes says each row's
+    in `bar_size`: 5m, 1d; one of one size is taken by the least distance between two bars. Raises UsageError, in one
+    line, for what is wrong.
     """
     frame = _frame(path)
     if BY_SIZE not in frame.columns:
@@ -47,15 +50,60 @@ def read_sizes(path: Path, symbol: str) -> dict[timedelta, BarColumns]:
     for (text,), part in frame.partition_by(BY_SIZE, as_dict=True).items():
         if text not in BAR_SIZES:
             raise UsageError(f"{path} has a {BY_SIZE} of {text!r}: write one of {', '.join(BAR_SIZES)}")
-        found[BAR_SIZES[str(text)]] = columns_of(part, path, symbol)
+        size = BAR_SIZES[str(text)]
+        found[size] = columns_of(part, path, symbol, size)
     return dict(sorted(found.items()))
+
+
+def read_files(
+    paths: Sequence[Path], symbol: str, wanted: Sequence[timedelta]
+) -> list[tuple[Path, dict[timedelta, BarColumns]]]:
+    """Several files, each of sizes of its own: see `read_sizes`. Of those that tell neither ends nor sizes, the sizes
+    are those `wanted` that no other file has. Raises UsageError where that leaves a size open, but for days and the
+    smallest: a bar taken for a shorter one would be seen before it ended."""
+    read = [(path, read_sizes(path, symbol)) for path in paths]
+    silent = [each for each in read if not _tells_sizes(each[0])]
+    silent.sort(key=lambda each: _distance(each[1]))
+    others = {size for each in read if each not in silent for size in each[1]}
+    left = sorted(set(wanted) - others)
+    if len(left) == len(silent) and all(_may_be(size, each) for size, (_, each) in zip(left, silent, strict=True)):
+        for size, (path, each) in zip(left, silent, strict=True):
+            each.clear()
+            each[size] = columns_of(_frame(path), path, symbol, size)
+        return read
+    found = sorted(size for _, each in read for size in each)
+    for path, each in silent:
+        ((size, columns),) = each.items()
+        if found.index(size) + found.count(size) > 1 and not (size == _DAY and len(columns) > 1):
+            raise UsageError(
+                f"{path} does not tell how long its bars last: give it a column end or {BY_SIZE}, or name the size of "
+                "each file, --bar-size 5m,1h"
+            )
+    return read
+
+
+def _tells_sizes(path: Path) -> bool:
+    names = pl.read_parquet_schema(path) if is_parquet(path) else pl.read_csv(path, n_rows=0).columns
+    return BY_SIZE in names or "end" in names
+
+
+def _distance(of_one_size: dict[timedelta, BarColumns]) -> float:
+    """Between most of a file's bars; 0 of a single one."""
+    (columns,) = of_one_size.values()
+    return float(np.median(np.diff(columns.start_us))) if len(columns) > 1 else 0.0
+
+
+def _may_be(size: timedelta, of_one_size: dict[timedelta, BarColumns]) -> bool:
+    """Whether most bars are that far apart; of days it is known already."""
+    ((found, columns),) = of_one_size.items()
+    return len(columns) < 2 or size == (found if found == _DAY else timedelta(microseconds=_distance(of_one_size)))
 
 
 def bar_size_of(columns: BarColumns) -> timedelta:
     """The least distance between two bars; a day and its night are a day, be it that summer time begins."""
     starts = columns.start_us
     size = int(np.diff(starts).min()) if len(starts) > 1 else int(columns.end_us[0] - starts[0])
-    return timedelta(days=1) if _DAILY_MIN_US <= size < _DAILY_MAX_US else timedelta(microseconds=size)
+    return _DAY if _DAILY_MIN_US <= size < _DAILY_MAX_US else timedelta(microseconds=size)
 
 
 def columns_of(frame: pl.DataFrame, path: Path, symbol: str, size: timedelta | None = None) -> BarColumns:
@@ -96,7 +144,8 @@ def _intervals(starts: Integers, symbol: str, given: timedelta | None) -> tuple[
         size = int(np.diff(starts).min()) if len(starts) > 1 else _DAY_US
     if _DAILY_MIN_US <= size < _DAILY_MAX_US and (sessions := _sessions(starts, symbol)) is not None:
         return sessions
-    return starts, starts + size - (size >= _DAY_US)
+    ends = starts + size - (size >= _DAY_US)
+    return starts, np.minimum(ends, np.append(starts[1:], ends[-1]))
 
 
 def _sessions(starts: Integers, symbol: str) -> tuple[Integers, Integers] | None:

@@ -33,7 +33,7 @@ from producers.cli.backtest_document import document
 from producers.cli.config import load_settings
 from producers.cli.desk import Desk
 from producers.cli.long_files import benchmark_prices, long_prices
-from producers.cli.price_file import read_prices, read_sizes
+from producers.cli.price_file import read_files, read_prices, read_sizes
 from producers.cli.records import run as run_with_kafka
 from producers.cli.strategy_files import StrategyFile
 from producers.cli.topic_bars import LongMaterial, read_material_or_long
@@ -85,8 +85,10 @@ class PriceFiles:
     def _by_size(self, symbol: str) -> dict[timedelta, BarColumns]:
         """The smallest first."""
         found: dict[timedelta, BarColumns] = {}
-        for path in (self.prices, *self.more):
-            for size, columns in read_sizes(path, symbol).items():
+        paths = (self.prices, *self.more)
+        read = read_files(paths, symbol, self.sizes) if self.more else [(self.prices, read_sizes(self.prices, symbol))]
+        for path, by_size in read:
+            for size, columns in by_size.items():
                 if size in found:
                     raise UsageError(f"{path}: bars of {bar_size_text(size)} are in another file already")
                 found[size] = columns

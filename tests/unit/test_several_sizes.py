@@ -1,5 +1,6 @@
 """A backtest over bars of several sizes: the smallest drives it, larger ones are seen once they have closed."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from engine.options import BacktestError
 from engine.strategy import BaseStrategy, StrategySignal
 from infra.errors import UsageError
 from producers.cli.backtest import sizes_of
+from producers.cli.price_file import read_files, read_sizes
 from producers.cli.running_backtest import PriceFiles, run_file
 from schemas.moments import to_datetime
 from tests.bars import APPLE, bars_of, columns_of, random_bars
@@ -120,6 +122,53 @@ def test_sizes_that_a_file_has_not_or_has_twice_are_refused(tmp_path: Path) -> N
         run_file(a_request(), PriceFiles(one, more=(one,)))
     with pytest.raises(UsageError, match="a bar_size of 'fortnight'"):
         run_file(a_request(), PriceFiles(two))
+
+
+HOURS = ("14:30", "15:00", "16:00", "17:00", "18:00", "19:00", "20:00")
+SAID = "time,open,high,low,close,volume"
+
+
+def _starting(times: Sequence[str], days: Sequence[int] = (7, 8), size: str = "") -> list[str]:
+    return [f"2013-01-0{day}T{time}:00Z,1,2,1,2,5{size}" for day in days for time in times]
+
+
+def _half_hours() -> list[str]:
+    return [f"{hour}:{minute}" for hour in range(14, 21) for minute in ("00", "30")][1:]
+
+
+def _ends(columns: BarColumns) -> list[str]:
+    return [f"{to_datetime(each):%H:%M}" for each in columns.end_us.tolist()]
+
+
+def test_an_hour_that_began_late_ends_with_its_hour_and_no_other_ends_before_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "both.csv"
+    both = [*_starting(HOURS, size=",1h"), *_starting(_half_hours(), size=",30m"), *_starting(["16:00"], [9], ",4h")]
+    file.write_text("\n".join([f"{SAID},bar_size", *both]))
+
+    found = read_sizes(file, "AAPL")
+
+    assert _ends(found[timedelta(hours=1)]) == [*HOURS[1:], "21:00"] * 2
+    assert _ends(found[HALF_HOUR]) == [*_half_hours()[1:], "21:00"] * 2
+    assert _ends(found[timedelta(hours=4)]) == ["20:00"], "a single one lasts as long too"
+
+
+def test_of_files_that_do_not_tell_their_sizes_those_are_taken_that_were_named_or_they_are_refused(
+    tmp_path: Path,
+) -> None:
+    hours, halves, days = tmp_path / "hours.csv", tmp_path / "halves.csv", tmp_path / "days.csv"
+    hours.write_text("\n".join([SAID, *_starting(HOURS)]))
+    halves.write_text("\n".join([SAID, *_starting(_half_hours())]))
+    days.write_text("\n".join([SAID, "2013-01-07,1,2,1,2,5", "2013-01-08,1,2,1,2,5"]))
+    sizes = (HALF_HOUR, timedelta(hours=1), DAY)
+
+    read = dict(read_files((days, hours, halves), "AAPL", sizes))
+
+    assert [[*each] for each in read.values()] == [[DAY], [timedelta(hours=1)], [HALF_HOUR]]
+    assert _ends(read[hours][timedelta(hours=1)]) == [*HOURS[1:], "21:00"] * 2
+    assert [[*each] for _, each in read_files((days, halves), "AAPL", ())] == [[DAY], [HALF_HOUR]]
+    for others, named in (((halves,), ()), ((halves, days), sizes[:2])):
+        with pytest.raises(UsageError, match="does not tell how long its bars last: give it a column end"):
+            read_files((hours, *others), "AAPL", named)
 
 
 def test_sizes_are_told_by_commas_or_as_a_list_in_any_order() -> None:
