@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from infra.clock import Clock
 from infra.journal.digest import Digest
+from infra.journal.spans import stamp_of
 from infra.journal.warm_up import PastBars
 from infra.topics import load_catalogue
 from schemas.event import Event
@@ -54,6 +55,14 @@ class Input(NamedTuple):
     value: bytes
 
 
+class Reached(NamedTuple):
+    """The last entry, its stamp if this process wrote it, and where the deployment stands."""
+
+    sequence: int
+    stamp: str
+    deployed: At | None
+
+
 class Journal:
     """One strategy's journal. A run is written when its place changes, when it causes outputs, or when it is long.
 
@@ -69,6 +78,7 @@ class Journal:
         self._post = post
         self._clock = clock
         self._sequence = 0
+        self._stamp = ""
         self._deployed: At | None = None
         self._inputs = 0
         self._run: _Run | None = None
@@ -76,9 +86,9 @@ class Journal:
         self._posted: list[asyncio.Future[object]] = []
 
     @property
-    def reached(self) -> tuple[int, At | None]:
-        """The last entry, once it is settled, and where the deployment stands."""
-        return self._sequence, self._deployed
+    def reached(self) -> Reached:
+        """What it has, once it is settled."""
+        return Reached(self._sequence, self._stamp, self._deployed)
 
     def inputs_since(self) -> int:
         """How many inputs came since this was asked and answered by `counted`."""
@@ -167,6 +177,7 @@ class Journal:
             event_time=run.event.event_time,
             ingest_time=now,
         )
+        self._stamp = stamp_of(entry)
         if len(run.digest):
             self._untold_code = ""
         self._posted.append(await self._post(entry))

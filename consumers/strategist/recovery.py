@@ -54,8 +54,7 @@ async def pasts_and_snapshots(
     known = await pasts(settings, {name: each.sequence for name, each in found.items()})
     strategies = {}
     for name, each in found.items():
-        past = known.get(name)
-        if past is None or past.sequence < each.sequence or past.deployed != each.deployed:
+        if not each.fits(known.get(name), settings.topic_prefix) or known[name].fault:
             continue
         with suppress(NotFrozenError):
             strategies[name] = thawed(each.data, hosts)

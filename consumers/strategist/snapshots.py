@@ -6,6 +6,7 @@ from pathlib import Path
 
 import orjson
 
+from infra.journal.spans import Past
 from infra.settings import Settings
 from schemas.place import At
 
@@ -21,7 +22,16 @@ class Snapshot:
     deployed: At
     code: str
     """Which code made it: another one reads nothing of it."""
+    topic_prefix: str
+    stamp: str
+    """Of the entry: a folder may outlive its topics, and others' entries bear the same numbers."""
     data: bytes
+
+    def fits(self, past: Past | None, topic_prefix: str) -> bool:
+        """Whether the journal, read with `since` this entry, is the one that it was written behind."""
+        if past is None or topic_prefix != self.topic_prefix or not self.stamp:
+            return False
+        return (past.deployed, past.since_stamp) == (self.deployed, self.stamp)
 
 
 class Snapshots:
@@ -37,6 +47,8 @@ class Snapshots:
             "sequence": snapshot.sequence,
             "deployed": list(snapshot.deployed),
             "code": snapshot.code,
+            "topic_prefix": snapshot.topic_prefix,
+            "stamp": snapshot.stamp,
             "sha256": hashlib.sha256(snapshot.data).hexdigest(),
         }
         path = self._path(snapshot.strategy_id)
@@ -64,6 +76,7 @@ def _snapshot(path: Path) -> Snapshot | None:
         head = orjson.loads(line)
         if hashlib.sha256(data).hexdigest() != head["sha256"]:
             return None
-        return Snapshot(head["strategy_id"], head["sequence"], At(*head["deployed"]), head["code"], data)
+        told = {name: head[name] for name in ("strategy_id", "sequence", "code", "topic_prefix", "stamp")}
+        return Snapshot(**told, deployed=At(*head["deployed"]), data=data)
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None

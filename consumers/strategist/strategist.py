@@ -113,7 +113,10 @@ class Strategist:
         settings, log = self._service.settings, self._service.log
         await self._allocator.recover(settings)
         async with Inputs(settings) as inputs:
-            journals, kept = await pasts_and_snapshots(settings, self._snapshots.read(self._code), self._hosts)
+            found = self._snapshots.read(self._code)
+            journals, kept = await pasts_and_snapshots(settings, found, self._hosts)
+            for name in sorted(found.keys() - kept.keys()):
+                log.warning("snapshot ignored: it does not fit the journal", strategy=name)
             for name, past in journals.items():
                 self._journal(name).resume(past.sequence, past.consumed, past.deployed)
                 if name in kept:
@@ -153,11 +156,12 @@ class Strategist:
         await asyncio.gather(*(journal.settle() for journal in self._journals.values()))
         for name, strategy in self._strategies.items():
             if self._journals[name].inputs_since() >= SNAPSHOT_INPUTS:
+                await self._fence()
                 self._freeze(strategy, self._journals[name])
 
     def _freeze(self, strategy: RunningStrategy, journal: Journal) -> None:
         """All that it consumed is journalled, and all that followed is told: from here the next process may go on."""
-        sequence, deployed_at = journal.reached
+        sequence, stamp, deployed_at = journal.reached
         journal.counted()
         try:
             data = frozen(strategy, self._hosts)
@@ -165,7 +169,8 @@ class Strategist:
             self._service.log.info("no snapshot", strategy=strategy.strategy_id, reason=str(error)[:200])
             return
         assert deployed_at is not None, "what is kept was deployed"
-        self._snapshots.write(Snapshot(strategy.strategy_id, sequence, deployed_at, self._code, data))
+        prefix = self._service.settings.topic_prefix
+        self._snapshots.write(Snapshot(strategy.strategy_id, sequence, deployed_at, self._code, prefix, stamp, data))
 
     async def _take(self, event: Event, at: At, record: Record) -> None:
         if isinstance(event, AllocationPlan):

@@ -42,12 +42,19 @@ def span_of(entry: JournalEntry) -> Span:
     return Span((entry.topic, entry.partition), entry.first_offset, entry.offset, entry.outputs, entry.fault)
 
 
+def stamp_of(entry: JournalEntry) -> str:
+    """What tells an entry from that of another world which bears the same number: who wrote it, when, of what."""
+    return f"{entry.epoch} {entry.consumed_at.isoformat()} {entry.digest}"
+
+
 @dataclass
 class Past:
     """One strategy's journal: as small as what it caused, however much it consumed."""
 
     since: int = 0
     """Entries up to this one are known otherwise: their spans are left out."""
+    since_stamp: str = ""
+    """Of that entry, if there is one."""
     sequence: int = 0
     consumed: dict[Place, int] = field(default_factory=dict)
     """How far each place was consumed, by any deployment: ids derive from places, none may serve twice."""
@@ -71,12 +78,16 @@ class Past:
         if entry.sequence > self.sequence + 1 and not self.gap:
             self.gap = self.sequence + 1
         self.sequence = entry.sequence
+        if entry.sequence == self.since:
+            self.since_stamp = stamp_of(entry)
         place = (entry.topic, entry.partition)
         if entry.topic == HISTORY:
             self._read[place] = entry.offset
             return
         self.consumed[place] = max(entry.offset, self.consumed.get(place, -1))
         if entry.contracts is not None:
+            if entry.sequence > self.since:
+                self.since_stamp = ""  # what was known before is over
             self.fills += [span for span in self.spans if span.place[0] == fills_topic]
             self.deployed, self.contracts = At(*place, entry.offset), entry.contracts
             self.history, self._read, self.spans, self.fault = self._read, {}, [], entry.fault

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from consumers.strategist import strategist
+from consumers.strategist.snapshots import Snapshots
 from engine.strategies.moving_average_crossover import MovingAverageCrossover
 from infra.embedded.kafka import KafkaServer
-from infra.journal.spans import entries_of
+from infra.engine_code import code_hash
+from infra.journal.spans import entries_of, pasts
 from infra.settings import Settings
 from producers.cli.parity import Window
 from producers.cli.parity_certificate import verified
@@ -129,7 +131,9 @@ async def test_a_recorded_day_is_proved_and_every_planted_change_is_found(
 ) -> None:
     monkeypatch.setattr(strategist, "SNAPSHOT_INPUTS", 10)  # the restart goes on from these, the proof does not
     await record(settings)
-    assert len(list((settings.home / "strategist").glob("*.snapshot"))) == 2
+    snapshots = Snapshots(settings).read(code_hash())
+    journals = await pasts(settings, {name: each.sequence for name, each in snapshots.items()})
+    assert [snapshots[name].fits(journals[name], settings.topic_prefix) for name in (BY_BARS, BY_TICKS)] == [True, True]
     proofs = {}
     for strategy_id in (BY_BARS, BY_TICKS):
         proof = proofs[strategy_id] = await verified(settings, strategy_id, Window())

@@ -19,7 +19,7 @@ from tests.builders import NOON
 from tests.unit.test_journal import Script, a_strategy
 from tests.unit.test_running_strategy import Desk, started
 
-KEPT = Snapshot("holder", 7, At("strategy.commands.v1", 0, 3), "code", b"\x80state\nwith lines")
+KEPT = Snapshot("holder", 7, At("strategy.commands.v1", 0, 3), "code", "", "1 noon", b"\x80state\nwith lines")
 ASKED: list[tuple[float, ...]] = []
 
 
