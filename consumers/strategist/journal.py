@@ -130,12 +130,15 @@ class Journal:
     async def deployed(
         self, input_: Input, contracts: tuple[Contract, ...], past: PastBars | None = None, fault: str = ""
     ) -> None:
-        """A deployment, by what it was warmed up and on which contracts. Its own entry comes last: it completes it."""
+        """A deployment, by what it was warmed up and on which contracts. Its own entry comes last: it completes it.
+
+        One that was journalled before, and now with a fault, ends what had begun there.
+        """
         command, at = input_.event, input_.at
         await self._close()
         for (topic, partition), offset in sorted(past.reached.items() if past else ()):
             await self._write(_Run((topic, partition), 0, offset, command))
-        self._consumed[at.place] = at.offset
+        self._consumed[at.place] = max(at.offset, self._consumed.get(at.place, -1))
         self._untold_code = self._code
         self._deployed = at
         run = _Run(at.place, at.offset, at.offset, command)

@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from consumers.strategist.guard import BEGIN_SECONDS_MAX, bounded
+from consumers.strategist.journal import Input, Journal
 from consumers.strategist.snapshots import Snapshot
 from engine.live.hosts import Hosts, StoppedFromOutsideError
 from engine.live.outputs import Output, id_of
@@ -77,14 +78,30 @@ async def recover(settings: Settings, past: Past, inputs: Inputs, hosts: Hosts) 
     """One strategy as it was when its journal ended; None when it was never deployed to the end."""
     if past.deployed is None:
         return None
-    deployed = Span(past.deployed.place, past.deployed.offset, past.deployed.offset)
-    await inputs.begin([deployed])
-    (deployment,) = [event async for event, _ in inputs.events(deployed)]
-    assert isinstance(deployment, Deploy), "a journal says that this record was a deployment"
-    recovered = _begun(deployment, past, hosts)
+    recovered = _begun((await _deployment(past.deployed, inputs))[0], past, hosts)
     await inputs.begin([*past.fills, *past.spans])
     await _feed(settings, recovered, past, inputs)
     return recovered
+
+
+async def journal_loss(recovered: Recovered, past: Past, journal: Journal, inputs: Inputs) -> None:
+    """What was lost by chance now is not to be found again by chance by the next process, with inputs missing.
+
+    The deployment is journalled once more, as one that did not get through its start: what follows are its books alone.
+    """
+    if not recovered.lost or past.fault or past.deployed is None:
+        return
+    deployment, record = await _deployment(past.deployed, inputs)
+    again = Input(deployment, past.deployed, record.value or b"")
+    await journal.deployed(again, past.contracts, fault=recovered.strategy.error)
+
+
+async def _deployment(at: At, inputs: Inputs) -> tuple[Deploy, Record]:
+    span = Span(at.place, at.offset, at.offset)
+    await inputs.begin([span])
+    ((deployment, record),) = [each async for each in inputs.events(span)]
+    assert isinstance(deployment, Deploy), "a journal says that this record was a deployment"
+    return deployment, record
 
 
 def _begun(deployment: Deploy, past: Past, hosts: Hosts) -> Recovered:

@@ -12,7 +12,7 @@ from consumers.strategist.allocator import Allocator
 from consumers.strategist.deploying import deployed
 from consumers.strategist.guard import INPUT_SECONDS_MAX, bounded
 from consumers.strategist.journal import Input, Journal, claim
-from consumers.strategist.recovery import Recovered, go_on, pasts_and_snapshots, recover
+from consumers.strategist.recovery import Recovered, go_on, journal_loss, pasts_and_snapshots, recover
 from consumers.strategist.snapshots import Snapshot, Snapshots
 from consumers.strategist.subscriptions import changes
 from engine.live.hosts import Inside, StoppedFromOutsideError
@@ -125,6 +125,7 @@ class Strategist:
                     recovered = await recover(settings, past, inputs, self._hosts)
                 if recovered is None:
                     continue
+                await journal_loss(recovered, past, self._journal(name), inputs)
                 self._keep(recovered.strategy)
                 await self._tell(recovered.strategy, recovered.tail, recovered.cause)
                 await self._report(recovered.strategy)

@@ -149,6 +149,14 @@ class Inside:
         return HostInside(self, deployment, parameters, symbols)
 
 
+def _started(inside: Inside) -> Child:
+    """Whether a process can be started lies with the machine, not with the strategy."""
+    try:
+        return inside.start()
+    except Exception as error:
+        raise StoppedFromOutsideError(f"its process could not be started: {error}") from error
+
+
 class HostInside:
     """In the sandbox: asked and answered, nothing believed before it was looked at."""
 
@@ -158,7 +166,7 @@ class HostInside:
         if hashlib.sha256(deployment.source.encode()).hexdigest() != deployment.code_sha256:
             raise ValueError("its text is not the one that its hash speaks of")
         self._ended = inside.ended
-        self._child = inside.start()
+        self._child = _started(inside)
         self._symbols = dict(symbols)
         self._state: dict[str, Any] = {"bars_seen": 0, "signals": 0, "warm": False}
         self._asked: list[Asked] = []

@@ -86,6 +86,7 @@ class Parity:
         self._inputs = inputs
         self._window = window
         self._strategy: RunningStrategy | None = None
+        self._deployed: JournalEntry | None = None
         self._history: dict[Place, int] = {}
         self._recorded_code = ""
         self._code_now = code_hash()
@@ -141,7 +142,9 @@ class Parity:
                 self._history[entry.topic, entry.partition] = entry.offset
                 return
             self._recorded_code = entry.code or self._recorded_code
-            if entry.contracts is not None:
+            if self._strategy is not None and _is_end_of(self._deployed, entry):
+                self._strategy.fail(entry.fault)
+            elif entry.contracts is not None:
                 await self._deploy(entry, fills)
             else:
                 await self._feed(entry)
@@ -159,6 +162,7 @@ class Parity:
         command = read[0][0]
         assert isinstance(command, Deploy), "a journal says that this record was a deployment"
         before = self._strategy.real_orders if self._strategy is not None else None
+        self._deployed = entry
         self._strategy = strategy = begun(command, entry.contracts, before, self._hosts, entry.fault)
         if before is None:
             strategy.adopt(fills)
@@ -238,6 +242,13 @@ class Parity:
         found.input_stream.update(f"{place[0]}/{place[1]}:{entry.digest};{entry.warmed_by};".encode())
         if self._recorded_code and self._recorded_code not in found.code[-1:]:
             found.code.append(self._recorded_code)
+
+
+def _is_end_of(deployed: JournalEntry | None, entry: JournalEntry) -> bool:
+    """Whether it is that deployment once more: a process after it could not make its past again."""
+    if deployed is None or entry.contracts is None:
+        return False
+    return (entry.topic, entry.partition, entry.offset) == (deployed.topic, deployed.partition, deployed.offset)
 
 
 def _keys(strategy: RunningStrategy, span: Span) -> tuple[bytes, ...]:
