@@ -93,9 +93,9 @@ class RunningStrategy:
         """Whether live data is asked for in its name: a shadow sees what others ask for."""
         return self.watches and not self.deployment.shadow
 
-    def why_not(self, command: Deploy) -> str:
-        """Why it cannot be deployed again; empty when it can."""
-        if self._real.in_flight and self.ended:
+    def why_not(self, command: Event) -> str:
+        """Why a command is refused; empty when it is taken."""
+        if isinstance(command, Deploy) and self._real.in_flight and self.ended:
             return "orders of its earlier deployment are in flight"
         return machine.why_not(self.state, command)
 
@@ -206,7 +206,7 @@ class RunningStrategy:
 
     def _on_command(self, event: Event, at: At) -> list[Output]:
         self.last_command = getattr(event, "command_id", "")
-        self.refusal = machine.why_not(self.state, event)[:_REFUSAL_MAX]
+        self.refusal = self.why_not(event)[:_REFUSAL_MAX]
         if self.refusal:
             return []
         busy = self.orders.in_flight or not self.orders.flat

@@ -247,6 +247,16 @@ def test_a_command_that_makes_no_sense_changes_nothing_and_is_told(
     assert desk.strategy.report(NOON).refused == ""
 
 
+def test_a_deployment_is_refused_while_orders_of_the_one_before_are_in_flight() -> None:
+    desk = started()
+    intent = desk.intent()
+    desk.give(Stop(**COMMAND))
+    desk.give(a_deployment(command_id="c-2"))
+    assert "in flight" in desk.strategy.report(NOON).refused
+    desk.give(an_update(intent, OrderStatus.CANCELED, 0))
+    assert desk.strategy.why_not(a_deployment(command_id="c-3")) == ""
+
+
 def test_a_strategy_that_was_stopped_from_outside_keeps_its_books() -> None:
     desk = started()
     intent = desk.intent()
