@@ -25,12 +25,14 @@ class Kills:
 
     def __init__(self, settings: Settings, flag: KillFlag, ledger: Ledger, sender: Sender, clock: Clock) -> None:
         self._home = settings.home
+        self._socket = kill_line.socket_path(settings.home)
         self._flag = flag
         self._ledger = ledger
         self._sender = sender
         self._clock = clock
         self._asked: dict[str, float] = {}
         self._confirmed: set[str] = set()
+        self._heard_by: tuple[int, int] | None = None
 
     async def run(self, log: FilteringBoundLogger) -> None:
         """The background task; waits until it is known which orders there are."""
@@ -39,9 +41,20 @@ class Kills:
             kills = self._flag.read().kills
             self._asked = {name: at for name, at in self._asked.items() if kills}
             self._confirmed &= {kill.kill_id for kill in kills}
+            if (listener := self._listener()) != self._heard_by:  # a new one may not know what the last was told
+                self._heard_by = listener
+                self._confirmed.clear()
             for kill in kills:
                 await self._obey(kill, log)
             await asyncio.sleep(_LOOK_SECONDS)
+
+    def _listener(self) -> tuple[int, int] | None:
+        """Which start of the kill switch listens."""
+        try:
+            found = self._socket.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     async def _obey(self, kill: Kill, log: FilteringBoundLogger) -> None:
         orders = [each for each in self._ledger.working if each.ours and _concerns(kill, each)]

@@ -18,6 +18,7 @@ from infra.settings import Settings
 from infra.store.database import Store
 from infra.topics import load_catalogue
 from producers.kill_switch.door import Door
+from producers.kill_switch.known import KnownKills
 from producers.kill_switch.records import Records
 from producers.kill_switch.sweep import Sweep
 from producers.kill_switch.switch import KillSwitch
@@ -40,7 +41,14 @@ class KillSwitchProcess:
         self._sweep = Sweep(self._connection, flag, executor_id, log)
         self._records = Records(settings.home, clock, log)
         self._switch = KillSwitch(
-            flag, self._sweep, self._records, clock, entropy, log=log, registry=self._metrics.registry
+            flag,
+            self._sweep,
+            self._records,
+            KnownKills(settings.home, log),
+            clock,
+            entropy,
+            log=log,
+            registry=self._metrics.registry,
         )
         self._door = Door(socket_path(settings.home), self._switch.answer, log)
         self._publisher = Publisher(NAME, settings, load_catalogue(), clock, self._metrics)

@@ -12,6 +12,7 @@ from infra.clock import Clock, Entropy
 from infra.gateway import BrokerOpenOrder
 from infra.kill import GLOBAL, Kill, KillFlag
 from infra.kill_line import KillRefusedError
+from producers.kill_switch.known import KnownKills
 from producers.kill_switch.records import Records
 from producers.kill_switch.sweep import Sweep
 from schemas.event import Name
@@ -74,6 +75,7 @@ class KillSwitch:
         flag: KillFlag,
         sweep: Sweep,
         records: Records,
+        known: KnownKills,
         clock: Clock,
         entropy: Entropy,
         *,
@@ -83,6 +85,7 @@ class KillSwitch:
         self._flag = flag
         self._sweep = sweep
         self._records = records
+        self._known = known
         self._clock = clock
         self._entropy = entropy
         self._cancelled: dict[str, frozenset[str]] = {}
@@ -122,12 +125,22 @@ class KillSwitch:
         """After a start: what was stopped is stopped, and everybody is told so once more."""
         kills = self._flag.read()
         for kill in kills.kills:
-            self._records.say_halted(kill)
+            self._tell(kill)
         if kills.of((GLOBAL,)) is not None:
             self._sweep.begin()
         else:
             for kill in kills.kills:
-                self._confirm(kill)
+                if not self._known.is_confirmed(kill):
+                    self._confirm(kill)
+        self._known.keep(kills.kills)
+
+    def _tell(self, kill: Kill) -> None:
+        """That it holds; once also that it was asked for, also when that was done by the flag alone."""
+        if self._known.is_told(kill):
+            self._records.say_halted(kill)
+        else:
+            self._records.say_killed(kill)
+            self._known.told(kill)
 
     # stopping
 
@@ -161,7 +174,7 @@ class KillSwitch:
             self._sweep.begin()
             raise
         asked = self._sweep.begin() if kill.is_global else self._confirm(kill)
-        self._records.say_killed(kill)
+        self._tell(kill)
         return kill, fence, asked
 
     async def _on_disk(self, seconds: float) -> bool:
@@ -203,11 +216,12 @@ class KillSwitch:
             word = self._cancelled.get(kill.kill_id)
             left = max(0.01, deadline - self._clock.monotonic())
             if word is not None and await self._is_cancelled(word, left):
+                self._known.confirmed(kill)
                 self._log.warning("the kill is confirmed", scope=kill.scope, orders=len(word))
                 return
             await asyncio.sleep(min(0.01 if word is None else _LOOK_AGAIN_SECONDS, left))
-        if self._flag.read().of((kill.scope,)) is None:
-            return  # armed meanwhile
+        if kill.kill_id not in {each.kill_id for each in self._flag.read().kills}:
+            return  # armed meanwhile, or killed once more, which has a deadline of its own
         wider = Kill(
             kill_id=self._entropy.new_id(),
             scope=GLOBAL,
@@ -241,8 +255,12 @@ class KillSwitch:
                 raise KillRefusedError(f"{scope} is not killed; killed: {there}" if there else "nothing is killed")
             after = before.without(kill.scope for kill in lifted)
             self._flag.write(after)
-        await asyncio.to_thread(self._flag.force)
+        for kill in lifted:
+            if not self._known.is_told(kill):  # it was set beside us, and is part of the story all the same
+                self._tell(kill)
         self._records.say_armed(lifted, request.by, request.reason)
+        self._known.keep(after.kills)
+        await asyncio.to_thread(self._flag.force)
         self._log.warning("armed", scopes=_scopes(lifted), by=request.by, reason=request.reason)
         return {"armed": _scopes(lifted), "still_killed": _scopes(after.kills)}
 

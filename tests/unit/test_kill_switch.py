@@ -1,15 +1,18 @@
 """The kill switch's own rules, with a gateway that nobody connects to and a clock that only a hand moves."""
 
+import asyncio
 import contextlib
 import resource
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
+from consumers.executor.kills import Kills as ExecutorKills
 from infra import kill_line
 from infra.clock import ManualClock, SystemEntropy
 from infra.gateway import ClientSlot, Connection
@@ -17,9 +20,10 @@ from infra.kill import GLOBAL, KillFlag
 from infra.kill_line import KillRefusedError
 from infra.settings import Settings
 from producers.kill_switch.door import Door
+from producers.kill_switch.known import KnownKills
 from producers.kill_switch.records import Records
 from producers.kill_switch.sweep import Sweep
-from producers.kill_switch.switch import KillSwitch
+from producers.kill_switch.switch import CONFIRM_SECONDS, KillSwitch
 from tests.builders import SEEN
 from tests.unit.test_kill_flag import SCOPES, a_kill
 
@@ -46,7 +50,14 @@ class Desk:
         self.sweep = CountedSweep(connection, self.flag, 1, SILENT)
         self.records = Records(home, clock, SILENT)
         self.switch = KillSwitch(
-            self.flag, self.sweep, self.records, clock, SystemEntropy(), log=SILENT, registry=CollectorRegistry()
+            self.flag,
+            self.sweep,
+            self.records,
+            KnownKills(home, SILENT),
+            clock,
+            SystemEntropy(),
+            log=SILENT,
+            registry=CollectorRegistry(),
         )
         self.door = Door(kill_line.socket_path(home), self.switch.answer, SILENT)
 
@@ -125,3 +136,120 @@ async def test_an_arming_that_cannot_be_written_changes_nothing(tmp_path: Path) 
             await kill_line.ask(tmp_path, {"do": "arm", "scope": "symbol:AAPL", "reason": "r", "by": "ann"})
 
         assert desk.killed() == ["symbol:AAPL", "symbol:MSFT"]
+
+
+@contextlib.asynccontextmanager
+async def an_executor(home: Path, clock: ManualClock) -> AsyncIterator[None]:
+    """One that has no orders, and says so."""
+    ledger, known = SimpleNamespace(known=asyncio.Event(), working=[]), SimpleNamespace(home=home)
+    ledger.known.set()
+    kills = ExecutorKills(cast("Any", known), KillFlag(home), cast("Any", ledger), cast("Any", None), clock)
+    task = asyncio.create_task(kills.run(SILENT))
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def confirmed(desk: Desk) -> None:
+    async with asyncio.timeout(30):
+        while desk.switch.state()["unconfirmed"]:
+            await asyncio.sleep(0.005)
+
+
+async def deadline_over(desk: Desk) -> None:
+    """Until everybody who waited for a confirmation has given up."""
+    await asyncio.sleep(0)  # they note the time when they have their first turn
+    desk.clock.advance(CONFIRM_SECONDS)
+    await confirmed(desk)
+
+
+async def test_a_kill_that_is_confirmed_stays_as_it_is_when_the_switch_starts_again(tmp_path: Path) -> None:
+    clock = ManualClock(SEEN)
+    async with an_executor(tmp_path, clock), a_desk(tmp_path, clock) as desk:
+        await desk.kill("strategy:s")
+        await confirmed(desk)
+
+    async with a_desk(tmp_path, clock) as desk:  # the executor is not up yet
+        desk.switch.resume()
+        await deadline_over(desk)
+
+        assert (desk.killed(), desk.sweep.begun) == (["strategy:s"], 0)
+
+
+async def test_the_executor_tells_a_switch_that_starts_again_what_the_last_one_did_not_keep(tmp_path: Path) -> None:
+    clock = ManualClock(SEEN)
+    async with an_executor(tmp_path, clock):
+        async with a_desk(tmp_path, clock) as desk:
+            await desk.kill("strategy:s")
+            await confirmed(desk)
+        (tmp_path / "kill-known.json").unlink()
+        async with a_desk(tmp_path, clock) as desk:
+            desk.switch.resume()
+            assert desk.switch.state()["unconfirmed"] == ["kill-1"]
+            await confirmed(desk)
+
+            assert desk.killed() == ["strategy:s"]
+
+
+async def test_a_kill_that_nobody_has_confirmed_becomes_one_of_everything_after_a_restart_too(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.kill("strategy:s")
+    async with a_desk(tmp_path) as desk:
+        desk.switch.resume()
+        await deadline_over(desk)
+
+        assert (desk.killed(), desk.sweep.begun) == (["strategy:s", GLOBAL], 1)
+
+
+async def test_a_second_kill_of_a_scope_takes_the_place_of_the_first_and_of_its_deadline(tmp_path: Path) -> None:
+    clock = ManualClock(SEEN)
+    async with a_desk(tmp_path, clock) as desk:
+        await desk.kill("strategy:s")
+        await desk.kill("strategy:s", "kill-2")
+        async with an_executor(tmp_path, clock):
+            async with asyncio.timeout(30):
+                while desk.switch.state()["unconfirmed"] != ["kill-1"]:
+                    await asyncio.sleep(0.005)
+        await deadline_over(desk)
+
+        assert desk.killed() == ["strategy:s"]
+
+
+def told(desk: Desk) -> tuple[list[str], list[str]]:
+    """The modes for Kafka, and the actions for the audit log."""
+    states, _ = desk.records._states.take()
+    rows, _ = desk.records._audit.take()
+    return [state.mode.value for state in states], [row.action for row in rows]
+
+
+async def test_a_kill_by_the_flag_alone_is_noted_once_when_the_switch_is_back(tmp_path: Path) -> None:
+    await kill_line.kill(tmp_path, a_kill())
+    for starts in (1, 2):
+        async with a_desk(tmp_path) as desk:
+            desk.switch.resume()
+            assert told(desk) == (["HALTED"] * starts, ["kill"])
+
+
+async def test_a_kill_that_was_set_beside_the_switch_is_noted_before_it_is_armed(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        desk.flag.add(a_kill())
+
+        await kill_line.ask(tmp_path, {"do": "arm", "reason": "r", "by": "ann"})
+
+        assert told(desk) == (["HALTED", "ACTIVE"], ["kill", "arm"])
+
+
+async def test_an_arming_that_the_disk_does_not_force_is_told_all_the_same(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.kill()
+        desk.flag.force = a_broken_disk  # type: ignore[method-assign] # no disk breaks on demand
+
+        with pytest.raises(KillRefusedError, match="may not hold"):
+            await kill_line.ask(tmp_path, {"do": "arm", "reason": "r", "by": "ann"})
+
+        assert told(desk) == (["HALTED", "ACTIVE"], ["kill", "arm"])
+
+
+def a_broken_disk() -> None:
+    raise OSError(5, "Input/output error")
