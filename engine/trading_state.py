@@ -6,7 +6,10 @@ from schemas.account import TradingMode, TradingState
 
 RECONCILER = "executor"
 """Who halts while the broker's books and ours are compared; its ACTIVE lifts its own halts and nobody else's."""
+KILL_SWITCH = "kill switch"
+"""Who halts what was killed; its ACTIVE too lifts its own halts and nobody else's."""
 
+_LIFT_THEIR_OWN = (RECONCILER, KILL_SWITCH)
 _STRICTNESS = (TradingMode.ACTIVE, TradingMode.REDUCING, TradingMode.HALTED)
 
 
@@ -29,7 +32,8 @@ def follow(current: TradingState | None, told: TradingState) -> TradingState:
 
     A stricter state always holds. A looser one has to be newer than what it lifts. What a person or risk has stopped
     stays theirs: the reconciler neither lifts it nor takes it over, not even with a halt, since lifting that would lift
-    theirs with it. While the books differ the executor's own gate is shut whatever is told here.
+    theirs with it. While the books differ the executor's own gate is shut whatever is told here. A kill that is no
+    stricter than what was stopped before, and its end, are the same; what is killed, the executor's flag keeps stopped.
     """
     if current is None or current == told:
         return told
@@ -38,7 +42,9 @@ def follow(current: TradingState | None, told: TradingState) -> TradingState:
         return current
     if strictness(told.mode) > strictness(current.mode):
         return told
-    if stopped and told.mode is current.mode and current.by == RECONCILER != told.by:
+    if stopped and told.by == KILL_SWITCH and current.by not in _LIFT_THEIR_OWN:
+        return current
+    if stopped and told.mode is current.mode and current.by in _LIFT_THEIR_OWN and told.by != current.by:
         return told
     return told if told.event_time > current.event_time else current
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from engine.trading_state import RECONCILER
+from engine.trading_state import KILL_SWITCH, RECONCILER
 from infra.alerts import Alert, Severity
 from schemas.account import LimitBreached, TradingMode, TradingState
 from schemas.strategy import RunningState, StrategyState
 
-KILLED_BY = "kill switch"
 RECONCILE_SECONDS = 30.0
 """Within this, books and broker agree after a start or a gap; until then nobody needs to look."""
 _GRAVE_RULES = ("daily_loss",)
@@ -29,7 +28,7 @@ def of_state(told: TradingState) -> tuple[Alert | None, float]:
     if told.mode is TradingMode.ACTIVE:
         return None, 0.0
     key = state_key(told)
-    if told.by == KILLED_BY:
+    if told.by == KILL_SWITCH:
         return Alert(key, Severity.CRITICAL, f"{told.scope} was killed", told.reason), 0.0
     if told.by == RECONCILER:
         title = f"{told.scope}: books and broker do not agree, trading is halted"

@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 from structlog.typing import FilteringBoundLogger
 
+from engine.trading_state import KILL_SWITCH
 from infra.clock import Clock
 from infra.errors import ScizorError
 from infra.kill import Kill
@@ -19,7 +20,6 @@ from infra.store.audit import AuditRow
 from infra.store.database import Store
 from schemas.account import TradingMode, TradingState
 
-BY = "kill switch"
 _LOOK_SECONDS = 0.25
 _REST_SECONDS = 2.0
 """After a failure: whoever is away is not asked all the time."""
@@ -57,7 +57,9 @@ class Records:
 
     def _state(self, scope: str, mode: TradingMode, reason: str) -> TradingState:
         now = self._clock.now()
-        return TradingState(scope=scope, mode=mode, reason=reason[:_REASON_MAX], by=BY, event_time=now, ingest_time=now)
+        return TradingState(
+            scope=scope, mode=mode, reason=reason[:_REASON_MAX], by=KILL_SWITCH, event_time=now, ingest_time=now
+        )
 
     def _row(self, action: str, scope: str, by: str, kill_id: str, detail: Mapping[str, Any]) -> AuditRow:
         return AuditRow(self._clock.now(), by, "kill switch", action, scope, "done", kill_id, detail)

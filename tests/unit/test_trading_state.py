@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.trading_state import RECONCILER, follow, mode_of
+from engine.trading_state import KILL_SWITCH, RECONCILER, follow, mode_of
 from schemas.account import TradingMode, TradingState
 from tests.builders import SEEN, a_trading_state
 
@@ -61,9 +61,45 @@ def test_the_reconciler_takes_over_nothing_that_somebody_else_has_stopped(
     assert (current.mode, current.by) == holds
 
 
+@pytest.mark.parametrize(
+    ("told", "holds"),
+    [
+        ([state(HALTED), state(HALTED, KILL_SWITCH, 1), state(ACTIVE, KILL_SWITCH, 2)], (HALTED, "ann")),
+        ([state(HALTED, "risk"), state(HALTED, KILL_SWITCH, 1), state(ACTIVE, KILL_SWITCH, 2)], (HALTED, "risk")),
+        ([state(HALTED, KILL_SWITCH, 1), state(HALTED, "risk"), state(ACTIVE, KILL_SWITCH, 2)], (HALTED, "risk")),
+        (
+            [state(HALTED, KILL_SWITCH), state(HALTED, RECONCILER, 1), state(ACTIVE, RECONCILER, 2)],
+            (HALTED, KILL_SWITCH),
+        ),
+        (
+            [state(HALTED, RECONCILER), state(HALTED, KILL_SWITCH, 1), state(ACTIVE, RECONCILER, 2)],
+            (HALTED, KILL_SWITCH),
+        ),
+        ([state(HALTED, KILL_SWITCH), state(ACTIVE, KILL_SWITCH, 1)], (ACTIVE, KILL_SWITCH)),
+        ([state(REDUCING), state(HALTED, KILL_SWITCH, 1)], (HALTED, KILL_SWITCH)),
+        ([state(REDUCING), state(ACTIVE, KILL_SWITCH, 1)], (REDUCING, "ann")),
+        ([state(HALTED), state(HALTED, KILL_SWITCH, 1), state(ACTIVE, second=2)], (ACTIVE, "ann")),
+        ([state(HALTED, KILL_SWITCH), state(ACTIVE, second=1)], (ACTIVE, "ann")),
+    ],
+)
+def test_a_kill_and_its_end_leave_what_was_stopped_before_as_it_was(
+    told: list[TradingState], holds: tuple[TradingMode, str]
+) -> None:
+    current: TradingState | None = None
+    for each in told:
+        current = follow(current, each)
+    assert current is not None
+    assert (current.mode, current.by) == holds
+
+
 @given(
     told=st.lists(
-        st.builds(state, st.sampled_from(TradingMode), st.sampled_from(["ann", "risk", RECONCILER]), st.integers(0, 9)),
+        st.builds(
+            state,
+            st.sampled_from(TradingMode),
+            st.sampled_from(["ann", "risk", RECONCILER, KILL_SWITCH]),
+            st.integers(0, 9),
+        ),
         min_size=1,
     )
 )
