@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,15 @@ from engine.sizing import (
 )
 
 _SESSIONS_A_YEAR = 252
+
+
+class Newest(NamedTuple):
+    """A contract's newest bar: its close in the account's currency, that of one unit of its own, and its row, if it is
+    one of the columns in hand."""
+
+    price: float
+    worth: float
+    row: int | None
 
 
 class FullPosition:
@@ -65,25 +75,24 @@ class FullPosition:
         found[VOLATILITY_SIZE:] = windows.std(axis=1, ddof=1) * math.sqrt(len(close) / sessions * _SESSIONS_A_YEAR)
         return found
 
-    def shares(self, contract_id: int, target: float, row: int, equity: Callable[[], float]) -> float:
-        """A full position at `row`, the contract's newest, when its target becomes `target`."""
+    def shares(self, contract_id: int, target: float, newest: Newest, equity: Callable[[], float]) -> float:
+        """A full position at the contract's newest bar, when its target becomes `target`."""
         kept = self._kept.get(contract_id)
         if kept is not None and kept[0] == target:
             return kept[1]
-        shares = self._shares(contract_id, row, equity())
+        shares = self._shares(newest, equity())
         self._kept[contract_id] = (target, shares)
         return shares
 
-    def _shares(self, contract_id: int, row: int, equity: float) -> float:
-        end_us = int(self._columns.end_us[row])
-        worth = self._market.worth(contract_id, end_us)
-        price = float(self._columns.close[row]) * worth
+    def _shares(self, newest: Newest, equity: float) -> float:
+        price = newest.price
         if self._name == "percent_of_equity":
             return percent_of_equity(equity, price, self._percent)
         if self._gauge is not None:
-            gauge = float(self._gauge[row])
+            assert newest.row is not None, "what is gauged has all bars at once"
+            gauge = float(self._gauge[newest.row])
             if self._name == "risk_per_trade":
-                return risk_per_trade(equity, gauge * worth, self._percent)
+                return risk_per_trade(equity, gauge * newest.worth, self._percent)
             return volatility_target(equity, price, gauge, self._percent)
         if self.odds.wins + self.odds.losses < KELLY_TRADES_LEAST:
             return self._fixed

@@ -29,6 +29,7 @@ from engine.statistics.model import rounded
 from engine.strategy import BaseStrategy
 from schemas.backtest import NO_BARS, NO_BENCHMARK, BacktestFinished, BacktestRequested, Trial
 
+_AT_DAWN = ("on_session_open", "on_corporate_action")
 OnProgress = Callable[[int, int], None]
 
 
@@ -46,6 +47,10 @@ def why_not(request: BacktestRequested, strategy_class: type[BaseStrategy]) -> s
     looks_at_the_bar = options.fill == "same_close" or options.limit_fill == "queue"
     if looks_at_the_bar and strategy_class.on_timer is not BaseStrategy.on_timer:
         return "timers with fill=same_close or limit_fill=queue"  # what they give at a night looks at the bar before it
+    if options.fill == "same_close" and any(
+        getattr(strategy_class, each) is not getattr(BaseStrategy, each) for each in _AT_DAWN
+    ):
+        return "orders at the opening with fill=same_close"  # where no night lies between, the close is one before it
     return ""
 
 

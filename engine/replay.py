@@ -17,6 +17,7 @@ from engine.columns import BarColumns, Floats
 from engine.desk import BacktestDesk
 from engine.exchange import Order
 from engine.facts import Bar, CorporateAction, Session
+from engine.full_position import Newest
 from engine.happenings import happenings
 from engine.market import Market
 from engine.openings import Openings
@@ -59,6 +60,7 @@ class Replay(RunBooks):
         self._fixed = options.sizing == "fixed"
         self._plain = self.exchange.plain and self._fixed
         self._order = count()
+        self._before_us = int(columns.end_us[0])
         for contract_id in columns.contracts:
             strategy.positions[contract_id] = strategy.positions[contract_id]
         strategy.position = strategy.positions[columns.contracts[0]]
@@ -94,7 +96,8 @@ class Replay(RunBooks):
 
     def go_on(self, columns: BarColumns, revealed: Revealed) -> None:
         """Take up the columns that follow: orders, positions and timers go on, rows begin anew."""
-        self._marks |= {number: self.mark(number) for number in self.columns.contracts}
+        self._lasts |= {number: last for number in self.columns.contracts if (last := self.last(number)) is not None}
+        self._before_us = int(self.columns.end_us[-1])
         self.splits.clear()
         self.full.go_on(columns)
         self._begin(columns, revealed)
@@ -115,7 +118,10 @@ class Replay(RunBooks):
     @property
     def now_us(self) -> int:
         """The end of the bar in hand, or the moment of what happens between two bars."""
-        return int(self.columns.end_us[max(self.row, 0)]) if self._moment is None else self._moment
+        if self._moment is not None:
+            return self._moment
+        row = self.row
+        return self._before_us if row < 0 else int(self.columns.end_us[row])
 
     def happen(self, row: int, what: Callable[[], None], *, last: bool = False) -> None:
         """Have `what` called before `row` is taken in hand, and no earlier than after the row that is now; of all that
@@ -280,10 +286,12 @@ class Replay(RunBooks):
         return whole_lots(target, full, self.options.lot) * self.options.lot
 
     def _full(self, contract_id: int, target: float) -> float:
-        row = self.last_row(contract_id)
-        if row is None:
+        last = self.last(contract_id)
+        if last is None:
             return 0.0
-        shares = self.full.shares(contract_id, target, row, lambda: self.account.equity)
+        worth = self.market.worth(contract_id, last.end_us)
+        at = Newest(last.close * worth, worth, self.last_row(contract_id))
+        shares = self.full.shares(contract_id, target, at, lambda: self.account.equity)
         return shares if math.isfinite(shares) else 0.0
 
     def _on_bar_with_margin(self, bar: Bar) -> Decision:

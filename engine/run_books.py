@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,14 @@ from engine.market import Market
 from engine.options import BacktestOptions
 from engine.order_requests import OrderNews, OrderState
 from engine.strategy import BaseStrategy
+
+
+class Last(NamedTuple):
+    """Of a contract's newest bar what outlives its columns."""
+
+    close: float
+    volume: float
+    end_us: int
 
 
 class RunBooks(ABC):
@@ -33,7 +42,7 @@ class RunBooks(ABC):
         self.splits: list[SplitDone] = []
         self.denied: list[OrderNews] = []
         self.full = FullPosition(options.sizing, options.sizing_percent, options.quantity, columns, market)
-        self._marks: dict[int, float] = {}
+        self._lasts: dict[int, Last] = {}  # by contract: of columns before these
         self._numbers: Integers | None = None  # each row's session
         self._session_ends: dict[int, Integers] = {}  # by contract: which of its bars end one
         self._counts_odds = options.sizing == "kelly_fraction"
@@ -71,12 +80,12 @@ class RunBooks(ABC):
         if order.parent is None:
             order.wait = self.options.latency_bars
         row = self.last_row(order.contract_id)
-        known = row is not None or order.contract_id in self._marks
-        if order.parent is None and known and (why := self._cannot_carry(order)):
+        last = self.last(order.contract_id)
+        if order.parent is None and last is not None and (why := self._cannot_carry(order, last)):
             self.deny(order, why)
             return
-        if row is not None and self.options.limit_fill == "queue":
-            order.queue = float(self.columns.volume[row]) * self.options.queue_share
+        if last is not None and self.options.limit_fill == "queue":
+            order.queue = last.volume * self.options.queue_share
         self.exchange.place(order)
         if self.options.fill == "same_close" and row is not None and order.after_us == self.columns.end_us[row]:
             self.exchange.match_now(self.bar(row), row)
@@ -91,25 +100,25 @@ class RunBooks(ABC):
         if self._hears and order.order_id:
             self.happen(self.row + 1, lambda: self.strategy.on_order(news))
 
-    def _cannot_carry(self, order: Order) -> str:
+    def _cannot_carry(self, order: Order, last: Last) -> str:
         if self.options.account == "unlimited":
             return ""
-        given = order.limit or order.stop
-        price = given * self._worth_now(order.contract_id) if given else self._close(order.contract_id)
+        price = (order.limit or order.stop or last.close) * self._worth_now(order.contract_id)
         return self.account.refusal(order.contract_id, order.quantity, price, 0.0)
-
-    def _close(self, contract_id: int) -> float:
-        """The last close in the account's currency, also where its bar was one of columns before these."""
-        row = self.last_row(contract_id)
-        if row is None:
-            return self._marks[contract_id]
-        return float(self.columns.close[row]) * self._worth_now(contract_id)
 
     def _worth_now(self, contract_id: int) -> float:
         return self.market.worth(contract_id, self.now_us)
 
+    def last(self, contract_id: int) -> Last | None:
+        """Of the contract's newest bar, be it one of columns before these; None before its first."""
+        row = self.last_row(contract_id)
+        if row is None:
+            return self._lasts.get(contract_id)
+        columns = self.columns
+        return Last(float(columns.close[row]), float(columns.volume[row]), int(columns.end_us[row]))
+
     def last_row(self, contract_id: int) -> int | None:
-        """The contract's newest row; None before its first."""
+        """The contract's newest row; None before its first of these columns."""
         row = self.row
         if row < 0:
             return None
@@ -122,11 +131,11 @@ class RunBooks(ABC):
     def mark(self, contract_id: int) -> float:
         """The contract's last close, in the account's currency."""
         row = self.last_row(contract_id)
-        if row is None:
-            return self._marks.get(contract_id, 0.0)
-        price = float(self.columns.close[row])
+        if row is None and contract_id not in self._lasts:
+            return 0.0
+        price = self._lasts[contract_id].close if row is None else float(self.columns.close[row])
         for split in self.splits:
-            if split.contract_id == contract_id and row < split.row:
+            if split.contract_id == contract_id and (row is None or row < split.row):
                 price /= split.ratio
         return price * self._worth_now(contract_id)
 

@@ -26,7 +26,7 @@ from schemas.backtest import BacktestFinished, BacktestRequested, Trial
 from tests.bars import APPLE, IBM, bars_of, columns_of, random_bars, real_daily
 from tests.builders import SEEN
 from tests.unit.test_answer import a_request
-from tests.unit.test_long_run import Busy, a_few_days
+from tests.unit.test_long_run import Busy, Mornings, a_few_days
 from tests.unit.test_order_matching import FIRST_US, HOUR_US
 
 
@@ -163,6 +163,8 @@ def test_what_needs_all_bars_is_known_before() -> None:
     assert long_answer.why_not(sized, MovingAverageCrossover) == "sizing risk_per_trade"
     at_close = a_request(parameters={}, rules={"fill": "same_close"})
     assert long_answer.why_not(at_close, Busy) == "timers with fill=same_close or limit_fill=queue"
+    assert long_answer.why_not(at_close, Mornings) == "orders at the opening with fill=same_close"
+    assert long_answer.why_not(a_request(parameters={}), Mornings) == ""
     assert long_answer.why_not(a_request(), MovingAverageCrossover) == ""
 
 

@@ -6,16 +6,17 @@ import sys
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.backtest import run
 from engine.columns import BarColumns
-from engine.facts import Bar, Dividend, Split
+from engine.facts import Bar, Dividend, Session, Split
 from engine.indicators import ema, sma
 from engine.long_run import LongResult, pieces_of, run_pieces
-from engine.market import Market
+from engine.market import Market, Rates
 from engine.options import BacktestOptions, StrategyFailedError
 from engine.sizing import SizingError
 from engine.strategies.moving_average_crossover import MovingAverageCrossover
@@ -104,6 +105,70 @@ def test_pieces_of_any_size_give_the_fills_the_equity_and_the_hash_of_the_whole(
     ends = dict(zip(whole.curve.times_us.tolist(), whole.curve.equity.tolist(), strict=True))
     assert [ends[each] for each in part.curve.times_us.tolist()] == part.curve.equity.tolist()
     assert (part.result_hash, part.bars, part.unfilled) == (whole.result_hash, len(columns), whole.unfilled)
+
+
+class Mornings(BaseStrategy):
+    """Decides when a session opens, and of one contract at the bars of another."""
+
+    def on_start(self) -> None:
+        self.count = 0
+
+    def _wants(self) -> Decision:
+        self.count += 1
+        contract_id = sorted(self.positions)[self.count % len(self.positions)]
+        if self.count % 3 == 0:
+            self.buy(5, kind="LMT", limit=19.9, tif="GTC", contract_id=contract_id)
+        return StrategySignal.target(contract_id, (0.5, 0.25)[self.count // 2 % 2])
+
+    def on_session_open(self, session: Session) -> Decision:
+        return self._wants()
+
+    def on_bar(self, bar: Bar) -> Decision:
+        return self._wants() if bar.contract_id == IBM else None
+
+
+@pytest.mark.parametrize("contracts", [(APPLE,), (APPLE, IBM)])
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"sizing": "percent_of_equity", "sizing_percent": 50.0},
+        {"sizing": "kelly_fraction", "sizing_percent": 50.0},
+        {"limit_fill": "queue"},
+        {"financing_percent": 5.0, "borrow_percent": 5.0, "account": "margin"},
+    ],
+)
+def test_before_a_contracts_first_bar_of_a_piece_its_last_one_before_counts(
+    contracts: tuple[int, ...], rules: dict[str, Any]
+) -> None:
+    columns, options = a_few_days(5, contracts, 30), BacktestOptions(cash=9_000.0, **rules)
+    times = np.arange(FIRST_US, FIRST_US + 30 * 24 * HOUR_US, HOUR_US)
+    rates = Rates(times, 1.0 + np.random.default_rng(3).random(len(times)))
+    split = Split(contracts[-1], FIRST_US + 4 * 24 * HOUR_US + 1, 2.0)
+    for market in (Market(actions=(split,)), Market(currencies={contracts[-1]: "EUR"}, rates={"EUR": rates})):
+        whole = run(columns, Mornings, options=options, market=market)
+        part = run_pieces(pieces_of(columns, 1), Mornings, options=options, market=market)
+
+        assert len(whole.executions) > 20
+        assert part.result_hash == whole.result_hash
+
+
+def test_an_order_between_two_pieces_queues_behind_the_last_bar_before() -> None:
+    class Queues(BaseStrategy):
+        """Asks in the first morning's stead on the second."""
+
+        def on_session_open(self, session: Session) -> Decision:
+            self.buy(5, kind="LMT", limit=20.0, tif="GTC", contract_id=APPLE)
+            return None
+
+    times = [FIRST_US + day * 24 * HOUR_US + hour * HOUR_US for day in range(4) for hour in range(6)]
+    columns = columns_of([Bar(APPLE, each, each + HOUR_US, 20.5, 21.0, 20.0, 20.5, 300.0) for each in times])
+    options = BacktestOptions(limit_fill="queue", queue_share=2.5)
+
+    whole = run(columns, Queues, options=options)
+    part = run_pieces(pieces_of(columns, 1), Queues, options=options)
+
+    assert [each.row for each in whole.executions] == [0, 8, 14, 20]
+    assert list(part.fills.row) == [0, 8, 14, 20]
 
 
 def test_what_needs_all_bars_at_once_says_so() -> None:
