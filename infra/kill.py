@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,8 @@ FENCE_SECONDS = 0.03
 """How long a kill waits for an order that is on its way to the socket: it takes microseconds."""
 _LOOK_SECONDS = 0.0005
 REASON_MAX = 400
+_NAME_MAX = 128
+_NO_NAME = re.compile(r"[^A-Za-z0-9._:/ -]")
 _UNREADABLE = "unreadable"
 _NOBODY_KNOWS = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -79,6 +82,11 @@ def scope_of(kind: str, name: str = "") -> str:
     if not name:
         raise UsageError(f"which {kind}? write its NAME after --scope {kind}")
     return f"{kind}:{name}"
+
+
+def as_name(text: str) -> str:
+    """A name that every record takes, of what people and systems are called: stopping is refused to nobody for it."""
+    return _NO_NAME.sub("-", text)[:_NAME_MAX]
 
 
 class KillFlag:

@@ -1,6 +1,5 @@
 """Stop everything at once: what the kill switch is asked over its socket, whatever of the rest is up."""
 
-import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -12,12 +11,9 @@ from consumers.api.front import Front
 from consumers.api.models import Answer, Body
 from consumers.api.problems import ConflictError, UnavailableError
 from infra import kill_line
-from infra.kill import GLOBAL, Kill, KillFlag
+from infra.kill import GLOBAL, Kill, KillFlag, as_name
 from infra.kill_line import KillRefusedError, KillSwitchAwayError
 from schemas.event import UtcTime
-
-_NO_NAME = re.compile(r"[^A-Za-z0-9._:/ -]")
-_NAME_MAX = 128
 
 KillScope = Annotated[
     str,
@@ -131,4 +127,4 @@ async def lift(front: Front, caller: Caller, scope: str, reason: str) -> None:
 
 def actor(caller: Caller) -> str:
     """Who it was, as a name that every record takes."""
-    return f"key {_NO_NAME.sub('-', caller.label)}"[:_NAME_MAX]
+    return as_name(f"key {caller.label}")

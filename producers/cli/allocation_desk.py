@@ -1,6 +1,5 @@
 """How a person shares capital out over strategies."""
 
-import getpass
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from infra.replay import fold
 from infra.settings import Settings
 from infra.topics import load_catalogue
 from producers.cli.desk import Desk
+from producers.cli.person import person
 from producers.cli.records import run as run_with_kafka
 from producers.cli.records import table
 from schemas.account import AccountState
@@ -43,7 +43,7 @@ async def _change_plan(
         try:
             plan = AllocationPlan(
                 account_id=name,
-                by=f"cli {getpass.getuser()}",
+                by=person(),
                 weights=weights,
                 **fields,
                 event_time=now,

@@ -1,7 +1,6 @@
 """`scizor kill` and `scizor arm`: stop at once, and let trade again with care."""
 
 import asyncio
-import getpass
 import json
 import sys
 from enum import StrEnum
@@ -48,13 +47,14 @@ def kill(
     from infra import kill_line
     from infra.clock import SystemClock, SystemEntropy
     from infra.kill import Kill
+    from producers.cli.person import person
 
     settings = load_settings()
     wanted = Kill(
         kill_id=SystemEntropy().new_id(),
         scope=_scope(scope, name),
         reason=_reason(reason),
-        by=_person(),
+        by=person(),
         at=SystemClock().now(),
     )
     answer = asyncio.run(kill_line.kill(settings.home, wanted))
@@ -118,15 +118,13 @@ def _reason(text: str) -> str:
     return text.strip()
 
 
-def _person() -> str:
-    return f"cli {getpass.getuser()}"
-
-
 def _admin(settings: "Settings", key_file: Path | None) -> str:
     """Whose admin key it is; refuses any other."""
     from infra.api_keys import Role
     from infra.clock import SystemClock
+    from infra.kill import as_name
     from producers.cli.keys import key_of
+    from producers.cli.person import person
 
     file = key_file or settings.home.resolve() / "api-key"
     try:
@@ -138,7 +136,7 @@ def _admin(settings: "Settings", key_file: Path | None) -> str:
         raise RefusedError(f"the API key in {file} is unknown, revoked or expired: `scizor keys list` shows them all")
     if not record.role.includes(Role.ADMIN):
         raise RefusedError(f"the API key in {file} has the role {record.role}: arming needs admin")
-    return f"{_person()} with key {record.key_id}"
+    return as_name(f"{person()} with key {record.key_id}")
 
 
 async def _watched(settings: "Settings", seconds: float) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """`scizor live orders`: how orders stand, and what a person says about one of which nobody can tell."""
 
-import getpass
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +7,7 @@ import typer
 
 from infra.errors import UsageError
 from producers.cli.config import load_settings
+from producers.cli.person import person
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -101,7 +101,7 @@ async def _settle(settings: "Settings", order_id: str, said: tuple[Any, int, str
             finding=finding,
             permanent_id=permanent_id,
             reason=reason,
-            by=f"cli {getpass.getuser()}"[:128],
+            by=person(),
             event_time=now,
             ingest_time=now,
         )

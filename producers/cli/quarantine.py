@@ -125,7 +125,7 @@ def person() -> str:
         name = getpass.getuser()
     except (KeyError, OSError):
         return "cli"
-    return name if name.isalnum() else "cli"
+    return name if name.isascii() and name.isalnum() else "cli"
 
 
 def _cell(value: object) -> str:

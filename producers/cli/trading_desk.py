@@ -1,6 +1,5 @@
 """What a person tells live trading, and what the topics say about it, given back as plain data."""
 
-import getpass
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from infra.kill import KillFlag
 from infra.replay import fold
 from infra.settings import Settings
 from producers.cli.desk import Desk, Feed
+from producers.cli.person import person
 from producers.cli.records import run as run_with_kafka
 from schemas.account import AccountState, Position, RiskLimits, TradingMode, TradingState
 from schemas.event import Event
@@ -203,7 +203,7 @@ async def _set_mode(
                 scope=scope,
                 mode=mode,
                 reason=reason,
-                by=f"cli {getpass.getuser()}",
+                by=person(),
                 accept_positions="positions" in accepted,
                 accept_order_ids="order-ids" in accepted,
                 **_stamp(desk),
@@ -252,7 +252,7 @@ def _stamp(desk: Desk) -> dict[str, Any]:
 
 
 def _command(desk: Desk) -> dict[str, Any]:
-    return {"command_id": desk.entropy.new_id(), "by": f"cli {getpass.getuser()}"}
+    return {"command_id": desk.entropy.new_id(), "by": person()}
 
 
 def _plain(event: Event) -> dict[str, Any]:
