@@ -5,12 +5,14 @@ That it is still the same log is seen by the last record of what is kept, which 
 bars is kept once the tail has grown to a fair part of what is kept already, so that segments stay few.
 """
 
+import errno
 import hashlib
 import json
 import mmap
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,7 +151,12 @@ class ReplayCache:
         if not self._make_room(_bytes_of(draft), spared):
             shutil.rmtree(draft)
             return False
-        draft.rename(target)
+        try:
+            draft.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            shutil.rmtree(draft)  # while room was made
         return True
 
     @staticmethod
@@ -171,7 +178,7 @@ class ReplayCache:
 
     def _make_room(self, wanted: int, spared: Collection[Path]) -> bool:
         """Whether so many bytes more fit, after what was unused for longest has gone."""
-        places = sorted(self._root.glob("*/*"), key=lambda each: each.stat().st_mtime)
+        places = sorted(self._root.glob("*/*"), key=_changed)
         sizes = {each: _bytes_of(each, drafts=False) for each in places}
         if sum(sizes.get(each, 0) for each in spared) + wanted > self._bytes_max:
             return False
@@ -184,10 +191,23 @@ class ReplayCache:
         return True
 
 
+def _changed(place: Path) -> float:
+    """When, as far as anybody knows: another process may have made room at its cost."""
+    try:
+        return place.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def _bytes_of(folder: Path, *, drafts: bool = True) -> int:
-    """How much its files hold; what is being written is not part of a place yet."""
-    files = (each for each in folder.rglob("*") if each.is_file())
-    return sum(each.stat().st_size for each in files if drafts or not each.parent.name.startswith("."))
+    """How much its files hold; what is being written is not part of a place yet, nor what another process took away."""
+    found = 0
+    for within, _, names in os.walk(folder):  # silent about a folder that goes meanwhile
+        if drafts or not Path(within).name.startswith("."):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    found += (Path(within) / name).stat().st_size
+    return found
 
 
 def _places(file: Path, frame: pl.DataFrame) -> Iterator[int]:
