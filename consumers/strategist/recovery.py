@@ -55,7 +55,7 @@ async def pasts_and_snapshots(
     known = await pasts(settings, {name: each.sequence for name, each in found.items()})
     strategies = {}
     for name, each in found.items():
-        if not each.fits(known.get(name), settings.topic_prefix) or known[name].fault:
+        if not each.fits(known.get(name), settings.topic_prefix):
             continue
         with suppress(NotFrozenError):
             strategies[name] = thawed(each.data, hosts)

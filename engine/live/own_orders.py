@@ -41,6 +41,7 @@ class OwnOrders:
         self._quantities: dict[int, Decimal] = {}
         self._in_flight: dict[str, Reservation] = {}
         self._target_of: dict[str, float] = {}
+        self._unsent: list[str] = []  # expected in answer to the input in hand
         self._refused: dict[int, float] = {}  # by contract: the target that is not to be asked for again
 
     @property
@@ -50,10 +51,21 @@ class OwnOrders:
     def knows(self, execution_id: str) -> bool:
         return execution_id in self._executions
 
+    def begin(self) -> None:
+        """Another input is in hand: what those before it caused was sent."""
+        self._unsent.clear()
+
+    def forget_unsent(self) -> None:
+        """Nothing of what the input in hand caused is sent."""
+        for intent_id in self._unsent:
+            self._in_flight.pop(intent_id, None)
+            self._target_of.pop(intent_id, None)
+
     def expect(self, intent: OrderIntent, target: float | None = None) -> None:
-        """An intent was sent: until it ended, its quantity counts as on its way. `target`: what it is to reach."""
+        """An intent is sent: until it ended, its quantity counts as on its way. `target`: what it is to reach."""
         if target is not None:
             self._target_of[intent.intent_id] = target
+        self._unsent.append(intent.intent_id)
         self._in_flight[intent.intent_id] = Reservation(
             intent.intent_id, intent.contract_id, intent.side, intent.quantity
         )

@@ -172,8 +172,10 @@ class RunningStrategy:
         try:
             return self._take(event, at)
         except StoppedFromOutsideError:
+            self.trading.fail()
             raise
         except Exception as error:  # noqa: BLE001 (a stranger's code: its fault is an outcome, told in its state)
+            self.trading.fail()
             self.fail(f"{type(error).__name__}: {error}")
             return []
 

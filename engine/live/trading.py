@@ -34,7 +34,7 @@ class Trading:
         self.targets = Targets(deployment, contracts)
         self.worth = Worth()
         self.book = OrderBook(deployment, contracts)
-        self.sent = 0
+        self.sent = self._sent_before = 0
         self._floor = ShadowFloor() if deployment.shadow else None
         self._minute = (0, 0)
         self._numbers = 0
@@ -56,7 +56,13 @@ class Trading:
 
     def begin(self) -> None:
         """Another input is in hand."""
-        self._numbers = 0
+        self._numbers, self._sent_before = 0, self.sent
+        self.orders.begin()
+
+    def fail(self) -> None:
+        """Nothing of what the input in hand caused is sent."""
+        self.sent = self._sent_before
+        self.orders.forget_unsent()
 
     def meet(self, bar: Bar) -> list[News]:
         """What a small bar does to a shadow's orders."""

@@ -14,7 +14,7 @@ from engine.strategy import BaseStrategy, StrategySignal
 from schemas.orders import CancelIntent, DenialReason, ModifyIntent, OrderIntent, OrderStatus, OrderType, Side
 from schemas.strategy import Promote, RunningState, Signal, Start, Stop
 from tests.builders import APPLE, NOON, a_fill
-from tests.unit.test_running_strategy import COMMAND, Desk, an_update, decided
+from tests.unit.test_running_strategy import COMMAND, Desk, a_deployment, an_update, decided
 
 HEARD: list[OrderNews] = []
 
@@ -72,6 +72,15 @@ class Smaller(BaseStrategy):
         HEARD.append(news)
 
 
+class Halfway(BaseStrategy):
+    """Asks for an order that can be, and for one of a quantity too small to be written."""
+
+    def on_bar(self, bar: Bar) -> StrategySignal:
+        self.sell(5)
+        self.sell(1e-12)
+        return StrategySignal.long(bar.contract_id)
+
+
 class Keen(BaseStrategy):
     """Wants to be long."""
 
@@ -81,7 +90,7 @@ class Keen(BaseStrategy):
 
 @pytest.fixture(autouse=True)
 def _own_strategies(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = {each.__name__.lower(): each for each in (Trader, Flooding, Asking, Smaller, Keen)}
+    own = {each.__name__.lower(): each for each in (Trader, Flooding, Asking, Smaller, Halfway, Keen)}
     monkeypatch.setattr(hosts, "strategy_class", own.__getitem__)
 
 
@@ -173,6 +182,17 @@ def test_a_flood_of_orders_stops_the_strategy() -> None:
         desk.bar()
     assert desk.strategy.state is RunningState.FAILED
     assert "more than 600 orders within a minute" in desk.strategy.error
+
+
+@pytest.mark.parametrize("name", ["flooding", "halfway"])
+def test_orders_that_were_never_sent_are_not_in_flight_when_the_strategy_fails(name: str) -> None:
+    desk = running(name)
+    told = [order for _ in range(7) for order in orders(desk.bar())]
+    assert desk.strategy.state is RunningState.FAILED
+    for order in told:
+        desk.give(an_update(order, OrderStatus.CANCELED, 0))
+    assert desk.strategy.why_not(a_deployment(command_id="c-2")) == ""
+    assert desk.strategy.report(NOON).intents == len(told)
 
 
 def test_cash_is_of_the_capital_that_the_deployment_names() -> None:
