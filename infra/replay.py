@@ -21,14 +21,14 @@ async def read_to_end(
     settings: Settings,
     topics: Sequence[str],
     *,
-    start: Callable[[Mapping[TopicPartition, int]], Mapping[TopicPartition, int]] = lambda begins: begins,
+    start: Callable[[Mapping[TopicPartition, int]], Mapping[TopicPartition, int | None]] = lambda begins: begins,
     on_extent: Callable[[int], None] = lambda _: None,
     catalogue: Catalogue | None = None,
 ) -> AsyncGenerator[list[Record], None]:
     """Polls of raw records of `topics` (logical names), from the beginning to the present end offsets.
 
-    `start` may answer, from where each partition begins, where to begin instead. `on_extent` gets how many records
-    there are to come, at most.
+    `start` may answer, from where each partition begins, where to begin instead, or None to leave it out. `on_extent`
+    gets how many records there are to come, at most.
     Order holds within a partition. A replay ends where the topic ended when it began, never at a timestamp.
     """
     consumer: AIOKafkaConsumer = broker.reader(settings, max_partition_fetch_bytes=4 * 1024 * 1024)
@@ -36,15 +36,15 @@ async def read_to_end(
     try:
         specs = [(catalogue or load_catalogue()).topic(topic) for topic in topics]
         places = [TopicPartition(settings.topic_prefix + s.name, n) for s in specs for n in range(s.partitions)]
-        consumer.assign(places)
         begins = await consumer.beginning_offsets(places)
         ends = await consumer.end_offsets(places)
         wished = start(begins)
-        starts = {place: max(wished.get(place, 0), begin) for place, begin in begins.items()}
-        for place in places:
-            consumer.seek(place, starts[place])
-        on_extent(sum(max(0, ends[place] - starts[place]) for place in places))
-        remaining = {place for place in places if ends[place] > starts[place]}
+        starts = {place: max(at, begins[place]) for place in places if (at := wished.get(place, 0)) is not None}
+        consumer.assign(list(starts))
+        for place, at in starts.items():
+            consumer.seek(place, at)
+        on_extent(sum(max(0, ends[place] - at) for place, at in starts.items()))
+        remaining = {place for place, at in starts.items() if ends[place] > at}
         with collecting_seldom():
             while remaining:
                 async with asyncio.timeout(_PATIENCE_SECONDS):

@@ -3,6 +3,10 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+
+from aiokafka import TopicPartition
+from aiokafka.partitioner import DefaultPartitioner
 
 from infra.delivery import MalformedRecordError, parse
 from infra.journal.digest import Digest
@@ -31,7 +35,7 @@ class PastBars:
 async def past_bars(
     settings: Settings, deployment: Deploy, contracts: Collection[int], until: Mapping[Place, int] | None = None
 ) -> PastBars:
-    """The last `warmup_bars` of each contract.
+    """The last `warmup_bars` of each contract, from the partitions where these contracts stand.
 
     `until` repeats an earlier reading: nothing behind those offsets counts. Of a bar that came again, the last holds.
     """
@@ -39,7 +43,7 @@ async def past_bars(
     kept: dict[int, _Kept] = {contract_id: {} for contract_id in contracts}
     keys = {str(contract_id).encode(): contract_id for contract_id in contracts}
     reached: dict[Place, int] = {}
-    async for records in read_to_end(settings, [HISTORY]):
+    async for records in read_to_end(settings, [HISTORY], start=partial(only_of, keys)):
         place = (HISTORY, records[0].partition)
         end = records[-1].offset if until is None else until.get(place, -1)
         if until is None:
@@ -63,6 +67,14 @@ async def past_bars(
     for number, (_, value) in enumerate(found):
         digest.put(number, value)
     return PastBars([bar for bar, _ in found], dict(until or reached), digest.hexdigest())
+
+
+def only_of(keys: Collection[bytes], begins: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
+    """Where to begin with the partitions that have records of these keys; others are none's business."""
+    numbers = sorted(place.partition for place in begins)
+    choose = DefaultPartitioner()
+    wanted = {choose(key, numbers, numbers) for key in keys}
+    return {place: begin if place.partition in wanted else None for place, begin in begins.items()}
 
 
 def _is_fit(bar: HistoricalBar, deployment: Deploy) -> bool:

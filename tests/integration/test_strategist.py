@@ -13,7 +13,7 @@ import pytest
 
 from infra.embedded.fostering import Foster, Nursery
 from infra.embedded.kafka import KafkaServer
-from infra.journal.spans import entries_of
+from infra.journal.spans import HISTORY, entries_of
 from infra.replay import fold
 from infra.settings import Settings
 from infra.topics import load_catalogue
@@ -27,6 +27,7 @@ from tests.integration.a_trading_floor import (
     COMMAND,
     CONTRACTS,
     MINE,
+    PARTITIONS,
     WHEN,
     Expected,
     Floor,
@@ -286,7 +287,8 @@ async def test_a_deployment_is_warmed_up_by_the_same_past_after_a_restart(settin
     command = a_deployment(symbols=("AAA",), bar_size_seconds=5, warmup_bars=5)
 
     async with a_floor(settings) as floor:
-        await floor.tell(*(a_historical_bar(**bar.model_dump(exclude={"type"})) for bar in past))
+        others = random_bars(10, contracts=[104])  # stand on another partition
+        await floor.tell(*(a_historical_bar(**bar.model_dump(exclude={"type"})) for bar in [*past, *others]))
         async with a_strategist(settings):
             await started(floor, command)
             assert (await floor.state()).bars_seen == 5
@@ -298,6 +300,8 @@ async def test_a_deployment_is_warmed_up_by_the_same_past_after_a_restart(settin
             assert (await floor.in_state("running")).bars_seen == 65  # and nothing was caused that was not before
             await floor.tell(*live[60:])
             await floor.caught_up()
+        entries = await entries_of(settings, MINE)
+        assert {each.partition for each in entries if each.topic == HISTORY} == {PARTITIONS[101]}, "read in vain"
         await check_journal(floor)
 
 
