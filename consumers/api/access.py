@@ -21,6 +21,9 @@ REQUESTS_PER_SECOND_MAX = 50.0
 """Of one key. Halting is exempt: nobody waits for a safety stop."""
 BURST_MAX = 100.0
 
+_KILL = "POST /trading/emergency-stop"
+"""Needs nothing that a service that starts has to wait for."""
+_STOPS = frozenset({"POST /trading/halt", _KILL})
 _HEADER = "X-API-Key"
 _ALSO = {"header": {"type": "apiKey", "description": "The same key.", "in": "header", "name": _HEADER}}
 """The other way to send a key, for the OpenAPI file."""
@@ -74,17 +77,22 @@ class Guard:
         request.state.key_id = record.key_id
         caller = Caller(record.key_id, record.label, record.role, request.state.request_id)
         permitted = caller.role.includes(role)
-        exempt = permitted and request.scope["path"].endswith(("/halt", "/emergency-stop"))
-        if not exempt and not self._limiter.allows(caller.key_id):
+        asked = _asked(request)
+        if not (permitted and asked in _STOPS) and not self._limiter.allows(caller.key_id):
             raise TooManyError(f"more than {REQUESTS_PER_SECOND_MAX:.0f} requests a second: slow down")
         if not permitted:
             why = f"this needs the role {role}, the key has {caller.role}: ask an administrator"
             if self._on_refused is not None and (method := request.scope.get("method", "GET")) != "GET":
                 await self._on_refused(caller, f"{method} {request.scope['path']}", why)
             raise ForbiddenError(why)
-        if recovering := self._why_not_ready().get("start"):
+        if asked != _KILL and (recovering := self._why_not_ready().get("start")):
             raise UnavailableError(f"the service is not ready yet ({recovering}): try again in a moment")
         return caller
+
+
+def _asked(request: HTTPConnection) -> str:
+    """Method and route, as it was declared: what callers put into an address counts for nothing."""
+    return f"{request.scope.get('method', '')} {getattr(request.scope.get('route'), 'path', '')}"
 
 
 class Key(SecurityBase):
