@@ -46,7 +46,7 @@ class Account:
     currency: str = ""
     told_at: datetime | None = None
     buying_power: Decimal | None = None
-    """Less what was approved since."""
+    """Less what has filled since."""
     rates: Mapping[str, Decimal] = field(default_factory=dict)
 
     def rate(self, currency: str) -> Decimal | None:
@@ -63,6 +63,8 @@ class _AtStake:
     high: Decimal = _ZERO
     unknown: str = ""
     """Its symbol, when it cannot be valued."""
+    need: Decimal = _ZERO
+    """What orders in flight may take of the buying power."""
 
 
 @dataclass
@@ -123,6 +125,13 @@ class AccountBook:
     def unrealised_now(self) -> Decimal:
         return sum(map(self.unrealised, self.positions.values()), _ZERO)
 
+    @property
+    def buying_power(self) -> Decimal | None:
+        """As the broker has told, less what has filled since and what orders in flight may need at their worst."""
+        if self.account.buying_power is None:
+            return None
+        return exactly(self.account.buying_power - sum((each.need for each in self._at_stake().values()), _ZERO))
+
     # the view of one intent
 
     def seen_from(self, intent: OrderIntent | CancelIntent | ModifyIntent, now: datetime) -> Book:
@@ -149,7 +158,7 @@ class AccountBook:
             currency=self.account.currency,
             fx_rate=self.account.rate(order.currency),
             account_time=self.account.told_at,
-            buying_power=self.account.buying_power,
+            buying_power=self.buying_power,
             average_volume=self.volumes.get(order.contract_id),
             restricted=self.restricted.get(order.symbol, ""),
             in_session=self.in_session.get(order.contract_id),
@@ -189,7 +198,7 @@ class AccountBook:
         flight = flight_of(orders)
         if not (position or flight.buys or flight.sells):
             return _AtStake(flight)
-        known = orders[0] if orders else held[contract]
+        known = held[contract] if contract in held else orders[0]
         price, rate = self.price_of(contract), self.account.rate(known.currency)
         seen, buy, sell = (each * (rate or _ZERO) for each in prices_of(flight, price))
         return _AtStake(
@@ -198,6 +207,11 @@ class AccountBook:
             -net_worth(-position, flight.sells, seen, sell),
             net_worth(position, flight.buys, seen, buy),
             "" if seen else known.symbol,
+            # what closes a position needs nothing
+            max(
+                max(_ZERO, flight.buys - max(_ZERO, -position)) * buy,
+                max(_ZERO, flight.sells - max(_ZERO, position)) * sell,
+            ),
         )
 
     def _scopes(self, intent: OrderIntent | ModifyIntent, order: OrderIntent) -> Iterable[Scope]:
@@ -283,7 +297,7 @@ class AccountBook:
 
     # what changes it
 
-    def reserve(self, intent: OrderIntent | ModifyIntent, price: Decimal, value: Decimal, now: datetime) -> None:
+    def reserve(self, intent: OrderIntent | ModifyIntent, price: Decimal, now: datetime) -> None:
         """Count an approved intent in."""
         if isinstance(intent, ModifyIntent):
             mine = self.in_flight[intent.order_id]
@@ -326,9 +340,6 @@ class AccountBook:
         self.last_minute[intent.strategy_id, intent.contract_id] += 1
         if intent.parent_id is None:
             self.same_side[intent.strategy_id, intent.contract_id, intent.side] += 1
-        if self.account.buying_power is not None:
-            left = self.account.buying_power - exactly(intent.quantity * value)
-            self.account = replace(self.account, buying_power=left)
 
 
 def prices_of(flight: Flight, price: Decimal | None) -> tuple[Decimal, Decimal, Decimal]:

@@ -32,5 +32,5 @@ def judged(
         if decision.approved and not isinstance(intent, CancelIntent):
             wish = wish_of(intent, seen)
             price, value = exactly(wish.price), exactly(wish.value)
-            book.reserve(intent, price, value, moment)
+            book.reserve(intent, price, moment)
         yield decision, Reserved(price, value)

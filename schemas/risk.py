@@ -115,7 +115,7 @@ class RiskBasis(Event):
     account_time: UtcTime | None = None
     """Wall time at which the broker told buying power and rates."""
     buying_power: Money | None = None
-    """What the broker told, less what was approved since."""
+    """What the broker told, less what has filled since and what orders in flight may need at their worst."""
     average_volume: Money | None = None
     """Shares a day, over the last twenty sessions."""
     restricted: str = ""

@@ -80,7 +80,9 @@ class StatusOut(Answer):
     net_liquidation: Exact | None
     peak: Exact | None
     drawdown: float | None = Field(description="How far below its peak the account is, as a fraction of the peak.")
-    buying_power: Exact | None = Field(description="As told, less what was approved since.")
+    buying_power: Exact | None = Field(
+        description="As told, less what has filled since and what orders in flight may need."
+    )
     initial_margin: Exact | None
     maintenance_margin: Exact | None
     told_at: UtcTime | None = Field(description="When the broker said so.")
@@ -213,7 +215,7 @@ class RiskFigures:
             net_liquidation=worth,
             peak=peak,
             drawdown=float(1 - worth / peak) if worth is not None and peak else None,
-            buying_power=found.account.buying_power,
+            buying_power=found.buying_power,
             initial_margin=told["initial_margin"] if told else None,
             maintenance_margin=told["maintenance_margin"] if told else None,
             told_at=found.account.told_at,

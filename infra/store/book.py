@@ -51,11 +51,13 @@ WITH rules AS (
 )
 SELECT b.version, b.realised_pnl_today, b.trading_day, b.unvalued, a.currency, a.buying_power, a.rates, a.told_at,
     a.trading_day AS marked_day, a.unrealised_before,
-    (SELECT coalesce(sum((filled + remaining) * value), 0) FROM reservations
-        WHERE account_id = :account AND opened_at > a.told_at) AS spent,
+    (SELECT coalesce(sum(abs(e.quantity) * greatest(r.value, abs(e.price)
+            * CASE WHEN r.currency = a.currency THEN 1 ELSE (a.rates->>r.currency)::numeric END)), 0)
+        FROM book_executions e JOIN reservations r USING (order_id)
+        WHERE e.account_id = :account AND e.known_at > a.told_at AND r.parent_id IS NULL) AS spent,
     (SELECT json_object_agg(scope, limits) FROM rules) AS limits,
     (SELECT json_object_agg(scope, mode) FROM trading_state WHERE scope = ANY(:scopes)) AS modes,
-    (SELECT json_agg(held) FROM held) AS held,
+    (SELECT json_agg(held ORDER BY opened_at, order_id) FROM held) AS held,
     (SELECT json_agg(json_build_array(contract_id, symbol, currency, quantity::text, average_price::text, price::text))
         FROM book_positions WHERE account_id = :account AND quantity <> 0) AS positions,
     (SELECT json_agg(json_build_array(strategy_id, contract_id, symbol, currency, quantity::text, average_price::text,

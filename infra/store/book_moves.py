@@ -127,6 +127,14 @@ async def save_reservation(connection: AsyncConnection, order_id: str, changes: 
     await connection.execute(statement.values(**changes, released_at=released))
 
 
+# an update names none; of a contract that nobody knows the account's own is the best guess
+_CURRENCY = sql(
+    "SELECT coalesce((SELECT currency FROM book_positions WHERE account_id = :account AND contract_id = :contract),"
+    " (SELECT currency FROM symbols WHERE contract_id = :contract ORDER BY symbol_id LIMIT 1),"
+    " (SELECT currency FROM book_accounts WHERE account_id = :account), '')"
+)
+
+
 async def adopt_reservation(connection: AsyncConnection, told: OrderUpdate, price: Decimal, now: datetime) -> None:
     """Count an order in that was not placed by us."""
     values = {
@@ -135,6 +143,7 @@ async def adopt_reservation(connection: AsyncConnection, told: OrderUpdate, pric
         "strategy_id": told.strategy_id,
         "contract_id": told.contract_id,
         "symbol": told.symbol,
+        "currency": await connection.scalar(_CURRENCY, {"account": told.account_id, "contract": told.contract_id}),
         "side": told.side.value,
         "quantity": told.quantity,
         "told": ZERO,

@@ -136,6 +136,7 @@ book_executions = Table(
     moment("known_at", nullable=True, comment="wall time at which risk first heard of it"),
     PrimaryKeyConstraint("account_id", "execution_id"),
     Index(None, "account_id", "strategy_id", "known_at"),
+    Index(None, "account_id", "known_at"),
     Index(None, "account_id", "contract_id", "executed_at"),
     Index(None, "order_id"),
     comment="The newest revision of every execution that risk has folded into its books.",

@@ -15,7 +15,7 @@ from infra.settings import Settings
 from infra.store import book
 from infra.store.database import Store
 from schemas.account import AccountState, TradingMode
-from schemas.orders import Commission, FillBusted, Side
+from schemas.orders import Commission, FillBusted, OrderStatus, OrderType, OrderUpdate, Side
 from tests.builders import NOON, SEEN, a_fill, a_tick
 from tests.integration.an_order_path import ACCOUNT, CLOCK, OrderPath, a_state, an_order_path, some_limits
 
@@ -64,6 +64,14 @@ class Hand:
         """Of the account: what is valued, and what is not."""
         row = (await self.path.rows("SELECT realised_pnl_today, unvalued FROM books"))[0]
         return row.realised_pnl_today, {each: D(amount) for each, amount in row.unvalued.items()}
+
+    async def elsewhere(self, order_id: str, contract_id: int) -> None:
+        """An order that was placed by somebody else."""
+        fields = {"account_id": ACCOUNT, "strategy_id": "external", "contract_id": contract_id, "symbol": "X"}
+        fields |= {"side": Side.BUY, "quantity": D(100), "order_type": OrderType.LIMIT, "limit_price": D(80)}
+        fields |= {"status": OrderStatus.NEW, "cumulative_quantity": D(0), "sequence": 1, "broker_order_id": 9}
+        told = OrderUpdate(order_id=order_id, event_time=NOON, ingest_time=SEEN, **fields)
+        await self.risk.folder.on_order_update(told, HERE)
 
     async def look(self) -> AccountBook:
         """The account as an order of the strategy finds it."""
@@ -187,3 +195,21 @@ async def test_what_is_realised_counts_in_the_base_currency_and_is_unknown_witho
         assert OTHER not in look.marks
         await hand.seen(95.0, contract_id=OTHER)
         assert OTHER in (await hand.look()).marks, "the strategies hold it, if the account does not"
+
+
+async def test_an_order_placed_elsewhere_counts_in_the_currency_of_its_contract(stack_settings: Settings) -> None:
+    async with by_hand(stack_settings) as hand:
+        await hand.told(GBP="1.25")
+        await hand.fill(1, 80, currency="GBP", contract_id=OTHER)
+        await hand.elsewhere("external-1", OTHER)
+        await hand.elsewhere("external-2", HELD)
+        look = await hand.look()
+        assert {each.order_id: each.currency for each in look.in_flight.values()} == {
+            "external-1": "GBP",
+            "external-2": "USD",
+        }
+        assert look.buying_power == 10**6 - 18_000
+        await hand.fill(60, 80, currency="GBP", contract_id=OTHER, order_id="external-1")
+        look = await hand.look()
+        assert look.account.buying_power == 10**6 - 6_000
+        assert look.buying_power == 10**6 - 18_000, "what has filled and what is in flight count once"

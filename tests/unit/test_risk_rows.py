@@ -105,3 +105,46 @@ def test_what_is_earned_counts_in_the_base_currency_as_soon_as_there_is_a_rate()
     rates["JPY"] = D("0.0065")
     assert later.valued(rates.get) == Day(D(-23_911), TODAY)
     assert later.earned({}, TODAY + DAY, rates.get) == Day(D(0), TODAY + DAY)
+
+
+def an_order(name: str, side: str, **changes: Any) -> dict[str, Any]:
+    """A reservation, as the look at a book gives it."""
+    fields: dict[str, Any] = {"order_id": name, "strategy_id": "crossover", "contract_id": 7, "symbol": "X"}
+    fields |= {"currency": "USD", "side": side, "quantity": "100", "remaining": "100", "filled": "0", "state": "open"}
+    fields |= {"price": "100", "order_type": "LMT", "limit_price": "100", "stop_price": None, "oca_group": ""}
+    fields |= {"opened_at": SEEN.isoformat(), "parent_id": None, "changes": [], "parent_side": None}
+    fields |= {"parent_filled": None, "parent_quantity": None, "parent_changes": None}
+    return fields | changes
+
+
+EXIT = {"parent_id": "entry", "parent_side": "BUY", "parent_filled": "0", "parent_quantity": "100"}
+
+
+@pytest.mark.parametrize(
+    ("orders", "held", "need"),
+    [
+        ([an_order("entry", "BUY")], 0, 10_000),
+        ([an_order("entry", "BUY"), an_order("gain", "SELL", **EXIT), an_order("loss", "SELL", **EXIT)], 0, 10_000),
+        ([an_order("entry", "BUY", changes=[["c", "150", "101"]], remaining="150", price="101")], 0, 15_150),
+        ([an_order("a", "BUY", oca_group="g"), an_order("b", "BUY", oca_group="g", remaining="60")], 0, 10_000),
+        ([an_order("close", "SELL")], 100, 0),
+        ([an_order("turn", "SELL")], 60, 4_000),
+    ],
+    ids=["order", "bracket", "change", "group", "close", "turn"],
+)
+def test_orders_in_flight_take_of_the_buying_power_what_they_may_need_at_their_worst(
+    orders: list[dict[str, Any]], held: int, need: int
+) -> None:
+    positions = [[7, "X", "USD", str(held), "100", "100"]] if held else []
+    mark = [7, "100", SEEN.isoformat(), None]
+
+    assert the_book(held=orders, positions=positions, marks=[mark], spent=D(50)).buying_power == 10**6 - 50 - need
+
+
+def test_a_position_is_valued_in_its_own_currency_whatever_an_order_says() -> None:
+    stray = an_order("external-1", "BUY", currency="", quantity="1", remaining="1")
+    mark = [7, "100", SEEN.isoformat(), None]
+    book = the_book(held=[stray], positions=[[7, "X", "GBP", "10", "100", "100"]], marks=[mark])
+
+    assert book.seen_from(an_intent(), SEEN).exposure_elsewhere == 11 * 125
+    assert the_book(held=[stray], marks=[mark]).seen_from(an_intent(), SEEN).exposure_unknown == "X"
