@@ -426,6 +426,7 @@ async def _limit_lowered(stage: Stage, rng: Random) -> None:
 @_fault("limits-missing", "F37", "the account's limits are gone from the database: nothing may be approved")
 async def _limits_missing(stage: Stage, rng: Random) -> None:
     await stage.worked.wait()
+    await stage.path.settled("risk", ["risk.limits.v1"])  # what the topic still brings would set them again
     await stage.path.execute("DELETE FROM risk_limits")
     await _refused(stage, "unlimited", "there were no limits")
     await stage.path.tell(some_limits(version=2))
