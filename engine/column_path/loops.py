@@ -3,6 +3,7 @@
 import math
 from ctypes import CFUNCTYPE, c_double, c_int64, c_void_p
 from functools import cache
+from threading import RLock
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,12 +25,15 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
 }
 """What each loop of `engine.column_path.compiled` takes: columns, and numbers."""
 
+_loading = RLock()
+
 
 class Loops:
     """The loops, and the arrays that they write into."""
 
-    def __init__(self, compiled: Any) -> None:
+    def __init__(self, compiled: Any, code: Any = None) -> None:
         self._compiled = compiled
+        self._code = code  # where the loops lie goes with it
 
     def sma(self, values: Floats, bars: int, offsets: Integers) -> Floats:
         """`sma` of each segment."""
@@ -85,13 +89,19 @@ class Loops:
         return equity, gross
 
 
-@cache
 def loops(*, many: bool = False) -> Loops:
-    """For `many` runs through Numba, which is slow to load and quick to call."""
+    """For `many` runs through Numba, which is slow to load and quick to call; loaded once, whatever threads ask."""
+    with _loading:
+        return _loaded(many)
+
+
+@cache
+def _loaded(many: bool) -> Loops:
     if many:
         return Loops(imported("engine.column_path.compiled"))
-    lies_at = imported("engine.column_path.machine_code").engine().get_function_address
-    return Loops(SimpleNamespace(**{name: _function(name, lies_at(name)) for name in ARGUMENTS}))
+    code = imported("engine.column_path.machine_code").engine()
+    lies_at = code.get_function_address
+    return Loops(SimpleNamespace(**{name: _function(name, lies_at(name)) for name in ARGUMENTS}), code)
 
 
 def _function(name: str, address: int) -> Any:

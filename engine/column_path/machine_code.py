@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
+from importlib.metadata import version
 from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def engine() -> Any:
         cpu=cpu, features=features, opt=3, reloc="default", codemodel="jitdefault", jit=True
     )
     made_of = [Path(__file__).with_name(name).read_bytes() for name in _SOURCES]
-    key = b"\0".join((*made_of, f"{llvmlite.__version__} {triple} {cpu} {features}".encode()))
+    key = b"\0".join((*made_of, f"{version('numba')} {llvmlite.__version__} {triple} {cpu} {features}".encode()))
     code = kept(key, lambda: imported("engine.column_path.entries").object_code(machine), _places())
     loaded = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     loaded.add_object_file(llvm.ObjectFileRef.from_data(code))

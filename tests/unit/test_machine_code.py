@@ -53,6 +53,36 @@ def test_a_run_by_columns_does_not_load_the_compiler() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
+_THREADS = """
+import gc
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from engine.column_path import machine_code
+from engine.column_path.loops import loops
+from tests.unit.test_machine_code import CALLS
+
+begin = Barrier(8)
+def first(number):
+    begin.wait()
+    return loops()
+
+with ThreadPoolExecutor(8) as threads:
+    found = list(threads.map(first, range(8)))
+machine_code.engine.cache_clear()
+gc.collect()
+for each in found:
+    for call in CALLS.values():
+        call(each)
+print(len({id(each) for each in found}))
+"""
+
+
+def test_code_lives_as_long_as_the_loops_that_call_it_and_threads_that_come_at_once_load_it_once() -> None:
+    told = subprocess.run([sys.executable, "-c", _THREADS], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (told.returncode, told.stdout) == (0, "1\n"), told.stderr
+
+
 def test_a_column_of_another_kind_is_refused_not_read_as_if_it_were_one() -> None:
     with pytest.raises(TypeError, match="mean takes columns of float64, not int64"):
         loops().sma(_ROWS, 3, _OFFSETS)  # type: ignore[arg-type] # as a strategy may
