@@ -75,6 +75,21 @@ class OrderBook:
                 made.append(change(known, each, price, id_of(number)))
         return made
 
+    def denied(self, reason: str) -> list[OrderNews]:
+        """What its orders are when nobody carries them on any more."""
+        return [
+            OrderNews(
+                each.order_id,
+                each.intent.contract_id,
+                OrderState.DENIED,
+                float(each.intent.quantity),
+                float(each.filled),
+                0,
+                reason,
+            )
+            for each in self._by_number.values()
+        ]
+
     def news(self, event: RiskDecision | OrderUpdate | Fill) -> OrderNews | None:
         """What an answer says of an order of the strategy's; None when it is none, or says nothing new."""
         if isinstance(event, RiskDecision):

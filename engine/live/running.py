@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NoReturn
 
+from msgspec import structs
+
 from engine.aggregation import BarAggregator
 from engine.facts import bar_of
 from engine.live import machine
@@ -17,6 +19,7 @@ from engine.sizing import to_decimal
 from engine.strategy import StrategySignal
 from schemas.event import Event
 from schemas.market import LIVE_BAR, Bar, HistoricalBar, Tick
+from schemas.moments import to_microseconds
 from schemas.orders import Fill, FillBusted, FillCorrected, OrderUpdate, RiskDecision
 from schemas.place import At
 from schemas.strategy import Allocate, Deploy, Promote, Reconfigure, Resume, RunningState, Start, Stop, StrategyState
@@ -237,6 +240,7 @@ class RunningStrategy:
         self.refusal = self.error[:_REFUSAL_MAX]
         if not self.error:
             self.orders.forgive()
+            self.trading.held_back.clear()  # the fresh start never asked for it
             self._change(parameters=parameters)
 
     def _change(self, **fields: Any) -> None:
@@ -266,6 +270,7 @@ class RunningStrategy:
         trading.worth.sample(trading.pnl)
         if self.state is RunningState.STOPPING:
             return outputs + self._pursue(bar.contract_id, at, 0)
+        outputs += self._tell_held_back(bar, at)
         self._show_account(bar.contract_id)
         wishes = [wish for each in closed for wish in self._stage.host.on_bar(each)]
         outputs += self._outputs(wishes, at)
@@ -277,8 +282,9 @@ class RunningStrategy:
         self.trading.targets.prices[tick.contract_id] = price_of(tick)
         if self.state is RunningState.STOPPING:
             return self._pursue(tick.contract_id, at, 0)
+        outputs = self._tell_held_back(tick, at)
         self._show_account(tick.contract_id)
-        return self._outputs(self._stage.host.on_tick(tick), at)
+        return outputs + self._outputs(self._stage.host.on_tick(tick), at)
 
     def _show_account(self, contract_id: int) -> None:
         targets = self.trading.targets
@@ -301,12 +307,25 @@ class RunningStrategy:
         return outputs + self._on_shadow_news(news, at)
 
     def _asked(self, at: At) -> list[Output]:
-        """The orders that the strategy asked for by itself; a paused one asks in vain."""
+        """The orders that the strategy asked for by itself; one that does not run is denied them."""
         asked = self._stage.host.drain()
-        if self.state is not RunningState.RUNNING or not asked:
+        if self.state is not RunningState.RUNNING:
+            self.trading.hold_back(asked, f"the strategy is {self.state}")
+            return []
+        if not asked:
             return []
         outputs, news = self.trading.carry(asked, at)
         return outputs + self._on_shadow_news(news, at)
+
+    def _tell_held_back(self, event: Bar | Tick, at: At) -> list[Output]:
+        """Not at once but now: with who asks again whenever it is denied, that would never end."""
+        held_back, self.trading.held_back = self.trading.held_back, []
+        outputs: list[Output] = []
+        for news in held_back:
+            self._show_account(news.contract_id)
+            self._stage.host.on_order(structs.replace(news, time_us=to_microseconds(event.event_time)))
+            outputs += self._asked(at)
+        return outputs
 
     # what became of its orders
 

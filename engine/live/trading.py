@@ -11,6 +11,7 @@ from engine.live.own_orders import OwnOrders
 from engine.live.shadow import ShadowFloor
 from engine.live.targets import Targets
 from engine.live.worth import Worth
+from engine.order_requests import OrderNews, OrderState
 from engine.strategy import StrategySignal
 from schemas.moments import to_microseconds
 from schemas.orders import CancelIntent, Fill, ModifyIntent, OrderIntent, OrderUpdate
@@ -35,6 +36,8 @@ class Trading:
         self.worth = Worth()
         self.book = OrderBook(deployment, contracts)
         self.sent = self._sent_before = 0
+        self.held_back: list[OrderNews] = []
+        """Orders that were not sent: the strategy hears of them with its next bar or tick."""
         self._floor = ShadowFloor() if deployment.shadow else None
         self._minute = (0, 0)
         self._numbers = 0
@@ -52,6 +55,8 @@ class Trading:
         """The same targets, carried out from here on."""
         after = Trading(deployment, contracts, real)
         after.targets, after.sent = self.targets, self.sent
+        alone = "it worked in the shadow alone, which is over"
+        after.held_back = self.held_back + self.book.denied(alone)
         return after
 
     def begin(self) -> None:
@@ -77,11 +82,21 @@ class Trading:
         order = self.targets.order(contract_id, self.orders, self.deployment, intent_id)
         return ([], []) if order is None else self._send([order])
 
+    def hold_back(self, asked: Iterable[Asked], reason: str) -> None:
+        """Not sent: changes and cancels leave an order as it is, but one that is to work never will."""
+        self.held_back += [
+            OrderNews(each.order_id, each.contract_id, OrderState.DENIED, abs(each.request.quantity), 0.0, 0, reason)
+            for each in asked
+            if each.request is not None
+        ]
+
     def carry(self, asked: list[Asked], at: At) -> tuple[list[Output], list[News]]:
         """The orders, changes and cancels that the strategy asked for by itself."""
         first = self._numbers
         self._numbers += len(asked)
         strategy_id = self.deployment.strategy_id
+        unpriced = [each for each in asked if each.contract_id not in self.targets.prices]
+        self.hold_back(unpriced, "no price of its contract was seen yet")
         made = self.book.intents(
             asked, self.targets.prices, lambda number: output_id(strategy_id, at, first + number, "order")
         )

@@ -9,11 +9,13 @@ import pytest
 from engine.facts import Bar
 from engine.live import hosts
 from engine.live.outputs import Output
+from engine.live.running import RunningStrategy
+from engine.live.snapshot import frozen, thawed
 from engine.order_requests import OrderKind, OrderNews, OrderRequest, OrderState
-from engine.strategy import BaseStrategy, StrategySignal
+from engine.strategy import BaseStrategy, StrategyConfig, StrategySignal
 from schemas.orders import CancelIntent, DenialReason, ModifyIntent, OrderIntent, OrderStatus, OrderType, Side
-from schemas.strategy import Promote, RunningState, Signal, Start, Stop
-from tests.builders import APPLE, NOON, a_fill
+from schemas.strategy import Pause, Promote, Reconfigure, Resume, RunningState, Signal, Start, Stop
+from tests.builders import APPLE, NOON, a_bar, a_contract, a_fill
 from tests.unit.test_running_strategy import COMMAND, Desk, a_deployment, an_update, decided
 
 HEARD: list[OrderNews] = []
@@ -81,6 +83,44 @@ class Halfway(BaseStrategy):
         return StrategySignal.long(bar.contract_id)
 
 
+class Once(BaseStrategy):
+    """Buys when nothing of it works, of the contract in hand or of another."""
+
+    class Config(StrategyConfig):
+        contract_id: int | None = None
+
+    config: Config
+
+    def on_start(self) -> None:
+        HEARD.clear()
+
+    def on_bar(self, bar: Bar) -> None:
+        if not self.working():
+            self.buy(10, contract_id=self.config.contract_id)
+
+    def on_order(self, news: OrderNews) -> None:
+        HEARD.append(news)
+
+
+class Aiming(BaseStrategy):
+    """Aims with every bar."""
+
+    def on_bar(self, bar: Bar) -> None:
+        self.aim(1.0)
+
+
+class Stubborn(BaseStrategy):
+    """Asks again whenever it is denied."""
+
+    def on_bar(self, bar: Bar) -> None:
+        if not self.working():
+            self.buy(1)
+
+    def on_order(self, news: OrderNews) -> None:
+        if news.state is OrderState.DENIED:
+            self.buy(1, contract_id=news.contract_id)
+
+
 class Keen(BaseStrategy):
     """Wants to be long."""
 
@@ -90,7 +130,10 @@ class Keen(BaseStrategy):
 
 @pytest.fixture(autouse=True)
 def _own_strategies(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = {each.__name__.lower(): each for each in (Trader, Flooding, Asking, Smaller, Halfway, Keen)}
+    own = {
+        each.__name__.lower(): each
+        for each in (Trader, Flooding, Asking, Smaller, Halfway, Keen, Once, Aiming, Stubborn)
+    }
     monkeypatch.setattr(hosts, "strategy_class", own.__getitem__)
 
 
@@ -193,6 +236,69 @@ def test_orders_that_were_never_sent_are_not_in_flight_when_the_strategy_fails(n
         desk.give(an_update(order, OrderStatus.CANCELED, 0))
     assert desk.strategy.why_not(a_deployment(command_id="c-2")) == ""
     assert desk.strategy.report(NOON).intents == len(told)
+
+
+def test_an_order_that_a_pause_holds_back_is_denied_and_asked_for_again_behind_it() -> None:
+    desk = running("once")
+    desk.give(Pause(**COMMAND))
+    assert desk.bar() == []
+    desk.give(Resume(**COMMAND))
+    (order,) = orders(desk.bar())
+    assert order.quantity == Decimal(10)
+    (told,) = HEARD
+    assert (told.order_id, told.state, told.quantity, told.filled) == (1, OrderState.DENIED, 10.0, 0.0)
+    assert "paused" in told.reason
+    assert desk.bar() == [], "its order works"
+
+
+@pytest.mark.parametrize("name", ["aiming", "stubborn"])
+def test_a_long_pause_fails_nobody_who_asks_again_and_again(name: str) -> None:
+    desk = running(name)
+    desk.give(Pause(**COMMAND))
+    assert [each for _ in range(150) for each in desk.bar()] == []
+    desk.give(Resume(**COMMAND))
+    assert (desk.strategy.state, desk.strategy.error) == (RunningState.RUNNING, "")
+    assert len(orders(desk.bar())) == 1
+
+
+def test_an_order_for_a_contract_without_a_price_is_denied_and_asked_for_again_when_it_has_one() -> None:
+    deployment = a_deployment(strategy="once", symbols=("AAPL", "MSFT"), parameters={"contract_id": 2})
+    desk = running("once")
+    desk.strategy = RunningStrategy(deployment, [a_contract(), a_contract(contract_id=2, symbol="MSFT")])
+    desk.give(Start(**COMMAND))
+    assert desk.bar() == desk.bar() == []
+    (order,) = orders(desk.give(a_bar(contract_id=2)))
+    assert order.contract_id == 2
+    assert {(each.contract_id, each.state) for each in HEARD} == {(2, OrderState.DENIED)}
+    assert "no price" in HEARD[0].reason
+
+
+def test_what_worked_in_a_shadow_alone_is_denied_when_it_is_promoted() -> None:
+    desk = running("trader", shadow=True)
+    desk.bar()
+    desk.give(Promote(**COMMAND))
+    desk.bar()
+    assert [(each.order_id, each.state) for each in HEARD] == [(number, OrderState.DENIED) for number in (1, 2, 3)]
+    assert "shadow" in HEARD[0].reason
+
+
+def test_what_was_held_back_is_not_told_to_a_fresh_start_which_never_asked_for_it() -> None:
+    desk = running("once")
+    desk.give(Pause(**COMMAND))
+    desk.bar()
+    desk.give(Reconfigure(parameters={"contract_id": APPLE}, **COMMAND))
+    desk.give(Resume(**COMMAND))
+    assert orders(desk.bar())
+    assert HEARD == []
+
+
+def test_what_was_held_back_outlives_the_process() -> None:
+    desk = running("once")
+    desk.give(Pause(**COMMAND))
+    desk.bar()
+    desk.strategy = thawed(frozen(desk.strategy, hosts.shipped), hosts.shipped)
+    desk.give(Resume(**COMMAND))
+    assert orders(desk.bar())
 
 
 def test_cash_is_of_the_capital_that_the_deployment_names() -> None:
