@@ -3,9 +3,12 @@
 Whoever reads needs numpy alone: it may be another process, which is told `words()`.
 """
 
+import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,11 +60,13 @@ class ScratchBars:
 
 
 class Scratch:
-    """A folder below the state folder that holds the bars of one run, and goes with it."""
+    """A folder below the state folder that holds the bars of one run, and goes with it; if its process is killed, with
+    the next run. A lock on the folder says that it is in use: the system lets go of it, whatever becomes of us."""
 
     def __init__(self, home: Path) -> None:
         self._below = home / "scratch"
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._lock = -1
 
     def __enter__(self) -> "Scratch":
         return self
@@ -69,13 +74,42 @@ class Scratch:
     def __exit__(self, *_: object) -> None:
         if self._folder is not None:
             self._folder.cleanup()
+            os.close(self._lock)
 
     def writer(self, name: str) -> "ScratchWriter":
         """For one file."""
         if self._folder is None:
             self._below.mkdir(parents=True, exist_ok=True)
-            self._folder = tempfile.TemporaryDirectory(prefix=f"bars-{os.getpid()}-", dir=self._below)
+            with _locked(self._below):  # or somebody sweeps away what is not locked yet
+                _sweep(self._below)
+                self._folder = tempfile.TemporaryDirectory(prefix=f"bars-{os.getpid()}-", dir=self._below)
+                self._lock = os.open(self._folder.name, os.O_RDONLY)
+                fcntl.flock(self._lock, fcntl.LOCK_EX)
         return ScratchWriter(Path(self._folder.name) / name)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
+
+
+def _sweep(below: Path) -> None:
+    """Remove what nobody uses any more."""
+    for each in below.glob("bars-*"):
+        with suppress(FileNotFoundError):  # its run has just ended
+            place = os.open(each, os.O_RDONLY)
+            try:
+                fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(each, ignore_errors=True)
+            except BlockingIOError:
+                continue
+            finally:
+                os.close(place)
 
 
 class ScratchWriter:
