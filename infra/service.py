@@ -8,6 +8,7 @@ import signal
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from aiokafka.errors import KafkaConnectionError
 from starlette.types import ASGIApp
 
 from infra import logs
@@ -29,6 +30,7 @@ Hook = Callable[[], Awaitable[None]]
 
 _STOP_PATIENCE_SECONDS = 30.0
 _LAG_INTERVAL_SECONDS = 1.0
+_KAFKA_AGAIN_SECONDS = 1.0
 
 
 class Service:
@@ -68,9 +70,12 @@ class Service:
         self._before: list[Hook] = []
         self._after: list[Hook] = []
         self._tasks: dict[str, Hook] = {}
+        self._at_once: dict[str, Hook] = {}
         self._checks: dict[str, Callable[[], str | None]] = {}
         self._consumers: list[RecordConsumer | BatchConsumer] = []
         self._started = False
+        self._answers = False
+        """More than how it is."""
         self._stopping = asyncio.Event()
 
     # what a service is made of
@@ -97,9 +102,12 @@ class Service:
         """Await `hook` when the service stops, last added first."""
         self._after.append(hook)
 
-    def task(self, name: str, run: Hook) -> None:
-        """Run in the background; a failure, or an end before the service stops, ends the process."""
-        self._tasks[name] = run
+    def task(self, name: str, run: Hook, *, at_once: bool = False) -> None:
+        """Run in the background; a failure, or an end before the service stops, ends the process.
+
+        `at_once`: what needs no Kafka, and does not wait for it.
+        """
+        (self._at_once if at_once else self._tasks)[name] = run
 
     def ready_when(self, name: str, check: Callable[[], str | None]) -> None:
         """/ready asks `check`: None when fine, else what is wrong."""
@@ -136,6 +144,7 @@ class Service:
     async def run(self, app: ASGIApp | None = None) -> None:
         """Serve, recover, consume; returns after SIGTERM, SIGINT or `stop()`."""
         self._check_declared()
+        self._answers = app is not None
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -161,21 +170,24 @@ class Service:
     async def _run_until_stopped(self, serving: "asyncio.Task[None]") -> None:
         running: set[asyncio.Task[Any]] = {serving}
         try:
-            await self.publisher.start()
+            for name, run in self._at_once.items():
+                running.add(asyncio.create_task(cast(Any, run()), name=name))
             starting = asyncio.create_task(self._start(running), name="start")
             stopping = asyncio.create_task(self._stopping.wait(), name="stop")
-            await asyncio.wait({starting, stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({starting, stopping, *running}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 starting.result()
                 await asyncio.wait({stopping, *running}, return_when=asyncio.FIRST_COMPLETED)
             else:
                 starting.cancel()
+                await asyncio.wait({starting}, timeout=_STOP_PATIENCE_SECONDS)
             stopping.cancel()
             self._raise_first_failure(running)
         finally:
             await self._shut_down(running - {serving})
 
     async def _start(self, running: set["asyncio.Task[Any]"]) -> None:
+        await self._reach_kafka()
         for hook in self._before:
             await hook()
         for name, run in self._tasks.items():
@@ -184,6 +196,18 @@ class Service:
         running.add(asyncio.create_task(self._watch_lag(), name="lag"))
         self._started = True
         self.log.info("started", reads=self.spec.reads, instance=self.settings.instance)
+
+    async def _reach_kafka(self) -> None:
+        """Who answers over HTTP is asked for what needs no Kafka, and does not end because that is away."""
+        while True:
+            try:
+                return await self.publisher.start()
+            except KafkaConnectionError as error:
+                await self.publisher.stop()
+                if not self._answers:
+                    raise
+                self.log.warning("waiting for Kafka", error=str(error))
+                await asyncio.sleep(_KAFKA_AGAIN_SECONDS)
 
     async def _start_consumers(self, running: set["asyncio.Task[Any]"]) -> None:
         static = self.spec.membership == "static"

@@ -43,7 +43,7 @@ class Front:
         self._folded: dict[type[Event], Latest[Event]] = {}
         service.before(self.keyring.refresh)
         service.before(self._fold)
-        service.task("keys", self.keyring.keep_fresh)
+        service.task("keys", self.keyring.keep_fresh, at_once=True)
         service.task("outbox", lambda: store.outbox.relay(service.publisher.post))
         service.task("broker", self.broker_watch.watch)
         service.task("audit", self.changes.keep_spool_empty)
