@@ -1,6 +1,6 @@
 """Alerts to people, through any service that apprise knows, by severity."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -38,15 +38,17 @@ class Alert:
 
 
 class AlertUnsentError(ScizorError):
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, failed: Collection[int]) -> None:
+        self.failed = failed
+        """Which of the addresses of its severity."""
         super().__init__(f"an alert could not be sent to {where}: check that address, and `scizor alerts test`")
 
 
 class Channel(Protocol):
     """Where alerts go."""
 
-    def send(self, alert: Alert) -> None:
-        """Blocking; AlertUnsentError when nobody can have got it."""
+    def send(self, alert: Alert, only: Collection[int] | None = None) -> None:
+        """Blocking; to all addresses of its severity or `only` these. AlertUnsentError says which did not take it."""
 
 
 class Apprise:
@@ -67,11 +69,13 @@ class Apprise:
         """Where alerts of this severity go, without secrets."""
         return [_shown(each) for each in self._of(severity)]
 
-    def send(self, alert: Alert) -> None:
+    def send(self, alert: Alert, only: Collection[int] | None = None) -> None:
         """To every address; one that fails does not keep the others from it."""
-        failed = [_shown(each) for each in self._of(alert.severity) if not _notify(each, alert)]
+        services = self._of(alert.severity)
+        numbers = range(len(services)) if only is None else only
+        failed = [number for number in numbers if not _notify(services[number], alert)]
         if failed:
-            raise AlertUnsentError(", ".join(failed))
+            raise AlertUnsentError(", ".join(_shown(services[number]) for number in failed), failed)
 
     def _of(self, severity: Severity) -> "Sequence[apprise.NotifyBase]":
         return [each for of, services in self._by_severity.items() if of.rank <= severity.rank for each in services]

@@ -1,7 +1,6 @@
 """The monitor, wired: events, rounds and dead letters become open alerts, and those are told."""
 
 import asyncio
-from collections import deque
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -12,8 +11,9 @@ from prometheus_client import Counter, Gauge
 from consumers.monitor import happenings, rounds
 from consumers.monitor.book import Book
 from consumers.monitor.lags import lags_of
+from consumers.monitor.telling import Telling
 from infra import broker
-from infra.alerts import Alert, AlertUnsentError, Apprise, Channel, Severity
+from infra.alerts import Alert, Apprise, Channel, Severity
 from infra.publish import Origin
 from infra.service import Service
 from infra.settings import Settings
@@ -24,8 +24,6 @@ from schemas.strategy import StrategyState
 
 ROUND_SECONDS = 10.0
 _TELL_SECONDS = 1.0
-_WAITING_MAX = 500
-_ATTEMPTS_PAUSES = (1.0, 10.0, 60.0)
 _FRESH = timedelta(minutes=10)
 """Older events are no news: nobody is woken for what a new monitor reads first."""
 _LETTERS_BACK = timedelta(minutes=1)
@@ -38,14 +36,11 @@ class Monitor:
         settings = service.settings
         self._service = service
         self._clock = service.clock
-        self._channel = channel
         self._book = Book(settings.alert_repeat_minutes * 60)
-        self._waiting: deque[Alert] = deque()
         self._home = settings.home
         registry = service.metrics.registry
-        self._told = Counter(
-            "scizor_alerts", "Alerts, by what became of them", ("severity", "outcome"), registry=registry
-        )
+        told = Counter("scizor_alerts", "Alerts, by what became of them", ("severity", "outcome"), registry=registry)
+        self._telling = Telling(channel, service.clock, told, service.log)
         for severity in Severity:
             gauge = Gauge(f"scizor_alerts_open_{severity}", "Alerts that are open", registry=registry)
             gauge.set_function(partial(self._open, severity))
@@ -92,7 +87,7 @@ class Monitor:
 
     def _mend(self, key: str) -> None:
         if (resolved := self._book.mend(key)) is not None:
-            self._wait(resolved)
+            self._telling.add(resolved)
 
     # rounds
 
@@ -166,35 +161,12 @@ class Monitor:
 
     # telling
 
-    def _wait(self, alert: Alert) -> None:
-        if len(self._waiting) >= _WAITING_MAX:
-            dropped = self._waiting.popleft()
-            self._told.labels(dropped.severity, "dropped").inc()
-        self._waiting.append(alert)
-
     async def _tell(self) -> None:
         while True:
             for alert in self._book.due(self._clock.monotonic()):
-                self._wait(alert)
-            while self._waiting:
-                await self._send(self._waiting.popleft())
-            await asyncio.sleep(_TELL_SECONDS)
-
-    async def _send(self, alert: Alert) -> None:
-        """In the log in any case; to people as often as it takes, and no longer than makes sense."""
-        self._service.log.warning("alert", severity=alert.severity, title=alert.title, body=alert.body)
-        for pause in (*_ATTEMPTS_PAUSES, None):
-            try:
-                await asyncio.to_thread(self._channel.send, alert)
-            except AlertUnsentError as error:
-                self._service.log.error("alert not sent", title=alert.title, reason=str(error))
-                if pause is None:
-                    self._told.labels(alert.severity, "failed").inc()
-                    return
-                await asyncio.sleep(pause)
-            else:
-                self._told.labels(alert.severity, "sent").inc()
-                return
+                self._telling.add(alert)
+            if not await self._telling.send_next():  # else look again first: what came meanwhile may be graver
+                await asyncio.sleep(_TELL_SECONDS)
 
 
 def build(settings: Settings, catalogue: Catalogue | None = None) -> Service:

@@ -51,7 +51,11 @@ def test_one_address_that_fails_keeps_nobody_else_from_it_and_is_named_without_i
         with pytest.raises(AlertUnsentError, match=str(broken.port)) as failure:
             channel.send(an_alert())
 
-    assert fine.titles == ["it burns"]
+        broken.status = 200
+        channel.send(an_alert(title="again"), failure.value.failed)
+
+    assert fine.titles == ["it burns"], "who has taken it is not told twice"
+    assert broken.titles[-1] == "again"
     assert "hunter2" not in str(failure.value)
 
 
