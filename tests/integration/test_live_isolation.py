@@ -52,6 +52,13 @@ class Hanging(BaseStrategy):
             pass
 
 
+class Forgetful(BaseStrategy):
+    """Got through its past once, and takes too long for it now."""
+
+    def on_bar(self, bar: Bar) -> None:
+        raise hosts.StoppedFromOutsideError("it took longer than 1 s")
+
+
 @pytest.fixture
 def settings(kafka_server: KafkaServer, topic_prefix: str, tmp_path: Path) -> Settings:
     update = {"kafka": kafka_server.address, "topic_prefix": topic_prefix}
@@ -88,20 +95,29 @@ async def failed(floor: Floor, strategy_id: str) -> StrategyState:
 async def test_who_hangs_is_stopped_alone_and_the_rest_goes_on_also_after_a_restart(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hosts, "strategy_class", lambda name: Hanging if name == "hanging" else strategy_class(name))
+    own: dict[str, type[BaseStrategy]] = {"hanging": Hanging}
+    monkeypatch.setattr(hosts, "strategy_class", lambda name: own.get(name) or strategy_class(name))
     bars = random_bars(2, contracts=[101])
     shipped = a_deployment(
         strategy_id="endless", strategy="hanging", parameters={}, symbols=("AAA",), bar_size_seconds=5
     )
+    held = a_deployment(
+        strategy_id="held", strategy="buy_and_hold", parameters={}, symbols=("AAA",), bar_size_seconds=5
+    )
     await topic_admin.apply(settings, the_topics())
     async with a_floor(settings) as floor:
         async with a_strategist(settings):
-            await started(floor, uploaded("good"), uploaded("bad", hangs_at=5), shipped)
+            await started(floor, uploaded("good"), uploaded("bad", hangs_at=5), shipped, held)
             await floor.tell(*bars[:12])
             assert "longer than 1 s" in (await failed(floor, "endless")).error
             assert "bad" in {(await failed(floor, "bad")).strategy_id}
             await floor.caught_up()
+        own["buy_and_hold"] = Forgetful
         async with a_strategist(settings):
+            assert "cannot be recovered" in (await failed(floor, "held")).error
+        del own["buy_and_hold"]
+        async with a_strategist(settings):
+            assert "cannot be recovered" in (await floor.state("held")).error
             await floor.in_state("failed", "endless")
             await floor.tell(*bars[12:])
             await floor.caught_up()
@@ -111,6 +127,6 @@ async def test_who_hangs_is_stopped_alone_and_the_rest_goes_on_also_after_a_rest
 
             await until(seen)
     assert {each.strategy_id for each in floor.intents.values()} >= {"good"}
-    for strategy_id in ("good", "bad", "endless"):
+    for strategy_id in ("good", "bad", "endless", "held"):
         proof = await verified(settings, strategy_id, Window())
         assert proof["verdict"] == "identical", proof
