@@ -27,14 +27,19 @@ def of_state(told: TradingState) -> tuple[Alert | None, float]:
     """The alert, and how long it may mend itself; None when the scope trades again."""
     if told.mode is TradingMode.ACTIVE:
         return None, 0.0
-    key = state_key(told)
     if told.by == KILL_SWITCH:
-        return Alert(key, Severity.CRITICAL, f"{told.scope} was killed", told.reason), 0.0
+        return Alert(kill_key(told), Severity.CRITICAL, f"{told.scope} was killed", told.reason), 0.0
+    key = state_key(told)
     if told.by == RECONCILER:
         title = f"{told.scope}: books and broker do not agree, trading is halted"
         return Alert(key, Severity.CRITICAL, title, told.reason), RECONCILE_SECONDS
     severity = Severity.CRITICAL if told.mode is TradingMode.HALTED else Severity.WARNING
     return Alert(key, severity, f"{told.scope} is {told.mode} by {told.by}", told.reason), 0.0
+
+
+def kill_key(told: TradingState) -> str:
+    """Apart from halts: a kill on top of one is news, and the end of one is not the end of the other."""
+    return f"kill:{told.scope}"
 
 
 def state_key(told: TradingState) -> str:

@@ -12,20 +12,23 @@ from consumers.monitor import happenings, rounds
 from consumers.monitor.book import Book
 from consumers.monitor.lags import lags_of
 from consumers.monitor.telling import Telling
+from engine.trading_state import KILL_SWITCH, follow
 from infra import broker
 from infra.alerts import Alert, Apprise, Channel, Severity
 from infra.publish import Origin
 from infra.service import Service
 from infra.settings import Settings
 from infra.topics import DEAD_LETTER_SUFFIX, Catalogue
-from schemas.account import LimitBreached, TradingState
+from schemas.account import LimitBreached, TradingMode, TradingState
 from schemas.event import Event
 from schemas.strategy import StrategyState
 
 ROUND_SECONDS = 10.0
 _TELL_SECONDS = 1.0
 _FRESH = timedelta(minutes=10)
-"""Older events are no news: nobody is woken for what a new monitor reads first."""
+"""An older breach is no news: nobody is woken for what a new monitor reads first."""
+_CATCH_UP_SECONDS = 30.0
+"""In this a state that is old by now is followed by the one that ended it, if there is one."""
 _LETTERS_BACK = timedelta(minutes=1)
 
 
@@ -38,6 +41,7 @@ class Monitor:
         self._clock = service.clock
         self._book = Book(settings.alert_repeat_minutes * 60)
         self._home = settings.home
+        self._states: dict[str, TradingState] = {}
         registry = service.metrics.registry
         told = Counter("scizor_alerts", "Alerts, by what became of them", ("severity", "outcome"), registry=registry)
         self._telling = Telling(channel, service.clock, told, service.log)
@@ -70,17 +74,26 @@ class Monitor:
 
     async def _on_state(self, told: TradingState, _: Origin) -> None:
         alert, after = happenings.of_state(told)
-        if alert is None:
+        stands = self._states[told.scope] = follow(self._states.get(told.scope), told)
+        if alert is not None:
+            self._lasts(told, alert, after)
+            return
+        if told.by == KILL_SWITCH:
+            self._mend(happenings.kill_key(told))
+        if stands.mode is TradingMode.ACTIVE:
             self._mend(happenings.state_key(told))
-        elif self._is_news(told):
-            self._book.report(alert, self._clock.monotonic(), after=after, mends=True)
 
     async def _on_strategy(self, told: StrategyState, _: Origin) -> None:
         alert = happenings.of_strategy(told)
         if alert is None:
             self._mend(happenings.strategy_key(told))
-        elif self._is_news(told):
-            self._book.report(alert, self._clock.monotonic(), mends=True)
+        else:
+            self._lasts(told, alert)
+
+    def _lasts(self, told: Event, alert: Alert, after: float = 0.0) -> None:
+        """However late it is heard of: it is so until something newer says otherwise, which may be right behind."""
+        settles = after if self._is_news(told) else max(after, _CATCH_UP_SECONDS)
+        self._book.report(alert, self._clock.monotonic(), after=settles, mends=True)
 
     def _is_news(self, event: Event) -> bool:
         return self._clock.now() - event.ingest_time < _FRESH
