@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from infra.bar_scratch import COLUMNS, Scratch, ScratchBars
 from infra.errors import EnvironmentUnhealthyError
 from infra.series_replay import Runs
-from infra.store.bar_portions import StoredBars
+from infra.store.bar_portions import Snapshot, StoredBars
 
 _Portion = Mapping[str, NDArray[Any]]
 
@@ -39,16 +39,24 @@ class LongBars:
     async def _written(
         self, scratch: Scratch, on_read: Callable[[int], None]
     ) -> tuple[ScratchBars, ScratchBars | None]:
-        own = await _Copy(self.found, on_read).to(scratch, "bars", self.symbols)
+        if isinstance(self.found, Runs):
+            return await self._copied(self.found, scratch, on_read)
+        async with self.found.snapshot() as found:
+            return await self._copied(found, scratch, on_read)
+
+    async def _copied(
+        self, found: Runs | Snapshot, scratch: Scratch, on_read: Callable[[int], None]
+    ) -> tuple[ScratchBars, ScratchBars | None]:
+        own = await _Copy(found, on_read).to(scratch, "bars", self.symbols)
         if self.benchmark is None:
             return own, None
         number, name = self.benchmark
-        return own, await _Copy(self.found, on_read).to(scratch, "benchmark", {number: name})
+        return own, await _Copy(found, on_read).to(scratch, "benchmark", {number: name})
 
 
 @dataclass
 class _Copy:
-    found: Runs | StoredBars
+    found: Runs | Snapshot
     on_read: Callable[[int], None]
     sources: set[str] = field(default_factory=set)
 

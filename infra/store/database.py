@@ -197,9 +197,20 @@ class Store:
     @asynccontextmanager
     async def looking(self) -> AsyncIterator[AsyncConnection]:
         """A connection on which every statement is a transaction of its own: the quickest way to look once."""
+        async with self._held(isolation_level="AUTOCOMMIT") as held:
+            yield held
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """A connection to read from, in one snapshot for all its statements."""
+        async with self._held(isolation_level="REPEATABLE READ", postgresql_readonly=True) as held:
+            yield held
+
+    @asynccontextmanager
+    async def _held(self, **options: Any) -> AsyncIterator[AsyncConnection]:
         held = await self._connected()
         try:
-            yield await held.execution_options(isolation_level="AUTOCOMMIT")
+            yield await held.execution_options(**options)
         except connection.STATEMENT_FAILURES as error:
             if (meaning := connection.understood(error, self.engine.url)) is not None:
                 raise meaning from error

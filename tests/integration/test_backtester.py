@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiokafka
+import polars as pl
 import pytest
 
 from consumers.backtester.backtester import Backtester
@@ -24,6 +25,7 @@ from engine.material import RAW
 from engine.registry import strategy_class
 from engine.strategy import BaseStrategy
 from infra import bar_runs, broker, consume, replay_cache, topic_admin
+from infra.bar_replay import BarFilter
 from infra.columns import frame_of
 from infra.replay import fold
 from infra.service import Service
@@ -319,6 +321,37 @@ async def test_more_bars_than_are_wanted_in_memory_give_the_same_word_for_word_f
     trials = [each for each in await events_of(stack_settings, "research.trials.v1") if isinstance(each, Trial)]
     assert len({each.trial_id for each in trials if each.parameters.get("fast") == 5}) == 1, "one run, however it ran"
     assert not list((stack_settings.home / "scratch").iterdir()), "it was there, and is empty again"
+
+
+async def test_bars_of_the_database_in_portions_are_those_of_one_moment_and_few_at_a_time_however_they_lie(
+    stack_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bar_portions, "_PORTION", 10)
+    days = [*history_of("AAPL", APPLE, 150), *history_of("IBM", IBM, 150)]
+    early = datetime(1990, 1, 2, 14, 30, tzinfo=UTC)
+    alone = days[0].revised(start=early, event_time=early + timedelta(hours=6))
+    later = [each.revised(close=each.high, revision=1) for each in days]
+    store = Store(stack_settings, "persister")
+    async with store.transaction() as transaction:
+        await add_bars(transaction.connection, frame_of([alone, *days]))
+
+    wanted = BarFilter(contract_ids=[APPLE, IBM], bar_size_seconds=86_400)
+    stored = await bar_portions.StoredBars.of(stack_settings, wanted)
+    found, closes = list[pl.DataFrame](), list[float]()
+    async with stored.snapshot() as snapshot:
+        async for portion in snapshot.portions([APPLE, IBM]):
+            if not found:
+                async with store.transaction() as transaction:
+                    await add_bars(transaction.connection, frame_of(later))
+            found.append(portion)
+        async for portion in snapshot.portions([IBM]):
+            closes += portion["close"].to_list()
+    await store.close()
+
+    assert stored.counts == {APPLE: 151, IBM: 150}
+    assert pl.concat(found).equals(frame_of([alone, *days]).sort("end_us", "contract_id"))
+    assert closes == [each.close for each in days if each.contract_id == IBM]
+    assert max(map(len, found)) <= 22, "twice a portion, and what waited"
 
 
 PRICES = ("open", "high", "low", "close", "volume")
