@@ -4,18 +4,20 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from engine.columns import COLUMNS, BarColumns
 from infra.bar_scratch import Scratch, ScratchBars, ScratchWriter
 from infra.errors import UsageError
-from producers.cli.price_file import BY_SIZE, bar_size_of, columns_of, is_parquet, read_prices
+from producers.cli.price_file import BY_SIZE, bar_size_of, columns_of, is_parquet, read_prices, starts_of
 from schemas.backtest import BacktestRequested
 from schemas.moments import to_microseconds
 
 _ROWS = 32_768
 _BYTES = 2 * 2**20
 _DAY = timedelta(days=1)
+_US = timedelta(microseconds=1)
 
 
 def long_prices(path: Path, request: BacktestRequested, at_once: int, scratch: Scratch) -> ScratchBars | None:
@@ -26,15 +28,17 @@ def long_prices(path: Path, request: BacktestRequested, at_once: int, scratch: S
     try:
         if _count(path) <= at_once:
             return None
-        blocks = _blocks(path)
-        first = next(blocks)
+        first = next(_blocks(path))
     except (pl.exceptions.PolarsError, OSError, StopIteration):
         return None  # whoever reads it whole says what is wrong
     symbol = request.symbols[0]
-    if BY_SIZE in first.columns or (size := bar_size_of(columns_of(first, path, symbol))) >= _DAY:
+    if BY_SIZE in first.columns:
+        return None
+    size = _size(path, first, symbol)
+    if size >= _DAY:
         return None
     writer, sources, last_us = scratch.writer("bars"), set[str](), -(2**63)
-    for block in _all(first, blocks):
+    for block in _blocks(path):
         columns = columns_of(block, path, symbol, size)
         if columns.start_us[0] <= last_us:
             raise UsageError(f"{path} is not sorted by time, as a file of more than {at_once:,} bars has to be")
@@ -68,18 +72,28 @@ def _count(path: Path) -> int:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(_BYTES), b""))
 
 
-def _all(first: pl.DataFrame, rest: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    yield first
-    yield from rest
+def _size(path: Path, first: pl.DataFrame, symbol: str) -> timedelta:
+    """By the least distance between any two bars, as of a short file; a file that tells its bars' ends needs none, and
+    one in no order is refused later."""
+    size = bar_size_of(columns_of(first, path, symbol))
+    if "end" in first.columns or size >= _DAY:
+        return size
+    last_us = np.zeros(0, dtype=np.int64)
+    for block in _blocks(path, ["time" if "time" in first.columns else "start"]):
+        starts = np.sort(np.concatenate((last_us, starts_of(block, path))))
+        least = int(np.diff(starts).min(initial=size // _US))
+        size = min(size, timedelta(microseconds=least)) if least else size
+        last_us = starts[-1:]
+    return size
 
 
-def _blocks(path: Path) -> Iterator[pl.DataFrame]:
+def _blocks(path: Path, only: list[str] | None = None) -> Iterator[pl.DataFrame]:
     if is_parquet(path):
-        rows = pl.scan_parquet(path)
+        rows = pl.scan_parquet(path) if only is None else pl.scan_parquet(path).select(only)
         for first in range(0, _count(path), _ROWS):
             yield rows.slice(first, _ROWS).collect()
         return
     with path.open("rb") as file:
         header = file.readline()
         while block := file.read(_BYTES):
-            yield pl.read_csv(header + block + file.readline(), infer_schema_length=None)
+            yield pl.read_csv(header + block + file.readline(), infer_schema_length=None, columns=only)

@@ -185,6 +185,11 @@ def _frame(path: Path) -> pl.DataFrame:
         raise UsageError(f"{path} cannot be read: {reason}") from None
 
 
+def starts_of(frame: pl.DataFrame, path: Path) -> Integers:
+    """When each row's bar began. Raises UsageError for what is no time."""
+    return _moments(frame["time" if "time" in frame.columns else "start"], path)
+
+
 def _moments(times: pl.Series, path: Path) -> Integers:
     try:
         if times.dtype == pl.String:

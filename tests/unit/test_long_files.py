@@ -49,6 +49,21 @@ def test_the_result_is_the_same_word_for_word(kind: str, tmp_path: Path, monkeyp
     assert not list((tmp_path / "home" / "scratch").iterdir()), "it was there, and is empty again"
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_how_long_bars_last_is_told_by_all_of_them(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the first block are farther apart than any later two."""
+    file = tmp_path / f"AAPL.{kind}"
+    thin = _frame(COLUMNS)[:1600:2]
+    getattr(pl.concat([thin, _frame(COLUMNS)[1600:]]), f"write_{kind}")(file)
+    request = a_request(parameters={"fast": 5, "slow": 20})
+
+    whole = run_file(request, PriceFiles(file))
+    monkeypatch.setenv("SCIZOR_BACKTEST_BARS_AT_ONCE", "5000")
+    part = run_file(request, PriceFiles(file))
+
+    assert part.model_dump(exclude=OF_THE_RUN) == whole.model_dump(exclude=OF_THE_RUN)
+
+
 def test_bars_in_no_order_are_refused_when_they_are_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _frame(COLUMNS).reverse().write_csv(tmp_path / "AAPL.csv")
     late = a_request(parameters={"fast": 5, "slow": 20}, start=to_datetime(int(COLUMNS.end_us[-1])))
