@@ -12,8 +12,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from consumers.executor.ledger import Ledger
 from consumers.executor.page import Page
 from consumers.executor.reconciliation import Reconciliation
+from consumers.executor.tracking import Tracked
 from engine.account_book import AccountBook
 from infra import consume
 from infra.clock import SystemClock
@@ -34,16 +36,22 @@ def no_dedupe() -> str:
 
 
 def sends_again() -> str:
-    """An executor that sends again, when it starts, whatever it has no answer for."""
-    honest = Reconciliation._look
+    """An executor that sends again, when it starts, whatever it had no answer for when it ended."""
+    look, load = Reconciliation._look, Ledger.load
+    unanswered: list[Tracked] = []
+
+    async def noted(self: Any, account_id: str) -> None:
+        await load(self, account_id)
+        unanswered.extend(each for each in self.working if each.status is OrderStatus.SENDING)
 
     async def blindly(self: Any) -> Any:
-        for order in self._ledger.working:
-            if order.status is OrderStatus.SENDING:
-                number = await self._sender.ids.take()
-                self._orders.place(number, order.intent or a_live_intent(1, intent_id=order.order_id))
-        return await honest(self)
+        while unanswered:
+            order = unanswered.pop()
+            number = await self._sender.ids.take()
+            self._orders.place(number, order.intent or a_live_intent(1, intent_id=order.order_id))
+        return await look(self)
 
+    Ledger.load = noted  # type: ignore[method-assign] # that is the fault
     Reconciliation._look = blindly  # type: ignore[method-assign] # that is the fault
     return "consumers.executor"
 

@@ -10,6 +10,7 @@ import pytest
 
 from consumers.executor.page import Page
 from consumers.executor.reconciliation import Reconciliation
+from consumers.executor.sender import Ready, Sender
 from infra.bar_replay import read_bars
 from infra.gateway import BrokerExecution
 from infra.gateway_simulator.faults import cassette
@@ -17,10 +18,9 @@ from infra.settings import Settings
 from producers.data_farmer.inspection import Inspection
 from producers.data_farmer.runs import Run
 from schemas.account import TradingMode
-from schemas.orders import OrderStatus
 from tests.a_ledger import Ledger
 from tests.integration.a_judged_desk import Desk, a_judged_desk, impatient  # noqa: F401 # a fixture
-from tests.integration.an_order_path import a_live_intent, until
+from tests.integration.an_order_path import until
 from tests.integration.test_cassettes_history import a_farm, differences
 from tests.integration.test_collection_crash import asked
 
@@ -74,20 +74,23 @@ async def test_an_executor_that_adds_corrections_is_found_out(
 async def test_an_executor_that_sends_again_what_it_has_no_answer_for_is_found_out(
     stack_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = Reconciliation._look
+    look, place = Reconciliation._look, Sender.place
+    sent: list[tuple[int, Ready]] = []
+
+    async def noted(self: Any, family: list[Ready]) -> None:
+        sent.extend((self._gate.gaps, each) for each in family)
+        await place(self, family)
 
     async def blindly(self: Any) -> Any:
-        async def open_orders() -> Any:
-            """Right before it hears of it: what comes while a comparison is under way is sent again, too."""
-            for order in self._ledger.working:
-                if order.status is OrderStatus.SENDING:
-                    number = await self._sender.ids.take()
-                    self._orders.place(number, a_live_intent(1, intent_id=order.order_id, quantity=order.quantity))
-            return await type(self._orders).open_orders(self._orders)
+        """Whatever has come of it meanwhile: an order on whose connection nothing was heard of it is sent again."""
+        for gaps, ready in sent.copy():
+            if gaps != self._gate.gaps:
+                sent.remove((gaps, ready))
+                number = await self._sender.ids.take()
+                self._orders.place(number, ready.order.intent)
+        return await look(self)
 
-        self._orders.open_orders = open_orders
-        return await honest(self)
-
+    monkeypatch.setattr(Sender, "place", noted)
     monkeypatch.setattr(Reconciliation, "_look", blindly)
     async with a_judged_desk(stack_settings, tmp_path, "closed-before-acknowledgement") as desk:
         await _judged(desk, "two orders for the intent first")
