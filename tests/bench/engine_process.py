@@ -27,7 +27,7 @@ def bars():
     return {name: frame[name].to_numpy() for name in frame.columns}
 def tell(*found):
     status = open("/proc/self/status").read()  # what getrusage tells is the parent's where that was larger
-    print(*found, int(re.search("VmHWM:.* (\\d+) kB", status)[1]) // 1024)
+    print(*found, int(re.search("VmHWM:.* (\\d+) kB", status)[1]) * 1024 // 1_000_000)
 """
 _BARE = _READ + "import numpy, msgspec, pydantic\ntell(len(bars()))\n"
 _BARE_COMPILED = "import llvmlite.binding" + _BARE
@@ -111,7 +111,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
 def _written(file: Path, count: int) -> None:
     columns = minute_bars(count)
     frame = pl.DataFrame({name: getattr(columns, name) for name in COLUMNS})
-    frame.write_parquet(file)
+    frame.write_parquet(file, row_group_size=count)  # else numpy would get copies, in every process that reads it
 
 
 def _written_in_pieces(file: Path, count: int) -> int:
