@@ -24,6 +24,9 @@ from tests.integration.a_simulator import Simulator, a_simulator, with_gateway
 from tests.integration.an_order_path import OrderPath, a_live_intent, an_order_path, running, some_limits, until
 
 D = Decimal
+ALL_DEALT_WITH = (
+    "SELECT count(*) = 0 FROM decisions LEFT JOIN orders USING (decision_id) WHERE approved AND order_id IS NULL"
+)
 RESTING: dict[str, Any] = {"order_type": OrderType.LIMIT, "limit_price": D("430.00")}
 
 
@@ -100,6 +103,7 @@ async def test_after_a_kill_no_order_reaches_the_gateway_and_every_open_one_is_c
             await path.tell(a_live_intent("late", intent_id="late"))
             await path.settled("risk", ["trading.intents.v1"])
             assert (await state_of(settings))["killed"], "restarting everything arms nothing"
+            await until(lambda: path.scalar(ALL_DEALT_WITH))  # an approval lives for two seconds, also over an arming
             assert set(simulator.placed()) == sent
 
             assert await arm(settings) == {"armed": ["global"], "still_killed": []}
