@@ -1,6 +1,6 @@
 """A price file of more bars than are wanted in memory, block after block into a scratch file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,8 +20,11 @@ _DAY = timedelta(days=1)
 _US = timedelta(microseconds=1)
 
 
-def long_prices(path: Path, request: BacktestRequested, at_once: int, scratch: Scratch) -> ScratchBars | None:
-    """The bars of a file in the request's time; None for one of at most `at_once` bars, of days, or of several sizes.
+def long_prices(
+    path: Path, wanted: Sequence[timedelta], request: BacktestRequested, at_once: int, scratch: Scratch
+) -> ScratchBars | None:
+    """The bars of a file in the request's time; None for one of at most `at_once` bars, of days, of several sizes, or
+    of another size than the one that is `wanted`.
 
     Raises UsageError, in one line, for what is wrong, and for bars that are not sorted by time.
     """
@@ -35,7 +38,7 @@ def long_prices(path: Path, request: BacktestRequested, at_once: int, scratch: S
     if BY_SIZE in first.columns:
         return None
     size = _size(path, first, symbol)
-    if size >= _DAY:
+    if size >= _DAY or (wanted and tuple(wanted) != (size,)):
         return None
     writer, sources, last_us = scratch.writer("bars"), set[str](), -(2**63)
     for block in _blocks(path):

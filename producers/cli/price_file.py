@@ -100,10 +100,13 @@ def _may_be(size: timedelta, of_one_size: dict[timedelta, BarColumns]) -> bool:
 
 
 def bar_size_of(columns: BarColumns) -> timedelta:
-    """The least distance between two bars; a day and its night are a day, be it that summer time begins."""
-    starts = columns.start_us
-    size = int(np.diff(starts).min()) if len(starts) > 1 else int(columns.end_us[0] - starts[0])
-    return _DAY if _DAILY_MIN_US <= size < _DAILY_MAX_US else timedelta(microseconds=size)
+    """The least distance between two bars, or what the longest of them lasts: an hour may be cut by its session. A day
+    and its night are a day, be it that summer time begins."""
+    starts, lasts = columns.start_us, columns.end_us - columns.start_us
+    size = int(np.diff(starts).min()) if len(starts) > 1 else int(lasts[0])
+    if _DAILY_MIN_US <= size < _DAILY_MAX_US:
+        return _DAY
+    return timedelta(microseconds=size if size >= _DAY_US else max(size, int(lasts.max())))
 
 
 def columns_of(frame: pl.DataFrame, path: Path, symbol: str, size: timedelta | None = None) -> BarColumns:

@@ -33,7 +33,7 @@ from producers.cli.backtest_document import document
 from producers.cli.config import load_settings
 from producers.cli.desk import Desk
 from producers.cli.long_files import benchmark_prices, long_prices
-from producers.cli.price_file import read_files, read_prices, read_sizes
+from producers.cli.price_file import read_files, read_prices
 from producers.cli.records import run as run_with_kafka
 from producers.cli.strategy_files import StrategyFile
 from producers.cli.topic_bars import LongMaterial, read_material_or_long
@@ -58,7 +58,7 @@ class PriceFiles:
     benchmark: Path | None = None
     more: tuple[Path, ...] = ()
     sizes: tuple[timedelta, ...] = ()
-    """Those that are wanted where there are several; empty: all."""
+    """Those that are wanted; empty: all."""
 
     def read(self, request: BacktestRequested) -> tuple[BacktestRequested, Material]:
         """The request says afterwards which sizes there are, where there are several."""
@@ -76,7 +76,7 @@ class PriceFiles:
 
     def long(self, request: BacktestRequested, at_once: int, scratch: Scratch) -> LongMaterial | None:
         """For a run piece by piece: see `long_prices`."""
-        own = None if self.more else long_prices(self.prices, request, at_once, scratch)
+        own = None if self.more else long_prices(self.prices, self.sizes, request, at_once, scratch)
         if own is None:
             return None
         beside = None if self.benchmark is None else benchmark_prices(self.benchmark, request, scratch)
@@ -86,17 +86,16 @@ class PriceFiles:
         """The smallest first."""
         found: dict[timedelta, BarColumns] = {}
         paths = (self.prices, *self.more)
-        read = read_files(paths, symbol, self.sizes) if self.more else [(self.prices, read_sizes(self.prices, symbol))]
-        for path, by_size in read:
+        for path, by_size in read_files(paths, symbol, self.sizes):
             for size, columns in by_size.items():
                 if size in found:
                     raise UsageError(f"{path}: bars of {bar_size_text(size)} are in another file already")
                 found[size] = columns
-        if len(found) > 1 or len(self.sizes) > 1:
+        if self.sizes:
             if missing := [size for size in self.sizes if size not in found]:
                 there = ", ".join(map(bar_size_text, sorted(found)))
                 raise UsageError(f"no bars of {bar_size_text(missing[0])} in the file: it has {there}")
-            found = {size: each for size, each in found.items() if not self.sizes or size in self.sizes}
+            found = {size: each for size, each in found.items() if size in self.sizes}
         return dict(sorted(found.items()))
 
 
@@ -114,7 +113,7 @@ def run_own(request: BacktestRequested, own: StrategyFile, bars: PriceFiles | Se
     try:
         return _run_here(request, strategy, bars)
     except ValueError as error:
-        raise UsageError(f"{error}{at_line(error.__cause__ or error, f'{own.name}.py')}") from None
+        raise UsageError(f"{error}{at_line(error.__cause__ or error, f'{own.name}.py')}") from error
 
 
 def _run_here(

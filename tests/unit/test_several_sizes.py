@@ -171,6 +171,19 @@ def test_of_files_that_do_not_tell_their_sizes_those_are_taken_that_were_named_o
             read_files((hours, *others), "AAPL", named)
 
 
+def test_the_size_that_is_named_is_that_of_the_file_or_it_is_refused(tmp_path: Path) -> None:
+    hours, told = tmp_path / "hours.csv", tmp_path / "told.csv"
+    hours.write_text("\n".join([SAID, *_starting(HOURS)]))
+    ends = dict(zip(HOURS, [*HOURS[1:], "21:00"], strict=True))
+    rows = [f"2013-01-07T{start}:00Z,2013-01-07T{end}:00Z,1,2,1,2,5" for start, end in ends.items()]
+    told.write_text("\n".join([HEADER, *rows]))
+    for file in (hours, told):
+        _, material = PriceFiles(file, sizes=(timedelta(hours=1),)).read(a_request())
+        assert _ends(material.columns)[:7] == [*HOURS[1:], "21:00"]
+        with pytest.raises(UsageError, match="no bars of 5m in the file"):
+            PriceFiles(file, sizes=(timedelta(minutes=5),)).read(a_request())
+
+
 def test_sizes_are_told_by_commas_or_as_a_list_in_any_order() -> None:
     assert sizes_of("1d, 5m") == (timedelta(minutes=5), DAY)
     assert sizes_of("") == ()
