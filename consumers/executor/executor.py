@@ -95,6 +95,8 @@ class Executor:
         self._reconciliation = Reconciliation(means, self._sender)
         self._connection.skew.on_change(self._reconciliation.ask)
         measure(self._connection, service.metrics.registry)
+        self._newest_state: dict[str, int] = {}
+        """Offset of the newest record of each scope that was heard; the topic has one partition."""
         self._reports: deque[Said] = deque()
         self._arrived = asyncio.Event()
 
@@ -171,11 +173,15 @@ class Executor:
     # trading states
 
     async def _fold_trading_states(self) -> None:
-        async for event, _ in fold(self._service.settings, ["trading.state.v1"]):
+        async for event, record in fold(self._service.settings, ["trading.state.v1"]):
             if isinstance(event, TradingState):
+                self._newest_state[event.scope] = record.offset
                 self._gate.hear(event)
 
     async def _on_trading_state(self, told: TradingState, origin: Origin) -> None:
+        if origin.offset < self._newest_state.get(told.scope, 0):
+            return  # heard before the start, and followed by others since: an echo of it could undo an arming
+        self._newest_state[told.scope] = origin.offset
         holds = self._gate.hear(told)
         if holds != told:
             # the newest record of a scope is what compaction keeps: say again what holds

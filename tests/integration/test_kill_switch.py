@@ -110,6 +110,8 @@ async def test_after_a_kill_no_order_reaches_the_gateway_and_every_open_one_is_c
             names = itertools.count()
             after = await until(lambda: traded(path, names), seconds=40)
             assert set(simulator.placed()) == sent | {after}
+            told = [each.mode for each in await path.events("trading.state.v1") if each.by == "kill switch"]
+            assert told == [TradingMode.HALTED, TradingMode.HALTED, TradingMode.ACTIVE], "by itself, and by no echo"
 
 
 async def traded(path: OrderPath, names: Iterator[int]) -> str:
