@@ -1,14 +1,19 @@
 """Charts as inline SVG: sizes, ticks and paths, no script and no outside file."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 
+from engine.report.words import signed
+
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 1000, 74, 14, 12, 26
 COLUMNS_MAX = 900
 """Points drawn at most: one a pixel; of the points that share a pixel, the lowest and highest stay."""
+_DECIMALS_MORE_MAX = 6
+_PRECISION = re.compile(r"\.(\d+)")
 
 Points = Sequence[tuple[int, float]]
 """(microseconds since 1970, value), ascending."""
@@ -36,10 +41,12 @@ class Mark:
 
 @dataclass(frozen=True)
 class Frame:
-    """What the lines share: a name, how values are written, a height, and where areas end (none: the lower edge)."""
+    """What the lines share: a name, the format of values, a height, and where areas end (none: the lower edge)."""
 
     name: str
-    write: Callable[[float], str]
+    form: str
+    """As of `str.format`, with a precision; more decimals are written where it would make two ticks the same."""
+
     height: int = 260
     floor: float | None = None
 
@@ -96,10 +103,12 @@ def histogram(frame: Frame, values: Sequence[float], bars: int = 41) -> str:
             f'<rect class="{css}" x="{LEFT + place * width + 0.5:.1f}" y="{bottom - tall:.1f}" '
             f'width="{width - 1:.1f}" height="{tall:.1f}"/>'
         )
+    parts = (0.0, 0.25, 0.5, 0.75, 1.0)
+    told = _distinct([low + part * (high - low) for part in parts], frame.form)
     texts = "".join(
         f'<text class="tick" x="{LEFT + part * (WIDTH - LEFT - RIGHT):.1f}" y="{frame.height - 6}" '
-        f'text-anchor="{anchor}">{escape(frame.write(low + part * (high - low)))}</text>'
-        for part, anchor in ((0.0, "start"), (0.25, "middle"), (0.5, "middle"), (0.75, "middle"), (1.0, "end"))
+        f'text-anchor="{anchor}">{escape(text)}</text>'
+        for part, anchor, text in zip(parts, ("start", "middle", "middle", "middle", "end"), told, strict=True)
     )
     return (
         f'<svg class="chart" viewBox="0 0 {WIDTH} {frame.height}" role="img" aria-label="{escape(frame.name)}">'
@@ -123,9 +132,20 @@ def thinned(points: Points, buckets: int) -> list[tuple[int, float]]:
 def _axis(frame: Frame, ticks: Sequence[float], y: Callable[[float], float]) -> str:
     return "".join(
         f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
-        f'<text class="tick" x="{LEFT - 9}" y="{y(tick) + 4:.1f}" text-anchor="end">{escape(frame.write(tick))}</text>'
-        for tick in ticks
+        f'<text class="tick" x="{LEFT - 9}" y="{y(tick) + 4:.1f}" text-anchor="end">{escape(text)}</text>'
+        for tick, text in zip(ticks, _distinct(ticks, frame.form), strict=True)
     )
+
+
+def _distinct(values: Sequence[float], form: str) -> list[str]:
+    """The values as texts that differ wherever a few more decimals make them differ."""
+    texts: list[str] = []
+    for more in range(_DECIMALS_MORE_MAX + 1):
+        finer = _PRECISION.sub(lambda found, more=more: f".{int(found[1]) + more}", form)  # type: ignore[misc] # bound at once
+        texts = [signed(value, finer) for value in values]
+        if len(set(texts)) == len(texts):
+            break
+    return texts
 
 
 def _times(frame: Frame, first: int, last: int, x: Callable[[int], float]) -> str:

@@ -7,7 +7,7 @@ from engine.report import figures
 from engine.report.charts import Frame, Line, chart
 from engine.report.page import known, whole
 from engine.report.series import equity_points
-from engine.report.words import benchmark_name, mood, signed, title, written
+from engine.report.words import benchmark_name, mood, title, written
 from schemas.backtest import BacktestFinished
 
 RUNS_MAX = 8
@@ -39,7 +39,7 @@ def _curves(runs: Sequence[BacktestFinished], names: Sequence[str]) -> str:
         Line([(time, value / done.request.cash - 1) for time, value in equity_points(done)], f"run-{number}", name)
         for number, (done, name) in enumerate(zip(runs, names, strict=True))
     ]
-    frame = Frame("Return over time", lambda value: signed(value, "{:.0%}"), 320)
+    frame = Frame("Return over time", "{:.0%}", 320)
     return f'<section class="panel"><h2>Return</h2>{chart(frame, lines)}</section>'
 
 

@@ -43,8 +43,8 @@ def equity(done: BacktestFinished, points: Points) -> str:
     if done.benchmark:
         theirs = [(time_us, worth) for (time_us, _), worth in zip(points, done.benchmark, strict=True)]
         lines.insert(0, Line(theirs, "benchmark", benchmark_name(done)))
-    money = Frame("Equity over time", lambda value: signed(value, "{:,.0f}"), 280)
-    depth = Frame("Drawdown over time", lambda value: signed(value, "{:.0%}"), 150, 0.0)
+    money = Frame("Equity over time", "{:,.0f}", 280)
+    depth = Frame("Drawdown over time", "{:.0%}", 150, 0.0)
     return (
         f'<section class="panel hover" data-points="{escape(hover)}"><h2>Equity</h2>{chart(money, lines)}'
         f"<h2>Drawdown</h2>{chart(depth, [Line(below, 'drawdown', area=True)])}{_rolling_sharpe(done, points)}"
@@ -77,7 +77,7 @@ def _rolling_sharpe(done: BacktestFinished, points: Points) -> str:
         window = returns[stop - _ROLLING : stop]
         deviation = stdev(window)
         found.append((points[stop - 1][0], fmean(window) / deviation * math.sqrt(periods) if deviation else 0.0))
-    frame = Frame("Rolling Sharpe ratio", lambda value: signed(value, "{:.1f}"), 150, 0.0)
+    frame = Frame("Rolling Sharpe ratio", "{:.1f}", 150, 0.0)
     return f"<h2>Sharpe ratio of {_ROLLING} sessions</h2>{chart(frame, [Line(found, 'rolling')])}"
 
 
@@ -139,8 +139,8 @@ def _price(series: Mapping[str, Any], fills: Sequence[Mapping[str, Any]]) -> str
         for fill in own[-_MARKS_MAX:]
     ]
     name = str(series["symbol"])
-    frame = Frame(f"Price of {name}", lambda value: signed(value, "{:,.2f}"), 300)
-    below = "".join(chart(Frame(line.name, lambda value: signed(value, "{:,.4g}"), 120), [line]) for line in apart)
+    frame = Frame(f"Price of {name}", "{:,.2f}", 300)
+    below = "".join(chart(Frame(line.name, "{:,.4g}", 120), [line]) for line in apart)
     note = f" <small>the last {_MARKS_MAX} of {len(own):,} fills</small>" if len(own) > _MARKS_MAX else ""
     drawn = chart(frame, [closes, *on_price], marks)
     return f'<section class="panel"><h2>{escape(name)}{note}</h2>{drawn}{below}</section>'
@@ -158,11 +158,11 @@ def _told(fill: Mapping[str, Any]) -> str:
 
 
 def distributions(done: BacktestFinished, points: Points) -> str:
-    percent = Frame("", lambda value: signed(value, "{:.1%}"), 320)
+    percent = Frame("", "{:.1%}", 320)
     trades = [trip["return"] for trip in done.round_trips if not trip["open"] and trip["return"] is not None]
     parts = [("Returns of sessions", _returns(done, points)), ("Returns of trades", trades)]
     shown = "".join(
-        f"<div><h2>{name}</h2>{histogram(Frame(name, percent.write, percent.height), values)}</div>"
+        f"<div><h2>{name}</h2>{histogram(Frame(name, percent.form, percent.height), values)}</div>"
         for name, values in parts
         if len(values) > 1
     )

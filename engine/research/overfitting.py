@@ -129,9 +129,13 @@ def cross_validated(returns: Floats, blocks: int = BLOCKS) -> Overfitting | None
     """CSCV over `returns` of shape (times, trials); None with fewer than two trials, or two times a block.
 
     Every way to choose half of the blocks is a training set, the other half its test. Blocks differ in length by one
-    at most. Ties in rank share their mean. Cost: splits x trials, in chunks.
+    at most. Trials with the same returns are one trial: which of them is chosen says nothing of any. Ties in rank
+    share their mean. Cost: splits x trials, in chunks.
     """
     assert blocks % 2 == 0, "half of the blocks are chosen"
+    first = {series.tobytes(): place for place, series in reversed(list(enumerate(np.ascontiguousarray(returns.T))))}
+    distinct = np.array(sorted(first.values()), dtype=np.int64)
+    returns = returns[:, distinct]
     times, trials = returns.shape
     if trials < 2 or times < 2 * blocks:
         return None
@@ -141,7 +145,7 @@ def cross_validated(returns: Floats, blocks: int = BLOCKS) -> Overfitting | None
     squares = np.add.reduceat(returns * returns, edges[:-1], axis=0)
     parts = [_ranked(each, counts, sums, squares) for each in _halves(blocks)]
     logits, chosen, inside, outside = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return Overfitting(logits, chosen.astype(np.int64), inside, outside)
+    return Overfitting(logits, distinct[chosen.astype(np.int64)], inside, outside)
 
 
 def _halves(blocks: int) -> Iterator[Floats]:

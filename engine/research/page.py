@@ -96,7 +96,7 @@ def _walk(result: dict[str, Any], cash: float) -> str:
         return ""
     times, values = walk["equity"]["time"], walk["equity"]["value"]
     points = [(microseconds(time), value / cash - 1) for time, value in zip(times, values, strict=True)]
-    frame = Frame("Return out of sample", lambda value: signed(value, "{:.0%}"), 280)
+    frame = Frame("Return out of sample", "{:.0%}", 280)
     rows = [
         (" to ".join(each["train"]), " to ".join(each["test"]), _parameters(each), _number(each["inside"]),
          _number(each["outside"]), _told(each["total_return"], "{:+.2%}"))

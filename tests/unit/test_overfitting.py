@@ -141,3 +141,16 @@ def test_trials_that_never_traded_are_one_family_together() -> None:
 
     assert families(series).independent == pytest.approx(2)
     assert families(np.empty((0, 0)), others=3).independent == 3
+
+
+def test_the_same_trial_twice_is_cross_validated_as_one() -> None:
+    noise = np.random.default_rng(5).normal(size=(160, 3))
+    twice = noise[:, [2, 0, 0, 1, 2]]
+
+    once, found = cross_validated(noise[:, [2, 0, 1]], blocks=8), cross_validated(twice, blocks=8)
+
+    assert once is not None
+    assert found is not None
+    assert np.array_equal(found.logits, once.logits)
+    assert set(found.chosen) <= {0, 1, 3}, "the first of those that are the same"
+    assert cross_validated(noise[:, [1, 1, 1]], blocks=8) is None

@@ -131,7 +131,7 @@ def test_thinning_keeps_the_ends_and_every_extreme() -> None:
 def test_a_chart_stays_inside_its_frame(values: list[float]) -> None:
     line = Line([(number * 10**6, value) for number, value in enumerate(values)], "equity")
 
-    points = re.search(r'<polyline class="equity" points="([^"]*)"', chart(Frame("any", str), [line]))
+    points = re.search(r'<polyline class="equity" points="([^"]*)"', chart(Frame("any", "{:.2f}"), [line]))
 
     assert points is not None
     for pair in points.group(1).split():
@@ -191,9 +191,19 @@ def test_runs_are_compared_on_one_page_and_what_cannot_be_compared_is_refused() 
 def test_a_histogram_counts_everything_once() -> None:
     values = [number / 100 for number in range(-300, 700)] + [1e6]
 
-    text = histogram(Frame("any", str, 170), values)
+    text = histogram(Frame("any", "{:.2f}", 170), values)
 
     heights = [float(each) for each in re.findall(r'height="([\d.]+)"', text)]
     counts, _ = np.histogram(np.clip(values, values[5], sorted(values)[-6]), 41)
     assert heights == pytest.approx(counts / counts.max() * max(heights), abs=0.05 + 2 * max(heights) / counts.max())
-    assert histogram(Frame("any", str), [2.0, 2.0]).count("<rect") == 41
+    assert histogram(Frame("any", "{:.2f}"), [2.0, 2.0]).count("<rect") == 41
+
+
+def test_small_values_get_the_decimals_that_tell_them_apart() -> None:
+    line = Line([(0, 0.0), (10**6, -0.0011)], "drawdown")
+
+    ticks = re.findall(r'text-anchor="end">([^<]*%)</text>', chart(Frame("any", "{:.0%}"), [line]))
+
+    assert len(ticks) >= 4
+    assert len(set(ticks)) == len(ticks)
+    assert "−0.10%" in ticks
