@@ -1,5 +1,6 @@
 """What positions have earned and may cost, by account and by symbol; all that is held is the fold of all fills."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -22,11 +23,13 @@ from engine.account_figures import exposures, pnl_today
 from engine.portfolio import exactly
 from infra.store import position_pages
 from infra.store.queries import Slice
+from infra.store.questions import Question
 from infra.symbol_names import ANY_EXCHANGE, parse_symbol
 from schemas.event import UtcTime
 from schemas.orders import Side
 
 _ZERO = Decimal(0)
+_PageOf = Callable[[Slice, tuple[str, ...], str, int], Question]
 
 
 class TradeOut(Answer):
@@ -209,10 +212,8 @@ class Positions:
         offset: Offset = 0,
     ) -> Response:
         """A round trip that a correction has undone is told no more."""
-        held = await held_as(self._front, symbol, account_id)
-        part, names = Slice(limit, offset), fields(TradeOut)
-        asked = position_pages.trade_page(part, names, held["account_id"], held["contract_id"])
-        return page(told((await self._front.ask(asked))["json"]), limit, offset)
+        names = fields(TradeOut)
+        return await self._page(position_pages.trade_page, names, Slice(limit, offset), symbol, account_id)
 
     async def history(
         self,
@@ -223,10 +224,15 @@ class Positions:
         offset: Offset = 0,
     ) -> Response:
         """One step for each execution that counts, the latest first; a correction moves those behind it, too."""
+        names = fields(StepOut)
+        return await self._page(position_pages.step_page, names, Slice(limit, offset), symbol, account_id)
+
+    async def _page(
+        self, ask: _PageOf, names: tuple[str, ...], part: Slice, symbol: str, account_id: str | None
+    ) -> Response:
         held = await held_as(self._front, symbol, account_id)
-        part, names = Slice(limit, offset), fields(StepOut)
-        asked = position_pages.step_page(part, names, held["account_id"], held["contract_id"])
-        return page(told((await self._front.ask(asked))["json"]), limit, offset)
+        asked = ask(part, names, held["account_id"], held["contract_id"])
+        return page(told((await self._front.ask(asked))["json"]), part.limit, part.offset)
 
     async def _earned(self, account_id: str | None) -> tuple[AccountBook, list[EarnedOut]]:
         book = await self._figures.book(account_id)

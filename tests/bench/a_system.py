@@ -3,10 +3,11 @@
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from pydantic import SecretStr
 
 from infra.embedded.ports import free_port
@@ -46,3 +47,18 @@ def a_system(folder: Path, services: Sequence[str], *, options: Sequence[str] = 
         stack.start()
         stack.wait_ready()
         yield stack
+
+
+async def connect(settings: Settings) -> "asyncpg.Connection[asyncpg.Record]":
+    """The system's database, bare."""
+    return await asyncpg.connect(settings.database_url.get_secret_value().replace("postgresql+asyncpg", "postgresql"))
+
+
+@contextlib.asynccontextmanager
+async def a_database(settings: Settings) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """One bare connection to it."""
+    connection = await connect(settings)
+    try:
+        yield connection
+    finally:
+        await connection.close()

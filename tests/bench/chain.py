@@ -15,6 +15,7 @@ from aiokafka.admin import NewTopic
 
 from infra import broker
 from infra.settings import Settings
+from tests.bench.a_system import connect
 
 _HOPS = 3
 _TABLE = "CREATE TABLE IF NOT EXISTS bench_hops (number bigserial PRIMARY KEY, hop int NOT NULL, body bytea NOT NULL)"
@@ -39,8 +40,7 @@ class BareChain:
         await admin.start()
         await admin.create_topics([NewTopic(topic, 1, 1) for topic in self._topics])
         await admin.close()
-        address = self._settings.database_url.get_secret_value().replace("postgresql+asyncpg", "postgresql")
-        self._databases = [await asyncpg.connect(address) for _ in range(_HOPS - 1)]
+        self._databases = [await connect(self._settings) for _ in range(_HOPS - 1)]
         await self._databases[0].execute(_TABLE)
         for topic in self._topics:
             consumer = AIOKafkaConsumer(

@@ -6,7 +6,6 @@ simulator, in one clock.
 """
 
 import asyncio
-import contextlib
 import json
 import statistics
 from collections.abc import AsyncIterator
@@ -27,7 +26,7 @@ from schemas.collection import CollectionRun, RunState, ValidateSymbols
 from schemas.event import Event
 from schemas.orders import OrderStatus, OrderUpdate
 from schemas.strategy import Deploy, RunningState, Start, StrategyState
-from tests.bench.a_system import a_folder, a_system
+from tests.bench.a_system import a_database, a_folder, a_system
 from tests.bench.chain import bare_chain
 
 _SERVICES = ["market_data", "data_farmer", "persister", "strategist", "risk", "executor", "portfolio"]
@@ -55,7 +54,7 @@ async def _measure(settings: Settings, ledger: Path, control: tuple[int, Path], 
         Desk(settings) as desk,
         ControlClient(*control) as simulator,
         bare_chain(settings) as chain,
-        _a_look_at(settings) as database,
+        a_database(settings) as database,
     ):
         await _prepare(desk)
         updates = await desk.feed(["trading.orders.v1"])
@@ -79,16 +78,6 @@ async def _measure(settings: Settings, ledger: Path, control: tuple[int, Path], 
         _row("p50", _quantile(ours, 0.5), _quantile(bare, 0.5)),
         _row("p99", _quantile(ours, 0.99), _quantile(bare, 0.99)),
     ]
-
-
-@contextlib.asynccontextmanager
-async def _a_look_at(settings: Settings) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    address = settings.database_url.get_secret_value().replace("postgresql+asyncpg", "postgresql")
-    connection = await asyncpg.connect(address)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 async def _settled(database: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -6,14 +6,12 @@ ask the traders' API meanwhile. What became of every intent is judged by the sim
 """
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
 import statistics
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -39,7 +37,7 @@ from schemas.collection import CollectionRun, RunState, ValidateSymbols
 from schemas.market import Urgency, Want
 from schemas.orders import OrderIntent
 from tests.a_ledger import Ledger
-from tests.bench.a_system import a_folder, a_system
+from tests.bench.a_system import a_database, a_folder, a_system
 from tests.bench.open_loop import Plan
 from tests.builders import APPLE, an_intent
 
@@ -130,7 +128,7 @@ def _rows(found: _Found) -> list[dict[str, Any]]:
 
 async def _measure(stack: Stack, ledger: Path, control: tuple[int, Path], seconds: float) -> _Found:
     settings = stack.settings
-    async with Desk(settings) as desk, ControlClient(*control) as simulator, _a_database(settings) as database:
+    async with Desk(settings) as desk, ControlClient(*control) as simulator, a_database(settings) as database:
         await _prepare(desk)
         await simulator.quote(_SYMBOL, Decimal("441.00"))
         await _recovered(database)
@@ -271,16 +269,6 @@ async def _settled(database: "asyncpg.Connection[asyncpg.Record]", ledger: Path,
                 f"such: {row['unsent'] or 'none'}"
             )
         await asyncio.sleep(0.2)
-
-
-@contextlib.asynccontextmanager
-async def _a_database(settings: Settings) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    address = settings.database_url.get_secret_value().replace("postgresql+asyncpg", "postgresql")
-    connection = await asyncpg.connect(address)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 async def _keys(settings: Settings) -> list[str]:

@@ -21,7 +21,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from pydantic import SecretStr
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
@@ -48,6 +47,7 @@ from infra.topics import load_catalogue
 from schemas.account import AccountState, RiskLimits, TradingMode, TradingState
 from schemas.event import Event
 from schemas.orders import DenialReason, OrderIntent, OrderType, RiskDecision, Side
+from tests.bench.a_system import a_database
 
 _ACCOUNT = "DU1234567"
 _CONTRACTS = range(1, 11)
@@ -181,9 +181,7 @@ async def _bare(settings: Settings, store: Store, account_id: str, count: int) -
     await _know(store, account_id)
     looks = await _prepared(store, account_id, _intents_of(account_id, count))
     read, decide = (str(each.compile(dialect=_DIALECT)) for each in (book._READ, book._DECIDE))
-    address = settings.database_url.get_secret_value().replace("postgresql+asyncpg", "postgresql")
-    connection = await asyncpg.connect(address)
-    try:
+    async with a_database(settings) as connection:
         begun = time.perf_counter()
         for looking, slices in looks:
             (row,) = await connection.fetch(read, *looking)
@@ -192,8 +190,6 @@ async def _bare(settings: Settings, store: Store, account_id: str, count: int) -
                 assert written, "the version was the newest"
         seconds = time.perf_counter() - begun
         await connection.execute("DELETE FROM outbox")  # nobody is to publish them
-    finally:
-        await connection.close()
     return count / seconds
 
 
