@@ -41,6 +41,7 @@ from schemas.orders import OrderType
 from tests.builders import a_contract, an_intent
 from tests.integration.a_gateway import (
     ACCOUNT,
+    HASTY,
     Peer,
     ScriptedGateway,
     connected,
@@ -80,24 +81,24 @@ async def test_a_missing_gateway_is_a_state_and_found_when_it_comes(
         assert connection.why_not_ready()
 
         await gateway.start(gateway.port)
-        await connection.usable(5)
+        await connection.usable(30)
         assert connection.why_not_ready() is None
 
 
 async def test_a_client_id_in_use_is_told_at_once_and_by_its_name(gateway: ScriptedGateway, settings: Settings) -> None:
     gateway.refuse_client_id = True
     async with connected(settings, wait=False) as connection:
-        await until(lambda: "client id 12 is in use" in connection.state.reason, seconds=0.4)
+        await until(lambda: "client id 12 is in use" in connection.state.reason)  # a logon is given up after a minute
 
         gateway.refuse_client_id = False
-        await connection.usable(5)
+        await connection.usable(30)
 
 
 async def test_a_gateway_that_accepts_and_says_nothing_is_given_up(
     gateway: ScriptedGateway, settings: Settings
 ) -> None:
     gateway.frozen = True
-    async with connected(settings, wait=False) as connection:
+    async with connected(settings, timing=HASTY, wait=False) as connection:
         await until(lambda: "does not log us on" in connection.state.reason)
 
 
@@ -112,14 +113,14 @@ async def test_an_old_gateway_and_something_else_on_the_port_are_named(
 async def test_a_silent_socket_is_as_dead_as_a_closed_one(gateway: ScriptedGateway, settings: Settings) -> None:
     changes: list[tuple[GatewayStatus, bool]] = []
     async with connected(
-        settings, prepare=lambda c: c.on_state(lambda s, r: changes.append((s.status, r)))
+        settings, timing=HASTY, prepare=lambda c: c.on_state(lambda s, r: changes.append((s.status, r)))
     ) as connection:
         gateway.frozen = True
         await until(lambda: any(status is GatewayStatus.DISCONNECTED for status, _ in changes))
         assert "silent" in connection.state.reason or connection.state.reason.endswith("s")
 
         gateway.frozen = False
-        await connection.usable(5)
+        await connection.usable(30)
         assert changes[-1] == (GatewayStatus.CONNECTED, True)
         assert len(gateway.peers) == 2
 
@@ -168,9 +169,9 @@ async def test_empty_refused_and_unanswered_history_are_three_things(
 
     gateway.answers[20] = answer
     async with connected(settings) as connection:
-        market = Market(connection, history_seconds=0.1)
 
-        async def ask() -> list[HistoricalBar | Quarantined]:
+        async def ask(seconds: float = 60) -> list[HistoricalBar | Quarantined]:
+            market = Market(connection, history_seconds=seconds)
             return await market.historical_bars(a_contract(), DAY, MONDAY, MONDAY + DAY)
 
         answers["text"] = "empty"
@@ -183,7 +184,7 @@ async def test_empty_refused_and_unanswered_history_are_three_things(
         assert refused.value.code == 162
         answers["text"] = ""
         with pytest.raises(GatewayTimeoutError):
-            await ask()
+            await ask(0.1)
         await until(lambda: len(gateway.requests(25)) == 3)  # or they would stay open at the gateway
 
 
@@ -238,7 +239,7 @@ async def test_an_answer_without_its_end_is_no_answer(gateway: ScriptedGateway, 
     gateway.answers[61] = lambda peer, _: peer.say(
         61, 3, ACCOUNT, 265598, "AAPL", "STK", "", 0, "", "", "NASDAQ", "USD", "AAPL", "NMS", 100, 440.5
     )
-    async with connected(settings) as connection:
+    async with connected(settings, timing=HASTY) as connection:
         with pytest.raises(GatewayTimeoutError, match="positionEnd"):
             await Orders(connection, lambda _: None).positions()
 
@@ -387,7 +388,7 @@ async def test_an_order_is_on_the_socket_at_once_with_the_id_it_was_given(
                 number,
                 an_intent(intent_id=f"intent-{number}", order_type=OrderType.LIMIT, limit_price=Decimal("440.10")),
             )
-        await until(lambda: len(gateway.requests(3)) == 100)
+        await until(lambda: len(gateway.requests(3)) == 100, seconds=4)  # paced it would take eight
     first = gateway.requests(3)[0]
     assert len(first) == 115
     assert first[1:3] == ["100", "265598"]
