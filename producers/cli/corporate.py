@@ -7,7 +7,8 @@ import typer
 
 from infra.errors import UsageError
 from producers.cli.config import load_settings
-from producers.cli.quarantine import AsJson, By, person
+from producers.cli.person import person
+from producers.cli.quarantine import AsJson, By
 
 if TYPE_CHECKING:
     from infra.settings import Settings

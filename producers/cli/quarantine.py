@@ -1,6 +1,5 @@
 """`scizor data quarantine`: what was found about market data, and what a person decides about it."""
 
-import getpass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from infra.errors import UsageError
 from producers.cli.config import load_settings
+from producers.cli.person import person
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -118,14 +118,6 @@ def _running() -> "Settings":
     from infra.embedded.running import running_settings
 
     return running_settings(load_settings())
-
-
-def person() -> str:
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):
-        return "cli"
-    return name if name.isascii() and name.isalnum() else "cli"
 
 
 def _cell(value: object) -> str:

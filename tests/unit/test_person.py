@@ -29,6 +29,13 @@ def test_whoever_types_has_a_name_that_every_record_takes(monkeypatch: pytest.Mo
     assert person() == by
 
 
+def test_who_decides_about_a_finding_is_who_types_everywhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    from producers.cli import corporate, quarantine
+
+    monkeypatch.setenv("LOGNAME", "ivan@corp.example")
+    assert quarantine.person() == corporate.person() == "cli ivan-corp.example"
+
+
 def test_whoever_has_no_name_at_all_is_a_number() -> None:
     """As in a container that runs as a user whom its system does not know."""
     nobody = 54321
