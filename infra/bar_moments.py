@@ -3,6 +3,7 @@
 import contextlib
 import re
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from infra.calendars.calendar import UnknownExchangeError, calendar_of
@@ -16,6 +17,9 @@ _DAY = timedelta(days=1)
 _FIRST_YEAR, _LAST_YEAR = 1900, 2100
 EXAMPLES = "2013-02-28, 2013-02, 2013, 2013-02-28T14:30:00Z, 30d, 12w, 6mo, 3y or 48h"
 UNIT_SECONDS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
+LiveBarSize = Literal["5s", "1m", "5m", "1h", "1d"]
+LIVE_BAR_SECONDS = {text: int(text[:-1]) * UNIT_SECONDS[text[-1]] for text in get_args(LiveBarSize)}
+"""Of what live bars are put together to, before a strategy sees them."""
 
 
 def bar_size_text(size: timedelta) -> str:

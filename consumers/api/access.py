@@ -16,6 +16,7 @@ from consumers.api.problems import ForbiddenError, TooManyError, Unauthenticated
 from infra.api_keys import Role
 from infra.clock import Clock
 from infra.http import Why
+from infra.kill import as_name
 
 REQUESTS_PER_SECOND_MAX = 50.0
 """Of one key. Halting is exempt: nobody waits for a safety stop."""
@@ -37,6 +38,11 @@ class Caller:
     label: str
     role: Role
     request_id: str
+
+    @property
+    def actor(self) -> str:
+        """Who it was, as a name that every record takes."""
+        return as_name(f"key {self.label}")
 
 
 OnRefused = Callable[[Caller, str, str], Awaitable[None]]

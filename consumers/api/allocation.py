@@ -66,7 +66,7 @@ class Allocation:
         try:
             plan = AllocationPlan(
                 account_id=account_id,
-                by=f"key {caller.label}"[:128],
+                by=caller.actor,
                 **wanted.model_dump(),
                 event_time=now,
                 ingest_time=now,

@@ -14,6 +14,7 @@ from consumers.api.models import (
     Answer,
     BarSize,
     Body,
+    Day,
     Flag,
     Limit,
     Offset,
@@ -35,8 +36,6 @@ from infra.store.queries import Slice
 from schemas.collection import CollectDaily, CollectHistory, CollectionRun, RunKind, SymbolOutcome
 from schemas.event import UtcTime
 from schemas.market import Basis, PriceKind
-
-_FIRST_YEAR, _LAST_YEAR = 1900, 2100
 
 RunId = Annotated[str, Path(min_length=1, max_length=128)]
 
@@ -110,8 +109,8 @@ class CollectIn(Body):
     bar_size: BarSize = Field(timedelta(days=1), examples=["1d", "5s"])
     start: Time | None = None
     end: Time | None = None
-    first_day: date | None = None
-    last_day: date | None = None
+    first_day: Day | None = None
+    last_day: Day | None = None
     years: Whole | None = Field(None, ge=1, le=100, description="Back from the end.")
     price_kind: PriceKind = PriceKind.TRADES
     basis: Basis = Basis.SPLIT_ADJUSTED
@@ -243,9 +242,6 @@ class Collections:
 def _order_of_days(first: date | None, last: date | None) -> None:
     if first is not None and last is not None and last < first:
         raise InvalidError("last_day must not be before first_day")
-    for name, day in (("first_day", first), ("last_day", last)):
-        if day is not None and not _FIRST_YEAR <= day.year <= _LAST_YEAR:
-            raise InvalidError(f"{name}: no market has lived in {day.year}")
 
 
 def _served(body: CollectIn) -> None:

@@ -18,12 +18,10 @@ from consumers.api.problems import ConflictError, InvalidError
 from consumers.api.symbols import tradable
 from consumers.api.views import Latest
 from engine.live.machine import ended
+from infra.bar_moments import LIVE_BAR_SECONDS, LiveBarSize
 from infra.store import uploads
 from schemas.event import Money, Name
 from schemas.strategy import Deploy, Start, StrategyState
-
-_SECONDS = {"5s": 5, "1m": 60, "5m": 300, "1h": 3600, "1d": 86_400}
-LiveBarSize = Literal["5s", "1m", "5m", "1h", "1d"]
 
 
 class DeployIn(Body):
@@ -78,7 +76,7 @@ class Deploying:
             **body.model_dump(include=taken),
             **await self._code(body.strategy, body.parameters),
             account_id=account.account_id,
-            bar_size_seconds=_SECONDS[body.bar_size],
+            bar_size_seconds=LIVE_BAR_SECONDS[body.bar_size],
         )
         commands: list[Deploy | Start] = [deployed]
         if body.start:

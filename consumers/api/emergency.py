@@ -11,7 +11,7 @@ from consumers.api.front import Front
 from consumers.api.models import Answer, Body
 from consumers.api.problems import ConflictError, UnavailableError
 from infra import kill_line
-from infra.kill import GLOBAL, Kill, KillFlag, as_name
+from infra.kill import GLOBAL, Kill, KillFlag
 from infra.kill_line import KillRefusedError, KillSwitchAwayError
 from schemas.event import UtcTime
 
@@ -86,7 +86,7 @@ class Emergency:
             kill_id=service.entropy.new_id(),
             scope=body.scope,
             reason=body.reason,
-            by=actor(caller),
+            by=caller.actor,
             at=service.clock.now(),
         )
         try:
@@ -120,11 +120,6 @@ async def lift(front: Front, caller: Caller, scope: str, reason: str) -> None:
     if not any(kill.scope == scope for kill in kills.kills):
         raise ConflictError(f"{holds}: arm {holds.scope} first")
     try:
-        await kill_line.ask(home, {"do": "arm", "scope": scope, "reason": reason, "by": actor(caller)})
+        await kill_line.ask(home, {"do": "arm", "scope": scope, "reason": reason, "by": caller.actor})
     except KillRefusedError as error:  # somebody else was faster
         raise ConflictError(str(error)) from error
-
-
-def actor(caller: Caller) -> str:
-    """Who it was, as a name that every record takes."""
-    return as_name(f"key {caller.label}")

@@ -143,7 +143,7 @@ def command_fields(front: Front, caller: Caller, strategy_id: str) -> dict[str, 
     return {
         "command_id": front.service.entropy.new_id(),
         "strategy_id": strategy_id,
-        "by": f"key {caller.label}"[:128],
+        "by": caller.actor,
         "event_time": now,
         "ingest_time": now,
     }

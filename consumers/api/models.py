@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -33,6 +33,7 @@ YEARS_MAX = 60
 FIRST_YEAR, LAST_YEAR = 1900, 2099
 
 T = TypeVar("T")
+D = TypeVar("D", bound=date)
 
 
 class Body(BaseModel):
@@ -140,6 +141,7 @@ Flag = Annotated[bool, Strict()]
 Whole = Annotated[int, Strict()]
 """In bodies: neither 0 for false nor true for 1."""
 
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d.{0,30}", re.DOTALL)
 
 
@@ -150,14 +152,23 @@ def _with_date_and_time(given: Any) -> Any:
     raise ValueError("write RFC 3339 with a time zone, for instance 2013-02-28T14:30:00Z")
 
 
-def _lived_through(moment: datetime) -> datetime:
-    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise ValueError(f"no market has lived in {moment.year}: from {FIRST_YEAR} to {LAST_YEAR}")
-    return moment
+def _as_a_date(given: Any) -> Any:
+    """Neither a number nor a moment: both would be taken for some day."""
+    if isinstance(given, date) or (isinstance(given, str) and _DATE.fullmatch(given)):
+        return given
+    raise ValueError("write a date, for instance 2013-02-28")
+
+
+def _lived_through(when: D) -> D:
+    if not FIRST_YEAR <= when.year <= LAST_YEAR:
+        raise ValueError(f"no market has lived in {when.year}: from {FIRST_YEAR} to {LAST_YEAR}")
+    return when
 
 
 Time = Annotated[UtcTime, BeforeValidator(_with_date_and_time), AfterValidator(_lived_through)]
 """A moment that a caller names."""
+Day = Annotated[date, BeforeValidator(_as_a_date), AfterValidator(_lived_through)]
+"""A date that a caller names."""
 
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description=f"Rows of a page, at most {PAGE_MAX}.")]
 Offset = Annotated[int, Query(ge=0, le=OFFSET_MAX, description="Rows to skip: `next_offset` of the page before.")]

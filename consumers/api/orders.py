@@ -157,7 +157,7 @@ class Orders:
         resolved = OrderResolved(
             account_id=row["account_id"],
             order_id=order_id,
-            by=f"key {caller.label}"[:128],
+            by=caller.actor,
             event_time=now,
             ingest_time=now,
             **body.model_dump(),

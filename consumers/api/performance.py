@@ -1,18 +1,17 @@
 """How trading has done so far, by the code that makes the figures of a backtest and the reports of days."""
 
 import asyncio
-import re
 from collections import OrderedDict
 from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import Field
 
 from consumers.api.access import Viewer
 from consumers.api.decisions import AccountFilter
 from consumers.api.front import Front
-from consumers.api.models import FIRST_YEAR, LAST_YEAR, Answer, Exact
+from consumers.api.models import Answer, Day, Exact
 from consumers.api.portfolio import account_of
 from infra import day_material
 from infra.settings import Settings
@@ -20,28 +19,13 @@ from infra.store import daily
 from infra.store.database import Store
 from schemas.event import UtcTime
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _KEPT_SECONDS = 10.0
 _KEPT_MAX = 100
 _SECONDS_MAX = 30.0
 
 
-def _as_a_date(given: Any) -> Any:
-    """A bare number would be taken for seconds since 1970."""
-    if isinstance(given, date) or (isinstance(given, str) and _DATE.fullmatch(given)):
-        return given
-    raise ValueError("write a date, for instance 2013-02-28")
-
-
-def _lived_through(day: date) -> date:
-    if not FIRST_YEAR <= day.year <= LAST_YEAR:
-        raise ValueError(f"no market has lived in {day.year}: from {FIRST_YEAR} to {LAST_YEAR}")
-    return day
-
-
-Day = Annotated[
-    Annotated[date, BeforeValidator(_as_a_date), AfterValidator(_lived_through)] | None,
-    Query(description="The last on which anything happened, unless said.", examples=["2013-02-28"]),
+DayAsked = Annotated[
+    Day | None, Query(description="The last on which anything happened, unless said.", examples=["2013-02-28"])
 ]
 
 
@@ -92,7 +76,7 @@ class Performance:
         caller: Viewer,
         account_id: AccountFilter = None,
         strategy_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
-        day: Day = None,
+        day: DayAsked = None,
     ) -> PerformanceOut:
         """The figures of `scizor live report`, without what only quotes tell."""
         account = await account_of(self._front, account_id)

@@ -75,7 +75,7 @@ class Reconciling:
         return ReconciliationAsked(
             request_id=self._front.service.entropy.new_id(),
             account_id=account_id,
-            by=f"key {caller.label}"[:128],
+            by=caller.actor,
             event_time=now,
             ingest_time=now,
         )

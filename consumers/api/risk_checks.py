@@ -7,7 +7,6 @@ from pydantic import Field
 
 from consumers.api.access import Trader, Viewer
 from consumers.api.changes import Change
-from consumers.api.emergency import actor
 from consumers.api.front import Front
 from consumers.api.models import Answer, Body
 from consumers.api.order_bodies import OrderIn
@@ -104,7 +103,7 @@ class RiskChecks:
             await self._refuse_loosening(caller, before, body)
         now = self._front.service.clock.now()
         state = TradingState(
-            scope=body.scope, mode=body.mode, reason=body.reason, by=actor(caller), event_time=now, ingest_time=now
+            scope=body.scope, mode=body.mode, reason=body.reason, by=caller.actor, event_time=now, ingest_time=now
         )
         change = Change("POST /risk/trading-state", body.scope, before, body)
         make = self._front.changes.make_at_once if body.mode is TradingMode.HALTED else self._front.changes.make

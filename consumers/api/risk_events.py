@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from consumers.api.access import Trader, Viewer
 from consumers.api.changes import Change
 from consumers.api.decisions import AccountFilter
-from consumers.api.emergency import actor
 from consumers.api.front import Front
 from consumers.api.models import Answer, Body, Limit, Offset, Page, page_of
 from consumers.api.problems import ForbiddenError, InvalidError, NotFoundError
@@ -118,9 +117,9 @@ class RiskEvents:
         now = self._front.service.clock.now()
         new = await self._front.changes.keep(
             caller,
-            lambda held: _acknowledged(held, breach_id, actor(caller), body, now),
+            lambda held: _acknowledged(held, breach_id, caller.actor, body, now),
         )
-        return AcknowledgedOut(breach_id=breach_id, by=actor(caller), new=new)
+        return AcknowledgedOut(breach_id=breach_id, by=caller.actor, new=new)
 
     async def list_restricted(self, caller: Viewer) -> list[RestrictedOut]:
         async with self._front.reading() as connection:
@@ -145,7 +144,7 @@ class RiskEvents:
                     symbol=symbol,
                     restricted=symbol in wanted,
                     reason=body.reason,
-                    by=actor(caller),
+                    by=caller.actor,
                     event_time=now,
                     ingest_time=now,
                 )

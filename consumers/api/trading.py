@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from consumers.api.access import Admin, Trader, Viewer
 from consumers.api.changes import Change
-from consumers.api.emergency import actor, lift
+from consumers.api.emergency import lift
 from consumers.api.front import Front
 from consumers.api.models import Answer, Body, Flag
 from consumers.api.problems import ConflictError
@@ -116,4 +116,4 @@ class Trading:
 
     def _state(self, caller: Trader, scope: str, mode: TradingMode, reason: str) -> TradingState:
         now = self._front.service.clock.now()
-        return TradingState(scope=scope, mode=mode, reason=reason, by=actor(caller), event_time=now, ingest_time=now)
+        return TradingState(scope=scope, mode=mode, reason=reason, by=caller.actor, event_time=now, ingest_time=now)

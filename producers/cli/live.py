@@ -18,7 +18,6 @@ app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.add_typer(orders.app, name="orders", help="How orders stand, and what you say about one that is UNKNOWN.")
 
 _ARMED = "armed from the command line"
-BAR_SECONDS = {"5s": 5, "1m": 60, "5m": 300, "1h": 3600, "1d": 86_400}
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Names = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids that `scizor live status` shows.")]
@@ -50,10 +49,11 @@ def start(
 
     STRATEGY may be the file of your own, which runs in the sandbox alone.
     """
+    from infra.bar_moments import LIVE_BAR_SECONDS
     from producers.cli.trading_desk import Deployment, deploy_and_start
 
-    if bar_size not in BAR_SECONDS:
-        raise UsageError(f"no bars of size {bar_size!r}: choose one of {', '.join(BAR_SECONDS)}")
+    if bar_size not in LIVE_BAR_SECONDS:
+        raise UsageError(f"no bars of size {bar_size!r}: choose one of {', '.join(LIVE_BAR_SECONDS)}")
     deployment = None
     if symbols:
         name, source = _source(strategy)
@@ -65,7 +65,7 @@ def start(
             account_id=account,
             quantity=quantity,
             trigger="ticks" if ticks else "bars",
-            bar_size_seconds=BAR_SECONDS[bar_size],
+            bar_size_seconds=LIVE_BAR_SECONDS[bar_size],
             warmup_bars=warmup,
             shadow=shadow,
             capital=_money(capital),

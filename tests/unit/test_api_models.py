@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from consumers.api.collections import CollectIn
 from consumers.api.limits import LimitsIn, raised
 from consumers.api.models import Answer, BarSize, Exact, SymbolNames, page_of
 from schemas.account import RiskLimits
@@ -47,6 +48,15 @@ def test_what_is_no_bar_size_is_refused(written: Any) -> None:
 )
 def test_amounts_are_said_exactly_without_padding(stored: str, said: str) -> None:
     assert Amount(value=Decimal(stored)).model_dump_json() == f'{{"value":"{said}"}}'
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [(0, "write a date"), ("2013-02-28T00:00:00Z", "write a date"), ("2100-01-01", "no market has lived in 2100")],
+)
+def test_a_day_is_a_date_that_a_market_can_have_lived_through(written: Any, why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        CollectIn.model_validate({"symbols": ["AAPL"], "first_day": written})
 
 
 def test_symbols_are_spelt_as_the_registry_does_each_once() -> None:
