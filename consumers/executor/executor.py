@@ -15,6 +15,7 @@ from consumers.executor.page import Said
 from consumers.executor.rebuilding import Rebuilding
 from consumers.executor.reconciliation import Reconciliation
 from consumers.executor.sender import Means, Sender
+from consumers.executor.states import States
 from consumers.executor.tracking import of_row
 from consumers.executor.wishes import Wishes
 from engine.trading_state import account_scope
@@ -88,6 +89,7 @@ class Executor:
         expiry = Expiry(store, self._market)
         self._ledger = Ledger(store, service.clock, lambda: self._lease.epoch, expiry, late_fills)
         self._gate = Gate(self._connection, self._lease, service.clock, service.settings.orders_per_second)
+        self._states = States(self._gate)
         means = Means(service, store, self._ledger, self._gate, self._lease, self._orders)
         self._sender = Sender(means)
         self._families = Families(means, self._sender)
@@ -95,8 +97,6 @@ class Executor:
         self._reconciliation = Reconciliation(means, self._sender)
         self._connection.skew.on_change(self._reconciliation.ask)
         measure(self._connection, service.metrics.registry)
-        self._newest_state: dict[str, int] = {}
-        """Offset of the newest record of each scope that was heard; the topic has one partition."""
         self._reports: deque[Said] = deque()
         self._arrived = asyncio.Event()
 
@@ -108,9 +108,9 @@ class Executor:
         service.on(ReconciliationAsked, self._on_asked)
         service.on(Reconciled, self._on_reconciled)
         service.halt_with(self._halt)
+        service.before(self._lease.acquire)  # first: what is folded earlier misses what the one who leads still hears
         service.before(self._fold_trading_states)
         service.before(self._fold_requests)
-        service.before(self._lease.acquire)
         service.before(Rebuilding(service, self._store).run)
         service.before(self._connection.start)
         service.task("lease", self._lease.keep)
@@ -175,17 +175,16 @@ class Executor:
     async def _fold_trading_states(self) -> None:
         async for event, record in fold(self._service.settings, ["trading.state.v1"]):
             if isinstance(event, TradingState):
-                self._newest_state[event.scope] = record.offset
-                self._gate.hear(event)
+                self._states.fold(event, record.offset)
 
     async def _on_trading_state(self, told: TradingState, origin: Origin) -> None:
-        if origin.offset < self._newest_state.get(told.scope, 0):
-            return  # heard before the start, and followed by others since: an echo of it could undo an arming
-        self._newest_state[told.scope] = origin.offset
-        holds = self._gate.hear(told)
+        holds = None if self._states.is_past(told, origin.offset) else self._states.fold(told, origin.offset)
+        if holds != told and (told.accept_order_ids or told.accept_positions):
+            self._service.log.warning("not accepted", by=told.by, reason=f"another state of {told.scope} holds by now")
+        if holds is None:
+            return
         if holds != told:
-            # the newest record of a scope is what compaction keeps: say again what holds
-            await self._service.publish(holds, cause=origin)
+            await self._service.publish(self._states.echo(holds), cause=origin)
         elif told.scope == account_scope(self._ledger.account_id):
             if told.accept_order_ids:
                 await self._sender.ids.accept()

@@ -49,8 +49,8 @@ class Gate:
         self._changed.set()
         return state
 
-    def state_of(self, account_id: str) -> TradingState | None:
-        return self._states.get(account_scope(account_id))
+    def state(self, scope: str) -> TradingState | None:
+        return self._states.get(scope)
 
     def mode(self, intent: OrderIntent) -> TradingMode:
         modes = {scope: state.mode for scope, state in self._states.items()}
@@ -64,7 +64,7 @@ class Gate:
 
     def wanted_state(self, account_id: str) -> TradingState | None:
         """The state to publish so that the account's says what the comparison found; None when it says so."""
-        state = self.state_of(account_id)
+        state = self.state(account_scope(account_id))
         halted_by_us = state is not None and state.mode is TradingMode.HALTED and state.by == RECONCILER
         if self._troubles:
             mode, reason = TradingMode.HALTED, "; ".join(self._troubles)[:_REASON_MAX]

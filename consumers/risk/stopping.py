@@ -46,10 +46,10 @@ class Stopper:
 
     async def on_trading_state(self, told: TradingState, origin: Origin) -> None:
         async with self._store.transaction() as tx:
+            await book.lock_all(tx.connection, self._clock.now())  # first: risk may stop the scope at this moment
             current = await book_rules.state_of(tx.connection, told.scope)
             state = follow(current, told)
             if state != current:
-                await book.lock_all(tx.connection, self._clock.now())
                 await book_rules.save_state(tx.connection, state)
                 account_id = account_of(state.scope)
                 if account_id is not None and state.mode is TradingMode.ACTIVE:
@@ -133,13 +133,13 @@ class Stopper:
         self, tx: Transaction, scope: str, account_id: str, mode: TradingMode, reason: str, strategy_id: str = ""
     ) -> bool:
         """Whether risk itself has stopped the scope, now or before; not while somebody else's stricter state stands."""
+        now = self._clock.now()
+        await book.lock(tx.connection, account_id, now)  # first: a person may stop the scope at this moment
         current = await book_rules.state_of(tx.connection, scope)
         if current is not None and strictness(current.mode) >= strictness(mode) and current.by == "risk":
             return True
         if current is not None and strictness(current.mode) > strictness(mode):
             return False
-        now = self._clock.now()
-        await book.lock(tx.connection, account_id, now)
         times = {"event_time": now, "ingest_time": now}
         state = TradingState(scope=scope, mode=mode, reason=reason[:500], by="risk", **times)
         await book_rules.save_state(tx.connection, state)

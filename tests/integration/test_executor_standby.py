@@ -8,11 +8,13 @@ from pathlib import Path
 
 from infra.embedded.fostering import Foster, Nursery
 from infra.settings import Settings
+from schemas.account import TradingMode
 from schemas.orders import OrderStatus
+from tests.builders import a_trading_state
 from tests.integration.a_forked_service import ended, forked, kill
 from tests.integration.a_simulator import a_simulator, with_gateway
 from tests.integration.an_approved_desk import Desk
-from tests.integration.an_order_path import a_live_intent, an_order_path, until
+from tests.integration.an_order_path import CLOCK, a_live_intent, an_order_path, until
 from tests.integration.test_executor_crash import SLOW_COMMIT
 from tests.integration.test_leases import CUT
 
@@ -44,6 +46,10 @@ async def test_a_frozen_executor_that_lost_its_lease_sends_nothing_and_the_stand
     async with two_executors(stack_settings, nursery, tmp_path) as (desk, leader):
         await desk.approve(a_live_intent("first", intent_id="first"))
         await desk.becomes("first", OrderStatus.FILLED)
+        now = CLOCK.now()  # what the leader heard and committed, the standby has to know as well
+        halt = a_trading_state(scope="strategy:wild", mode=TradingMode.HALTED, event_time=now, ingest_time=now)
+        await desk.path.tell(halt)
+        await desk.path.settled("executor", ["trading.state.v1"])
         function, trigger = SLOW_COMMIT.strip().split(";\nCREATE CONSTRAINT")
         await desk.path.execute(function)
         await desk.path.execute(f"CREATE CONSTRAINT{trigger}")
@@ -60,6 +66,8 @@ async def test_a_frozen_executor_that_lost_its_lease_sends_nothing_and_the_stand
         await desk.becomes("unsent-1", OrderStatus.EXPIRED)
         # the consumer group takes some seconds to see that its member has died
         await until(lambda: asyncio.sleep(0, "started" in (tmp_path / "executor-2.log").read_text()), seconds=30)
+        await desk.approve(a_live_intent("wild", intent_id="wild", strategy_id="wild"))
+        await desk.becomes("wild", OrderStatus.EXPIRED)
         await desk.approve(a_live_intent("next", intent_id="next"))
         await desk.becomes("next", OrderStatus.FILLED)
         assert set(desk.simulator.placed()) == {"first", "next"}

@@ -388,7 +388,7 @@ async def test_an_order_is_on_the_socket_at_once_with_the_id_it_was_given(
                 number,
                 an_intent(intent_id=f"intent-{number}", order_type=OrderType.LIMIT, limit_price=Decimal("440.10")),
             )
-        await until(lambda: len(gateway.requests(3)) == 100, seconds=4)  # paced it would take eight
+        await until(lambda: len(gateway.requests(3)) == 100, seconds=6)  # paced it would take eight
     first = gateway.requests(3)[0]
     assert len(first) == 115
     assert first[1:3] == ["100", "265598"]

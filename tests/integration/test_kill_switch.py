@@ -13,15 +13,17 @@ from pydantic import SecretStr
 from consumers import portfolio
 from consumers.executor import executor
 from consumers.risk import risk
+from engine.trading_state import KILL_SWITCH
 from infra.clock import SystemClock
 from infra.gateway import ClientSlot, Connection, Orders
 from infra.settings import Settings
 from schemas.account import TradingMode
 from schemas.orders import OrderStatus, OrderType
 from tests.a_ledger import Ledger
+from tests.builders import a_trading_state
 from tests.integration.a_kill_switch import a_kill_switch, arm, kill, state_of
 from tests.integration.a_simulator import Simulator, a_simulator, with_gateway
-from tests.integration.an_order_path import OrderPath, a_live_intent, an_order_path, running, some_limits, until
+from tests.integration.an_order_path import CLOCK, OrderPath, a_live_intent, an_order_path, running, some_limits, until
 
 D = Decimal
 ALL_DEALT_WITH = (
@@ -112,6 +114,20 @@ async def test_after_a_kill_no_order_reaches_the_gateway_and_every_open_one_is_c
             assert set(simulator.placed()) == sent | {after}
             told = [each.mode for each in await path.events("trading.state.v1") if each.by == "kill switch"]
             assert told == [TradingMode.HALTED, TradingMode.HALTED, TradingMode.ACTIVE], "by itself, and by no echo"
+
+
+async def test_an_executor_that_starts_says_no_kill_again_that_others_follow_already(
+    stack_settings: Settings, tmp_path: Path
+) -> None:
+    async with a_simulator(tmp_path) as simulator, an_order_path(stack_settings) as path:
+        path.settings = settings = with_gateway(stack_settings, simulator.server.port)
+        for _ in range(2):
+            now = CLOCK.now()
+            halt = a_trading_state(scope="global", mode=TradingMode.HALTED, by=KILL_SWITCH)
+            await path.tell(halt.model_copy(update={"event_time": now, "ingest_time": now}))
+        async with running(executor.build(settings), ready=False):
+            await path.settled("executor")
+        assert len([each for each in await path.events("trading.state.v1") if each.by == KILL_SWITCH]) == 2
 
 
 async def traded(path: OrderPath, names: Iterator[int]) -> str:
