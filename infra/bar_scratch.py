@@ -74,18 +74,35 @@ class Scratch:
     def __exit__(self, *_: object) -> None:
         if self._folder is not None:
             self._folder.cleanup()
+        if self._lock >= 0:
             os.close(self._lock)
 
     def writer(self, name: str) -> "ScratchWriter":
-        """For one file."""
-        if self._folder is None:
-            self._below.mkdir(parents=True, exist_ok=True)
-            with _locked(self._below):  # or somebody sweeps away what is not locked yet
-                _sweep(self._below)
-                self._folder = tempfile.TemporaryDirectory(prefix=f"bars-{os.getpid()}-", dir=self._below)
-                self._lock = os.open(self._folder.name, os.O_RDONLY)
-                fcntl.flock(self._lock, fcntl.LOCK_EX)
-        return ScratchWriter(Path(self._folder.name) / name)
+        """For one file. Raises EnvironmentUnhealthyError when there cannot be one."""
+        with _told(self._below):
+            if self._folder is None:
+                self._folder = self._made()
+            return ScratchWriter(Path(self._folder.name) / name)
+
+    def _made(self) -> tempfile.TemporaryDirectory[str]:
+        self._below.mkdir(parents=True, exist_ok=True)
+        with _locked(self._below):  # or somebody sweeps away what is not locked yet
+            _sweep(self._below)
+            folder = tempfile.TemporaryDirectory(prefix=f"bars-{os.getpid()}-", dir=self._below)
+            self._lock = os.open(folder.name, os.O_RDONLY)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        return folder
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """A full disk or a folder that is not ours, in a line."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentUnhealthyError(
+            f"the bars of a long run cannot be written to {folder}: {error.strerror}"
+        ) from error
 
 
 @contextmanager
@@ -130,14 +147,9 @@ class ScratchWriter:
         count = len(portion["start_us"])
         if not count:
             return
-        try:
-            with self._path.open("ab") as file:
-                for name in COLUMNS:
-                    file.write(np.ascontiguousarray(portion[name], _DTYPES[name]).data)
-        except OSError as error:
-            raise EnvironmentUnhealthyError(
-                f"the bars of a long run cannot be written to {self._path.parent}: {error.strerror}"
-            ) from error
+        with _told(self._path.parent), self._path.open("ab") as file:
+            for name in COLUMNS:
+                file.write(np.ascontiguousarray(portion[name], _DTYPES[name]).data)
         self._rows.append(count)
 
     def bars(self, symbols: Mapping[int, str], sources: Sequence[str]) -> ScratchBars:

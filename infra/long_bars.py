@@ -8,7 +8,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from infra.bar_scratch import COLUMNS, Scratch, ScratchBars
-from infra.errors import EnvironmentUnhealthyError
 from infra.series_replay import Runs
 from infra.store.bar_portions import Snapshot, StoredBars
 
@@ -27,18 +26,8 @@ class LongBars:
     async def written(self, scratch: Scratch, on_read: Callable[[int], None]) -> tuple[ScratchBars, ScratchBars | None]:
         """Both in files of `scratch`; `on_read` may raise to give up.
 
-        Raises EnvironmentUnhealthyError when what was kept of the topics goes away meanwhile.
+        Raises EnvironmentUnhealthyError when what was kept of the topics goes away meanwhile, or cannot be written.
         """
-        try:
-            return await self._written(scratch, on_read)
-        except OSError as error:
-            raise EnvironmentUnhealthyError(
-                f"another process needed the room of the replay's files ({error.strerror}): ask again"
-            ) from error
-
-    async def _written(
-        self, scratch: Scratch, on_read: Callable[[int], None]
-    ) -> tuple[ScratchBars, ScratchBars | None]:
         if isinstance(self.found, Runs):
             return await self._copied(self.found, scratch, on_read)
         async with self.found.snapshot() as found:

@@ -13,6 +13,7 @@ from infra.bar_replay import TOPICS, BarFilter
 from infra.bar_runs import Arrays, Run, portions
 from infra.columns import MANY, decode_bars
 from infra.delivery import Record
+from infra.errors import EnvironmentUnhealthyError
 from infra.removals import REMOVALS, counts, read_removals
 from infra.replay import read_to_end
 from infra.replay_cache import COLUMNS, DTYPES, SOURCES, ReplayCache, Segment, Series, Span, digest
@@ -97,9 +98,14 @@ class Runs:
     _settle: Callable[[Arrays], Arrays]
 
     def portions(self, contract_ids: Collection[int]) -> Iterator[Arrays]:
-        """The bars of some contracts, sorted by end and contract. Raises OSError or ValueError when the files are gone
-        meanwhile."""
-        return portions(self._runs(contract_ids), self._settle)
+        """The bars of some contracts, sorted by end and contract. Raises EnvironmentUnhealthyError when the files are
+        gone meanwhile: nobody spares them for a reader of another process."""
+        try:
+            yield from portions(self._runs(contract_ids), self._settle)
+        except (OSError, ValueError, _UselessCacheError) as error:
+            raise EnvironmentUnhealthyError(
+                "the replay's files went while they were read, as another process needed their room: ask again"
+            ) from error
 
 
 class _Reading:
