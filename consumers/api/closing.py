@@ -75,6 +75,7 @@ class Closing:
         self._front = front
         self._placing = placing
         self._figures = figures
+        self._asked: Remembered[Decimal | None] = Remembered()
         self._answered: Remembered[tuple[str, ClosesAccepted]] = Remembered()
         self._one_at_a_time = asyncio.Lock()
 
@@ -103,11 +104,18 @@ class Closing:
                 book = await self._figures.book(account_id)
                 intent = self._intent(name, book, _exposure(book, contract_id), body.quantity)
                 change = Change("POST /positions/{symbol}/close", held["symbol"], after=body, reason=body.reason)
+                self._asked[name] = body.quantity
                 await self._publish(caller, change, [intent])
-            elif not _same(body, held, known):
+            elif not self._same(body, held, known):
                 raise ConflictError(_USED)
         response.headers["Location"] = location = f"/orders/{name}"
         return OrdersAccepted(id=name, location=location, order_ids=[name])
+
+    def _same(self, body: CloseIn, held: RowMapping, known: OrderIntent) -> bool:
+        """Whether it is what was asked for; an earlier process may have been asked for all or for as much."""
+        place = held["account_id"], held["contract_id"]
+        asked = {self._asked[known.intent_id]} if known.intent_id in self._asked else {None, known.quantity}
+        return place == (known.account_id, known.contract_id) and body.quantity in asked
 
     async def close_all(
         self, caller: Trader, body: CloseAllIn, idempotency_key: IdempotencyKey, response: Response
@@ -218,11 +226,6 @@ def _exposure(book: AccountBook, contract_id: int) -> Exposure:
     if found is None:
         raise ConflictError("nothing of it is held: GET /positions lists what is")
     return found
-
-
-def _same(body: CloseIn, held: RowMapping, known: OrderIntent) -> bool:
-    place = held["account_id"], held["contract_id"]
-    return place == (known.account_id, known.contract_id) and body.quantity in {None, known.quantity}
 
 
 def _accepted(name: str, order_ids: list[str], left: list[LeftOut]) -> ClosesAccepted:

@@ -137,9 +137,11 @@ async def test_a_position_is_closed_by_an_order_that_can_only_reduce_it(stack_se
                 await asyncio.sleep(0.02)
         again = await closing(api, "close-a-part", quantity="40", reason="too much")
         another = await closing(api, "close-a-part", quantity="41")
+        all_of_it = await closing(api, "close-a-part", reason="too much")
         await api.store(lambda connection: connection.execute(reservations.insert().values(**sold)))
         too_much = await closing(api, "close-too-much", quantity="71")
         rest = await closing(api, "close-apple")
+        as_much = await closing(api, "close-apple", quantity="70")
         everything = await closing(api, "close-all-1", "", reason="going home")
         trail = await api.get(rest[1]["location"])
         ibm = await closing(api, "close-ibm", "IBM")
@@ -156,7 +158,7 @@ async def test_a_position_is_closed_by_an_order_that_can_only_reduce_it(stack_se
     assert (flat[0], no_price[0], no_key.status_code, by_viewer[0], ibm[0]) == (404, 409, 422, 403, 409)
     assert "/subscriptions/AAPL" in no_price[1]["detail"]
     assert (old_price[0], "risk takes none older than 600 s" in old_price[1]["detail"]) == (409, True)
-    assert (part[0], again, another[0]) == (202, part, 409)
+    assert (part[0], again, another[0], all_of_it[0], as_much[0]) == (202, part, 409, 409, 409)
     assert (too_much[0], too_much[1]["errors"][0]["where"]) == (422, "body.quantity")
     _, *closes = told  # the first was placed to see whether there is a price
     assert [each.intent_id for each in closes] == [part[1]["id"], rest[1]["id"], *everything[1]["order_ids"]]
