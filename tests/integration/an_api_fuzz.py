@@ -91,7 +91,7 @@ def _config(base_url: str, exists: Mapping[str, Sequence[str]]) -> SchemathesisC
             "seed": SEED,
             "base-url": base_url,
             "continue-on-failure": True,
-            "request-timeout": 20.0,
+            "request-timeout": 60.0,
             "dictionaries": {name: {"values": list(values)} for name, values in exists.items()},
             "parameters": {f"path.{name}": {"dictionary": name, "probability": 0.6} for name in exists}
             | {"query.wait": 0},

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from infra.api_keys import Role
+from infra.embedded.ports import free_port
 from infra.settings import Settings
 from infra.store import backtests, optimizations
 from infra.store.database import Store
@@ -12,6 +13,7 @@ from schemas.backtest import BacktestCanceled, BacktestFinished, BacktestProgres
 from schemas.research import OptimizationCanceled, OptimizationRequested, WalkForward
 from tests.builders import NOON, SEEN
 from tests.integration.an_api import Api, serving
+from tests.integration.test_api_realtime import server_sent
 from tests.unit.test_optimisation import optimised
 
 REQUEST = {"strategy": "moving_average_crossover", "symbols": ["AAPL"], "parameters": {"fast": 5, "slow": 20}}
@@ -272,24 +274,27 @@ async def test_a_request_that_is_repeated_with_its_key_is_one_backtest_and_a_key
 
 
 async def test_progress_is_followed_until_the_backtest_has_ended(stack_settings: Settings) -> None:
-    async with serving("api_backtester", stack_settings) as api:
+    port = free_port()
+    async with serving("api_backtester", stack_settings, port) as api:
         requested = await api.ask("POST", "/backtests", Role.TRADER, json=REQUEST)
         (told,) = await api.first_told("backtest.requests.v1")
         assert isinstance(told, BacktestRequested)
-        place, headers = f"{requested.headers['Location']}/progress", {"Accept": "text/event-stream"}
-        following = asyncio.create_task(api.ask("GET", place, headers=headers))
+        place = f"{requested.headers['Location']}/progress"
         once = await api.get(place)
         word = {"event_time": SEEN, "ingest_time": SEEN, "backtest_id": told.backtest_id, "bars_total": 10}
-        for done in (1, 9):
-            await tell(api, BacktestProgress(**word, phase="running", bars_done=done))
-            await asyncio.sleep(0.2)
-        await api.store(lambda connection: backtests.put_jobs(connection, [told, a_result(told)]))
-        last = await following
+        async with server_sent(api, port, place) as events, asyncio.timeout(60):
+            begun = await anext(events)
+            seen = []
+            for done in (1, 9):
+                await tell(api, BacktestProgress(**word, phase="running", bars_done=done))
+                seen.append(await anext(events))
+            await api.store(lambda connection: backtests.put_jobs(connection, [told, a_result(told)]))
+            last = [event async for event in events]
 
     assert (once["state"], once["progress"]) == ("requested", None)
-    assert last.headers["content-type"].startswith("text/event-stream")
-    events = [block.partition("\n")[0] for block in last.text.split("\n\n") if block.startswith("event")]
-    assert events[-1] == "event: end"
-    assert set(events[:-1]) == {"event: progress"}
-    assert '"bars_done":9' in last.text
-    assert '"state":"done"' in last.text
+    assert (begun["event"], begun["data"]["state"]) == ("progress", "requested")
+    assert [(each["event"], each["data"]["progress"]["bars_done"]) for each in seen] == [
+        ("progress", 1),
+        ("progress", 9),
+    ]
+    assert [(each["event"], each["data"]["state"]) for each in last] == [("end", "done")]

@@ -29,14 +29,17 @@ class Cable:
         self._port = port
         self._server: asyncio.Server | None = None
         self._ends: set[asyncio.StreamWriter] = set()
+        self._plugged = False
         self.port = 0
 
     async def plug(self) -> None:
+        self._plugged = True
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def pull(self) -> None:
         assert self._server is not None
+        self._plugged = False
         self._server.close()
         for end in list(self._ends):
             end.transport.abort()
@@ -44,6 +47,10 @@ class Cable:
 
     async def _carry(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         far, there = await asyncio.open_connection("127.0.0.1", self._port)
+        if not self._plugged:  # it was pulled while this one was on its way
+            back.transport.abort()
+            there.transport.abort()
+            return
         self._ends |= {back, there}
 
         async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
@@ -151,7 +158,7 @@ async def test_without_the_broker_changes_are_refused_and_what_was_accepted_is_p
             await until(lambda: "broker" in api.front.service.why_not_ready())
             refused, read = await ask(), await api.ask("GET", "/collections")
             await asyncio.to_thread(broker.start)
-            await until(lambda: not api.front.service.why_not_ready(), seconds=30)
+            await until(lambda: not api.front.service.why_not_ready(), seconds=60)
             again = await ask()
             accepted = [before_it_is_noticed, refused, again].count(202)
             told = await api.first_told("collection.requests.v1", accepted)

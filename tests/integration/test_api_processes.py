@@ -38,7 +38,7 @@ def started(name: str, port: int, settings: Settings) -> Iterator[subprocess.Pop
         process.wait()
 
 
-def ready(client: httpx.Client, base: str, seconds: float = 40) -> bool:
+def ready(client: httpx.Client, base: str, seconds: float = 60) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
@@ -63,7 +63,7 @@ async def prepare(settings: Settings) -> None:
 def test_each_service_answers_on_its_port_and_ends_cleanly(stack_settings: Settings) -> None:
     asyncio.run(prepare(stack_settings))
     key = (stack_settings.home / "api-key").read_text(encoding="ascii").strip()
-    with ExitStack() as stack, httpx.Client(headers={"X-API-Key": key}) as client:
+    with ExitStack() as stack, httpx.Client(headers={"X-API-Key": key}, timeout=30) as client:
         ports = {name: free_port() for name in READ_BY_EVERYBODY}
         running = {name: stack.enter_context(started(name, port, stack_settings)) for name, port in ports.items()}
         for name, port in ports.items():
@@ -72,9 +72,9 @@ def test_each_service_answers_on_its_port_and_ends_cleanly(stack_settings: Setti
             health = client.get(f"{base}/health").json()
             assert (health["status"], health["service"], health["reasons"]) == ("ok", f"api_{name}", {})
             assert client.get(base + READ_BY_EVERYBODY[name]).status_code == 200
-            assert httpx.get(base + READ_BY_EVERYBODY[name]).status_code == 401
+            assert httpx.get(base + READ_BY_EVERYBODY[name], timeout=30).status_code == 401
             assert client.get(f"{base}/docs").status_code == 200
             assert "scizor_ready 1.0" in client.get(f"{base}/metrics").text
         for process in running.values():
             process.terminate()
-        assert [process.wait(20) for process in running.values()] == [0, 0, 0]
+        assert [process.wait(60) for process in running.values()] == [0, 0, 0]

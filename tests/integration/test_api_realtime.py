@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -58,7 +59,7 @@ class Wire:
         return server_sent(self.api, self.port, ADDRESS + query, **headers)
 
     def socket(self, query: str = "", **options: Any) -> connect:
-        return connect(f"ws://127.0.0.1:{self.port}{ADDRESS}/ws{query}", **options)
+        return connect(f"ws://127.0.0.1:{self.port}{ADDRESS}/ws{query}", open_timeout=30, **options)
 
 
 @contextlib.asynccontextmanager
@@ -126,10 +127,13 @@ def a_quote(bid: float) -> Quote:
 async def test_the_newest_is_told_from_memory_with_its_age(stack_settings: Settings) -> None:
     async with on_a_wire(stack_settings) as wire:
         nothing = await wire.api.ask("GET", ADDRESS)
+        begun = time.monotonic()
         await wire.tell(now_bar(1), a_quote(440.0), a_tick(price=440.7))
         await wire.tell(now_bar(2), now_bar(2, bar_size=timedelta(minutes=1)))
         await wire.seen("tick", price=440.7)
+        await wire.seen("quote", bid=440.0)
         known = await wire.seen("bar", volume=2.0)
+        waited = time.monotonic() - begun
         feeds = {"bars": Delivery.LIVE, "quotes": Delivery.DELAYED}
         await wire.tell(a_subscription(feeds=feeds, problem="quotes: 10167 delayed"))
         await wire.seen("feeds", bars="live", quotes="delayed")
@@ -142,7 +146,7 @@ async def test_the_newest_is_told_from_memory_with_its_age(stack_settings: Setti
 
     assert (nothing.status_code, "POST /subscriptions/AAPL" in nothing.text) == (404, True)
     assert (known["bar"]["bar_size"], known["quote"]["bid"], known["stale"]) == ("5s", 440.0, False)
-    assert known["age_seconds"] < 10
+    assert known["age_seconds"] <= waited
     assert (health["feeds"]["delayed"], health["troubles"][0]["problem"]) == (1, "quotes: 10167 delayed")
     assert listed == [], "nobody wants it here: the service that brings it only says how it comes"
     assert silent["stale"] is True, "New York is open at noon, and nothing has come for five minutes"
@@ -158,8 +162,7 @@ async def test_events_come_in_order_and_a_client_that_returns_misses_none(stack_
             await wire.tell(now_bar(1), a_tick(price=441.0))
             later = [event async for event in _some(events, 2)]
         await wire.tell(now_bar(2), now_bar(3))
-        last = max((event["id"] for event in (*first.values(), *later)), key=len)
-        async with wire.events("?kinds=bar", **{"Last-Event-ID": last}) as events:
+        async with wire.events("?kinds=bar", **{"Last-Event-ID": later[-1]["id"]}) as events:
             missed = [event async for event in _some(events, 2)]
 
     assert set(first) == {"bar", "quote"}
@@ -177,7 +180,10 @@ async def test_many_clients_share_one_memory_and_one_that_lags_gets_the_newest(s
             follower = wire.api.app.state.realtime.tape.follow(Wish(APPLE, [MarketKind.BAR]))
             assert len(await follower.next(1)) == 1
             count = EVENTS_KEPT + 10
-            await wire.tell(*(now_bar(number) for number in range(1, count + 1)))
+            for number in range(1, count + 1):
+                await wire.tell(now_bar(number))
+                if number % 50 == 0:  # who reads gets them as they come, however late the broker hands them over
+                    await wire.seen("bar", volume=float(number))
             await wire.seen("bar", volume=float(count))
             missed, newest = await follower.next(1)
             assert [[e["data"]["volume"] async for e in _some(stream, 3)] for stream in streams] == [
@@ -194,6 +200,7 @@ async def test_events_that_memory_keeps_no_longer_are_read_back_from_their_topic
         others = [now_bar(number, contract_id=4391, symbol="AMD") for number in range(5)]
         await wire.tell(*(now_bar(number) for number in range(5)), *others, a_tick(price=441.0))
         await wire.seen("tick", price=441.0)
+        await wire.seen("bar", volume=4.0)
         async with wire.events() as events:
             place = [event async for event in _some(events, 2)][-1]["id"]
         await wire.tell(*(now_bar(number) for number in range(5, count)))

@@ -91,11 +91,11 @@ async def test_a_symbol_is_validated_changed_and_removed_and_each_step_is_audite
         asked = await api.ask("POST", "/symbols?wait=10", Role.TRADER, json={"symbols": ["AAPL", "NOSUCH"]})
         await seen(api, "/symbols/AAPL", "state", "valid")
         body = {"state": "suspended", "note": "pending\nsplit", "tags": ["watch"], "collect": False}
-        changed = await api.ask("PATCH", "/symbols/AAPL", Role.TRADER, json=body)
+        changed = await api.ask("PATCH", "/symbols/AAPL?wait=10", Role.TRADER, json=body)
         suspended = await seen(api, "/symbols/AAPL", "state", "suspended")
         impossible = await api.ask("PATCH", "/symbols/NOSUCH", Role.TRADER, json={"state": "delisted"})
         forbidden = await api.ask("DELETE", "/symbols/AAPL", Role.TRADER)
-        removed = await api.ask("DELETE", "/symbols/AAPL", Role.ADMIN)
+        removed = await api.ask("DELETE", "/symbols/AAPL?wait=10", Role.ADMIN)
         listed = await seen(api, "/symbols?state=removed", "total", 1)
         gone = await api.ask("GET", "/symbols/AAPL")
         audit = await api.audit()

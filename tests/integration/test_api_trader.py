@@ -6,6 +6,7 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
+import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine import risk
@@ -161,7 +162,10 @@ async def test_wrong_orders_are_refused_with_a_hint(stack_settings: Settings) ->
     assert unknown[0] == 404
 
 
-async def test_limits_are_lowered_by_traders_and_raised_by_admins_alone(stack_settings: Settings) -> None:
+async def test_limits_are_lowered_by_traders_and_raised_by_admins_alone(
+    stack_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.api.limits._SEEN_SECONDS", 60.0)  # a busy machine may hear of itself late
     first = RiskLimits(event_time=SEEN, ingest_time=SEEN, scope=f"account:{ACCOUNT}", version=3)
     async with serving("api_trader", stack_settings) as api:
         no_limits = await api.ask(
