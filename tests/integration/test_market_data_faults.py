@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from infra.gateway.slots import Timing
 from infra.settings import Settings
 from schemas.market import Bar, Quarantined, Quote, Subscription, Tick, Want
-from tests.integration.a_gateway import QUICK
+from tests.integration.a_gateway import HASTY
 from tests.integration.a_live_feed import APPLE, IBM, a_want, everything, farming, publishing, ready, want
 from tests.integration.a_simulator import Simulator, a_simulator
 
@@ -89,14 +90,16 @@ def back_to_normal(bars: list[Bar], since: int = 0) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def a_live_market(settings: Settings, folder: Path, *wants: Want, **changes: Any) -> AsyncIterator[Simulator]:
+async def a_live_market(
+    settings: Settings, folder: Path, *wants: Want, timing: Timing | None = None, **changes: Any
+) -> AsyncIterator[Simulator]:
     """A simulated market, the data farmer and market_data, with these wants."""
     await ready(settings)
     await want(settings, *wants)
     settings = settings.model_copy(update=changes)
     async with a_simulator(folder, speed=SPEED) as simulator:
         port = simulator.server.port
-        async with farming(settings, port), publishing(settings, port, timing=QUICK):
+        async with farming(settings, port), publishing(settings, port, timing=timing):
             yield simulator
 
 
@@ -104,7 +107,7 @@ async def a_live_market(settings: Settings, folder: Path, *wants: Want, **change
 async def test_after_each_outage_nothing_is_missing(
     stack_settings: Settings, tmp_path: Path, faults: list[dict[str, Any]]
 ) -> None:
-    async with a_live_market(stack_settings, tmp_path, a_want()) as simulator:
+    async with a_live_market(stack_settings, tmp_path, a_want(), timing=HASTY) as simulator:
         bars = await until_bars(stack_settings, lambda bars: len(bars) >= 4)
         for fault in faults:
             before = len(bars)
@@ -150,8 +153,9 @@ async def test_ticks_and_quotes_beyond_the_limit_come_with_the_market_data_and_t
             while not await heard() >= kinds:
                 await asyncio.sleep(0.1)
         simulator.server.gateway.director.do({"outage": {"seconds": 1.0, "restored": 1101}})
+        expected = {(each, feed) for each in (APPLE, IBM) for feed in ("ticks", "quotes")}
         async with asyncio.timeout(30):
-            while len(findings := await everything(stack_settings, "market.quarantine.v1")) < len(kinds):
+            while not (gaps := await gaps_of(stack_settings)) >= expected:
                 await asyncio.sleep(0.1)
         ticks = [each for each in await everything(stack_settings, "market.ticks.v1") if isinstance(each, Tick)]
         requests = {line["request"] for line in simulator.lines("request")}
@@ -159,5 +163,10 @@ async def test_ticks_and_quotes_beyond_the_limit_come_with_the_market_data_and_t
         told = {(line["contract_id"], line["price"], line["size"]) for line in simulator.lines("tick")}
     assert requests >= {"reqTickByTickData", "reqMktData"}
     assert {(each.contract_id, each.price, each.size) for each in ticks} <= told
-    gaps = {(each.contract_id, each.reason.split()[0]) for each in findings if isinstance(each, Quarantined)}
-    assert gaps == {(each, feed) for each in (APPLE, IBM) for feed in ("ticks", "quotes")}
+    assert gaps == expected
+
+
+async def gaps_of(settings: Settings) -> set[tuple[int, str]]:
+    """Of which contract, and of which feed, a gap was told."""
+    findings = await everything(settings, "market.quarantine.v1")
+    return {(each.contract_id, each.reason.split()[0]) for each in findings if isinstance(each, Quarantined)}
