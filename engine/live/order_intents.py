@@ -9,6 +9,7 @@ from typing import Any
 from engine.live.desk import Asked
 from engine.live.outputs import Price
 from engine.order_requests import OrderNews, OrderRequest, OrderState
+from engine.orders import UNDER_WAY
 from engine.sizing import to_decimal
 from schemas.moments import to_datetime, to_microseconds
 from schemas.orders import (
@@ -26,6 +27,7 @@ from schemas.validation import Contract
 
 IdOf = Callable[[int], str]
 """The id of the `number`th intent that the input in hand causes."""
+_TERMS = ("quantity", "limit_price", "stop_price")
 _GROUPS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:strategy-groups")
 _STATES = {
     OrderStatus.NEW: OrderState.NEW,
@@ -116,10 +118,21 @@ class OrderBook:
         asked = self._asked_beside(told.last_change)
         for change in asked[: asked.index(told.last_change)]:
             del self._before[change]
-        if told.code or told.reason:
-            self._undo(told.last_change)
-        else:
+        if self._was_taken(told):
             del self._before[told.last_change]
+        else:
+            self._undo(told.last_change)
+
+    def _was_taken(self, told: OrderUpdate) -> bool:
+        """While another change is on its way the reason speaks of that one: then the terms tell."""
+        if told.reason != UNDER_WAY:
+            return not (told.code or told.reason)
+        kept, before = self._before[told.last_change]
+        asked = self._asked_beside(told.last_change)
+        later = asked[asked.index(told.last_change) + 1 :]
+        wanted = self._before[later[0]][1] if later else kept.intent
+        changed = [name for name in _TERMS if getattr(wanted, name) != getattr(before, name)]
+        return all(getattr(told, name) == getattr(wanted, name) for name in changed)
 
     def _asked_beside(self, change: str) -> list[str]:
         """The changes of its order that nobody has answered, in their order."""

@@ -12,6 +12,7 @@ from engine.live.outputs import Output
 from engine.live.running import RunningStrategy
 from engine.live.snapshot import frozen, thawed
 from engine.order_requests import OrderKind, OrderNews, OrderRequest, OrderState
+from engine.orders import UNDER_WAY
 from engine.strategy import BaseStrategy, StrategyConfig, StrategySignal
 from schemas.orders import CancelIntent, DenialReason, ModifyIntent, OrderIntent, OrderStatus, OrderType, Side
 from schemas.strategy import Pause, Promote, Reconfigure, Resume, RunningState, Signal, Start, Stop
@@ -212,6 +213,22 @@ def test_of_two_changes_the_one_that_is_taken_stands_whatever_became_of_the_othe
     desk.give(denied.revised(intent_id=second.intent_id, intent=second.model_dump()))
     desk.give(an_update(order, OrderStatus.NEW, 0).revised(last_change=first.intent_id))
     assert HEARD[-1].quantity == 7.0
+
+
+@pytest.mark.parametrize(("worked", "left"), [(7, 7.0), (10, 10.0)])
+def test_a_change_that_is_answered_while_another_is_on_its_way_was_taken_if_the_order_works_by_its_terms(
+    worked: int, left: float
+) -> None:
+    desk = running("smaller")
+    (order,) = orders(desk.bar())
+    first, second = desk.bar() + desk.bar()
+    assert isinstance(first, ModifyIntent)
+    assert isinstance(second, ModifyIntent)
+    answer = an_update(order, OrderStatus.NEW, 0).revised(quantity=Decimal(worked))
+    desk.give(answer.revised(last_change=first.intent_id, reason=UNDER_WAY))
+    assert HEARD[-1].quantity == 6.0, "that is what it asked for"
+    desk.give(answer.revised(last_change=second.intent_id, reason="Order rejected - reason:margin", sequence=2))
+    assert HEARD[-1].quantity == left
 
 
 def test_a_paused_strategy_asks_in_vain_and_ids_are_the_same_again() -> None:
