@@ -11,7 +11,7 @@ from consumers.executor import meaning
 from consumers.executor.terms import terms_of
 from consumers.executor.tracking import EXTERNAL, Tracked, external_id, of_stranger
 from engine.order_facts import Ended, Fact, FilledAfterEnd
-from infra.errors import ScizorError
+from infra.delivery import TransientError
 from infra.gateway import (
     BrokerCommission,
     BrokerCompletedOrder,
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 Said = BrokerOpenOrder | BrokerCompletedOrder | BrokerOrderStatus | BrokerExecution | BrokerCommission | BrokerError
 
 
-class OvertakenError(ScizorError):
-    """What is known here is older than what the database has: nothing may be built on it."""
+class OvertakenError(TransientError):
+    """What is known here is older than what the database has: nothing may be built on it, until a start knows it."""
 
     def __init__(self, order_id: str) -> None:
         super().__init__(f"another executor has followed order {order_id} further: this one stops, start it again")

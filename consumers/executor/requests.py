@@ -14,9 +14,12 @@ class Requests:
 
     def __init__(self) -> None:
         self._waiting: dict[str, str] = {}
+        self._answered: dict[str, None] = {}
 
     def hear(self, event: Event) -> None:
         if isinstance(event, ReconciliationAsked):
+            if event.request_id in self._answered:
+                return  # folded at the start with its answer, and delivered after it
             self._waiting[event.request_id] = event.account_id
             while len(self._waiting) > REQUESTS_MAX:
                 del self._waiting[next(iter(self._waiting))]
@@ -29,3 +32,6 @@ class Requests:
     def forget(self, request_ids: Iterable[str]) -> None:
         for request_id in request_ids:
             self._waiting.pop(request_id, None)
+            self._answered[request_id] = None
+        while len(self._answered) > REQUESTS_MAX:
+            del self._answered[next(iter(self._answered))]
