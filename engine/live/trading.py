@@ -23,7 +23,8 @@ Intent = OrderIntent | CancelIntent | ModifyIntent
 News = Fill | OrderUpdate
 _MINUTE_US = 60_000_000
 _INTENTS_A_MINUTE = 600
-"""For each symbol, of market time. More is a flood, which stops the strategy even where limits are wide."""
+"""Of market time, for all symbols together: the executor sends ten a second, whosever they are. More is a flood, which
+stops the strategy even where limits are wide."""
 
 
 class Trading:
@@ -121,9 +122,8 @@ class Trading:
     def _note_rate(self, moment: datetime) -> None:
         minute = to_microseconds(moment) // _MINUTE_US
         self._minute = (minute, 1 + (self._minute[1] if self._minute[0] == minute else 0))
-        most = _INTENTS_A_MINUTE * len(self.targets.full)
-        if self._minute[1] > most:
-            raise FloodError(f"more than {most} orders within a minute, for {len(self.targets.full)} symbols")
+        if self._minute[1] > _INTENTS_A_MINUTE:
+            raise FloodError(f"more than {_INTENTS_A_MINUTE} orders within a minute")
 
     def _price(self, contract_id: int) -> float | None:
         price = self.targets.prices.get(contract_id)

@@ -236,8 +236,12 @@ def test_a_paused_strategy_asks_in_vain_and_ids_are_the_same_again() -> None:
     assert [each.intent_id for each in orders(first.bar())] == [each.intent_id for each in orders(again.bar())]
 
 
-def test_a_flood_of_orders_stops_the_strategy() -> None:
+@pytest.mark.parametrize("symbols", [("AAPL",), ("AAPL", "MSFT")])
+def test_a_flood_of_orders_stops_the_strategy_however_many_symbols_it_trades(symbols: tuple[str, ...]) -> None:
     desk = running("flooding")
+    contracts = [a_contract(), a_contract(contract_id=2, symbol="MSFT")]
+    desk.strategy = RunningStrategy(a_deployment(strategy="flooding", symbols=symbols), contracts[: len(symbols)])
+    desk.give(Start(**COMMAND))
     for _ in range(7):
         desk.bar()
     assert desk.strategy.state is RunningState.FAILED
