@@ -32,6 +32,8 @@ class Kills:
         self._clock = clock
         self._asked: dict[str, float] = {}
         self._confirmed: set[str] = set()
+        self._unheard: dict[str, str] = {}
+        """Why the last word of a kill was not heard: told once, though it is said again many times a second."""
         self._heard_by: tuple[int, int] | None = None
 
     async def run(self, log: FilteringBoundLogger) -> None:
@@ -41,6 +43,7 @@ class Kills:
             kills = self._flag.read().kills
             self._asked = {name: at for name, at in self._asked.items() if kills}
             self._confirmed &= {kill.kill_id for kill in kills}
+            self._unheard = {kill.kill_id: self._unheard.get(kill.kill_id, "") for kill in kills}
             if (listener := self._listener()) != self._heard_by:  # a new one may not know what the last was told
                 self._heard_by = listener
                 self._confirmed.clear()
@@ -66,7 +69,9 @@ class Kills:
         try:
             await kill_line.ask(self._home, word, seconds=0.5)
         except ScizorError as error:
-            log.warning("cancels of a kill not confirmed", scope=kill.scope, reason=str(error))
+            if self._unheard.get(kill.kill_id) != (why := str(error)):
+                self._unheard[kill.kill_id] = why
+                log.warning("cancels of a kill not confirmed", scope=kill.scope, reason=why)
             return
         self._confirmed.add(kill.kill_id)
         log.warning("killed", scope=kill.scope, by=kill.by, reason=kill.reason, cancels=len(orders))
