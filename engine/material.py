@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
 
 from engine.columns import BarColumns
 from engine.facts import CorporateAction, Dividend, Split
@@ -21,6 +24,25 @@ RAW_WITHOUT_ACTIONS = (
     "Raw prices were asked for, but no split or dividend is on record (`scizor data action list`): they are as they "
     "came."
 )
+
+
+class Read(Protocol):
+    """What somebody has read: bars of all contracts by column, those of other sizes beside, and what they are."""
+
+    @property
+    def arrays(self) -> Mapping[str, NDArray[Any]]: ...
+    @property
+    def sources(self) -> tuple[str, ...]: ...
+    @property
+    def symbols(self) -> Mapping[int, str]: ...
+    @property
+    def benchmark(self) -> tuple[int, str] | None: ...
+    @property
+    def actions(self) -> Sequence[corporate.CorporateAction] | None: ...
+    @property
+    def all_survived(self) -> bool: ...
+    @property
+    def larger(self) -> Mapping[timedelta, Mapping[str, NDArray[Any]]]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +69,17 @@ def market_of(actions: Sequence[corporate.CorporateAction], columns: BarColumns)
         elif isinstance(each, corporate.Dividend):
             found.append(Dividend(each.contract_id, moment, each.amount))
     return Market(actions=tuple(sorted(found, key=lambda action: action.time_us)))
+
+
+def material_from(read: Read) -> Material:
+    """All that was read, cut into what is traded, what it is held against, and what is seen beside."""
+    number, name = read.benchmark or (None, "")
+    names = {**({} if number is None else {number: name}), **read.symbols}
+    columns = BarColumns(**read.arrays, symbols=names, sources=read.sources)
+    material = material_of(columns, read.symbols, number, read.actions, read.all_survived)
+    return with_larger(
+        material, {size: BarColumns(**each, symbols=read.symbols, sources=()) for size, each in read.larger.items()}
+    )
 
 
 def material_of(

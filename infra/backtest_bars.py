@@ -87,9 +87,14 @@ class Found:
     """By size, the bars of the traded contracts that are to be seen beside."""
 
 
-async def find_bars(settings: Settings, request: BacktestRequested, on_read: OnRead = lambda _: None) -> Found:
-    """See `find_bars_or_runs`: all bars at once, however many they are."""
-    found = await find_bars_or_runs(settings, request, None, on_read)
+async def find_searched_bars(settings: Settings, request: BacktestRequested) -> Found:
+    """See `find_bars_or_runs`: all bars at once, for a search, whose runs know nothing of corporate actions and see
+    bars of one size."""
+    if request.basis == Basis.RAW.value:
+        raise UsageError("a search runs on adjusted prices: raw ones are for a single backtest")
+    if request.larger_bar_sizes:
+        raise UsageError("a search runs on bars of one size: several are for a single backtest")
+    found = await find_bars_or_runs(settings, request, None)
     assert isinstance(found, Found), "without a bound all bars come at once"
     return found
 

@@ -1,14 +1,18 @@
 """What a run is held against, and what is told of the bars it ran on."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from engine import answer
-from engine.columns import BarColumns
-from engine.material import RAW, RAW_WITHOUT_ACTIONS, SURVIVORS, material_of
+from engine.columns import COLUMNS, BarColumns
+from engine.material import FRAMES, RAW, RAW_WITHOUT_ACTIONS, SURVIVORS, material_from, material_of
 from engine.report import page
+from infra.backtest_bars import Found, find_searched_bars
+from infra.errors import UsageError
+from infra.settings import Settings
 from schemas.backtest import BacktestFinished
 from schemas.corporate import ActionOrigin, CorporateAction, Dividend, Split, SymbolChanged
 from tests.bars import APPLE, IBM, bars_of, columns_of
@@ -102,3 +106,27 @@ def test_a_universe_of_survivors_is_told_first() -> None:
 
     assert done.warnings[0] == SURVIVORS
     assert material_of(BOTH, {APPLE: "AAPL", IBM: "IBM"}).notes == ()
+
+
+def test_what_was_read_is_cut_into_what_is_traded_what_it_is_held_against_and_what_is_seen_beside() -> None:
+    arrays = {name: getattr(BOTH, name) for name in COLUMNS}
+    larger = {timedelta(days=7): {name: getattr(columns_of(HELD), name) for name in COLUMNS}}
+    found = Found(arrays, ("real",), {APPLE: "AAPL"}, (IBM, "IBM"), None, all_survived=True, larger=larger)
+
+    material = material_from(found)
+
+    assert material.columns.contracts == (APPLE,)
+    assert material.columns.sources == ("real",)
+    assert material.benchmark is not None
+    assert (material.benchmark.contracts, material.benchmark.symbols[IBM]) == ((IBM,), "IBM")
+    assert [each.contracts for each in material.market.larger.values()] == [(APPLE,)]
+    assert material.notes == (SURVIVORS, FRAMES)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [({"basis": "raw"}, "on adjusted prices"), ({"larger_bar_sizes": (timedelta(days=7),)}, "on bars of one size")],
+)
+async def test_a_search_is_refused_what_its_runs_would_not_see(changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(UsageError, match=f"^a search runs {why}"):
+        await find_searched_bars(Settings(), a_request(**changes))
