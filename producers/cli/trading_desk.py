@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from engine.risk_ceilings import STARTING
 from engine.trading_state import follow
 from infra.errors import RefusedError, UsageError
 from infra.kill import KillFlag
@@ -235,7 +236,7 @@ async def _change_limits(settings: Settings, account: str, changes: dict[str, st
         if name not in allowed:
             raise UsageError(f"no limit {name!r}: there are {', '.join(sorted(allowed))}")
     async with Desk(settings) as desk:
-        kept = before.model_dump(include=allowed) if before else {}
+        kept = before.model_dump(include=allowed) if before else STARTING
         version = before.version + 1 if before else 1
         try:
             after = RiskLimits.model_validate({**kept, **changes, "scope": scope, "version": version, **_stamp(desk)})

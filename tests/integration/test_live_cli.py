@@ -101,7 +101,8 @@ async def test_a_strategy_is_deployed_paused_resumed_and_stopped(stack_settings:
 async def test_limits_are_set_changed_and_counted(stack_settings: Settings) -> None:
     async with a_person(stack_settings) as person:
         assert (await person.says("limits"))[0] == 2
-        assert (await person.gets("limits", "notional_max=5000"))["version"] == 1
+        first = await person.gets("limits", "notional_max=5000")
+        assert (first["version"], first["rejects_in_a_row_max"]) == (1, 3), "beside what a new account begins with"
         changed = await person.gets("limits", "quantity_max=7", "--account", ACCOUNT)
         assert (changed["version"], changed["notional_max"], changed["quantity_max"]) == (2, "5000", "7")
         assert await person.gets("limits") == changed
