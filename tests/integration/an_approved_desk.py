@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from infra.settings import Settings
 from schemas.account import TradingMode
 from schemas.orders import CancelIntent, ModifyIntent, OrderIntent, OrderStatus, OrderUpdate, RiskDecision
 from tests.integration.a_simulator import Simulator, a_simulator, with_gateway
-from tests.integration.an_order_path import CLOCK, OrderPath, an_order_path, running, some_limits, until
+from tests.integration.an_order_path import CLOCK, LONG_LIFE, OrderPath, an_order_path, running, some_limits, until
 
 PROPOSE = """
 INSERT INTO intents (intent_id, type, account_id, strategy_id, body, event_time, received_at)
@@ -32,11 +33,13 @@ class Desk:
 
     path: OrderPath
     simulator: Simulator
+    life: timedelta = LONG_LIFE
+    """Of its approvals."""
 
     async def approve(self, *intents: OrderIntent | CancelIntent | ModifyIntent, unless: Sequence[str] = ()) -> None:
         """Decide as risk would, and tell it; those in `unless` are denied."""
         for intent in intents:
-            decision = _approved(intent, CLOCK.now(), intent.intent_id not in unless)
+            decision = _approved(intent, CLOCK.now(), intent.intent_id not in unless).revised(expires_after=self.life)
             values = {
                 **decision.model_dump(include={"decision_id", "intent_id", "account_id", "strategy_id", "approved"}),
                 "type": intent.type,

@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
+import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from engine import risk as judging
 from infra import broker, topic_admin
 from infra.clock import SystemClock
 from infra.delivery import parse
@@ -27,6 +30,8 @@ from tests.builders import APPLE, NOON, an_intent
 ACCOUNT = "DU1234567"
 IBM = 8314
 CLOCK = SystemClock()
+LONG_LIFE = timedelta(seconds=20)
+"""Of an approval that is not to expire because a machine is busy."""
 TOPICS = (
     "trading.intents.v1",
     "trading.decisions.v1",
@@ -81,6 +86,14 @@ def a_state(mode: TradingMode, by: str = "ann", **changes: Any) -> TradingState:
     now = CLOCK.now()
     fields = {"scope": f"account:{ACCOUNT}", "mode": mode, "reason": "test", "by": by}
     return TradingState(**({"event_time": now, "ingest_time": now} | fields | changes))
+
+
+@contextlib.contextmanager
+def approvals_that_live(life: timedelta = LONG_LIFE) -> Iterator[None]:
+    """Those of a risk service in this process: that they expire is no matter of a test that a busy machine holds up."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(judging, "APPROVAL_LIFE", life)
+        yield
 
 
 async def until(check: Callable[[], Awaitable[T]], seconds: float = 30) -> T:
@@ -141,6 +154,13 @@ class OrderPath:
     async def execute(self, statement: str, **values: Any) -> None:
         async with self._engine.begin() as held:
             await held.execute(sql(statement), values)
+
+    @contextlib.asynccontextmanager
+    async def locked(self, table: str) -> AsyncIterator[None]:
+        """Whoever wants this table meanwhile waits."""
+        async with self._engine.begin() as held:
+            await held.execute(sql(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
+            yield
 
     async def events(self, topic: str) -> list[Any]:
         """Everything on a topic so far."""

@@ -5,9 +5,10 @@ The judge is the simulator's ledger, not our own word.
 
 import contextlib
 import signal
-import socket
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,23 @@ import pytest
 from consumers import portfolio
 from consumers.risk import risk
 from infra.embedded.fostering import Foster, Nursery
+from infra.embedded.ports import free_port
 from infra.gateway import ClientSlot, Connection, Orders
 from infra.settings import Settings
 from schemas.account import TradingMode
 from schemas.orders import Side
 from tests.integration.a_forked_service import ended, forked, kill
 from tests.integration.a_simulator import Simulator, a_simulator, with_gateway
-from tests.integration.an_order_path import OrderPath, a_live_intent, an_order_path, running, some_limits, until
+from tests.integration.an_order_path import (
+    LONG_LIFE,
+    OrderPath,
+    a_live_intent,
+    an_order_path,
+    approvals_that_live,
+    running,
+    some_limits,
+    until,
+)
 
 D = Decimal
 QUANTITY = D(10)
@@ -41,24 +52,25 @@ PLANS: list[tuple[str, int, dict[str, Any], dict[str, Any]]] = [
 KILLS_BEFORE_SEND = 2
 
 # PostgreSQL finishes a commit whose client has died: the order is written, and was never sent
-SLOW_COMMIT = """
-CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
+_LINGER = """
+CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN LOCK TABLE gate IN ACCESS SHARE MODE; RETURN NULL; END $$"""
+_LINGERING = """
 CREATE CONSTRAINT TRIGGER linger AFTER INSERT ON orders DEFERRABLE INITIALLY DEFERRED
-FOR EACH ROW WHEN (NEW.order_id LIKE 'unsent-%') EXECUTE FUNCTION linger();
-"""
-
-
-def a_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+FOR EACH ROW WHEN (NEW.order_id LIKE 'unsent-%') EXECUTE FUNCTION linger()"""
+COMMITS_WAIT = ("CREATE TABLE gate (number int)", _LINGER, _LINGERING)
+"""Commits of such orders, while `gate` is locked."""
+LINGERS = (
+    "SELECT count(*) > 0 FROM pg_locks JOIN pg_database d ON d.oid = database"
+    " WHERE datname = current_database() AND relation = 'gate'::regclass AND NOT granted"
+)
 
 
 class ExecutorProcess:
     """The real process, started again and again."""
 
     def __init__(self, settings: Settings, simulator: Simulator, nursery: Nursery, log: Path) -> None:
-        self._settings = settings.model_copy(update={"metrics_port": a_free_port()})
+        self._settings = settings.model_copy(update={"metrics_port": free_port()})
         self._simulator = simulator
         self._nursery = nursery
         self._log = log
@@ -92,19 +104,20 @@ class ExecutorProcess:
 
 @contextlib.asynccontextmanager
 async def a_crashing_desk(
-    settings: Settings, nursery: Nursery, folder: Path
+    settings: Settings, nursery: Nursery, folder: Path, approvals_live: timedelta = LONG_LIFE
 ) -> AsyncIterator[tuple[OrderPath, Simulator, ExecutorProcess]]:
     async with a_simulator(folder) as simulator, an_order_path(settings) as path:
         settings = with_gateway(settings, simulator.server.port, reconcile_patience_seconds=0.3)
         path.settings = settings
         await path.tell(some_limits())
         executor = ExecutorProcess(settings, simulator, nursery, folder / "executor.log")
-        async with running(risk.build(settings), portfolio.build(settings)):
-            try:
-                await executor.start()
-                yield path, simulator, executor
-            finally:
-                executor.kill()
+        with approvals_that_live(approvals_live):
+            async with running(risk.build(settings), portfolio.build(settings)):
+                try:
+                    await executor.start()
+                    yield path, simulator, executor
+                finally:
+                    executor.kill()
 
 
 async def trading(path: OrderPath) -> None:
@@ -148,15 +161,16 @@ async def test_an_executor_killed_between_its_commit_and_the_socket_never_sends_
     stack_settings: Settings, nursery: Nursery, tmp_path: Path
 ) -> None:
     async with a_crashing_desk(stack_settings, nursery, tmp_path) as (path, simulator, executor):
-        for statement in SLOW_COMMIT.strip().split(";\nCREATE CONSTRAINT"):
-            prefix = "" if statement.startswith("CREATE FUNCTION") else "CREATE CONSTRAINT"
-            await path.execute(prefix + statement)
-        lingers = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        for statement in COMMITS_WAIT:
+            await path.execute(statement)
         for number in range(KILLS_BEFORE_SEND):
             await trading(path)
-            await path.tell(a_live_intent(number, intent_id=f"unsent-{number}", quantity=QUANTITY + number))
-            await until(lambda: path.scalar(lingers))
-            executor.kill()
+            async with path.locked("gate"):
+                await path.tell(a_live_intent(number, intent_id=f"unsent-{number}", quantity=QUANTITY + number))
+                await until(lambda: path.scalar(LINGERS))
+                executor.kill()
+            committed = "SELECT count(*) = :count FROM orders"
+            await until(partial(path.scalar, committed, count=number + 1))
             await executor.start()
         await settle(path, KILLS_BEFORE_SEND)
 
@@ -179,6 +193,7 @@ async def test_an_order_of_which_nobody_can_tell_keeps_its_reservation_and_block
         await executor.start()
         unknown = "SELECT status = 'UNKNOWN' FROM orders WHERE order_id = 'lost'"
         await until(lambda: path.scalar(unknown))
+        await until(lambda: path.scalar("SELECT state = 'unknown' FROM reservations WHERE order_id = 'lost'"))
         await trading(path)
         await path.tell(a_live_intent("next", intent_id="next", quantity=D(7)))
         await path.tell(a_live_intent("other", intent_id="other", contract_id=8314, symbol="IBM", quantity=D(7)))
@@ -194,7 +209,7 @@ async def use_a_later_order_id(path: OrderPath) -> None:
     connection = Connection(path.settings, ClientSlot.EXECUTOR)
     orders = Orders(connection, lambda report: None)
     await connection.start()
-    await connection.usable(10)
+    await connection.usable(30)
     orders.place(10_000, a_live_intent("later", intent_id="later", quantity=D(1)))
 
     async def moved_on() -> bool:

@@ -15,7 +15,7 @@ from tests.integration.a_forked_service import ended, forked, kill
 from tests.integration.a_simulator import a_simulator, with_gateway
 from tests.integration.an_approved_desk import Desk
 from tests.integration.an_order_path import CLOCK, a_live_intent, an_order_path, until
-from tests.integration.test_executor_crash import SLOW_COMMIT
+from tests.integration.test_executor_crash import COMMITS_WAIT, LINGERS
 from tests.integration.test_leases import CUT
 
 HOLDS = " AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted)"
@@ -40,6 +40,10 @@ async def two_executors(settings: Settings, nursery: Nursery, folder: Path) -> A
                 kill(child)
 
 
+def is_frozen(child: Foster) -> bool:
+    return Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 async def test_a_frozen_executor_that_lost_its_lease_sends_nothing_and_the_standby_goes_on(
     stack_settings: Settings, nursery: Nursery, tmp_path: Path
 ) -> None:
@@ -50,13 +54,13 @@ async def test_a_frozen_executor_that_lost_its_lease_sends_nothing_and_the_stand
         halt = a_trading_state(scope="strategy:wild", mode=TradingMode.HALTED, event_time=now, ingest_time=now)
         await desk.path.tell(halt)
         await desk.path.settled("executor", ["trading.state.v1"])
-        function, trigger = SLOW_COMMIT.strip().split(";\nCREATE CONSTRAINT")
-        await desk.path.execute(function)
-        await desk.path.execute(f"CREATE CONSTRAINT{trigger}")
-        # frozen between the commit that spends the approval and the socket
-        await desk.approve(a_live_intent("unsent", intent_id="unsent-1"))
-        await until(lambda: desk.path.scalar("SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
-        leader.send(signal.SIGSTOP)
+        for statement in COMMITS_WAIT:
+            await desk.path.execute(statement)
+        async with desk.path.locked("gate"):  # frozen between the commit that spends the approval and the socket
+            await desk.approve(a_live_intent("unsent", intent_id="unsent-1"))
+            await until(lambda: desk.path.scalar(LINGERS))
+            leader.send(signal.SIGSTOP)
+            await until(lambda: asyncio.sleep(0, is_frozen(leader)))
         epoch = await desk.path.scalar("SELECT epoch FROM leases WHERE name = 'executor'")
         await desk.path.rows(CUT + HOLDS)
         await until(lambda: desk.path.scalar(f"SELECT epoch > {epoch} FROM leases WHERE name = 'executor'"))

@@ -196,7 +196,7 @@ async def an_order_at_the_gateway(settings: Settings, simulator: Simulator) -> A
     orders = Orders(connection, lambda _: None)
     await connection.start()
     try:
-        await connection.usable(10)
+        await connection.usable(30)
         orders.place(1, a_live_intent("one", **RESTING))
         await until(lambda: there(simulator))
         yield
