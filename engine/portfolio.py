@@ -4,15 +4,17 @@ Of every execution the newest revision counts, and executions count in the order
 """
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
+from typing import TypeVar
 
 from schemas.orders import Commission, Fill, FillBusted, FillCorrected, FillEvent, Side
 
 ZERO = Decimal(0)
 _SMALLEST = Decimal("0.00000001")
+_Known = TypeVar("_Known")
 _TRIPS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:round-trips")
 
 
@@ -138,6 +140,11 @@ class ContractLedger:
         self._gone: set[str] = set()
 
     @property
+    def steps(self) -> list[Step]:
+        """Every execution that counts, in the order in which they happened."""
+        return list(self._steps.values())
+
+    @property
     def changed_trips(self) -> list[RoundTrip]:
         """Ended round trips that are new or different since `told`."""
         return [trip for trip in self._changed.values() if trip.closed_at is not None]
@@ -219,14 +226,17 @@ class ContractLedger:
         return True
 
     def _count_again(self) -> None:
-        before, steps_before = {trip.trade_id for trip in self._trips}, self._steps.keys()
+        """From the first execution on; what comes out as it was known is no change."""
+        trips, untold_trips = {trip.trade_id: trip for trip in self._trips}, self._changed.keys()
+        steps, untold_steps = self._steps, self._changed_steps.keys()
         self.holding, self._last, self._trips, self._trips_of, self._changed = Holding(), None, [], {}, {}
         self._steps, self._changed_steps = {}, {}
         for execution in sorted(self._executions.values(), key=lambda each: each.place):
             self._count(execution)
-        now = {trip.trade_id for trip in self._trips}
-        self._gone = (self._gone | before) - now
-        self._gone_steps = (self._gone_steps | steps_before) - self._steps.keys()
+        self._changed = _new_in(self._changed, trips, untold_trips)
+        self._changed_steps = _new_in(self._changed_steps, steps, untold_steps)
+        self._gone = (self._gone | trips.keys()) - {trip.trade_id for trip in self._trips}
+        self._gone_steps = (self._gone_steps | steps.keys()) - self._steps.keys()
 
     def _count(self, execution: Execution) -> None:
         self._last = execution.place
@@ -262,6 +272,11 @@ class ContractLedger:
             trip.paid_out += money
             if trip.closed == trip.quantity:
                 trip.closed_at = execution.executed_at
+
+
+def _new_in(now: dict[str, _Known], before: Mapping[str, _Known], untold: Set[str]) -> dict[str, _Known]:
+    """What nobody has been told of yet, or is not as it was."""
+    return {name: each for name, each in now.items() if name in untold or before.get(name) != each}
 
 
 class Portfolio:

@@ -1,5 +1,6 @@
 """The same executions give the same portfolio, in any order, however often they come and are corrected."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.portfolio import Holding, Portfolio
+from engine.portfolio import ContractLedger, Holding, Portfolio, RoundTrip, Step
 from schemas.orders import Commission, Fill, FillBusted, FillCorrected, FillEvent, Side
 from tests.builders import APPLE, NOON, SEEN, a_fill
 
@@ -196,3 +197,54 @@ def test_the_history_says_what_was_held_after_every_execution_and_a_correction_m
     ledger.told()
     known.apply(bust(2, 2))
     assert ledger.gone_steps == {"exec.2"}
+
+
+def test_an_execution_that_comes_late_changes_what_follows_it_and_nothing_before() -> None:
+    """A ledger of thousands would be written again whole, in the transaction of one fill."""
+    told = [fill(number, 100 if number % 2 else -100, str(10 + number)) for number in range(1, 41)]
+    known = portfolio(*told, commission(3, "1"))
+    ledger, part = known.ledgers[ACCOUNT, APPLE], known.parts(ACCOUNT, APPLE)[a_fill().strategy_id]
+    for each in (ledger, part):
+        each.told()
+    known.apply(commission(5, "1"))
+    known.apply(fill(0, 50, "30", minute=38))  # of the second of the 38th, before it by its id
+
+    names = [step.execution.execution_id for step in ledger.changed_steps]
+    assert sorted(names) == ["exec.0", "exec.38", "exec.39", "exec.40", "exec.5"]
+    entered = {trip.opened_at for trip in part.changed_trips}
+    assert entered == {NOON + timedelta(minutes=5)}, "the trip of the commission; that of 37 never ends now"
+    assert len(ledger.steps) == 41
+
+
+@given(events=executions, data=st.data())
+def test_who_takes_note_of_changes_now_and_then_knows_the_whole_history(
+    events: list[FillEvent], data: st.DataObject
+) -> None:
+    known = Portfolio()
+    steps: dict[str, Any] = {}
+    trips: dict[str, Any] = {}
+    for event in events:
+        known.apply(event)
+        for ledger in known.ledgers.values() if data.draw(st.booleans()) else ():
+            steps |= {step.execution.execution_id: _row(ledger, step) for step in ledger.changed_steps}
+            trips |= {trip.trade_id: _trip(ledger, trip) for trip in ledger.changed_trips}
+            steps = {name: row for name, row in steps.items() if name not in ledger.gone_steps}
+            trips = {name: row for name, row in trips.items() if name not in ledger.gone_trips}
+            ledger.told()
+    for ledger in known.ledgers.values():
+        steps |= {step.execution.execution_id: _row(ledger, step) for step in ledger.changed_steps}
+        trips |= {trip.trade_id: _trip(ledger, trip) for trip in ledger.changed_trips}
+        assert {name: row for name, row in steps.items() if name not in ledger.gone_steps} == {
+            step.execution.execution_id: _row(ledger, step) for step in ledger.steps
+        }
+        assert {name: row for name, row in trips.items() if name not in ledger.gone_trips} == {
+            trip.trade_id: _trip(ledger, trip) for trip in ledger.round_trips
+        }
+
+
+def _row(ledger: ContractLedger, step: Step) -> Any:
+    return step, ledger.cost_of(step.execution.execution_id)
+
+
+def _trip(ledger: ContractLedger, trip: RoundTrip) -> Any:
+    return replace(trip, legs=[*trip.legs]), ledger.commission_of(trip)
