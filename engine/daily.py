@@ -5,12 +5,13 @@ same at the end of the day before. Money of another currency counts at its rate;
 no total, and the report says so.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from engine.portfolio import ZERO, ContractLedger, Portfolio, Step, exactly
+from engine.portfolio import ZERO, ContractLedger, Holding, Portfolio, Step, exactly
 from schemas.orders import Commission, FillEvent
 
 
@@ -95,48 +96,50 @@ class Prices:
 
 
 class DayBook:
-    """Executions folded up to both ends of a day."""
+    """Executions folded up to both ends of a day, and up to now."""
 
     def __init__(self, events: Iterable[FillEvent], window: Window, strategy_id: str | None = None) -> None:
         self._strategy = strategy_id
-        self._opening, self._closing = Portfolio(), Portfolio()
         self._began = window.begins
-        self._charged: dict[str, tuple[int, Commission]] = {}
-        for event in events:
-            if event.event_time >= window.ends:
-                continue
-            self._closing.apply(event)
-            if event.event_time < window.begins:
-                self._opening.apply(event)
-            elif (
-                isinstance(event, Commission) and self._charged.get(event.execution_id, (0, event))[0] < event.revision
-            ):
-                self._charged[event.execution_id] = event.revision, event
+        ordered = sorted(events, key=_when)  # in their order they fold the quickest; they come to the same in any
+        begins, ends = (bisect_left(ordered, moment, key=_when) for moment in (window.begins, window.ends))
+        self._closing = _folded(Portfolio(), ordered[:begins])
+        self._opening = {key: part.holding for key in self._closing.ledgers if (part := self._part(self._closing, key))}
+        _folded(self._closing, ordered[begins:ends])
+        self._newest = self._closing if ends == len(ordered) else _folded(Portfolio(), ordered)
+        self._charged: dict[str, Commission] = {}
+        for event in ordered[begins:ends]:
+            if isinstance(event, Commission):
+                known = self._charged.setdefault(event.execution_id, event)
+                self._charged[event.execution_id] = max(known, event, key=lambda told: told.revision)
+
+    def until_now(self) -> list[tuple[ContractLedger, ContractLedger]]:
+        """By contract, the ledger of the account and that of what is reported, of the days after, too."""
+        known = self._newest
+        return [(ledger, part) for key, ledger in known.ledgers.items() if (part := self._part(known, key)) is not None]
 
     def contracts(self, prices: Prices) -> list[ContractDay]:
         """Every contract that was held or traded on the day."""
         found = []
-        for account_id, contract_id in sorted(self._closing.ledgers):
-            after = self._part(self._closing, account_id, contract_id)
-            before = self._part(self._opening, account_id, contract_id)
-            if after is None or not (after.holding.quantity or _held(before) or self._steps(after)):
+        for key in sorted(self._closing.ledgers):
+            after, before = self._part(self._closing, key), self._opening.get(key, Holding())
+            if after is None or not (after.holding.quantity or before.quantity or self._steps(after)):
                 continue
-            names = self._closing.ledgers[account_id, contract_id]
-            found.append(self._contract(names, before, after, prices))
+            found.append(self._contract(self._closing.ledgers[key], before, after, prices))
         return found
 
     def commissions(self) -> dict[str, Decimal]:
         """What the day's executions cost, by the currency in which it was charged; busted ones cost nothing."""
         found: dict[str, Decimal] = {}
         for key in self._closing.ledgers:
-            part = self._part(self._closing, *key)
+            part = self._part(self._closing, key)
             for told in self._costs(part) if part is not None else ():
                 found[told.currency] = found.get(told.currency, ZERO) + told.amount
         return found
 
     def _costs(self, part: ContractLedger) -> list[Commission]:
         """Those of the day's executions of one contract."""
-        charged = (told for _, told in self._charged.values() if told.account_id == part.account_id)
+        charged = (told for told in self._charged.values() if told.account_id == part.account_id)
         return [told for told in charged if part.counts(told.execution_id)]
 
     def totals(self, days: Sequence[ContractDay], prices: Prices) -> DayTotals:
@@ -145,7 +148,7 @@ class DayBook:
         steps = [
             (step.execution.quantity * step.execution.price, self._closing.ledgers[key].currency)
             for key in self._closing.ledgers
-            if (part := self._part(self._closing, *key)) is not None
+            if (part := self._part(self._closing, key)) is not None
             for step in self._steps(part)
         ]
         realised = _sum(prices.in_base(day.realised, day.currency) for day in days)
@@ -155,21 +158,17 @@ class DayBook:
         traded = _sum(prices.in_base(abs(amount), currency) for amount, currency in steps)
         return DayTotals(realised, unrealised, commission, net, traded, len(steps))
 
-    def _part(self, portfolio: Portfolio, account_id: str, contract_id: int) -> ContractLedger | None:
-        if self._strategy is None:
-            return portfolio.ledgers.get((account_id, contract_id))
-        return portfolio.parts(account_id, contract_id).get(self._strategy)
+    def _part(self, portfolio: Portfolio, key: tuple[str, int]) -> ContractLedger | None:
+        return portfolio.ledgers.get(key) if self._strategy is None else portfolio.parts(*key).get(self._strategy)
 
     def _steps(self, part: ContractLedger) -> list[Step]:
-        return [step for step in part.changed_steps if step.execution.executed_at >= self._began]
+        return [step for step in part.steps if step.execution.executed_at >= self._began]
 
-    def _contract(
-        self, names: ContractLedger, before: ContractLedger | None, after: ContractLedger, prices: Prices
-    ) -> ContractDay:
+    def _contract(self, names: ContractLedger, before: Holding, after: ContractLedger, prices: Prices) -> ContractDay:
         steps = [step.execution for step in self._steps(after)]
-        realised = exactly(after.holding.realised - (before.holding.realised if before else ZERO))
+        realised = exactly(after.holding.realised - before.realised)
         mark = prices.after.get(names.contract_id)
-        opened, closed = _unrealised(before, prices.before.get(names.contract_id)), _unrealised(after, mark)
+        opened, closed = _unrealised(before, prices.before.get(names.contract_id)), _unrealised(after.holding, mark)
         unrealised = None if opened is None or closed is None else exactly(closed - opened)
         cost = _sum(prices.converted(told.amount, told.currency, names.currency) for told in self._costs(after))
         net = _sum((realised, unrealised, None if cost is None else -cost))
@@ -190,15 +189,21 @@ class DayBook:
         )
 
 
-def _held(ledger: ContractLedger | None) -> bool:
-    return ledger is not None and bool(ledger.holding.quantity)
+def _when(event: FillEvent) -> datetime:
+    return event.event_time
 
 
-def _unrealised(ledger: ContractLedger | None, mark: Mark | None) -> Decimal | None:
+def _folded(portfolio: Portfolio, events: Iterable[FillEvent]) -> Portfolio:
+    for event in events:
+        portfolio.apply(event)
+    return portfolio
+
+
+def _unrealised(holding: Holding, mark: Mark | None) -> Decimal | None:
     """What is held would earn at the price; None without one."""
-    if ledger is None or not ledger.holding.quantity:
+    if not holding.quantity:
         return ZERO
-    return None if mark is None else (mark.price - ledger.holding.average_price) * ledger.holding.quantity
+    return None if mark is None else (mark.price - holding.average_price) * holding.quantity
 
 
 def _sum(amounts: Iterable[Decimal | None]) -> Decimal | None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from engine.daily import ContractDay, DayBook, Mark, Prices, Rate, Window
-from engine.daily_metrics import figures_of
+from engine.daily_metrics import figures_of, notes_on
 from engine.portfolio import ZERO, exactly
 from engine.slippage import Slippage, Traded, slippage_of
 from schemas.orders import Side
@@ -18,10 +18,17 @@ Document = dict[str, Any]
 def document(material: Row) -> Document:
     """Of what `infra.day_material` has gathered. Money is text; None is what nobody knows."""
     window = Window(material["begins"], material["ends"])
-    book = DayBook(material["events"], window, material["strategy_id"])
+    book = DayBook([*material["events"], *material["later"]], window, material["strategy_id"])
     prices = prices_of(material)
     contracts = book.contracts(prices)
     costs = [slippage_of(_traded(row)) for row in material["orders"]]
+    metrics = figures_of(material, prices, book)
+    lists = {
+        "trades": _listed(material["trades"]),
+        "slippage": _slippage(costs, prices, material["most"]),
+        "denials": _listed(material["denials"]) | {"by_reason": _by_reason(material)},
+        "incidents": incidents(material),
+    }
     found = {
         "account_id": material["account_id"],
         "strategy_id": material["strategy_id"],
@@ -29,18 +36,14 @@ def document(material: Row) -> Document:
         "zone": "America/New_York",
         "made_at": material["made_at"].isoformat(),
         "currency": _currency(material),
-        "to_know": to_know(contracts, prices, material),
+        "to_know": [*to_know(contracts, prices, material), *_unquoted(material), *notes_on(metrics), *_left_out(lists)],
         "pnl": vars(book.totals(contracts, prices)),
         "contracts": [vars(each) | {"mark": vars(each.mark) if each.mark else None} for each in contracts],
         "commissions": book.commissions(),
-        "trades": _listed(material["trades"], ("of",)),
-        "slippage": _slippage(costs, prices, material["orders"]),
-        "denials": _listed(material["denials"], ("of", "of_reason"))
-        | {"by_reason": {row["reason"]: row["of_reason"] for row in material["denials"]}},
-        "incidents": incidents(material),
+        **lists,
         "reconciliation": reconciliation(material),
         "rates": {currency: vars(rate) for currency, rate in prices.rates.items()},
-        "metrics": figures_of(material, prices),
+        "metrics": metrics,
     }
     plain: Document = _plain(found)
     return plain
@@ -55,7 +58,9 @@ def prices_of(material: Row) -> Prices:
     """The last prices of both ends of the day: of bars; of what risk has seen, where the day has no bar at all."""
     before: dict[int, Mark] = {}
     after: dict[int, Mark] = {}
-    for row in material["closes"]:  # the days of each contract in their order
+    for row in material["closes"]:  # the days of each contract in their order, those after the day, too
+        if row["at"] > material["ends"]:
+            continue
         mark = Mark(Decimal(str(row["close"])), row["at"], "bar")
         after[row["contract_id"]] = mark
         if row["at"] <= material["begins"]:
@@ -92,12 +97,27 @@ def to_know(contracts: Sequence[ContractDay], prices: Prices, material: Row) -> 
         elif rate.stale:
             at = f"{rate.told_at:%Y-%m-%d %H:%M} UTC" if rate.told_at else "no known time"
             notes.append(f"The rate of {each.currency} is of {at}, not of the day's end: {each.symbol} is in no total.")
-    if any(row["bid"] is None for row in material["orders"]):
-        notes.append(
-            "No quote is known for some orders: their delay goes to the price that risk had seen, and their spread is "
-            "part of execution."
-        )
     return list(dict.fromkeys(notes))
+
+
+def _unquoted(material: Row) -> list[str]:
+    if all(row["bid"] is not None for row in material["orders"]):
+        return []
+    why = "their delay goes to the price that risk had seen, and their spread is part of execution"
+    return [f"No quote is known for some orders: {why}."]
+
+
+def _left_out(lists: Document) -> list[str]:
+    names = {"trades": "round trips", "slippage": "orders", "denials": "denials", "incidents": "incidents"}
+    return [
+        f"Of {lists[name]['count']:,} {what} {len(shown):,} are listed: what is counted and summed is of all."
+        for name, what in names.items()
+        if len(shown := lists[name]["orders" if name == "slippage" else "rows"]) < lists[name]["count"]
+    ]
+
+
+def _by_reason(material: Row) -> dict[str, int]:
+    return {row["reason"]: row["denials"] for row in material["reasons"]}
 
 
 def _traded(row: Row) -> Traded:
@@ -110,7 +130,7 @@ def _traded(row: Row) -> Traded:
         row["symbol"],
         row["currency"] or "USD",
         Side(row["side"]),
-        exactly(row["cumulative_quantity"]),
+        exactly(row["filled"]),
         exactly(row["average_price"]),
         Decimal(row["decided"]),
         money("seen"),
@@ -119,10 +139,9 @@ def _traded(row: Row) -> Traded:
     )
 
 
-def _slippage(costs: Sequence[Slippage], prices: Prices, rows: Sequence[Row]) -> Document:
-    """By order, and altogether in the account's currency."""
-    found: Document = {"orders": [vars(each.order) | _parts(each) for each in costs]}
-    found["count"] = rows[0]["of"] if rows else 0
+def _slippage(costs: Sequence[Slippage], prices: Prices, most: int) -> Document:
+    """By order, as many as are listed; and of all, in the account's currency."""
+    found: Document = {"orders": [vars(each.order) | _parts(each) for each in costs[:most]], "count": len(costs)}
     for name in ("total", "delay", "spread", "execution"):
         amounts = [prices.in_base(getattr(each, name) or ZERO, each.order.currency) for each in costs]
         found[name] = (
@@ -141,7 +160,7 @@ def _parts(each: Slippage) -> Document:
     return parts | {"basis_points": each.basis_points}
 
 
-def incidents(material: Row) -> list[Document]:
+def incidents(material: Row) -> Document:
     """Everything out of the ordinary, in the order of market time, what only has a wall time behind it."""
     found = [
         {"at": row["at"], "kind": row["rule"], "about": row["scope"], "what": row["detail"]}
@@ -165,7 +184,8 @@ def incidents(material: Row) -> list[Document]:
         {"at": row["at"], "kind": "gateway", "about": f"code {row['code']}", "what": row["text"]}
         for row in material["links"]
     ]
-    return sorted(found, key=lambda each: each["at"])
+    told = (material[name] for name in ("stops", "troubled", "revised", "links"))
+    return {"count": sum(_count(rows) for rows in told), "rows": sorted(found, key=lambda each: each["at"])}
 
 
 def reconciliation(material: Row) -> Document | None:
@@ -198,10 +218,14 @@ def reconciliation(material: Row) -> Document | None:
     }
 
 
-def _listed(rows: Sequence[Row], counted: Sequence[str]) -> Document:
+def _listed(rows: Sequence[Row]) -> Document:
     """The rows, and how many there were: a report shows some hundreds at most."""
-    shown = [{name: value for name, value in row.items() if name not in counted} for row in rows]
-    return {"count": rows[0]["of"] if rows else 0, "rows": shown}
+    shown = [{name: value for name, value in row.items() if name != "of"} for row in rows]
+    return {"count": _count(rows), "rows": shown}
+
+
+def _count(rows: Sequence[Row]) -> int:
+    return rows[0]["of"] if rows else 0
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """All that the report of a day is made of, as plain data: from the tables, and quotes of orders from their topic."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from infra.quotes_at import quotes_at
 from infra.settings import Settings
 from infra.store import daily
 from infra.store.daily import Rows, Wanted
+from infra.store.daily_lists import happened
 from infra.store.database import Store
 
 Material = dict[str, Any]
@@ -53,50 +55,80 @@ async def day_material(
 ) -> Material:
     """For `engine.daily_document`. Raises NothingKnownError for an account that nobody has heard of, and
     UnknownTraderError for such a strategy."""
-    found = await without_quotes(store, daily.day_of(account_id, day, strategy_id), day, now)
     if strategy_id is not None:
         async with store.reading() as connection:
             traders = await daily.traders(connection, account_id)
-        if strategy_id not in traders:
+            known = await daily.accounts(connection)
+        if account_id in known and strategy_id not in traders:
             raise UnknownTraderError(strategy_id, account_id, traders)
-    places = [(row["contract_id"], row["created_at"]) for row in found["orders"]]
-    quotes = await quotes_at(settings, places)
-    for row in found["orders"]:
+    (found,) = await materials(settings, store, daily.day_of(account_id, day), now, [strategy_id])
+    return found
+
+
+async def materials(
+    settings: Settings, store: Store, wanted: Wanted, now: datetime, whose: Sequence[str | None]
+) -> list[Material]:
+    """For all reports of an account's day, in the order of `whose`: of strategies, None is the whole account. What they
+    have in common is read once. Raises NothingKnownError."""
+    async with store.reading() as connection:
+        common = await _common(connection, wanted, now)
+        found = []
+        for strategy_id in whose:
+            one = replace(wanted, strategy_id=strategy_id)
+            lists = await happened(connection, one, common["wall"])
+            ever_closed = _plain(await daily.round_trips(connection, one))
+            found.append(
+                common
+                | {"strategy_id": strategy_id, "ever_closed": ever_closed, "most": daily.ROWS_MAX}
+                | {name: _plain(rows) for name, rows in lists.items()}
+            )
+    orders = [row for each in found for row in each["orders"]]
+    quotes = await quotes_at(settings, [(row["contract_id"], row["created_at"]) for row in orders])
+    for row in orders:
         quote = quotes.get((row["contract_id"], row["created_at"]))
         row["bid"], row["ask"] = (quote.bid, quote.ask) if quote is not None else (None, None)
     return found
 
 
-async def without_quotes(store: Store, wanted: Wanted, day: date, now: datetime) -> Material:
-    """The same, as far as tables tell it: what a day has earned, without what its orders were quoted at."""
-    account_id = wanted.account_id
+async def figures_material(store: Store, wanted: Wanted, now: datetime) -> Material:
+    """What a day has earned, and the figures up to it, without the lists; how long two of them are is counted.
+
+    Raises NothingKnownError.
+    """
     async with store.reading() as connection:
-        known = await daily.accounts(connection)
-        if account_id not in known:
-            raise NothingKnownError(account_id, known)
-        events = await daily.executions(connection, wanted)
-        happened = await daily.happened(connection, wanted, now)
-        account = await daily.account(connection, account_id)
-        return {
-            "account_id": account_id,
+        counts = await daily.counts(connection, wanted)
+        return await _common(connection, wanted, now) | {
             "strategy_id": wanted.strategy_id,
-            "day": day,
-            "begins": wanted.begins,
-            "ends": wanted.ends,
-            "made_at": now,
-            "events": events,
-            "account": _account(account, happened.wall_end, now),
-            "held": _plain(await daily.held(connection, account_id)),
-            **await _prices(connection, wanted, events),
-            **{name: _plain(getattr(happened, name)) for name in daily.LISTS},
+            "ever_closed": _plain(await daily.round_trips(connection, wanted)),
+            "trades_today": counts["trades"],
+            "denials_today": counts["denials"],
         }
 
 
-async def _prices(connection: AsyncConnection, wanted: Wanted, events: Sequence[Any]) -> dict[str, Any]:
-    contracts = sorted({event.contract_id for event in events if hasattr(event, "contract_id")})
-    first = min((event.event_time for event in events), default=wanted.begins)
-    closes = await daily.closes(connection, contracts, (first, wanted.ends))
-    return {"closes": _plain(closes), "marks": _plain(await daily.marks(connection, contracts))}
+async def _common(connection: AsyncConnection, wanted: Wanted, now: datetime) -> Material:
+    """What is the same for the account and all of its strategies."""
+    account_id = wanted.account_id
+    known = await daily.accounts(connection)
+    if account_id not in known:
+        raise NothingKnownError(account_id, known)
+    told = await daily.executions(connection, account_id)
+    contracts = sorted({event.contract_id for event in told if hasattr(event, "contract_id")})
+    first = min((event.event_time for event in told), default=wanted.begins)
+    wall = await daily.wall(connection, wanted)
+    return {
+        "account_id": account_id,
+        "day": wanted.begins.date(),
+        "begins": wanted.begins,
+        "ends": wanted.ends,
+        "made_at": now,
+        "events": [event for event in told if event.event_time < wanted.ends],
+        "later": [event for event in told if event.event_time >= wanted.ends],
+        "account": _account(await daily.account(connection, account_id), wall.over, now),
+        "held": _plain(await daily.held(connection, account_id)),
+        "closes": _plain(await daily.closes(connection, contracts, first)),
+        "marks": _plain(await daily.marks(connection, contracts)),
+        "wall": (wall.begun, wall.over or now),
+    }
 
 
 def _account(row: Any, wall_end: datetime | None, now: datetime) -> dict[str, Any] | None:

@@ -98,9 +98,7 @@ class Performance:
         store = Store(settings, self._front.service.name, pool_size=1)
         try:
             wanted = day or await day_material.newest_day(store, account_id, now)
-            material = await day_material.without_quotes(
-                store, daily.day_of(account_id, wanted, strategy_id), wanted, now
-            )
+            material = await day_material.figures_material(store, daily.day_of(account_id, wanted, strategy_id), now)
         finally:
             await store.close()
         return _figures(material)
@@ -109,22 +107,18 @@ class Performance:
 def _figures(material: day_material.Material) -> dict[str, Any]:
     from engine.daily import DayBook, Window  # the engine, hence not at import
     from engine.daily_document import prices_of, to_know
-    from engine.daily_metrics import figures_of
+    from engine.daily_metrics import figures_of, notes_on
 
     prices = prices_of(material)
-    book = DayBook(material["events"], Window(material["begins"], material["ends"]), material["strategy_id"])
+    window = Window(material["begins"], material["ends"])
+    book = DayBook([*material["events"], *material["later"]], window, material["strategy_id"])
     contracts = book.contracts(prices)
-    unquoted = material | {"orders": []}
+    metrics = figures_of(material, prices, book)
+    as_they_are = ("account_id", "strategy_id", "day", "made_at", "trades_today", "denials_today")
     return {
-        **{name: material[name] for name in ("account_id", "strategy_id", "day", "made_at")},
+        **{name: material[name] for name in as_they_are},
         "currency": (material["account"] or {}).get("currency", ""),
         "pnl": vars(book.totals(contracts, prices)),
-        "trades_today": _count(material["trades"]),
-        "denials_today": _count(material["denials"]),
-        "metrics": figures_of(material, prices),
-        "to_know": to_know(contracts, prices, unquoted),
+        "metrics": metrics,
+        "to_know": [*to_know(contracts, prices, material), *notes_on(metrics)],
     }
-
-
-def _count(rows: list[dict[str, Any]]) -> int:
-    return rows[0]["of"] if rows else 0

@@ -170,7 +170,7 @@ def _denials(denials: Row) -> str:
     return _panel("Denied by risk", "rows told", names, body, "Nothing was denied.", denials["count"])
 
 
-def _incidents(rows: Sequence[Row]) -> str:
+def _incidents(incidents: Row) -> str:
     body = (
         (
             f'<span class="tag">{escape(row["kind"])}</span>',
@@ -178,9 +178,9 @@ def _incidents(rows: Sequence[Row]) -> str:
             escape(row["about"]),
             escape(row["what"] or ""),
         )
-        for row in rows
+        for row in incidents["rows"]
     )
-    return _panel("Incidents", "rows told", ("What", "When", "About", "Told"), body, "None.", len(rows))
+    return _panel("Incidents", "rows told", ("What", "When", "About", "Told"), body, "None.", incidents["count"])
 
 
 def _reconciliation(found: Row | None) -> str:

@@ -1,4 +1,4 @@
-"""What the report of a day is made of, read from the tables: executions, prices, orders, denials, what went wrong."""
+"""What the figures of a day are made of, read from the tables: executions, prices, what the broker tells."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,79 +18,36 @@ ROWS_MAX = 500
 """Of each list in a report; how many there were is counted apart."""
 _PRICE_DAYS = timedelta(days=10)
 
-_FILLS = sql("SELECT * FROM fills WHERE account_id = :account AND event_time < :ends ORDER BY event_time, execution_id")
-_COMMISSIONS = sql("SELECT * FROM commissions WHERE account_id = :account AND event_time < :ends")
+_FILLS = sql("SELECT * FROM fills WHERE account_id = :account ORDER BY event_time, execution_id")
+_COMMISSIONS = sql("SELECT * FROM commissions WHERE account_id = :account")
 _CLOSES = sql("""
 SELECT DISTINCT ON (contract_id, day) contract_id, (end_time AT TIME ZONE :zone)::date AS day, close, end_time AS at
-FROM bars WHERE contract_id = ANY(:contracts) AND price_kind = 'trades' AND start >= :since AND end_time <= :until
+FROM bars WHERE contract_id = ANY(:contracts) AND price_kind = 'trades' AND basis = 'split_adjusted' AND start >= :since
 ORDER BY contract_id, day, end_time DESC, bar_size_seconds, revision DESC, ingest_time DESC
 """)
 _MARKS = sql("SELECT contract_id, price, event_time AS at FROM marks WHERE contract_id = ANY(:contracts)")
-_TRADES = sql("""
-SELECT t.*, count(*) OVER () AS of FROM trades t
-WHERE account_id = :account AND closed_at >= :begins AND closed_at < :ends
-  AND (CAST(:strategy AS text) IS NULL OR strategy_id = :strategy) ORDER BY closed_at LIMIT :most
-""")
 _ALL_TRADES = sql("""
 SELECT t.contract_id, side, t.quantity, opened_at, closed_at, entry_price, exit_price, t.commission, net_pnl, currency
 FROM trades t JOIN positions p USING (account_id, contract_id)
 WHERE account_id = :account AND closed_at < :ends AND (CAST(:strategy AS text) IS NULL OR strategy_id = :strategy)
 ORDER BY closed_at
 """)
-_ORDERS = sql("""
-SELECT o.order_id, o.strategy_id, o.contract_id, o.symbol, o.side, o.status, o.quantity, o.cumulative_quantity,
-    o.average_price, o.created_at, o.intent ->> 'currency' AS currency, o.intent ->> 'reference_price' AS decided,
-    d.body -> 'basis' ->> 'price' AS seen, count(*) OVER () AS of
-FROM orders o JOIN (
-    SELECT order_id, max(event_time) AS last_at, min(event_time) AS first_at FROM order_events GROUP BY order_id
-) e USING (order_id) LEFT JOIN decisions d ON d.decision_id = o.decision_id
-WHERE o.account_id = :account AND e.last_at >= :begins AND e.last_at < :ends AND o.cumulative_quantity > 0
-  AND o.decision_id IS NOT NULL AND o.intent IS NOT NULL
-  AND (CAST(:strategy AS text) IS NULL OR o.strategy_id = :strategy)
-ORDER BY o.created_at, o.order_id LIMIT :most
-""")
-_DENIALS = sql("""
-SELECT d.reason, d.detail, d.intent_id, d.strategy_id, i.event_time, i.body ->> 'symbol' AS symbol, i.side,
-    i.quantity, count(*) OVER () AS of, count(*) OVER (PARTITION BY d.reason) AS of_reason
-FROM decisions d JOIN intents i USING (intent_id)
-WHERE d.account_id = :account AND NOT d.approved AND i.event_time >= :begins AND i.event_time < :ends
-  AND (CAST(:strategy AS text) IS NULL OR d.strategy_id = :strategy)
-ORDER BY i.event_time DESC LIMIT :most
+_COUNTS = sql("""
+SELECT (SELECT count(*) FROM trades WHERE account_id = :account AND closed_at >= :begins AND closed_at < :ends
+        AND (CAST(:strategy AS text) IS NULL OR strategy_id = :strategy)) AS trades,
+    (SELECT count(*) FROM decisions d JOIN intents i USING (intent_id)
+        WHERE d.account_id = :account AND NOT d.approved AND i.event_time >= :begins AND i.event_time < :ends
+        AND (CAST(:strategy AS text) IS NULL OR d.strategy_id = :strategy)) AS denials
 """)
 _WALL = sql("""
-SELECT min(w) FILTER (WHERE at >= :begins AND at < :ends) AS begun, min(w) FILTER (WHERE at >= :ends) AS over
+SELECT greatest(
+    least(max(w) FILTER (WHERE at < :begins AND ours), max(w) FILTER (WHERE at < :begins AND NOT ours)),
+    min(w) FILTER (WHERE at >= :earlier AND at < :begins)) AS begun,
+    min(w) FILTER (WHERE at >= :ends) AS over
 FROM (
-    SELECT event_time AS at, received_at AS w FROM intents WHERE account_id = :account
-    UNION ALL SELECT event_time, ingest_time FROM fills WHERE account_id = :account
-) known
-""")
-_STOPS = sql("""
-SELECT event_time AS at, rule, detail, strategy_id, scope FROM risk_events
-WHERE account_id = :account AND ingest_time >= :begun AND ingest_time < :over
-  AND breach_id NOT IN (SELECT decision_id FROM decisions WHERE account_id = :account)
-  AND (CAST(:strategy AS text) IS NULL OR strategy_id IN ('', :strategy)) ORDER BY ingest_time LIMIT :most
-""")
-_TROUBLED = sql("""
-SELECT e.event_time AS at, e.status, e.order_id, e.body ->> 'reason' AS reason, e.body ->> 'symbol' AS symbol,
-    e.body ->> 'strategy_id' AS strategy_id
-FROM order_events e JOIN orders o USING (order_id)
-WHERE o.account_id = :account AND e.event_time >= :begins AND e.event_time < :ends
-  AND (e.status IN ('UNKNOWN', 'REJECTED') OR e.body ->> 'reason' LIKE 'it was filled after%' OR
-       (e.status = 'EXPIRED' AND o.broker_order_id IS NULL))
-  AND (CAST(:strategy AS text) IS NULL OR o.strategy_id = :strategy) ORDER BY e.event_time LIMIT :most
-""")
-_REVISED = sql("""
-SELECT f.event_time AS at, f.type, f.execution_id, f.revision, coalesce(f.symbol, o.symbol, '') AS symbol,
-    coalesce(nullif(f.strategy_id, ''), o.strategy_id, '') AS strategy_id
-FROM fills f LEFT JOIN fills o ON o.execution_id = f.execution_id AND o.revision = 1
-WHERE f.account_id = :account AND f.type <> 'Fill' AND f.event_time >= :begins AND f.event_time < :ends
-  AND (CAST(:strategy AS text) IS NULL OR coalesce(nullif(f.strategy_id, ''), o.strategy_id) = :strategy)
-ORDER BY f.event_time, f.revision LIMIT :most
-""")
-_LINKS = sql("""
-SELECT received_at AS at, body ->> 'code' AS code, body ->> 'text' AS text FROM broker_events
-WHERE account_id = :account AND kind = 'BrokerError' AND received_at >= :begun AND received_at < :over
-  AND body ->> 'code' IN ('1100', '1101', '1102', '1300', '2103', '2105', '2110') ORDER BY event_id LIMIT :most
+    SELECT event_time AS at, received_at AS w, true AS ours FROM intents WHERE account_id = :account
+    UNION ALL SELECT event_time, ingest_time, false FROM fills WHERE account_id = :account AND type = 'Fill'
+) news
 """)
 _ACCOUNT = sql("""
 SELECT a.*, b.rates, b.told_at, s.mode, s.reason, s.by, s.event_time AS state_at FROM account_states a
@@ -132,9 +89,9 @@ class Wanted:
 Rows = Sequence[RowMapping]
 _NEWEST = sql("""
 SELECT max(at) FROM (
-    SELECT max(event_time) AS at FROM intents WHERE account_id = :account
-    UNION ALL SELECT max(event_time) FROM fills WHERE account_id = :account
-) known
+    SELECT event_time AS at FROM intents WHERE account_id = :account
+    UNION ALL SELECT event_time FROM fills WHERE account_id = :account
+) known WHERE CAST(:before AS timestamptz) IS NULL OR at < :before
 """)
 
 
@@ -144,9 +101,9 @@ def day_of(account_id: str, day: date, strategy_id: str | None = None) -> Wanted
     return Wanted(account_id, begins, datetime.combine(day + timedelta(days=1), time(), ZONE), strategy_id)
 
 
-async def newest_day(connection: AsyncConnection, account_id: str) -> date | None:
+async def newest_day(connection: AsyncConnection, account_id: str, before: datetime | None = None) -> date | None:
     """The last day, in market time, on which anything was proposed or traded."""
-    newest = await connection.scalar(_NEWEST, {"account": account_id})
+    newest = await connection.scalar(_NEWEST, {"account": account_id, "before": before})
     return None if newest is None else newest.astimezone(ZONE).date()
 
 
@@ -184,9 +141,9 @@ async def traders(connection: AsyncConnection, account_id: str) -> list[str]:
     return list((await connection.execute(_TRADERS, {"account": account_id})).scalars())
 
 
-async def executions(connection: AsyncConnection, wanted: Wanted) -> list[FillEvent]:
-    """Everything that was told of executions before the day's end."""
-    values = {"account": wanted.account_id, "ends": wanted.ends}
+async def executions(connection: AsyncConnection, account_id: str) -> list[FillEvent]:
+    """Everything that was ever told of executions."""
+    values = {"account": account_id}
     kinds: dict[str, type[Fill] | type[FillCorrected] | type[FillBusted]]
     kinds = {"Fill": Fill, "FillCorrected": FillCorrected, "FillBusted": FillBusted}
     found: list[FillEvent] = []
@@ -202,10 +159,9 @@ async def executions(connection: AsyncConnection, wanted: Wanted) -> list[FillEv
     ]
 
 
-async def closes(connection: AsyncConnection, contracts: Sequence[int], between: tuple[datetime, datetime]) -> Rows:
-    """The last price of each contract on every day, from bars that ended between two moments."""
-    since, until = between
-    values = {"contracts": list(contracts), "since": since - _PRICE_DAYS, "until": until, "zone": ZONE.key}
+async def closes(connection: AsyncConnection, contracts: Sequence[int], since: datetime) -> Rows:
+    """The last price of each contract on every day, from bars; a moment's price may be of some days before."""
+    values = {"contracts": list(contracts), "since": since - _PRICE_DAYS, "zone": ZONE.key}
     return (await connection.execute(_CLOSES, values)).mappings().all()
 
 
@@ -223,45 +179,35 @@ async def held(connection: AsyncConnection, account_id: str) -> Rows:
     return (await connection.execute(_HELD, {"account": account_id})).mappings().all()
 
 
-@dataclass(frozen=True)
-class Happened:
-    """Lists of a day; each row of the first three says how many there were `of` its kind."""
+async def round_trips(connection: AsyncConnection, wanted: Wanted) -> Rows:
+    """All that ended before the day's end."""
+    values = {name: wanted.values[name] for name in ("account", "strategy", "ends")}
+    return (await connection.execute(_ALL_TRADES, values)).mappings().all()
 
-    trades: Rows
-    orders: Rows
-    denials: Rows
-    stops: Rows
-    troubled: Rows
-    revised: Rows
-    links: Rows
-    ever_closed: Rows
-    wall_end: datetime | None
+
+async def counts(connection: AsyncConnection, wanted: Wanted) -> RowMapping:
+    """How many round trips ended on the day, and how much was denied."""
+    values = {name: wanted.values[name] for name in ("account", "strategy", "begins", "ends")}
+    return (await connection.execute(_COUNTS, values)).mappings().one()
+
+
+@dataclass(frozen=True)
+class Wall:
+    """A day in wall time."""
+
+    begun: datetime
+    over: datetime | None
     """When the first news of a later day came; none yet: the day goes on."""
 
 
-LISTS = ("trades", "orders", "denials", "stops", "troubled", "revised", "links", "ever_closed")
+async def wall(connection: AsyncConnection, wanted: Wanted) -> Wall:
+    """What only has a wall time belongs to the day from the last news of an earlier one on, until the first of a later.
 
-
-async def happened(connection: AsyncConnection, wanted: Wanted, now: datetime) -> Happened:
-    """All that happened to the account or the strategy on its day. What only has a wall time belongs to the day from
-    its first news on, until the first news of a later day."""
-    values = wanted.values
-
-    async def rows(statement: Any, *names: str, **more: Any) -> Rows:
-        given = {name: values[name] for name in ("account", *names)} | more
-        return (await connection.execute(statement, given)).mappings().all()
-
-    (wall,) = await rows(_WALL, "begins", "ends")
-    during = {"begun": wall["begun"] or wanted.begins, "over": wall["over"] or now}
-    of_day = ("strategy", "begins", "ends", "most")
-    return Happened(
-        trades=await rows(_TRADES, *of_day),
-        orders=await rows(_ORDERS, *of_day),
-        denials=await rows(_DENIALS, *of_day),
-        stops=await rows(_STOPS, "strategy", "most", **during),
-        troubled=await rows(_TROUBLED, *of_day),
-        revised=await rows(_REVISED, *of_day),
-        links=await rows(_LINKS, "most", **during),
-        ever_closed=await rows(_ALL_TRADES, "strategy", "ends"),
-        wall_end=wall["over"],
-    )
+    What happened between two days is of both, since a report is made when its day's trading is over: told twice is
+    better than never. An execution may be told long after it happened, hence the last intent counts, too.
+    """
+    earlier = await newest_day(connection, wanted.account_id, wanted.begins)
+    values = {name: wanted.values[name] for name in ("account", "begins", "ends")}
+    values["earlier"] = day_of(wanted.account_id, earlier).begins if earlier is not None else wanted.begins
+    row = (await connection.execute(_WALL, values)).mappings().one()
+    return Wall(row["begun"] or wanted.begins, row["over"])

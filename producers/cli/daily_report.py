@@ -93,7 +93,7 @@ def _summary(found: dict[str, Any], place: Path) -> str:
         "round trips": str(found["trades"]["count"]),
         "slippage": f"{_money(costs['total'])} over {costs['count']} orders",
         "denied": ", ".join(f"{name} {count}" for name, count in found["denials"]["by_reason"].items()) or "nothing",
-        "incidents": str(len(found["incidents"])),
+        "incidents": str(found["incidents"]["count"]),
         "books": agrees,
         "page": str(place),
     }

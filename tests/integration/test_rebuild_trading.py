@@ -144,7 +144,7 @@ async def check_report(path: OrderPath, service: Service) -> None:
         held = await path.scalar("SELECT quantity * 440.5 FROM positions")
         assert abs(D(found["pnl"]["net"]) - held - await cash_of(path)) < D("0.000001")
         assert found["denials"]["by_reason"] == {"quantity_max": 1}
-        assert {each["kind"] for each in found["incidents"]} >= {"execution corrected", "execution busted"}
+        assert {each["kind"] for each in found["incidents"]["rows"]} >= {"execution corrected", "execution busted"}
         assert found["reconciliation"]["agrees"]
         costs = {each["order_id"]: each for each in found["slippage"]["orders"]}
         assert {"intent-1", "intent-2", "intent-4", "intent-7"} <= set(costs)

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from engine.daily import DayBook, Mark, Prices, Rate, Window
 from engine.daily_document import document
+from engine.daily_metrics import earned_by_day
+from engine.exchange import Execution
 from engine.report import daily
 from engine.slippage import Traded, slippage_of
 from schemas.orders import Commission, Fill, FillBusted, FillCorrected, FillEvent, Side
@@ -157,21 +159,22 @@ def material(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
     order = {
         "order_id": "order-1", "strategy_id": "crossover", "contract_id": APPLE, "symbol": "AAPL", "side": "BUY",
-        "cumulative_quantity": D(100), "average_price": D(10), "created_at": BEGINS, "currency": "USD", "of": 1,
+        "filled": D(100), "average_price": D(10), "created_at": BEGINS, "currency": "USD",
         "decided": "9.98", "seen": "9.99", "bid": 9.98, "ask": 10.0,
     }  # fmt: skip
     denial = {
         "reason": "quantity_max", "detail": "<b>too many</b>", "intent_id": "i", "strategy_id": "crossover",
-        "event_time": BEGINS, "symbol": "AAPL", "side": "BUY", "quantity": D(9000), "of": 3, "of_reason": 3,
+        "event_time": BEGINS, "symbol": "AAPL", "side": "BUY", "quantity": D(9000), "of": 3,
     }  # fmt: skip
+    revised = {"at": BEGINS, "type": "FillCorrected", "execution_id": "1", "revision": 2, "symbol": "AAPL", "of": 1}
     close = {"contract_id": APPLE, "day": date(2013, 2, 28), "close": 12.5, "at": DAY.ends - timedelta(hours=8)}
     fields = {
         "account_id": ACCOUNT, "strategy_id": None, "day": date(2013, 2, 28), "begins": DAY.begins, "ends": DAY.ends,
         "made_at": DAY.ends, "events": [bought, cost(bought, "1"), sold, cost(sold, "1")], "account": account,
         "held": [{"contract_id": APPLE, "symbol": "AAPL", "quantity": D(0)}], "closes": [close], "marks": [],
-        "trades": [trade], "orders": [order], "denials": [denial], "stops": [], "troubled": [], "links": [],
-        "revised": [{"at": BEGINS, "type": "FillCorrected", "execution_id": "1", "revision": 2, "symbol": "AAPL"}],
-        "ever_closed": [trade],
+        "trades": [trade], "orders": [order], "denials": [denial] * 3, "stops": [], "troubled": [], "links": [],
+        "revised": [revised], "reasons": [{"reason": "quantity_max", "denials": 3}], "ever_closed": [trade],
+        "later": [], "most": 500,
     }  # fmt: skip
     return fields | changes
 
@@ -181,11 +184,12 @@ def test_the_document_says_everything_about_the_day_as_plain_data() -> None:
     assert (found["pnl"]["net"], found["pnl"]["executions"], found["commissions"]) == ("198", 2, {"USD": "2"})
     assert found["denials"]["by_reason"] == {"quantity_max": 3}
     assert (found["slippage"]["total"], found["slippage"]["delay"], found["slippage"]["spread"]) == ("2", "1", "1")
-    assert [each["kind"] for each in found["incidents"]] == ["execution corrected"]
+    assert [each["kind"] for each in found["incidents"]["rows"]] == ["execution corrected"]
     assert found["reconciliation"]["agrees"]
     assert (found["metrics"]["trades"], found["metrics"]["win_rate"]) == (1, 1)
     assert found["metrics"]["final_equity"] == 100_000
-    assert found["to_know"] == []
+    (note,) = found["to_know"]
+    assert "what was paid in or out is not known" in note
 
 
 def test_what_the_report_does_not_know_it_says() -> None:
@@ -201,6 +205,99 @@ def test_what_the_report_does_not_know_it_says() -> None:
     assert found["metrics"] is None
 
 
+def test_sums_and_counts_are_of_everything_and_the_page_says_that_it_lists_less() -> None:
+    """A report lists some hundreds; what 2,000 orders cost is not what the first 500 of them did."""
+    order, denial = material()["orders"][0], material()["denials"][0]
+    stop = {"at": BEGINS, "rule": "halted", "scope": "global", "detail": "a drill", "of": 700}
+    reasons = [{"reason": "quantity_max", "denials": 700}, {"reason": "too_late", "denials": 1}]
+    found = document(
+        material(
+            orders=[order | {"order_id": f"order-{number}"} for number in range(5)],
+            denials=[denial | {"of": 701}] * 2, reasons=reasons, stops=[stop] * 2, most=2,
+        )
+    )  # fmt: skip
+    costs = found["slippage"]
+    assert (costs["count"], len(costs["orders"]), costs["total"], costs["delay"]) == (5, 2, "10", "5")
+    assert costs["basis_points"] == document(material())["slippage"]["basis_points"]
+    assert found["denials"]["by_reason"] == {"quantity_max": 700, "too_late": 1}
+    assert (found["incidents"]["count"], len(found["incidents"]["rows"])) == (701, 3)
+    notes = [note for note in found["to_know"] if note.startswith("Of ")]
+    assert [note.split(":")[0] for note in notes] == [
+        "Of 5 orders 2 are listed", "Of 701 denials 2 are listed", "Of 701 incidents 3 are listed",
+    ]  # fmt: skip
+    assert "<h2>Incidents <small>701</small></h2>" in daily(found)
+
+
+def a_close(day: int, price: float) -> dict[str, Any]:
+    """Of so many days after the day."""
+    at = DAY.ends + timedelta(days=day, hours=-8)
+    return {"contract_id": APPLE, "day": at.date(), "close": price, "at": at}
+
+
+def test_the_figures_of_a_past_day_stand_on_what_was_there_before_all_that_was_earned_until_now() -> None:
+    """What came in later is not what the account began with: 100 bought at 10, at 12 that evening, worth 20 now."""
+    bought, sold = executed("1", 100, "10"), executed("2", -40, "15", 36)
+    events: list[FillEvent] = [bought, sold, cost(sold, "10")]
+    closes = [a_close(0, 12), a_close(1, 16), a_close(2, 18)]
+    mark = {"contract_id": APPLE, "price": D(20), "at": DAY.ends + timedelta(days=2, hours=-7)}
+    past = document(material(events=events[:1], later=events[1:], closes=closes, marks=[mark], ever_closed=[]))
+    # earned until now: 40 sold at +5, 60 held at +10, less 10; the account is worth 100,000
+    assert past["metrics"]["final_equity"] == pytest.approx(100_000 - 790 + 200)
+    assert past["metrics"]["total_return"] == pytest.approx(200 / (100_000 - 790))
+    assert (past["metrics"]["fills"], past["metrics"]["sessions"], past["metrics"]["commission_paid"]) == (1, 1, 0)
+    assert past["contracts"][0]["mark"]["price"] == "12"
+
+    window = {"begins": DAY.begins + timedelta(days=2), "ends": DAY.ends + timedelta(days=2), "day": date(2013, 3, 2)}
+    newest = document(material(events=events, closes=closes, marks=[mark], ever_closed=[], **window))
+    assert newest["metrics"]["final_equity"] == pytest.approx(100_000)
+    assert newest["metrics"]["total_return"] == pytest.approx(790 / (100_000 - 790))
+
+
+def test_where_more_was_earned_than_is_left_there_is_no_return() -> None:
+    account = material()["account"] | {"net_liquidation": D(150)}  # 198 were earned: money was paid out
+    found = document(material(account=account))
+    assert (found["metrics"]["trades"], found["metrics"]["win_rate"]) == (1, 1)
+    assert {"total_return", "turnover", "sharpe", "max_drawdown", "final_equity"} & set(found["metrics"]) == set()
+    assert any("money was paid out" in note for note in found["to_know"])
+    assert "Win" in daily(found) or "Won" in daily(found)
+
+
+@given(
+    deals=st.lists(st.tuples(st.integers(0, 9), st.integers(-50, 50), st.integers(1, 30)), min_size=1, max_size=12),
+    closes=st.lists(st.integers(1, 40), min_size=1, max_size=6),
+)
+def test_the_curve_is_what_all_executions_of_until_then_have_earned(
+    deals: list[tuple[int, int, int]], closes: list[int]
+) -> None:
+    """Said in the slow way: every day from the first execution on."""
+    executions = [an_execution(*deal) for deal in deals]
+    days = [(2 * number, {APPLE: float(price)}) for number, price in enumerate(closes)]
+    for (moment, earned, gross), (_, known) in zip(earned_by_day(executions, days), days, strict=True):
+        before = [each for each in executions if each.time_us <= moment]
+        held = sum(each.quantity for each in before)
+        assert earned == pytest.approx(held * known[APPLE] - sum(each.quantity * each.price + 1 for each in before))
+        assert gross == pytest.approx(abs(held * known[APPLE]))
+
+
+def test_the_curve_looks_at_every_execution_once_however_many_days_there_are() -> None:
+    looks = 0
+
+    class Watched(float):
+        def __mul__(self, other: float) -> float:
+            nonlocal looks
+            looks += 1
+            return float(self) * other
+
+    executions = [an_execution(number, Watched(1), 10) for number in range(50)]
+    found = earned_by_day(executions, [(number, {APPLE: 11.0}) for number in range(50)])
+    assert looks == 50
+    assert found[-1] == (49, 0, 550)  # a dollar each
+
+
+def an_execution(moment: int, quantity: float, price: float) -> Execution:
+    return Execution(APPLE, 0, moment, quantity, price, 0.0, 1.0, "")
+
+
 def test_the_page_shows_the_document_escapes_it_and_asks_nobody_for_anything() -> None:
     page = daily(document(material()))
     for shown in ("+198.00", "quantity_max", "Round trips that ended", "Reconciliation", "basis points", "order-1"):
@@ -211,7 +308,7 @@ def test_the_page_shows_the_document_escapes_it_and_asks_nobody_for_anything() -
 
 def test_a_day_on_which_nothing_happened_has_a_page_too() -> None:
     nothing: dict[str, Any] = {
-        name: [] for name in ("events", "trades", "orders", "denials", "revised", "ever_closed", "held")
+        name: [] for name in ("events", "trades", "orders", "denials", "reasons", "revised", "ever_closed", "held")
     }
     found = document(material(**nothing, account=None))
     assert found["pnl"]["net"] == "0"
