@@ -36,12 +36,14 @@ async def a_gateway(*, now: str = MORNING, speed: float = 0.0, **options: Any) -
 
 
 @contextlib.asynccontextmanager
-async def an_ib_insync(server: SimulatorServer, client_id: int = 1) -> AsyncIterator[Any]:
+async def an_ib_insync(
+    server: SimulatorServer, client_id: int = 1, seconds: float = PATIENCE_SECONDS
+) -> AsyncIterator[Any]:
     """A connected ib_insync; its errors are collected as (id, code, text)."""
     ib = cast(Any, IB)()  # its stubs leave out half of what it is
     ib.told = []
     ib.errorEvent += lambda number, code, text, _: ib.told.append((number, code, text))
-    await ib.connectAsync("127.0.0.1", server.port, clientId=client_id)
+    await ib.connectAsync("127.0.0.1", server.port, clientId=client_id, timeout=seconds)
     try:
         yield ib
     finally:

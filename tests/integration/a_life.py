@@ -15,7 +15,7 @@ async def life(library: str, port: int, version: int) -> dict[str, Any]:
     module = importlib.import_module(library)
     ib: Any = module.IB()
     ib.client.MaxClientVersion = version
-    await ib.connectAsync("127.0.0.1", port, clientId=1, timeout=20)
+    await ib.connectAsync("127.0.0.1", port, clientId=1, timeout=30)
     try:
         assert ib.client.serverVersion() == version
         contract = module.Stock("AAPL", "SMART", "USD")

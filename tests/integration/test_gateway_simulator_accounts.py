@@ -335,7 +335,7 @@ async def test_every_version_reads_account_messages() -> None:
         for version in range(157, 177):
             ib = cast(Any, IB)()
             ib.client.MaxClientVersion = version
-            await ib.connectAsync("127.0.0.1", server.port, clientId=version)
+            await ib.connectAsync("127.0.0.1", server.port, clientId=version, timeout=30)
             state = await ib.whatIfOrderAsync(Stock("AAPL", "SMART", "USD"), MarketOrder("SELL", 10))
             figures = [ib.positions()[0].position, ib.portfolio()[0].position, float(state.initMarginAfter)]
             spoken = ib.client.serverVersion()

@@ -220,7 +220,7 @@ async def test_market_data_tells_quote_trade_and_the_day_so_far() -> None:
 async def test_a_second_client_with_the_same_id_is_turned_away() -> None:
     async with a_gateway() as server, an_ib_insync(server, 5):
         with pytest.raises(TimeoutError):
-            async with an_ib_insync(server, 5):
+            async with an_ib_insync(server, 5, seconds=1):
                 pass
         async with an_ib_insync(server, 6) as other:
             assert other.isConnected()

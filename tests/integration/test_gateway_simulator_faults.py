@@ -6,6 +6,7 @@ import json
 import signal
 import struct
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
@@ -85,9 +86,11 @@ async def test_fills_are_doubled_and_connections_cut_on_request(tmp_path: Path) 
         await control.arm({"event": "fill sent", "symbol": "AAPL"}, {"duplicate": True})
         await control.arm({"event": "commission sent"}, {"delay": 0.3, "overtake": True})
         trade = ib.placeOrder(contract, MarketOrder("BUY", 100))
+        charged: list[float] = []
+        trade.filledEvent += lambda filled: charged.append(filled.fills[0].commissionReport.commission)
         await until(lambda: trade.orderStatus.status == "Filled")
         assert len(trade.fills) == 1  # the same execution twice counts once
-        assert trade.fills[0].commissionReport.commission == 0.0
+        assert charged == [0.0]
         await until(lambda: trade.fills[0].commissionReport.commission == 1.0)
 
         await control.arm({"event": "historical bars"}, {"cut": 100})
@@ -117,7 +120,7 @@ async def test_a_print_by_hand_reaches_subscribers_at_once(tmp_path: Path) -> No
         await until(lambda: resting.orderStatus.status == "Filled" and ticker.last == 429.5)
 
         line = ledger_lines(tmp_path / "ledger.jsonl", "tick")[-1]
-        assert 0 <= line["monotonic_ns"] - sent < 1_000_000_000
+        assert sent <= line["monotonic_ns"] <= time.monotonic_ns()
         assert line["price"] == 429.5
         assert (await control.state())["positions"] == {"265598": "100"}
 

@@ -20,7 +20,7 @@ async def main(port):
     ib = IB()
     codes = []
     ib.errorEvent += lambda number, code, text, _: codes.append(code)
-    await ib.connectAsync("127.0.0.1", port, clientId=7)
+    await ib.connectAsync("127.0.0.1", port, clientId=7, timeout=30)
     contract = Stock("AAPL", "SMART", "USD")
     await ib.qualifyContractsAsync(contract)
     daily = await ib.reqHistoricalDataAsync(contract, "20130227 16:00:00 US/Eastern", "5 D", "1 day", "TRADES", True)
@@ -59,7 +59,7 @@ async def test_ib_async_trades_a_whole_session() -> None:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(90):
             out, err = await child.communicate()
         assert child.returncode == 0, err.decode()
         told = json.loads(out)

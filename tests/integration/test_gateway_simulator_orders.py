@@ -17,6 +17,7 @@ async def filled(ib: Any, server: SimulatorServer, order: Order) -> Any:
     while not trade.isDone():
         await server.gateway.tape.advance(5)
         await ib.reqCurrentTimeAsync()
+    await ib.reqCurrentTimeAsync()  # what was told with the fill has come, too
     return trade
 
 

@@ -107,7 +107,7 @@ async def looked(client: OfficialClient, version: int) -> dict[str, Any]:
 async def until_end(client: OfficialClient, name: str, end: str) -> list[tuple[Any, ...]]:
     found: list[tuple[Any, ...]] = []
     while True:
-        called, arguments = await asyncio.to_thread(client.news.get, True, 10)
+        called, arguments = await asyncio.to_thread(client.news.get, True, 30)
         if called == end:
             return found
         if called == name:
