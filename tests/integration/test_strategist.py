@@ -235,20 +235,24 @@ async def test_live_data_is_asked_for_beside_others_and_given_up_alone(settings:
             found.setdefault(each.contract_id, {})[each.holder] = (each.bars, each.ticks, each.quotes)
         return found
 
+    async def becomes(expected: dict[int, dict[str, tuple[bool, bool, bool]]]) -> None:
+        async def so_it_is() -> bool:
+            return await wanted() == expected
+
+        await until(so_it_is)
+
     async with a_floor(settings) as floor, a_strategist(settings):
         await floor.tell(other)
         await started(floor, barring)
         bars, nothing, quotes = (True, False, False), (False, False, False), (False, False, True)
-        assert await wanted() == {101: {"api": quotes, "barring": bars}, 104: {"barring": bars}}
+        await becomes({101: {"api": quotes, "barring": bars}, 104: {"barring": bars}})
         await started(floor, ticking)
-        assert (await wanted())[101] == {"api": quotes, "barring": bars, "ticking": (True, True, False)}
+        of_both = {"api": quotes, "barring": bars, "ticking": (True, True, False)}
+        await becomes({101: of_both, 104: {"barring": bars}})
         for strategy_id in ("barring", "ticking"):
             await floor.tell(Stop(**COMMAND | {"strategy_id": strategy_id}))
             await floor.in_state("stopped", strategy_id)
-        assert await wanted() == {
-            101: {"api": quotes, "barring": nothing, "ticking": nothing},
-            104: {"barring": nothing},
-        }
+        await becomes({101: {"api": quotes, "barring": nothing, "ticking": nothing}, 104: {"barring": nothing}})
 
 
 async def test_ticks_reach_those_who_asked_for_them_and_poison_stops_nobody(settings: Settings) -> None:
@@ -272,7 +276,7 @@ async def test_ticks_reach_those_who_asked_for_them_and_poison_stops_nobody(sett
         async def bought() -> list[OrderIntent]:
             return list(floor.intents.values())
 
-        (intent,) = await until(bought, 5)
+        (intent,) = await until(bought)
         assert (intent.strategy_id, intent.reference_price) == ("ticking", Decimal("10.5"))
         assert not service.why_not_ready()
         await floor.caught_up("trading.fills.v1")
