@@ -15,13 +15,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 from tests.a_ledger import Ledger
 
 TABLES = {
-    "orders": "SELECT order_id, status, decision_id, created_at, quantity FROM orders",
+    "orders": "SELECT order_id, status, decision_id, created_at FROM orders",
     "fills": "SELECT execution_id, revision, type, last_quantity, last_price FROM fills",
     "commissions": "SELECT execution_id, revision, amount FROM commissions",
     "positions": "SELECT contract_id, quantity FROM positions",
     "book_positions": "SELECT contract_id, quantity FROM book_positions",
     "reservations": "SELECT order_id, remaining FROM reservations WHERE remaining > 0 AND strategy_id <> 'external'",
-    "decisions": "SELECT decision_id, intent_id, approved FROM decisions",
     "trading_state": "SELECT scope, mode FROM trading_state",
     "bars": "SELECT contract_id, start, close, volume FROM bars",
 }

@@ -4,6 +4,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 
+@dataclass(frozen=True)
+class Kill:
+    """A kill of everything that was acknowledged."""
+
+    at_ns: int
+    written: frozenset[str] = frozenset()
+    """Intents of which the order had been written to the gateway by then: they may arrive later."""
+    fenced: bool = True
+    """Whether nobody was about to write one: else one may still come, and is cancelled."""
+
+
 @dataclass
 class Marks:
     """What the laboratory did, for the judge: moments by CLOCK_MONOTONIC, and ids."""
@@ -12,10 +23,8 @@ class Marks:
     """Between two moments no order may be decided upon and reach the gateway: begin, end, wall time at begin, why."""
     forbidden: dict[str, str] = field(default_factory=dict)
     """Intents that must never reach the gateway, and why."""
-    kills: list[int] = field(default_factory=list)
-    """When a kill of everything was acknowledged."""
+    kills: list[Kill] = field(default_factory=list)
     poison: list[tuple[str, int, int]] = field(default_factory=list)
     """Topic, partition and offset of records that nobody can read."""
     bars: int = 0
     """How many bars were told, each once."""
-    notes: list[str] = field(default_factory=list)

@@ -2,11 +2,16 @@
 
 import asyncio
 import contextlib
+import fcntl
+import struct
+import termios
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 _CHUNK = 65_536
 _HELLO = 1_024  # a client first asks for encryption, then says who it is
+_CAUGHT_UP_SECONDS = 30.0
 
 
 @dataclass
@@ -26,9 +31,12 @@ class Trap:
 
 
 class Proxy:
-    """Listens on a port of its own and passes everything on to `port`."""
+    """Listens on a port of its own and passes everything on to `port`; one that `notes` keeps what clients wrote."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, notes: bool = False) -> None:
+        self.heard = bytearray()
+        """What was noted, of all clients."""
+        self._notes = notes
         self._target = port
         self._server: asyncio.Server | None = None
         self._flows = asyncio.Event()
@@ -43,7 +51,7 @@ class Proxy:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self._server = await asyncio.get_running_loop().create_server(self._protocol, "127.0.0.1", 0)
 
     async def stop(self) -> None:
         assert self._server is not None, "the proxy has not been started"
@@ -70,6 +78,16 @@ class Proxy:
     def set(self, trap: Trap) -> Trap:
         self.traps.append(trap)
         return trap
+
+    async def caught_up(self) -> None:
+        """Until all that clients have written by now is noted, whether it can be passed on or not."""
+        async with asyncio.timeout(_CAUGHT_UP_SECONDS):
+            while any(link.unread for link in self._links):
+                await asyncio.sleep(0)
+
+    def _protocol(self) -> asyncio.BaseProtocol:
+        reader = _NotingReader(self.heard) if self._notes else asyncio.StreamReader()
+        return asyncio.StreamReaderProtocol(reader, self._connected)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._pass_on(reader, writer))
@@ -98,6 +116,18 @@ class Proxy:
             link.end()
 
 
+class _NotingReader(asyncio.StreamReader):
+    """Notes what comes, at once: whoever reads it here may have to wait."""
+
+    def __init__(self, heard: bytearray) -> None:
+        super().__init__()
+        self._heard = heard
+
+    def feed_data(self, data: Any) -> None:
+        self._heard += data
+        super().feed_data(data)
+
+
 class Link:
     """One connection through the proxy."""
 
@@ -110,6 +140,15 @@ class Link:
         self._client, self._server, self._flows = client, server, flows
         self._sprung: Trap | None = None
         self.hello = b""
+
+    @property
+    def unread(self) -> int:
+        """Bytes of the client's that wait in the system."""
+        transport = self._client[1].transport
+        if transport.is_closing():
+            return 0
+        waiting = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, bytes(4))
+        return int(struct.unpack("i", waiting)[0])
 
     def end(self) -> None:
         for _, writer in (self._client, self._server):

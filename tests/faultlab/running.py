@@ -18,7 +18,7 @@ from schemas.orders import OrderStatus
 from tests.faultlab.cases import Case
 from tests.faultlab.evidence import Evidence, Place, gathered
 from tests.faultlab.faults import FAULTS
-from tests.faultlab.judge import Trial, judged
+from tests.faultlab.judge import Trial, is_for_good, judged
 from tests.faultlab.laboratory import Laboratory
 from tests.faultlab.stage import Stage, a_stage, drawn
 from tests.faultlab.workloads import WORKLOADS, Workload
@@ -90,11 +90,12 @@ class Runner:
             stage.worked.set()
         halts = any(FAULTS[name].halts for name in case.faults)
         limit = some_limits(**work.limits).position_max
+        stuck = ""
         look = _Look(stage, work, lambda seen: Trial(seen, stage.marks, limit, halts))
-        patience = min(self._patience, _GOES_ON_SECONDS) if case.variant else _GOES_ON_SECONDS
-        stuck = "" if halts or not work.goes_on else await why_not_trading(stage, patience)
+        if work.goes_on and not halts:
+            stuck = await (self._watched(stage, look) if case.variant else why_not_trading(stage, _GOES_ON_SECONDS))
         outcome.violations = await look.settled(self._patience)
-        if stuck and not case.variant:
+        if stuck:
             outcome.violations[0] = [f"no order comes through any more: {stuck}"]
         outcome.orders = len(look.seen.ledger.orders)
         outcome.fills = len(look.seen.ledger.fills)
@@ -102,6 +103,20 @@ class Runner:
             each.sprung for each in (*stage.database.traps, *stage.wire.traps)
         )
         outcome.restarts = sum(stage.starts.values()) - len(stage.starts)
+
+    async def _watched(self, stage: Stage, look: "_Look") -> str:
+        """Trading of a service that is broken on purpose, until that shows for good; it need not go on."""
+        trading = asyncio.create_task(why_not_trading(stage, min(self._patience, _GOES_ON_SECONDS)))
+        broken = asyncio.create_task(look.broken_for_good())
+        try:
+            done, _ = await asyncio.wait((trading, broken), return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
+        finally:
+            for each in (trading, broken):
+                each.cancel()
+            await asyncio.gather(trading, broken, return_exceptions=True)
+        return ""
 
 
 async def _placed(stage: Stage, name: str, rng: Random, after: float) -> None:
@@ -111,7 +126,7 @@ async def _placed(stage: Stage, name: str, rng: Random, after: float) -> None:
 
 
 class _Look:
-    """Looks again and again until nothing contradicts, or for as long as is promised."""
+    """Looks again and again until nothing contradicts, or what does will for ever, or for as long as is promised."""
 
     def __init__(self, stage: Stage, work: Workload, trial: Any) -> None:
         settings = stage.settings
@@ -119,18 +134,32 @@ class _Look:
         self._groups = {each: list(load_catalogue().services[each].reads) for each in work.services}
         database = settings.database_url.get_secret_value()
         self._place = Place(settings.kafka, settings.topic_prefix, database, Path(stage.simulator.ledger))
+        self._found: dict[int, list[str]] = {7: ["nothing could be looked at"]}
+        self._before: dict[int, list[str]] = {}
         self.seen: Evidence
 
     async def settled(self, patience: float) -> dict[int, list[str]]:
         deadline = CLOCK.monotonic() + patience
-        found: dict[int, list[str]] = {7: ["nothing could be looked at"]}
         while True:
-            with contextlib.suppress(OSError, KafkaError, asyncpg.PostgresError, TimeoutError):
-                self.seen = await gathered(self._place, self._groups)
-                found = judged(self._trial(self.seen))
-            if not found or CLOCK.monotonic() > deadline:  # what was broken for good is found in every look
-                return found
+            await self._look()
+            if not self._found or self._is_for_good or CLOCK.monotonic() > deadline:
+                return self._found
             await asyncio.sleep(_LOOK_SECONDS)
+
+    async def broken_for_good(self) -> None:
+        """Returns once no later look can find all promises kept."""
+        while not self._is_for_good:
+            await asyncio.sleep(_LOOK_SECONDS)
+            await self._look()
+
+    async def _look(self) -> None:
+        with contextlib.suppress(OSError, KafkaError, asyncpg.PostgresError, TimeoutError):
+            self.seen = await gathered(self._place, self._groups)
+            self._before, self._found = self._found, judged(self._trial(self.seen))
+
+    @property
+    def _is_for_good(self) -> bool:
+        return is_for_good(self._found, self._before)
 
 
 async def why_not_trading(stage: Stage, patience: float) -> str:

@@ -41,7 +41,7 @@ class Stage:
         self.simulator = simulator
         self.path = path
         self.database = Proxy(laboratory.postgres.port)
-        self.wire = Proxy(simulator.server.port)
+        self.wire = Proxy(simulator.server.port, notes=True)
         self.marks = Marks()
         self.programs: dict[str, tuple[str, ...]] = {name: (module,) for name, module in SERVICES.items()}
         self.held: set[str] = set()

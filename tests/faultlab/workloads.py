@@ -12,6 +12,7 @@ from typing import Any
 from infra import broker, kill_line
 from schemas.orders import OrderIntent, OrderType, Side
 from tests.builders import APPLE, NOON, a_bar, a_cancel
+from tests.faultlab.marks import Kill
 from tests.faultlab.stage import Stage, drawn
 from tests.integration.an_order_path import CLOCK, IBM, a_live_intent, until
 
@@ -22,7 +23,7 @@ BURST = 100
 BURST_QUANTITY = D(20)
 BURST_POSITION_MAX = D(1000)
 PRODUCERS = 4
-_KILL_SECONDS = 5.0
+_KILL_SECONDS = 30.0
 SYMBOLS = {"AAPL": APPLE, "IBM": IBM}
 LIMIT_PRICE = D("430.00")
 """Below the market, within the collar: it rests."""
@@ -75,8 +76,12 @@ async def kill(stage: Stage, rng: Random) -> None:
     await _first_order_or(stage, _KILL_SECONDS)
     await asyncio.sleep(drawn(rng, 0, 0.4))
     wanted = {"do": "kill", "kill_id": "kill-1", "scope": "global", "reason": "a drill", "by": "laboratory"}
-    await kill_line.ask(stage.settings.home, wanted)
-    stage.marks.kills.append(round(CLOCK.monotonic() * 1e9))
+    answer = await kill_line.ask(stage.settings.home, wanted, seconds=_KILL_SECONDS)
+    at_ns = round(CLOCK.monotonic() * 1e9)
+    await stage.wire.caught_up()
+    names = map(stage.named, range(ORDERS))
+    written = frozenset(each for each in names if f"{each}\0".encode() in stage.wire.heard)
+    stage.marks.kills.append(Kill(at_ns, written, answer["fenced"]))
     await telling
 
 

@@ -38,7 +38,6 @@ async def outcome_of(laboratory: Laboratory, name: str) -> Outcome:
     return await Runner(laboratory, number).run(case_of(name, SEED), SEED)
 
 
-@pytest.mark.timeout(300)  # a promise has 30 s to come true, on a machine that may be busy
 @pytest.mark.parametrize("name", SHORT)
 async def test_the_order_path_keeps_its_promises_under_a_fault(laboratory: Laboratory, name: str) -> None:
     outcome = await outcome_of(laboratory, name)
@@ -47,7 +46,6 @@ async def test_the_order_path_keeps_its_promises_under_a_fault(laboratory: Labor
     assert outcome.orders, "nothing was tried"
 
 
-@pytest.mark.timeout(300)  # as above
 async def test_an_executor_that_sends_again_is_found_out(laboratory: Laboratory) -> None:
     outcome = await outcome_of(laboratory, CONTROL)
 

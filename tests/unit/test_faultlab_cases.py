@@ -34,7 +34,7 @@ def test_the_table_knows_every_fault_and_every_control_breaks_something() -> Non
 
 
 @contextlib.asynccontextmanager
-async def an_echo() -> AsyncIterator[tuple[Proxy, list[bytes]]]:
+async def an_echo(*, notes: bool = False) -> AsyncIterator[tuple[Proxy, list[bytes]]]:
     """A server that notes what it hears and says it back, behind a proxy."""
     heard: list[bytes] = []
 
@@ -47,7 +47,7 @@ async def an_echo() -> AsyncIterator[tuple[Proxy, list[bytes]]]:
         writer.close()
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        proxy = Proxy(server.sockets[0].getsockname()[1])
+        proxy = Proxy(server.sockets[0].getsockname()[1], notes=notes)
         await proxy.start()
         try:
             yield proxy, heard
@@ -93,6 +93,19 @@ async def test_a_frozen_wire_passes_on_what_was_said_when_it_thaws() -> None:
         assert (heard, saying.done()) == ([], False)
         proxy.thaw()
         assert await saying == [b"word"]
+
+
+async def test_what_was_written_is_noted_also_while_nothing_passes() -> None:
+    async with an_echo(notes=True) as (proxy, heard):
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        writer.write(b"word")
+        assert await reader.read(100) == b"word"
+        proxy.freeze()
+        for word in (b"second", b"third"):
+            writer.write(word)
+            await proxy.caught_up()
+        assert (bytes(proxy.heard), heard) == (b"wordsecondthird", [b"word"])
+        writer.close()
 
 
 async def test_the_connections_of_one_client_can_be_cut() -> None:

@@ -11,8 +11,8 @@ import pytest
 from infra.settings import REPOSITORY
 from tests.a_ledger import Ledger
 from tests.faultlab.evidence import TABLES, Evidence, Said
-from tests.faultlab.judge import PROMISES, Trial, judged
-from tests.faultlab.marks import Marks
+from tests.faultlab.judge import PROMISES, Trial, is_for_good, judged
+from tests.faultlab.marks import Kill, Marks
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ORDER = {"contract_id": 1, "side": "BUY", "quantity": "10", "limit_price": None, "order_ref": "a"}
@@ -160,13 +160,26 @@ def _not_dealt_with() -> Trial:
 
 def _sent_after_a_kill() -> Trial:
     trial = a_trial()
-    trial.marks.kills.append(0)
+    trial.marks.kills.append(Kill(0))
+    return trial
+
+
+def _sent_again_after_a_kill() -> Trial:
+    """What had been written by then had arrived by then."""
+    trial = a_trial([*LINES, RECEIVED])
+    trial.marks.kills.append(Kill(4_000, frozenset("a")))
+    return trial
+
+
+def _two_were_sent_beyond_a_fence() -> Trial:
+    trial = a_trial([*LINES, {**RECEIVED, "order_id": 2, "order_ref": "b"}])
+    trial.marks.kills.append(Kill(0, fenced=False))
     return trial
 
 
 def _lives_on_after_a_kill() -> Trial:
     trial = a_trial([*CALM, RECEIVED, ACCEPTED])
-    trial.marks.kills.append(10**12)
+    trial.marks.kills.append(Kill(10**12))
     return trial
 
 
@@ -198,6 +211,8 @@ BROKEN = [
     (7, _poison_without_a_trace),
     (7, _not_dealt_with),
     (8, _sent_after_a_kill),
+    (8, _sent_again_after_a_kill),
+    (8, _two_were_sent_beyond_a_fence),
     (8, _lives_on_after_a_kill),
     (9, _sent_in_the_dark),
     (9, _sent_at_an_old_price),
@@ -219,6 +234,23 @@ def test_what_was_on_its_way_before_the_dark_began_may_arrive_in_it() -> None:
     trial = a_trial()
     trial.marks.dark.append((0, 10**12, NOW + timedelta(seconds=1), "the database was down"))
     assert judged(trial) == {}
+
+
+@pytest.mark.parametrize("kill", [Kill(0, frozenset("a")), Kill(0, fenced=False)])
+def test_an_order_that_was_on_the_wire_before_a_kill_or_slipped_by_its_fence_may_arrive_after_it(kill: Kill) -> None:
+    trial = a_trial()
+    trial.marks.kills.append(kill)
+    assert judged(trial) == {}
+
+
+def test_what_is_broken_for_good_is_what_two_looks_find_alike() -> None:
+    twice = {1: ["two orders for a"]}
+    assert is_for_good(twice, {**twice, 7: ["one record is not dealt with"]})
+    assert not is_for_good(twice, {}), "the topics may have been newer than the ledger"
+    assert not is_for_good({3: ["20 of 10"]}, {3: ["30 of 10"]})
+    assert not is_for_good({8: ["a lives on after the kill"]}, {8: ["a lives on after the kill"]}), (
+        "it can be cancelled"
+    )
 
 
 def test_the_judge_runs_no_code_of_the_product() -> None:
