@@ -18,7 +18,16 @@ from schemas.event import Event
 
 _BREACHES = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:breaches")
 _HOUR = timedelta(hours=1)
+_RISK = "risk"
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def is_a_stop(current: TradingState | None, state: TradingState) -> bool:
+    """Whether `state` stops what traded, stops it further, or is another's stop of the same."""
+    if state.mode is TradingMode.ACTIVE:
+        return False
+    harder = strictness(state.mode) - strictness(current.mode) if current is not None else 1
+    return harder > 0 or (harder == 0 and current is not None and current.by != state.by)
 
 
 class Stopper:
@@ -51,6 +60,9 @@ class Stopper:
             state = follow(current, told)
             if state != current:
                 await book_rules.save_state(tx.connection, state)
+                if is_a_stop(current, state) and state.by != _RISK:  # its own are kept where it stops
+                    told_as = f"{state.scope}\0{state.event_time.isoformat()}\0{state.by}\0{state.reason}"
+                    await book_rules.save_stop(tx.connection, str(uuid.uuid5(_BREACHES, told_as)), state)
                 account_id = account_of(state.scope)
                 if account_id is not None and state.mode is TradingMode.ACTIVE:
                     await book_rules.save_loss_mode(tx.connection, account_id, TradingMode.ACTIVE)
@@ -136,12 +148,12 @@ class Stopper:
         now = self._clock.now()
         await book.lock(tx.connection, account_id, now)  # first: a person may stop the scope at this moment
         current = await book_rules.state_of(tx.connection, scope)
-        if current is not None and strictness(current.mode) >= strictness(mode) and current.by == "risk":
+        if current is not None and strictness(current.mode) >= strictness(mode) and current.by == _RISK:
             return True
         if current is not None and strictness(current.mode) > strictness(mode):
             return False
         times = {"event_time": now, "ingest_time": now}
-        state = TradingState(scope=scope, mode=mode, reason=reason[:500], by="risk", **times)
+        state = TradingState(scope=scope, mode=mode, reason=reason[:500], by=_RISK, **times)
         await book_rules.save_state(tx.connection, state)
         await tx.publish(state)
         breach = LimitBreached(

@@ -57,6 +57,22 @@ async def save_breach(connection: AsyncConnection, breach: LimitBreached) -> Non
     await connection.execute(insert(risk_events).values(values).on_conflict_do_nothing())
 
 
+async def save_stop(connection: AsyncConnection, breach_id: str, state: TradingState) -> None:
+    """A stop that somebody else told; without an account when it is of everything, of a strategy or a symbol."""
+    kind, _, name = state.scope.partition(":")
+    values = {
+        "breach_id": breach_id,
+        "scope": state.scope,
+        "account_id": name if kind == "account" else "",
+        "strategy_id": name if kind == "strategy" else "",
+        "rule": state.mode.value.lower(),
+        "detail": f"{state.reason} ({state.by})",
+        "event_time": state.event_time,
+        "ingest_time": state.ingest_time,
+    }
+    await connection.execute(insert(risk_events).values(values).on_conflict_do_nothing())
+
+
 async def limits_of(connection: AsyncConnection, scope: str) -> Any | None:
     """The newest limits of a scope as they are stored, or None."""
     query = select(risk_limits.c.limits).where(risk_limits.c.scope == scope)

@@ -19,6 +19,7 @@ from infra.embedded.postgres import PostgresServer
 from infra.service import Service
 from infra.settings import Settings
 from infra.store.database import Store
+from schemas.account import TradingMode
 from schemas.market import Quote, Source
 from schemas.orders import OrderStatus, OrderType, Side
 from tests.a_ledger import Ledger
@@ -30,6 +31,7 @@ from tests.integration.an_order_path import (
     CLOCK,
     OrderPath,
     a_live_intent,
+    a_state,
     an_order_path,
     running,
     some_limits,
@@ -104,6 +106,7 @@ async def trade(path: OrderPath, simulator: Simulator) -> None:
     await path.tell(a_live_intent(10, quantity=D(40), strategy_id="other"))
     await has(path, 10, OrderStatus.FILLED)
     await path.tell(a_live_intent(3, quantity=D(90_000)))  # denied
+    await path.tell(a_state(TradingMode.HALTED, scope="symbol:IBM"))
     await path.tell(a_live_intent(4, quantity=D(1000), **LIMIT))
     await has(path, 4, OrderStatus.NEW)
     gateway.force_quote("AAPL", D("429.00"), 30)
@@ -144,7 +147,9 @@ async def check_report(path: OrderPath, service: Service) -> None:
         held = await path.scalar("SELECT quantity * 440.5 FROM positions")
         assert abs(D(found["pnl"]["net"]) - held - await cash_of(path)) < D("0.000001")
         assert found["denials"]["by_reason"] == {"quantity_max": 1}
-        assert {each["kind"] for each in found["incidents"]["rows"]} >= {"execution corrected", "execution busted"}
+        assert {each["kind"] for each in found["incidents"]["rows"]} >= {
+            "execution corrected", "execution busted", "halted",
+        }  # fmt: skip
         assert found["reconciliation"]["agrees"]
         costs = {each["order_id"]: each for each in found["slippage"]["orders"]}
         assert {"intent-1", "intent-2", "intent-4", "intent-7"} <= set(costs)
