@@ -21,13 +21,14 @@ DATA_MESSAGES = {1, 2, 12, 13, 17, 45, 46, 50, 57, 58, 80, 81, 88, 89, 90, 96, 9
 async def everything(server: SimulatorServer, version: int) -> DataClient:
     """One client that asks for all kinds of data and listens for ten seconds of market time."""
     async with a_data_client(server, 1, version) as client:
-        client.ask(20, 1, *APPLE, False, "", "1 min", "1800 S", 1, "TRADES", 1, False, "")
-        client.ask(20, 2, *APPLE, False, "", "1 day", "5 D", 1, "SCHEDULE", 1, False, "")
-        client.ask(20, 3, *APPLE, False, "", "5 secs", "60 S", 1, "MIDPOINT", 2, True, "")
-        client.ask(87, 4, *APPLE, False, 1, "TRADES", 1)
-        for number, what in ((5, "TRADES"), (6, "BID_ASK"), (7, "MIDPOINT")):
-            client.ask(96, number, *APPLE, False, "20130228 09:40:00", "", 20, what, 1, False, "")
-        client.ask(88, 8, *APPLE, False, 1, "1 day")
+        # what is looked up takes its time, as at IB: one by one, so that answers have the order of the requests
+        await answered(client, 17, 1, 20, *APPLE, False, "", "1 min", "1800 S", 1, "TRADES", 1, False, "")
+        await answered(client, 106, 2, 20, *APPLE, False, "", "1 day", "5 D", 1, "SCHEDULE", 1, False, "")
+        await answered(client, 17, 3, 20, *APPLE, False, "", "5 secs", "60 S", 1, "MIDPOINT", 2, True, "")
+        await answered(client, 88, 4, 87, *APPLE, False, 1, "TRADES", 1)
+        for number, kind, what in ((5, 98, "TRADES"), (6, 97, "BID_ASK"), (7, 96, "MIDPOINT")):
+            await answered(client, kind, number, 96, *APPLE, False, "20130228 09:40:00", "", 20, what, 1, False, "")
+        await answered(client, 89, 8, 88, *APPLE, False, 1, "1 day")
         for number, kind in ((11, "Last"), (12, "AllLast"), (13, "BidAsk"), (14, "MidPoint")):
             client.ask(97, number, *APPLE, kind, 3, False)
         client.ask(1, 11, 21, *APPLE, False, "104,165,221,233,236,293,318", False, False, "")
@@ -36,12 +37,16 @@ async def everything(server: SimulatorServer, version: int) -> DataClient:
         client.ask(10, 5, 31, *APPLE, 5, True, "")
         client.ask(10, 5, 32, *DIRECT, 5, False, "")
         client.ask(82)
-        await until(lambda: client.told(89) and client.told(17, 3))
         await client.caught_up()
         await server.gateway.tape.advance(10)
         await until(lambda: len(client.told(50)) == 2)
         await client.caught_up()
         return client
+
+
+async def answered(client: DataClient, kind: int, number: int, message: int, *fields: Any) -> None:
+    client.ask(message, number, *fields)
+    await until(lambda: client.told(kind, number))
 
 
 def about_data(client: DataClient) -> list[list[str]]:
