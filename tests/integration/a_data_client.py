@@ -26,6 +26,7 @@ class DataClient:
         self._reader = reader
         self._writer = writer
         self._reading: asyncio.Task[None] | None = None
+        self._said = bytearray()
         self.version = version
         self.raw = bytearray()
         self.messages: list[list[str]] = []
@@ -45,7 +46,14 @@ class DataClient:
             await asyncio.gather(self._reading, return_exceptions=True)
 
     def ask(self, *values: Value) -> None:
-        self._writer.write(encode(values))
+        """What is asked together comes in one piece, and is served in the same order every time."""
+        if not self._said:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._said += encode(values)
+
+    def _send(self) -> None:
+        self._writer.write(bytes(self._said))
+        self._said.clear()
 
     async def answered(self, *values: Value, by: int, number: int) -> list[str]:
         """Ask, and give the first answer of that kind with that request id."""
