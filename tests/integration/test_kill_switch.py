@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydantic import SecretStr
 
 from consumers import portfolio
@@ -17,6 +18,7 @@ from engine.trading_state import KILL_SWITCH
 from infra.clock import SystemClock
 from infra.gateway import ClientSlot, Connection, Orders
 from infra.settings import Settings
+from producers.kill_switch import switch
 from schemas.account import TradingMode
 from schemas.orders import OrderStatus, OrderType
 from tests.a_ledger import Ledger
@@ -154,8 +156,9 @@ async def swept(settings: Settings) -> dict[str, Any]:
 
 
 async def test_a_scoped_kill_is_the_executors_to_carry_out_and_leaves_the_others_alone(
-    stack_settings: Settings, tmp_path: Path
+    stack_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(switch, "CONFIRM_SECONDS", 30.0)  # whoever is only held up does confirm
     async with a_desk(stack_settings, tmp_path) as (path, simulator), a_kill_switch(path.settings):
         await rests(path, "theirs", strategy_id="other")
         await rests(path, "one", "two")

@@ -6,6 +6,7 @@ import pytest
 
 from infra.clock import SystemClock
 from infra.settings import Settings
+from infra.store import leases as ours
 from infra.store.leases import Lease, LeaseLostError
 from tests.integration.an_order_path import an_order_path
 
@@ -16,6 +17,13 @@ CUT = (
 )
 
 
+@pytest.fixture
+def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A holder that nobody disturbs trusts its lease, however long a busy machine makes it wait."""
+    monkeypatch.setattr(ours, "_BEAT_PATIENCE_SECONDS", 60.0)
+
+
+@pytest.mark.usefixtures("trusting")
 async def test_a_second_holder_waits_and_leads_with_a_higher_epoch(stack_settings: Settings) -> None:
     first, second = (Lease(stack_settings, "executor", CLOCK) for _ in range(2))
     await first.acquire()
@@ -32,6 +40,7 @@ async def test_a_second_holder_waits_and_leads_with_a_higher_epoch(stack_setting
     await second.release()
 
 
+@pytest.mark.usefixtures("trusting")
 async def test_another_slot_waits_for_as_long_as_a_holder_that_was_cut_off_may_trust_its_lease(
     stack_settings: Settings,
 ) -> None:

@@ -70,7 +70,7 @@ async def has(webhook: Webhook, words: str) -> bool:
 async def test_what_a_receiver_does_not_take_is_sent_again(
     stack_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telling, "AGAIN_SECONDS", (0.05, 0.05, 0.05))
+    monkeypatch.setattr(telling, "AGAIN_SECONDS", (0.3, 0.3, 0.3))
     with a_webhook() as webhook:
         webhook.status = 503
         settings = stack_settings.model_copy(update={"alert_urls_info": SecretStr(webhook.url)})
