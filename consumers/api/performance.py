@@ -1,7 +1,5 @@
 """How trading has done so far, by the code that makes the figures of a backtest and the reports of days."""
 
-import asyncio
-from collections import OrderedDict
 from datetime import date
 from typing import Annotated, Any
 
@@ -13,17 +11,15 @@ from consumers.api.decisions import AccountFilter
 from consumers.api.front import Front
 from consumers.api.models import Answer, Day, Exact
 from consumers.api.portfolio import account_of
+from consumers.api.slow_answers import SlowAnswers
 from infra import day_material
 from infra.settings import Settings
 from infra.store import daily
 from infra.store.database import Store
 from schemas.event import UtcTime
 
-_KEPT_SECONDS = 10.0
-_KEPT_MAX = 100
-_SECONDS_MAX = 30.0
-
-
+Asked = tuple[str, str | None, date | None]
+"""Account, strategy, day."""
 DayAsked = Annotated[
     Day | None, Query(description="The last on which anything happened, unless said.", examples=["2013-02-28"])
 ]
@@ -59,12 +55,11 @@ class PerformanceOut(Answer):
 
 
 class Performance:
-    """The route about how trading does. What was found is kept for some seconds: it takes all executions to find it."""
+    """The route about how trading does. It takes all executions to find it."""
 
     def __init__(self, front: Front) -> None:
         self._front = front
-        self._one_at_a_time = asyncio.Lock()
-        self._known: OrderedDict[tuple[str, str | None, date | None], tuple[float, PerformanceOut]] = OrderedDict()
+        self._answers: SlowAnswers[Asked, PerformanceOut] = SlowAnswers(self._look, front.service.clock)
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["trading"])
@@ -80,19 +75,11 @@ class Performance:
     ) -> PerformanceOut:
         """The figures of `scizor live report`, without what only quotes tell."""
         account = await account_of(self._front, account_id)
-        asked = account.account_id, strategy_id, day
-        clock = self._front.service.clock
-        async with asyncio.timeout(_SECONDS_MAX), self._one_at_a_time:
-            known = self._known.get(asked)
-            if known is None or clock.monotonic() - known[0] > _KEPT_SECONDS:
-                found = await asyncio.to_thread(asyncio.run, self._look(*asked))
-                known = self._known[asked] = clock.monotonic(), PerformanceOut.model_validate(found)
-                if len(self._known) > _KEPT_MAX:
-                    self._known.popitem(last=False)
-        return known[1]
+        return await self._answers.of((account.account_id, strategy_id, day))
 
-    async def _look(self, account_id: str, strategy_id: str | None, day: date | None) -> dict[str, Any]:
-        """In a thread with a loop and a connection of its own: folding many executions keeps nobody waiting."""
+    async def _look(self, asked: Asked) -> PerformanceOut:
+        """With a connection of its own, as it has a thread: folding many executions keeps nobody waiting."""
+        account_id, strategy_id, day = asked
         settings: Settings = self._front.service.settings
         now = self._front.service.clock.now()
         store = Store(settings, self._front.service.name, pool_size=1)
@@ -101,7 +88,7 @@ class Performance:
             material = await day_material.figures_material(store, daily.day_of(account_id, wanted, strategy_id), now)
         finally:
             await store.close()
-        return _figures(material)
+        return PerformanceOut.model_validate(_figures(material))
 
 
 def _figures(material: day_material.Material) -> dict[str, Any]:
