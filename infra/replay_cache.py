@@ -115,7 +115,10 @@ class ReplayCache:
 
     def _segments(self, place: TopicPartition) -> Iterator[Segment]:
         for meta in self._of(place).glob(f"*/{_META}"):
-            told = json.loads(meta.read_text())
+            try:
+                told = json.loads(meta.read_text())
+            except FileNotFoundError:  # another process needed its room
+                continue
             yield Segment(meta.parent, told["first"], told["stop"], told["last"], told["files"])
 
     def forget(self, place: TopicPartition) -> None:
@@ -137,6 +140,14 @@ class ReplayCache:
         size = records.stop - records.first
         if not self._bytes_max or size < max(_RECORDS_MIN, min(known * _SHARE_MIN, _ENOUGH)):
             return False
+        try:
+            return self._write_segment(place, frame, records, {self._of(each) for each in (place, *beside)})
+        except FileNotFoundError:  # another process needed the room of the whole place
+            return False
+
+    def _write_segment(
+        self, place: TopicPartition, frame: pl.DataFrame, records: "Span", spared: Collection[Path]
+    ) -> bool:
         target = self._of(place) / f"{records.first:020d}-{records.stop:020d}"
         draft = self._of(place) / f".{target.name}.{os.getpid()}"
         shutil.rmtree(draft, ignore_errors=True)
@@ -147,7 +158,6 @@ class ReplayCache:
         if target.exists():  # another process was quicker
             shutil.rmtree(draft)
             return True
-        spared = {self._of(each) for each in (place, *beside)}
         if not self._make_room(_bytes_of(draft), spared):
             shutil.rmtree(draft)
             return False

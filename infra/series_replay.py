@@ -185,6 +185,8 @@ class _Reading:
         span = Span(first, kept.last.offset + 1, digest(kept.last))
         if not kept.frames and self._cache.keep(place, kept.chain, frame, span, self._read()):
             kept.chain = self._cache.chain(place, kept.begin)
+            if not kept.chain or kept.chain[-1].stop < span.stop:  # another process needed its room already
+                raise _UselessCacheError(place)
         else:
             code = pl.col("source").replace_strict(SOURCES, range(len(SOURCES)), return_dtype=pl.UInt8)
             kept.frames.append(frame.filter(self._wanted.expression()).with_columns(code))

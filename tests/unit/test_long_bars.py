@@ -3,9 +3,13 @@
 import os
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
+from aiokafka import ConsumerRecord, TopicPartition
 
 from infra.bar_replay import BarFilter
 from infra.bar_scratch import Scratch
@@ -13,13 +17,22 @@ from infra.columns import frame_of
 from infra.errors import EnvironmentUnhealthyError
 from infra.long_bars import LongBars
 from infra.replay_cache import ReplayCache
-from infra.series_replay import Runs, _Place, _Reading
+from infra.series_replay import Runs, _Place, _Reading, _UselessCacheError
 from infra.settings import Settings
 from infra.topics import load_catalogue
-from tests.builders import APPLE, a_historical_bar
+from tests.builders import APPLE, NOON, a_historical_bar
 from tests.unit.test_replay_cache import PLACE, SPAN
 
 SPY = APPLE + 1
+
+
+class Robbed(ReplayCache):
+    """Another process needs the room of what has just been kept."""
+
+    def keep(self, place: TopicPartition, *rest: Any) -> bool:
+        kept = super().keep(place, *rest)
+        self.forget(place)
+        return kept
 
 
 def the_bars(home: Path) -> LongBars:
@@ -66,6 +79,17 @@ async def test_files_that_go_before_they_are_read_or_before_the_benchmark_are_as
         pytest.raises(EnvironmentUnhealthyError, match=r"^the replay's files went .*: ask again$"),
     ):
         await bars.written(scratch, lambda count: spoil(tmp_path))
+
+
+def test_bars_that_were_kept_and_are_gone_at_once_are_read_again_and_not_left_out(tmp_path: Path) -> None:
+    frame = pl.concat(frame_of([a_historical_bar(start=NOON + n * timedelta(seconds=5))]) for n in range(20))
+    reading = _Reading(Settings(home=tmp_path), BarFilter(), load_catalogue(), lambda _: None)
+    reading._cache = Robbed(Settings(home=tmp_path))
+    last = ConsumerRecord(PLACE.topic, 0, 1_999, 0, 0, None, b"the last", 0, 0, 0, ())
+    reading._places[PLACE] = _Place(0, [], verified=True, waiting=[frame], last=last)
+
+    with pytest.raises(_UselessCacheError):
+        reading._gather(PLACE)
 
 
 async def test_a_scratch_file_that_cannot_be_made_is_no_lost_replay(tmp_path: Path) -> None:

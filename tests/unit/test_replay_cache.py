@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
+import pytest
 from aiokafka import TopicPartition
 
 from infra.columns import frame_of
@@ -38,6 +39,33 @@ def test_of_two_processes_that_keep_the_same_the_quicker_does(tmp_path: Path) ->
     (segment,) = cache.chain(PLACE, 0)
     assert segment.columns(next(iter(segment.files)))["close"].tolist() == FRAME["close"].to_list()
     assert [each.name for each in segment.folder.parent.iterdir()] == [segment.folder.name], "and no draft stays"
+
+
+class Robbed(ReplayCache):
+    """Another process needs the room of the place while this one makes some."""
+
+    def _make_room(self, wanted: int, spared: Collection[Path]) -> bool:
+        self.forget(PLACE)
+        return True
+
+
+def test_what_another_process_takes_away_while_it_is_written_is_not_kept(tmp_path: Path) -> None:
+    cache = Robbed(Settings(home=tmp_path))
+
+    assert not cache.keep(PLACE, [], FRAME, SPAN)
+    assert cache.chain(PLACE, 0) == []
+
+
+def test_what_another_process_takes_away_while_it_is_looked_for_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = ReplayCache(Settings(home=tmp_path))
+    cache.keep(PLACE, [], FRAME, SPAN)
+    found = list(cache._of(PLACE).glob("*/segment.json"))
+    cache.forget(PLACE)
+    monkeypatch.setattr(Path, "glob", lambda *_: iter(found))
+
+    assert cache.chain(PLACE, 0) == []
 
 
 def test_room_is_made_while_another_process_takes_files_away(tmp_path: Path) -> None:
