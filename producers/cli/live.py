@@ -201,7 +201,7 @@ def limits(
         print(json.dumps(found, indent=2))
         return
     for name, value in found.items():
-        print(f"{name:<32}{value}")
+        print(f"{name:<32}{'-' if value is None else value}")
 
 
 app.command()(daily_report.report)

@@ -56,9 +56,9 @@ def _told(found: dict[str, Any]) -> str:
     if found["verdict"] != "identical":
         return f"{found['strategy_id']} diverges: {found['divergence']['cause']}: {found['divergence']['what']}"
     lines = [f"{found['strategy_id']}: identical, byte by byte"]
-    lines += [
-        f"  {count:>9} {name}   sha256 {found['streams'].get(name, '')}" for name, count in found["counts"].items()
-    ]
+    for name, count in found["counts"].items():
+        digest = found["streams"].get(name)
+        lines.append(f"  {count:>9} {name}" + (f"   sha256 {digest}" if digest else ""))
     lines += [f"  {place} offsets {first} to {last}" for place, (first, last) in found["offsets"].items()]
     lines.append(f"  code {' then '.join(found['code']['journalled']) or 'not journalled'}")
     lines.append(f"  now  {found['code']['now']}")

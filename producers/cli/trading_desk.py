@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from engine.risk_ceilings import STARTING
+from engine.risk_ceilings import STARTING, over_ceilings
 from engine.trading_state import follow
 from infra.errors import RefusedError, UsageError
 from infra.kill import KillFlag
@@ -83,13 +83,13 @@ class _View:
     positions: dict[tuple[str, int], Position]
 
     def account(self, wanted: str) -> str:
-        """The account that is meant."""
-        if wanted:
+        """The account that is meant. One that nobody has told is believed as long as none is."""
+        if wanted and (wanted in self.accounts or not self.accounts):
             return wanted
-        if len(self.accounts) == 1:
+        if len(self.accounts) == 1 and not wanted:
             return next(iter(self.accounts))
         known = ", ".join(sorted(self.accounts)) or "none yet: is the executor connected? `scizor status` tells"
-        raise UsageError(f"which account? --account one of: {known}")
+        raise UsageError(f"{f'no account {wanted!r}' if wanted else 'which account'}? --account one of: {known}")
 
 
 async def _view(settings: Settings) -> _View:
@@ -128,7 +128,8 @@ async def _deploy_and_start(settings: Settings, strategy_id: str, deployment: De
             except ValidationError as error:
                 raise UsageError(str(error.errors()[0]["msg"])) from None
             await _told(desk, feed, command)
-        return _strategy(await _told(desk, feed, Start(strategy_id=strategy_id, **_command(desk), **_stamp(desk))))
+        told = await _told(desk, feed, Start(strategy_id=strategy_id, **_command(desk), **_stamp(desk)))
+    return _strategy(told) | {"held_up_by": _held_up_by(view, settings, told.deployment)}
 
 
 def command(settings: Settings, name: str, strategies: Sequence[str], **terms: Any) -> list[dict[str, Any]]:
@@ -139,17 +140,38 @@ def command(settings: Settings, name: str, strategies: Sequence[str], **terms: A
 async def _commands(
     settings: Settings, name: str, strategies: Sequence[str], terms: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    known = (await _view(settings)).strategies
+    view = await _view(settings)
     for strategy_id in strategies:
-        if strategy_id not in known:
-            there = ", ".join(sorted(known)) or "none"
+        if strategy_id not in view.strategies:
+            there = ", ".join(sorted(view.strategies)) or "none"
             raise UsageError(f"no strategy {strategy_id!r} is deployed; there are: {there}")
     found = []
     async with Desk(settings) as desk:
         for strategy_id in dict.fromkeys(strategies):
             feed = await desk.feed([_STATE])
             event = _COMMANDS[name](strategy_id=strategy_id, **terms, **_command(desk), **_stamp(desk))
-            found.append(_strategy(await _told(desk, feed, event)))
+            told = await _told(desk, feed, event)
+            held_up = _held_up_by(view, settings, told.deployment) if told.state is RunningState.RUNNING else []
+            found.append(_strategy(told) | {"held_up_by": held_up})
+    return found
+
+
+def _held_up_by(view: _View, settings: Settings, deployment: Deploy) -> list[str]:
+    """Why orders of a strategy that runs would be denied all the same, and what changes that."""
+    account = f"account:{deployment.account_id}"
+    names = [f"symbol:{name}" for name in deployment.symbols]
+    scopes = ["global", account, f"strategy:{deployment.strategy_id}", *names]
+    if deployment.shadow:
+        return []
+    found = []
+    if (killed := KillFlag(settings.home).read().of(scopes)) is not None:
+        found.append(f"nothing is sent: {killed}: `scizor arm` lifts that")
+    for scope in scopes if killed is None else []:
+        state = view.states.get(scope)
+        if state is not None and state.mode is not TradingMode.ACTIVE:
+            found.append(f"{scope} is {state.mode}: {state.reason}: `scizor live arm --scope {scope}` lifts that")
+    if account not in view.limits:
+        found.append(f"{account} has no limits, so every order is denied: `scizor live limits notional_max=25000`")
     return found
 
 
@@ -243,6 +265,8 @@ async def _change_limits(settings: Settings, account: str, changes: dict[str, st
         except (ValidationError, InvalidOperation) as error:
             first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": ("?",), "msg": str(error)}
             raise UsageError(f"{first['loc'][0]}: {first['msg']}") from None
+        if too_high := over_ceilings({name: getattr(after, name) for name in changes}):
+            raise UsageError("; ".join(too_high))
         await desk.publish(after)
     return _plain(after)
 

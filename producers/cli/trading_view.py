@@ -24,10 +24,10 @@ _ACCOUNT = {
 
 
 def strategies_table(found: list[dict[str, Any]]) -> str:
-    """One line a strategy; a failure is told below its line."""
+    """One line a strategy; below them failures, and what keeps one that runs from trading."""
     if not found:
         return _NOTHING
-    rows = [("ID", "STATE", "STRATEGY", "SYMBOLS", "ACCOUNT", "SIGNALS", "INTENTS", "DENIED", "POSITIONS")]
+    rows = [("ID", "STATE", "STRATEGY", "SYMBOLS", "ACCOUNT", "BARS", "SIGNALS", "INTENTS", "DENIED", "POSITIONS")]
     rows += [
         (
             each["strategy_id"],
@@ -35,6 +35,7 @@ def strategies_table(found: list[dict[str, Any]]) -> str:
             each["strategy"],
             ",".join(each["symbols"]),
             each["account_id"],
+            str(each["bars_seen"]),
             str(each["signals"]),
             str(each["intents"]),
             str(each["denied"]),
@@ -43,7 +44,8 @@ def strategies_table(found: list[dict[str, Any]]) -> str:
         for each in found
     ]
     errors = [f"{each['strategy_id']}: {each['error']}" for each in found if each["error"]]
-    return "\n".join([table(rows), *errors])
+    held_up = [f"{each['strategy_id']}: {why}" for each in found for why in each.get("held_up_by", [])]
+    return "\n".join([table(rows), *errors, *held_up])
 
 
 def show(found: Mapping[str, list[dict[str, Any]]]) -> str:

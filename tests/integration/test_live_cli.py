@@ -87,6 +87,7 @@ async def test_a_strategy_is_deployed_paused_resumed_and_stopped(stack_settings:
         assert [(each["strategy_id"], each["state"], each["account_id"]) for each in started["strategies"]] == [
             ("mine", "running", ACCOUNT)
         ]
+        assert "has no limits, so every order is denied" in started["strategies"][0]["held_up_by"][0]
         assert (await person.gets("pause", "mine"))["strategies"][0]["state"] == "paused"
         assert (await person.gets("resume", "mine"))["strategies"][0]["state"] == "running"
         code, shown, _ = await person.says("status")
@@ -128,6 +129,8 @@ NONSENSE: list[tuple[list[str], str]] = [
     (["pause", "nobody"], "no strategy 'nobody' is deployed"),
     (["limits", "quantity=7"], "no limit 'quantity': there are"),
     (["limits", "quantity_max=many"], "quantity_max"),
+    (["limits", "quantity_max=1e30"], "quantity_max: at most 100000"),
+    (["start", "buy_and_hold", "--symbols", "AAPL", "--account", "DU999"], "no account 'DU999'? --account one of"),
     (["halt", "--scope", "everything"], "no scope 'everything'"),
     (["arm", "--scope", "global", "--accept-positions"], "positions and order ids belong to an account"),
     (["arm", "--accept-order-ids"], "needs a --reason"),
