@@ -20,10 +20,29 @@ _PRICE_DAYS = timedelta(days=10)
 
 _FILLS = sql("SELECT * FROM fills WHERE account_id = :account ORDER BY event_time, execution_id")
 _COMMISSIONS = sql("SELECT * FROM commissions WHERE account_id = :account")
+# by the index, from one last bar to the next: reading every bar of a minute takes a second a contract and year
 _CLOSES = sql("""
-SELECT DISTINCT ON (contract_id, day) contract_id, (end_time AT TIME ZONE :zone)::date AS day, close, end_time AS at
-FROM bars WHERE contract_id = ANY(:contracts) AND price_kind = 'trades' AND basis = 'split_adjusted' AND start >= :since
-ORDER BY contract_id, day, end_time DESC, bar_size_seconds, revision DESC, ingest_time DESC
+WITH RECURSIVE sizes AS (
+    SELECT c.contract_id, (SELECT min(bar_size_seconds) FROM bars b WHERE b.contract_id = c.contract_id) AS size
+    FROM unnest(CAST(:contracts AS bigint[])) AS c (contract_id)
+    UNION ALL SELECT s.contract_id, (SELECT min(bar_size_seconds) FROM bars b
+        WHERE b.contract_id = s.contract_id AND b.bar_size_seconds > s.size) FROM sizes s WHERE s.size IS NOT NULL
+), known AS (
+    SELECT contract_id, size, (CAST(:since AS timestamptz) AT TIME ZONE :zone)::date AS first_day, ((
+        SELECT max(start) FROM bars b WHERE b.contract_id = s.contract_id AND b.bar_size_seconds = s.size
+    ) + size * interval '1 second') AT TIME ZONE :zone AS last_end FROM sizes s WHERE size IS NOT NULL
+), days AS (
+    SELECT contract_id, size, first_day + n AS day, (first_day + n)::timestamp AT TIME ZONE :zone AS begins,
+        (first_day + n + 1)::timestamp AT TIME ZONE :zone AS ends
+    FROM known CROSS JOIN LATERAL generate_series(0, last_end::date - first_day) AS n
+)
+SELECT DISTINCT ON (d.contract_id, day) d.contract_id, day, close, end_time AS at FROM days d CROSS JOIN LATERAL (
+    SELECT close, end_time, revision, ingest_time FROM bars b
+    WHERE b.contract_id = d.contract_id AND b.bar_size_seconds = d.size AND price_kind = 'trades'
+      AND basis = 'split_adjusted' AND start >= d.begins - d.size * interval '1 second' AND start < d.ends
+      AND end_time >= d.begins AND end_time < d.ends
+    ORDER BY start DESC, revision DESC, ingest_time DESC LIMIT 1
+) newest ORDER BY d.contract_id, day, end_time DESC, size, revision DESC, ingest_time DESC
 """)
 _MARKS = sql("SELECT contract_id, price, event_time AS at FROM marks WHERE contract_id = ANY(:contracts)")
 _ALL_TRADES = sql("""

@@ -15,7 +15,7 @@ from engine.trading_state import KILL_SWITCH
 from infra.day_material import figures_material
 from infra.publish import Origin
 from infra.settings import Settings
-from infra.store import daily, order_tables, orders, portfolio, risk_tables
+from infra.store import daily, order_tables, orders, portfolio, risk_tables, tables
 from infra.store.daily_lists import happened
 from infra.store.database import Store
 from schemas.account import Position, TradingMode, TradingState
@@ -90,6 +90,15 @@ async def lost_the_gateway(connection: AsyncConnection, when: datetime) -> None:
     said = {"code": 1100, "text": f"lost at {when:%d %H}"}
     row = {"account_id": ACCOUNT, "kind": "BrokerError", "body": said, "received_at": when + YEARS}
     await connection.execute(insert(order_tables.broker_events).values(row))
+
+
+def a_bar_row(end: datetime, size: timedelta, close: float, **changes: Any) -> dict[str, Any]:
+    fields = {
+        "contract_id": APPLE, "bar_size_seconds": size.total_seconds(), "start": end - size, "end_time": end,
+        "source": "ib", "revision": 0, "volume": 1.0, "price_kind": "trades", "basis": "split_adjusted", "late": False,
+        "ingest_time": SEEN,
+    }  # fmt: skip
+    return fields | dict.fromkeys(("open", "high", "low", "close"), float(close)) | changes
 
 
 async def lists(store: Store, day: date = DAY) -> dict[str, Any]:
@@ -196,3 +205,28 @@ async def test_reasons_are_counted_also_where_none_of_their_denials_is_listed(st
         await portfolio.save_position(tx.connection, held)
     material = await figures_material(store, daily.day_of(ACCOUNT, DAY), at(20) + YEARS)
     assert (material["trades_today"], material["denials_today"]) == (0, daily.ROWS_MAX + 2)
+
+
+async def test_the_price_of_a_day_is_its_last_bar_of_whatever_size_and_newest_revision(store: Store) -> None:
+    minute, half_past_nine = timedelta(minutes=1), timedelta(hours=6.5)
+    kept = [
+        a_bar_row(at(16.5, -1), minute, 11),
+        a_bar_row(at(16, -1), minute, 10),  # not the last
+        a_bar_row(at(16, -1), half_past_nine, 9),
+        a_bar_row(at(16), minute, 20),
+        a_bar_row(at(16), half_past_nine, 21),  # ends with it: the shorter one counts
+        a_bar_row(at(16), minute, 22, revision=1),
+        a_bar_row(at(17), minute, 23, basis="raw"),
+        a_bar_row(at(17), minute, 24, price_kind="midpoint"),
+        a_bar_row(at(0, 4), timedelta(days=1), 40),  # ends as its day does
+        a_bar_row(at(16, -40), timedelta(days=1), 1),
+    ]
+    async with store.transaction() as tx:
+        await tx.connection.execute(insert(tables.bars), kept)
+    async with store.reading() as connection:
+        found = await daily.closes(connection, [APPLE, 1], at(10))
+    assert [(row["contract_id"], row["day"], row["close"]) for row in found] == [
+        (APPLE, date(2013, 2, 27), 11),
+        (APPLE, date(2013, 2, 28), 22),
+        (APPLE, date(2013, 3, 4), 40),
+    ]
