@@ -25,7 +25,15 @@ from schemas.orders import Commission, Fill, FillBusted, FillCorrected, OrderSta
 from tests.a_ledger import Ledger
 from tests.integration.a_cassette import Played
 from tests.integration.a_simulator import Simulator, a_simulator, with_gateway
-from tests.integration.an_order_path import OrderPath, a_live_intent, an_order_path, running, some_limits, until
+from tests.integration.an_order_path import (
+    OrderPath,
+    a_live_intent,
+    an_order_path,
+    approvals_that_live,
+    running,
+    some_limits,
+    until,
+)
 
 D = Decimal
 HURRY = 5.0
@@ -219,8 +227,10 @@ async def a_judged_desk(settings: Settings, folder: Path, name: str, **options: 
         simulator.server.gateway.director.load(hurried(told))
         path.settings = settings = with_gateway(settings, simulator.server.port)
         await path.tell(some_limits())
-        async with running(risk.build(settings), portfolio.build(settings), executor.build(settings), ready=False):
-            yield Desk(path, Played(simulator, told))
+        services = (risk.build(settings), portfolio.build(settings), executor.build(settings))
+        with approvals_that_live():
+            async with running(*services, ready=False):
+                yield Desk(path, Played(simulator, told))
 
 
 @pytest.fixture

@@ -275,6 +275,11 @@ async def running(*services: Service, ready: bool = True) -> AsyncIterator[None]
         for task in tasks:
             if task.done():
                 task.result()
+    except Exception as error:
+        for task in tasks:  # what ended a service is why the rest did not come
+            if task.done() and not task.cancelled() and (why := task.exception()) is not None:
+                raise why from error
+        raise
     finally:
         for service in services:
             service.stop()

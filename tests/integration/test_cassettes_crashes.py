@@ -3,6 +3,7 @@
 from decimal import Decimal
 from pathlib import Path
 
+from engine.risk import APPROVAL_LIFE
 from infra.embedded.fostering import Nursery
 from infra.gateway_simulator.faults import cassette
 from infra.settings import Settings
@@ -58,7 +59,7 @@ async def test_an_executor_that_was_stopped_sends_nothing_that_has_expired(
     stack_settings: Settings, nursery: Nursery, tmp_path: Path
 ) -> None:
     name = "executor-paused-at-its-order"
-    async with a_crashing_desk(stack_settings, nursery, tmp_path) as (path, simulator, _):
+    async with a_crashing_desk(stack_settings, nursery, tmp_path, APPROVAL_LIFE) as (path, simulator, _):
         desk = Desk(path, Played(simulator, cassette.load(name)))
         await desk.trades("before")
         simulator.server.gateway.director.load(desk.played.cassette)
