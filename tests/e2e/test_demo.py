@@ -115,7 +115,7 @@ async def test_the_demo_holds_what_it_promises_and_leaves_nothing_behind(home: P
         assert all("AAPL" in line or "GOOG" in line for line in printed)
         await check_services(home, stack)
         demo.send_signal(signal.SIGINT)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             await demo.communicate()
         assert demo.returncode == 0
     finally:
@@ -152,7 +152,7 @@ async def check_services(home: Path, stack: dict[str, Any]) -> None:
     assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
     key = {"Authorization": f"Bearer {key_file.read_text().strip()}"}
     routes = {"farmer_port": "/symbols", "backtester_port": "/backtests", "trader_port": "/positions"}
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         for port, route in routes.items():
             address = f"http://{Settings().bind}:{stack[port]}"
             assert (await client.get(f"{address}/health")).status_code == 200

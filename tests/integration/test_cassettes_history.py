@@ -204,6 +204,6 @@ async def test_a_farmer_that_is_killed_at_an_answer_goes_on_where_it_was(
             played.register("data_farmer", process.pid)
             simulator.server.gateway.director.load(played.cassette)
             await desk.publish(a_run(name, "AAPL", "IBM"))
-            assert await asyncio.wait_for(process.wait(), 30) == -signal.SIGKILL
+            assert await asyncio.wait_for(process.wait(), 60) == -signal.SIGKILL
         async with a_farm(settings, tmp_path, simulator) as farm:
             await farm.agrees(2 * SESSIONS * MINUTES_A_SESSION)

@@ -42,7 +42,7 @@ async def _judged(desk: Desk, verdict: str) -> None:
     await desk.in_mode(TradingMode.ACTIVE)
     await desk.buy("first")
     await desk.played.fired()
-    await until(stays)
+    await until(stays, seconds=90)
 
 
 async def test_an_executor_that_counts_whatever_it_is_told_is_found_out(

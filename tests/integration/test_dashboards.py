@@ -37,7 +37,7 @@ EXPRESSIONS = {
 _FALLBACK = re.compile(r" or (?:vector\(0\)|sum by \(service\) \(0 \* scizor_ready\{[^}]*\}\))$")
 _PACE = re.compile(r"(scrape_interval|scrape_timeout|evaluation_interval): \w+")
 NOTHING_TO_COUNT = {"Not ready A"}
-SECONDS_MAX = 45
+SECONDS_MAX = 120
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Prometheus:
         return {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
 
     async def _get(self, path: str, **parameters: str) -> dict[str, Any]:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
             answer = await client.get(f"{self.url}/api/v1/{path}", params=parameters)
         document = answer.json()
         assert document["status"] == "success", document
@@ -89,7 +89,7 @@ def prometheus(tmp_path: Path, metrics_port: int) -> Iterator[Prometheus]:
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(30)
         finally:
             process.kill()
 

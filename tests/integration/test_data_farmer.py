@@ -63,7 +63,7 @@ class Asker:
     async def run(self, request: Request) -> CollectionRun:
         feed = await self._desk.feed(["collection.runs.v1"])
         await self._desk.publish(request)
-        async for event in feed.events(30):
+        async for event in feed.events(60):
             if isinstance(event, CollectionRun) and event.run_id == request.run_id:
                 self.told.append(event)
                 if event.state in (RunState.DONE, RunState.FAILED):

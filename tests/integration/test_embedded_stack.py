@@ -13,6 +13,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
 
 from infra.embedded.process import started_at, tail
 from infra.embedded.running import RunFile, find_run, running_settings
@@ -111,12 +112,8 @@ def test_a_killed_broker_comes_back_at_its_port_with_its_topics(stack: Stack) ->
 def _answers_with(settings: Settings, topic: str) -> bool:
     try:
         return topic in asyncio.run(topics(settings))
-    except OSError:
+    except (OSError, KafkaError):
         return False
-    except Exception as error:
-        if "KafkaConnectionError" in repr(error):
-            return False
-        raise
 
 
 def test_a_killed_database_comes_back_at_its_port_with_its_rows(stack: Stack) -> None:
@@ -128,7 +125,7 @@ def test_a_killed_database_comes_back_at_its_port_with_its_rows(stack: Stack) ->
     def answers() -> bool:
         try:
             return asyncio.run(query(settings, "SELECT answer FROM kept")) == 42
-        except (OSError, asyncpg.PostgresError):
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
 
     assert eventually(lambda: stack.processes["postgres"] != before)
@@ -143,7 +140,7 @@ def test_a_killed_service_comes_back_and_leaves_no_child_behind(stack: Stack) ->
     os.kill(before, signal.SIGKILL)
 
     assert eventually(lambda: started == [("steady", stack.processes["steady"])])
-    stack.wait_ready(20)
+    stack.wait_ready(60)
     assert not started_at(helper)
     run = find_run(stack.settings)
     assert run is not None
@@ -157,7 +154,7 @@ def test_a_killed_nursery_comes_back_with_its_services_and_leaves_none_of_theirs
 
     forked = ("nursery", "steady")
     assert eventually(lambda: all(stack.processes[name] != before[name] for name in forked))
-    stack.wait_ready(20)
+    stack.wait_ready(60)
     assert not started_at(before["steady"])
     assert not started_at(helper)
     assert started_at(stack.processes["steady"])
@@ -173,7 +170,7 @@ def test_services_get_the_real_addresses(stack: Stack) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_outlives_the_supervisor_and_a_next_start_works(tmp_path: Path, jars: Path, number: int) -> None:
     run, helper = run_and_end(tmp_path, jars, number)
-    assert eventually(lambda: not any(process.lives for process in run.processes.values()), 5)
+    assert eventually(lambda: not any(process.lives for process in run.processes.values()))
     if number == signal.SIGINT:
         assert not started_at(helper)
         assert find_run(Settings(home=tmp_path)) is None
@@ -194,7 +191,7 @@ def run_and_end(home: Path, jars: Path, number: int) -> tuple[RunFile, int]:
         assert run is not None
         assert all(each.lives for each in run.processes.values())
         process.send_signal(number)
-        process.wait(30)
+        process.wait(60)
     return run, helper
 
 

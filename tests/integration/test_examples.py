@@ -60,7 +60,7 @@ async def first_line(process: asyncio.subprocess.Process, feed: Callable[[], "as
     """What it prints first, while live bars keep coming."""
     assert process.stdout is not None
     reading = asyncio.ensure_future(process.stdout.readline())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not reading.done():
             await feed()
             await asyncio.wait([reading], timeout=0.2)
@@ -98,7 +98,7 @@ async def test_a_topic_is_replayed_to_its_present_end(as_users_have_it: Settings
     program.write_text(example("docs/topics.md", "replay"), encoding="utf-8")
     await send_bars(as_users_have_it, 20)
 
-    async with started(sys.executable, str(program), as_users_have_it.kafka, BARS) as process, asyncio.timeout(30):
+    async with started(sys.executable, str(program), as_users_have_it.kafka, BARS) as process, asyncio.timeout(60):
         printed, _ = await process.communicate()
 
     assert process.returncode == 0

@@ -149,7 +149,7 @@ async def a_reader_of_fills(settings: Settings) -> AsyncIterator[list[Fill]]:
 
 
 async def wait_for_letters(shell: Shell, count: int) -> list[dict[str, Any]]:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             found = await asyncio.to_thread(shell.json, "dlq", "show", "trading.fills.v1")
             if len(found["dead_letters"]) >= count:
