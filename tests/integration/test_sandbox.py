@@ -395,7 +395,7 @@ def test_it_dies_with_the_service() -> None:
         inside = descendants(int(service.stdout.readline()))
         service.kill()
     assert len(inside) == 2, "the first process of the namespace, and the interpreter"
-    for _ in range(200):
+    for _ in range(3000):
         if not any(Path(f"/proc/{pid}").exists() for pid in inside):
             return
         time.sleep(0.01)
