@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 from consumers.backtester.backtester import Backtester
-from consumers.backtester.colleagues import SILENT_SECONDS
+from consumers.backtester.colleagues import SILENT_SECONDS, Colleagues
 from consumers.backtester.data import columns_for
 from consumers.backtester.optimiser import Optimiser
 from engine.answer import answer
@@ -46,7 +46,7 @@ from schemas.validation import Symbol, SymbolState
 from tests.bars import APPLE, IBM, real_daily
 from tests.builders import SEEN, a_contract, a_historical_bar
 from tests.integration.a_data_shelf import SPLIT_DAY, real_days
-from tests.integration.a_slow_backtester import REBALANCE_MS
+from tests.integration.a_slow_backtester import NO_LONGER_SLOW, REBALANCE_MS
 from tests.unit import test_several_sizes as sizes
 from tests.unit.test_answer import a_request
 from tests.unit.test_several_sizes import DaysAndHalfHours
@@ -463,8 +463,15 @@ async def test_a_cancellation_stops_a_run_that_goes_on(
 async def test_a_killed_members_backtest_is_finished_by_another_and_that_of_a_busy_one_is_left_to_it(
     stack_settings: Settings, monkeypatch: pytest.MonkeyPatch, dies: bool
 ) -> None:
+    handed_on, honest = [], Colleagues.leave_it_to_us
+
+    async def noted(self: Colleagues, *request: str) -> bool:
+        handed_on.append(request)
+        return await honest(self, *request)
+
+    monkeypatch.setattr(Colleagues, "leave_it_to_us", noted)
     monkeypatch.setattr(consume, "_REBALANCE_MS", REBALANCE_MS)
-    await a_market(stack_settings, days=2000 if dies else 250)
+    await a_market(stack_settings, days=2000)
     request = a_request(strategy="buy_and_hold")
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.integration.a_slow_backtester", cwd=REPOSITORY, env=_environment(stack_settings)
@@ -472,11 +479,17 @@ async def test_a_killed_members_backtest_is_finished_by_another_and_that_of_a_bu
     try:
         await send(stack_settings, "backtest.requests.v1", [request])
         begun = await _told(stack_settings, request.backtest_id)
-        async with backtesting(stack_settings, silent_seconds=5) as service:  # joins, and gets the busy one's work
+        silent = 5 if dies else 60  # who lives may be held up for long
+        async with backtesting(stack_settings, silent_seconds=silent) as service:  # joins, and gets the busy one's work
             assert await events_of(stack_settings, RESULTS) == []
             if dies:
                 child.kill()
-            done = await result_of(stack_settings, request.backtest_id, seconds=40)
+            else:
+                async with asyncio.timeout(60):
+                    while not handed_on:
+                        await asyncio.sleep(0.05)
+                (stack_settings.home / NO_LONGER_SLOW).touch()
+            done = await result_of(stack_settings, request.backtest_id, seconds=60)
             last = await _told(stack_settings, request.backtest_id, finished=True)
             await _worked_off(service)
     finally:
