@@ -250,7 +250,7 @@ def symbols_of(text: str, file: Path | None) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(str(parse_symbol(each)) for each in text.split(",") if each.strip()))
     if file is not None:
         if len(names) > 1:
-            raise UsageError(f"a file holds one symbol, not {len(names)}")
+            raise UsageError(f"a file holds one symbol, not {len(names)}: several run over --source topic or database")
         return names or (_named_after(file),)
     if not names:
         raise UsageError("which symbols? --symbols AAPL,MSFT")

@@ -126,7 +126,7 @@ def columns_of(frame: pl.DataFrame, path: Path, symbol: str, size: timedelta | N
     except pl.exceptions.PolarsError:
         raise UsageError(f"{path} holds a price or volume that is no number") from None
     if len(starts) > 1 and not np.diff(starts).min():
-        raise UsageError(f"{path} holds two bars of one time")
+        raise UsageError(f"{path} holds two bars of one time: a file has the bars of one symbol, each of them once")
     if "end" in frame.columns:
         ends = _moments(frame["end"], path)[order]
     else:
@@ -183,6 +183,8 @@ def _frame(path: Path) -> pl.DataFrame:
         raise UsageError(
             f"there is no file {path}: `scizor data export SYMBOL --out {path}` writes collected bars"
         ) from None
+    except pl.exceptions.NoDataError:
+        raise UsageError(f"{path} cannot be read: it is empty, its header has to be {','.join(HEADER)}") from None
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise UsageError(f"{path} cannot be read: {reason}") from None

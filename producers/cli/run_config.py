@@ -16,10 +16,13 @@ def from_config(context: typer.Context, path: Path | None) -> Path | None:
     if path is None:
         return None
     told = _with_parameters(context, path)
-    known = {each.name for each in context.command.params} - {"config", "param", "strategy", None}
+    known = {str(each.name) for each in context.command.params} - {"config", "param", "strategy"}
     for name, value in told.items():
         if name not in known:
-            raise UsageError(f"{path}: no option {name}: there are parameters, {', '.join(sorted(map(str, known)))}")
+            from engine.strategy import nearest
+
+            near = nearest(str(name), ["parameters", *known])
+            raise UsageError(f"{path}: no option {name}{near}: there are parameters, {', '.join(sorted(known))}")
         if isinstance(value, dict):
             raise UsageError(f"{path}: {name} has one value")
     context.default_map = {name: _value(value) for name, value in told.items()}

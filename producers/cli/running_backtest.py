@@ -89,7 +89,10 @@ class PriceFiles:
         for path, by_size in read_files(paths, symbol, self.sizes):
             for size, columns in by_size.items():
                 if size in found:
-                    raise UsageError(f"{path}: bars of {bar_size_text(size)} are in another file already")
+                    raise UsageError(
+                        f"{path}: bars of {bar_size_text(size)} are in another file already: several files are sizes "
+                        "of one symbol, several symbols run over --source topic or database"
+                    )
                 found[size] = columns
         if self.sizes:
             if missing := [size for size in self.sizes if size not in found]:

@@ -26,6 +26,8 @@ ConfigFile = Annotated[
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
+_FOR_TESTS = ("pytest", "pytest-asyncio", "pytest-timeout")  # within a clone pytest alone refuses the clone's settings
+
 
 @app.callback()
 def strategy() -> None:
@@ -50,8 +52,8 @@ def new(
         print(path)
     file, test, config = paths
     print(f"next: scizor strategy check {file}", file=sys.stderr)
-    if find_spec("pytest") is None:
-        print(f"      {sys.executable} -m pip install pytest", file=sys.stderr)
+    if any(find_spec(each.replace("-", "_")) is None for each in _FOR_TESTS):
+        print(f"      {sys.executable} -m pip install {' '.join(_FOR_TESTS)}", file=sys.stderr)
     print(f"      {sys.executable} -m pytest {test}", file=sys.stderr)
     print(f"      scizor backtest run {file} --config {config} --source PRICES.csv", file=sys.stderr)
 

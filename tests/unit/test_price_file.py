@@ -102,7 +102,7 @@ def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:
         (ROWS.replace("2013-02-28", "2013-02-27"), "holds two bars of one time"),
         (ROWS.replace("444.05", "many"), "holds a price or volume that is no number"),
         (ROWS.replace("444.05", ""), "open is not a finite number"),
-        ("", "cannot be read"),
+        ("", "cannot be read: it is empty, its header has to be time,"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_line(tmp_path: Path, text: str, line: str) -> None:

@@ -133,7 +133,7 @@ def test_what_the_command_line_says_comes_before_the_config(tmp_path: Path, pric
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("chash: 5", "no option chash"),
+        ("chash: 5", r"no option chash \(did you mean cash\?\): there are parameters"),
         ("parameters: 5", "parameters are names with values"),
         ("- 5", "write names with values"),
         ("cash: [", "is no YAML"),
