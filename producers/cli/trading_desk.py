@@ -15,6 +15,7 @@ from infra.kill import KillFlag
 from infra.replay import fold
 from infra.settings import Settings
 from producers.cli.desk import Desk, Feed
+from producers.cli.held_up import held_up_by
 from producers.cli.person import person
 from producers.cli.records import run as run_with_kafka
 from schemas.account import AccountState, Position, RiskLimits, TradingMode, TradingState
@@ -128,8 +129,8 @@ async def _deploy_and_start(settings: Settings, strategy_id: str, deployment: De
             except ValidationError as error:
                 raise UsageError(str(error.errors()[0]["msg"])) from None
             await _told(desk, feed, command)
-        told = await _told(desk, feed, Start(strategy_id=strategy_id, **_command(desk), **_stamp(desk)))
-    return _strategy(told) | {"held_up_by": _held_up_by(view, settings, told.deployment)}
+        start = Start(strategy_id=strategy_id, **_command(desk), **_stamp(desk))
+        return _answered(settings, view, start, await _told(desk, feed, start))
 
 
 def command(settings: Settings, name: str, strategies: Sequence[str], **terms: Any) -> list[dict[str, Any]]:
@@ -150,29 +151,12 @@ async def _commands(
         for strategy_id in dict.fromkeys(strategies):
             feed = await desk.feed([_STATE])
             event = _COMMANDS[name](strategy_id=strategy_id, **terms, **_command(desk), **_stamp(desk))
-            told = await _told(desk, feed, event)
-            held_up = _held_up_by(view, settings, told.deployment) if told.state is RunningState.RUNNING else []
-            found.append(_strategy(told) | {"held_up_by": held_up})
+            found.append(_answered(settings, view, event, await _told(desk, feed, event)))
     return found
 
 
-def _held_up_by(view: _View, settings: Settings, deployment: Deploy) -> list[str]:
-    """Why orders of a strategy that runs would be denied all the same, and what changes that."""
-    account = f"account:{deployment.account_id}"
-    names = [f"symbol:{name}" for name in deployment.symbols]
-    scopes = ["global", account, f"strategy:{deployment.strategy_id}", *names]
-    if deployment.shadow:
-        return []
-    found = []
-    if (killed := KillFlag(settings.home).read().of(scopes)) is not None:
-        found.append(f"nothing is sent: {killed}: `scizor arm` lifts that")
-    for scope in scopes if killed is None else []:
-        state = view.states.get(scope)
-        if state is not None and state.mode is not TradingMode.ACTIVE:
-            found.append(f"{scope} is {state.mode}: {state.reason}: `scizor live arm --scope {scope}` lifts that")
-    if account not in view.limits:
-        found.append(f"{account} has no limits, so every order is denied: `scizor live limits notional_max=25000`")
-    return found
+def _answered(settings: Settings, view: _View, command: StrategyCommand, told: StrategyState) -> dict[str, Any]:
+    return _strategy(told) | {"held_up_by": held_up_by(settings.home, view.states, view.limits, command, told)}
 
 
 async def _told(desk: Desk, feed: Feed, command: StrategyCommand) -> StrategyState:
