@@ -227,11 +227,12 @@ class Service:
 
     def _raise_first_failure(self, running: set["asyncio.Task[Any]"]) -> None:
         for task in running:
-            if task.done() and not task.cancelled():
-                if error := task.exception():
-                    raise error
-                if not self._stopping.is_set():
-                    raise RuntimeError(f"{self.name}: background task {task.get_name()} ended by itself")
+            if not task.done():
+                continue
+            if not task.cancelled() and (error := task.exception()):
+                raise error
+            if not self._stopping.is_set():  # also one that was cancelled: nobody here has, yet
+                raise RuntimeError(f"{self.name}: background task {task.get_name()} ended by itself")
 
     async def _shut_down(self, running: set["asyncio.Task[Any]"]) -> None:
         self.log.info("stopping")

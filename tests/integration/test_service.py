@@ -139,6 +139,23 @@ async def test_poison_is_set_aside_and_the_next_good_record_is_handled_within_a_
     assert (place["scizor_dlq_offset"], place["scizor_dlq_topic"]) == (b"4", topic.encode())
 
 
+async def test_a_background_task_that_is_cancelled_ends_its_service_with_a_word(stack_settings: Settings) -> None:
+    catalogue = a_catalogue(["market.bars.v1"])
+    await topic_admin.apply(stack_settings, catalogue)
+    service = Service("portfolio", stack_settings, catalogue=catalogue)
+
+    async def on_bar(bar: Bar, origin: Origin) -> None:
+        """Nothing comes."""
+
+    async def gives_up() -> None:
+        raise asyncio.CancelledError
+
+    service.on(Bar, on_bar)
+    service.task("fragile", gives_up)
+    with pytest.raises(RuntimeError, match="background task fragile ended by itself"):
+        await asyncio.wait_for(service.run(), 60)
+
+
 async def test_a_failing_handler_is_retried_and_then_the_record_is_set_aside(stack_settings: Settings) -> None:
     catalogue = a_catalogue(["market.bars.v1"])
     await topic_admin.apply(stack_settings, catalogue)
