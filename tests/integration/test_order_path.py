@@ -29,6 +29,7 @@ from tests.integration.an_order_path import (
     a_live_intent,
     a_state,
     an_order_path,
+    approvals_that_live,
     running,
     some_limits,
     until,
@@ -52,9 +53,11 @@ async def a_desk(settings: Settings, folder: Path, **changes: Any) -> AsyncItera
         settings = with_gateway(settings, simulator.server.port, **changes)
         path.settings = settings
         await path.tell(some_limits())
-        async with running(risk.build(settings), portfolio.build(settings), executor.build(settings)):
-            await path.settled("risk")
-            yield path, simulator
+        services = risk.build(settings), portfolio.build(settings), executor.build(settings)
+        with approvals_that_live():
+            async with running(*services):
+                await path.settled("risk")
+                yield path, simulator
 
 
 async def positions(path: OrderPath) -> dict[int, Decimal]:

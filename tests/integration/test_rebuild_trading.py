@@ -4,9 +4,12 @@ On the way the books are held against the broker's: over a day with partial fill
 """
 
 import json
-from datetime import UTC, date, datetime
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+
+import pytest
 
 from consumers import portfolio
 from consumers.executor import executor
@@ -33,6 +36,7 @@ from tests.integration.an_order_path import (
     a_live_intent,
     a_state,
     an_order_path,
+    approvals_that_live,
     running,
     some_limits,
     until,
@@ -60,6 +64,13 @@ UNKNOWN_TO_TOPICS = {
     "risk_limits": (),
     "risk_events": (),
 }
+
+
+@pytest.fixture(autouse=True)
+def _unhurried() -> Iterator[None]:
+    """No approval of this day expires before it is acted on."""
+    with approvals_that_live(timedelta(seconds=8)):
+        yield
 
 
 async def known(path: OrderPath) -> dict[str, list[str]]:
@@ -205,6 +216,8 @@ async def test_a_lost_database_is_made_again_from_the_topics_and_trading_goes_on
 
             await until(is_the_brokers, seconds=30)
             await check_report(path, portfolio.build(settings))
+        # one that may still be acted on would be void in a database that is made anew
+        await until(lambda: path.scalar("SELECT count(*) = 0 FROM decisions WHERE expires_at > now()"))
         before = await known(path)
         assert [name for name, rows in before.items() if not rows] == [], "every table is part of this test"
 
