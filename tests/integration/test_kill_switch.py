@@ -25,7 +25,16 @@ from tests.a_ledger import Ledger
 from tests.builders import a_trading_state
 from tests.integration.a_kill_switch import a_kill_switch, arm, kill, state_of
 from tests.integration.a_simulator import Simulator, a_simulator, with_gateway
-from tests.integration.an_order_path import CLOCK, OrderPath, a_live_intent, an_order_path, running, some_limits, until
+from tests.integration.an_order_path import (
+    CLOCK,
+    OrderPath,
+    a_live_intent,
+    an_order_path,
+    approvals_that_live,
+    running,
+    some_limits,
+    until,
+)
 
 D = Decimal
 ALL_DEALT_WITH = (
@@ -39,9 +48,10 @@ async def a_desk(settings: Settings, folder: Path) -> AsyncIterator[tuple[OrderP
     async with a_simulator(folder) as simulator, an_order_path(settings) as path:
         path.settings = with_gateway(settings, simulator.server.port)
         await path.tell(some_limits())
-        async with services(path):
-            await path.settled("risk")
-            yield path, simulator
+        with approvals_that_live():
+            async with services(path):
+                await path.settled("risk")
+                yield path, simulator
 
 
 @contextlib.asynccontextmanager
