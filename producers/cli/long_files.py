@@ -10,7 +10,7 @@ import polars as pl
 from engine.columns import COLUMNS, BarColumns
 from infra.bar_scratch import Scratch, ScratchBars, ScratchWriter
 from infra.errors import UsageError
-from producers.cli.price_file import BY_SIZE, bar_size_of, columns_of, is_parquet, read_prices, starts_of
+from producers.cli.price_file import BY_SIZE, bar_size_of, columns_of, is_parquet, read_prices, starts_of, symbols_in
 from schemas.backtest import BacktestRequested
 from schemas.moments import to_microseconds
 
@@ -40,8 +40,9 @@ def long_prices(
     size = _size(path, first, symbol)
     if size >= _DAY or (wanted and tuple(wanted) != (size,)):
         return None
-    writer, sources, last_us = scratch.writer("bars"), set[str](), -(2**63)
+    writer, sources, named, last_us = scratch.writer("bars"), set[str](), set[str](), -(2**63)
     for block in _blocks(path):
+        named = symbols_in(block, path, named)
         columns = columns_of(block, path, symbol, size)
         if columns.start_us[0] <= last_us:
             raise UsageError(f"{path} is not sorted by time, as a file of more than {at_once:,} bars has to be")

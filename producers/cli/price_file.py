@@ -1,6 +1,6 @@
 """A person's own prices: a CSV or Parquet file as columns of bars."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from schemas.moments import to_datetime, to_microseconds
 HEADER = ("time", "open", "high", "low", "close", "volume")
 _CONTRACT = 1  # a file knows no contract ids, and has one contract
 BY_SIZE = "bar_size"
+_OF_SYMBOL = "symbol"
+_NAMES_SHOWN = 5
 _DAY = timedelta(days=1)
 _DAY_US = 86_400_000_000
 _DAILY_MIN_US = 20 * 3_600_000_000  # summer time may begin between two opens
@@ -43,6 +45,7 @@ def read_sizes(path: Path, symbol: str) -> dict[timedelta, BarColumns]:
     line, for what is wrong.
     """
     frame = _frame(path)
+    symbols_in(frame, path)
     if BY_SIZE not in frame.columns:
         columns = columns_of(frame, path, symbol)
         return {bar_size_of(columns): columns}
@@ -137,6 +140,20 @@ def columns_of(frame: pl.DataFrame, path: Path, symbol: str, size: timedelta | N
         return BarColumns(contract, starts, ends, opens, highs, lows, closes, volumes, {_CONTRACT: symbol}, sources)
     except ColumnsError as error:
         raise UsageError(f"{path}: {error}") from None
+
+
+def symbols_in(frame: pl.DataFrame, path: Path, before: Iterable[str] = ()) -> set[str]:
+    """Whose bars the rows are, those `before` included. Raises UsageError for several: they would run as one symbol."""
+    names = set(before)
+    if _OF_SYMBOL in frame.columns:
+        names |= {"none at all" if each is None else str(each) for each in frame[_OF_SYMBOL].unique()}
+    if len(names) > 1:
+        shown = ", ".join(sorted(names)[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
+        raise UsageError(
+            f"{path} has bars of more than one symbol ({shown}): write those of each to a file of its own; several run "
+            "over --source topic or database"
+        )
+    return names
 
 
 def _intervals(starts: Integers, symbol: str, given: timedelta | None) -> tuple[Integers, Integers]:

@@ -77,6 +77,20 @@ def test_bars_in_no_order_are_refused_when_they_are_many(tmp_path: Path, monkeyp
         run_file(late, PriceFiles(tmp_path / "AAPL.csv"))
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_second_symbol_in_a_later_block_is_refused(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their times do not overlap, and no block has both."""
+    file = tmp_path / f"AAPL.{kind}"
+    names = ["AAA"] * 3500 + ["BBB"] * 2500
+    getattr(_frame(COLUMNS).with_columns(symbol=pl.Series(names)), f"write_{kind}")(file)
+
+    monkeypatch.setenv("SCIZOR_BACKTEST_BARS_AT_ONCE", "5000")
+    with pytest.raises(UsageError, match=r"more than one symbol \(AAA, BBB\)"):
+        run_file(a_request(), PriceFiles(file))
+
+
 def test_days_and_runs_that_look_at_all_bars_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCIZOR_BACKTEST_BARS_AT_ONCE", "100")
     _frame(columns_of(random_bars(3, 200))).write_csv(tmp_path / "AAPL.csv")

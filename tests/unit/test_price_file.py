@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from infra.errors import UsageError
-from producers.cli.price_file import read_prices
+from producers.cli.price_file import read_prices, read_sizes
 from schemas.moments import to_datetime
 
 ROWS = """time,open,high,low,close,volume
@@ -111,6 +111,26 @@ def test_what_is_wrong_with_a_file_is_one_line(tmp_path: Path, text: str, line: 
 
     assert line in str(failure.value)
     assert "\n" not in str(failure.value)
+
+
+def test_a_file_of_two_symbols_is_refused_however_they_lie_and_one_of_a_named_symbol_is_read(tmp_path: Path) -> None:
+    frame = pl.read_csv(_written(tmp_path, ROWS))
+    several: dict[str, dict[str, list[str | None]]] = {
+        "one": {"symbol": ["AAA", "AAA", "BBB"]},
+        "half": {"symbol": ["AAA", None, "AAA"]},
+        "sizes": {"symbol": ["AAA", "BBB", "BBB"], "bar_size": ["1d", "1h", "1h"]},
+    }
+    for name, added in several.items():
+        path = tmp_path / f"{name}.parquet"
+        frame.with_columns(**{key: pl.Series(values) for key, values in added.items()}).write_parquet(path)
+        with pytest.raises(
+            UsageError, match=r"more than one symbol \(AAA, (BBB|none at all)\): write those of each to"
+        ):
+            read_sizes(path, "AAA")
+
+    named = frame.with_columns(symbol=pl.lit("AAA"))
+    named.write_csv(tmp_path / "AAA.csv")
+    assert read_prices(tmp_path / "AAA.csv", "AAA").close.tolist() == [444.57, 441.40, 430.47]
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
