@@ -10,8 +10,8 @@ from engine.research.gate import Evidence, GateLimits, Verdict, judge
 from engine.research.ledger import estimate_of, looks, once_each, series_of
 from schemas.backtest import Trial
 
-COUNTED = ("backtest", "search", "train")
-"""Runs among which one can choose; tests of folds and readings of what is held out come after the choice."""
+CHOSEN_FROM = ("backtest", "search")
+"""Tests of folds and readings of what is held out come after a choice, and what a fold trained is none by itself."""
 
 
 class NoCandidateError(ValueError):
@@ -34,7 +34,7 @@ def candidate_of(trials: Sequence[Trial], code_hash: str = "") -> Trial:
 
     Raises NoCandidateError when there is none.
     """
-    usable = [each for each in trials if each.purpose in ("backtest", "search")]
+    usable = [each for each in trials if each.purpose in CHOSEN_FROM]
     present = [each for each in usable if not code_hash or each.code_hash == code_hash]
     if usable and not present:
         raise CodeChangedError(usable, max(usable, key=_distance))
@@ -54,8 +54,8 @@ def _distance(trial: Trial) -> float:
 
 def evidence_of(candidate: Trial, trials: Sequence[Trial]) -> Evidence:
     """Everything the ledger holds about the candidate's strategy; `trials` may repeat themselves."""
-    ours = [each for each in once_each([*trials, candidate]) if each.strategy == candidate.strategy]
-    counted = _chances(ours)
+    told = [each for each in [*trials, candidate] if each.strategy == candidate.strategy]
+    ours, counted = once_each(told), _chances(told)
     estimate = estimate_of(candidate)
     assert estimate is not None, "a candidate has a Sharpe ratio"
     readings = [each for each in ours if each.purpose == "holdout" and set(each.symbols) & set(candidate.symbols)]
@@ -72,11 +72,18 @@ def evidence_of(candidate: Trial, trials: Sequence[Trial]) -> Evidence:
     )
 
 
-def _chances(trials: Sequence[Trial]) -> list[Trial]:
-    """Those that count: training on a part of the time what the same search ran over all of it is no chance more."""
-    whole = {_chance(each) for each in trials if each.purpose == "search"}
-    counted = [each for each in trials if each.purpose in COUNTED]
-    return [each for each in counted if each.purpose != "train" or _chance(each) not in whole]
+def _chances(told: Sequence[Trial]) -> list[Trial]:
+    """Those that count, once each: training on a part of the time what the same search ran over all of it is no chance
+    more.
+
+    The same run may be on record for several purposes and searches: each of its entries is looked at, so it does not
+    matter which came first.
+    """
+    whole = {_chance(each) for each in told if each.purpose == "search"}
+    parts = {each.trial_id for each in told if each.purpose == "train" and _chance(each) in whole}
+    return once_each(
+        each for each in told if each.purpose in CHOSEN_FROM or (each.purpose == "train" and each.trial_id not in parts)
+    )
 
 
 def _chance(trial: Trial) -> tuple[str, str]:

@@ -204,6 +204,17 @@ def test_a_walk_forward_tests_each_choice_on_what_follows_and_stitches_the_tests
     assert "no search has seen them" in page(done)
 
 
+def test_what_ran_before_a_walk_forward_makes_its_folds_no_chance_more() -> None:
+    walk = an_optimization(axes=("fast=2:6:2", "slow=20"), walk_forward=WalkForward(train=300, test=100))
+    first, second = Diary(), Diary()
+
+    optimised(walk.revised(walk_forward=WalkForward(train=200, test=200)), first)
+    done = optimised(walk.revised(optimization_id="o2"), Diary(past=first.trials))
+    alone = optimised(walk, second)
+
+    assert done.result["overfitting"]["trials"] == alone.result["overfitting"]["trials"] == 3
+
+
 def test_a_test_begins_to_trade_on_its_first_bar_because_its_indicators_are_warm() -> None:
     days = days_of(COLUMNS.end_us)
     task = Task(_load, "a", a_request(parameters={}), Stretch(int(days[300]), int(days[400]), warm=True), (), "c", SEEN)

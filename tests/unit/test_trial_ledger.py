@@ -3,6 +3,7 @@
 import csv
 import json
 from datetime import timedelta
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from engine.columns import Floats
 from engine.ledger import Curve
-from engine.research.judging import CodeChangedError, NoCandidateError, candidate_of
+from engine.research.judging import CodeChangedError, NoCandidateError, candidate_of, evidence_of
 from engine.research.ledger import STRETCHES_MAX, compact, looks, once_each, series_of
 from infra.errors import UsageError
 from infra.trial_book import TrialBook
@@ -75,6 +76,47 @@ def test_a_repetition_counts_once() -> None:
     later = a_trial(event_time=SEEN + DAY, sharpe=9.0)
 
     assert [each.sharpe for each in once_each([later, a_trial(), a_trial(trial_id="t2")])] == [1.0, 1.0]
+
+
+FAST = {"fast": 5}
+WHOLE = a_trial(trial_id="whole", purpose="search", study_id="s1", parameters=FAST)
+PART = a_trial(trial_id="part", purpose="train", study_id="s1", parameters=FAST)
+
+
+@pytest.mark.parametrize(
+    ("entries", "chances"),
+    [
+        ([WHOLE, PART], 1),
+        ([WHOLE.revised(purpose="backtest", study_id=""), WHOLE, PART], 1),
+        ([WHOLE, PART, WHOLE.revised(study_id="s2"), PART.revised(study_id="s2", trial_id="another part")], 1),
+        ([PART.revised(study_id="killed"), WHOLE, PART], 1),
+        ([WHOLE, PART, PART.revised(study_id="killed", trial_id="another part")], 2),
+        ([WHOLE, PART, PART.revised(parameters={"fast": 9}, trial_id="never run over all")], 2),
+        ([WHOLE, PART, PART.revised(purpose="search", study_id="s2")], 2),
+        ([WHOLE, PART, PART.revised(purpose="backtest", study_id="")], 2),
+        ([WHOLE, PART.revised(purpose="test"), PART.revised(purpose="backtest", study_id="")], 2),
+        ([WHOLE, PART.revised(purpose="test")], 1),
+    ],
+    ids=[
+        "the folds of a walk",
+        "a backtest of what a walk ran",
+        "two walks with other folds",
+        "a fold that a killed search ran too",
+        "a fold of a killed search alone",
+        "a set that only a fold ran",
+        "a fold's time searched by itself",
+        "a fold's time run by itself",
+        "a test's time run by itself",
+        "a test",
+    ],
+)
+def test_a_run_counts_as_what_it_was_run_for_however_often_and_in_whichever_order(
+    entries: list[Trial], chances: int
+) -> None:
+    for told in permutations(entries):
+        dated = [each.revised(event_time=SEEN + number * DAY) for number, each in enumerate(told)]
+
+        assert len(evidence_of(candidate_of(dated), dated).ratios) == chances
 
 
 def test_a_look_is_any_run_that_saw_one_of_the_symbols_after_the_day() -> None:
