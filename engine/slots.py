@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from engine.indicators import Indicator
+from engine.indicators import Indicator, IndicatorError
 
 HISTORY_MAX = 512
 """How many values back a strategy may look in an indicator."""
@@ -31,6 +31,19 @@ def frame_us(frame: str | timedelta | None) -> int:
     if size <= 0:
         raise FrameError(f"no frame {frame!r}: write for instance 5m, 1 hour or 1d")
     return size
+
+
+def inputs_of(indicator: Any) -> int:
+    """How many inputs the indicator takes. Raises IndicatorError for what is none, and says what to declare instead."""
+    if isinstance(indicator, Indicator):
+        return indicator.inputs
+    name = getattr(indicator, "__name__", type(indicator).__name__)
+    lines = [each for each in dir(indicator) if isinstance(getattr(indicator, each), Indicator)]
+    if lines:
+        raise IndicatorError(
+            f"{name} has several lines: declare one of them: {', '.join(f'.{each}' for each in lines)}"
+        )
+    raise IndicatorError(f"declare takes an Indicator, not {name}: docs/indicators.md tells how to make your own")
 
 
 def _nothing_yet(back: int) -> float:

@@ -12,7 +12,7 @@ from engine.facts import Bar, CorporateAction, DataGap, Fill, Session, Tick
 from engine.indicators import Indicator
 from engine.order_entry import OrderEntry
 from engine.order_requests import OrderNews, OrderRequest
-from engine.slots import HISTORY_MAX, Slot, Value, frame_us
+from engine.slots import HISTORY_MAX, Slot, Value, frame_us, inputs_of
 
 __all__ = [
     "HISTORY_MAX",
@@ -219,12 +219,12 @@ class BaseStrategy(OrderEntry):
         Its inputs come first: the name of a column, a number, a slot, or a tuple `(indicator, *arguments)` for a value
         that nobody else looks at. Then its parameters. With a `frame` ("1 hour", "5m", a timedelta) it is computed on
         larger bars, on multiples of that size since 1970 UTC, each seen once it has closed; an indicator of the bars
-        themselves may take it as an input. Raises ValueError for a column or a frame that does not exist.
+        themselves may take it as an input. Raises ValueError for what is no indicator, column or frame.
         """
         return self._declare(indicator, arguments, frame_us(frame), shown=True)
 
     def _declare(self, indicator: Indicator, arguments: tuple[Any, ...], frame: int, *, shown: bool) -> Slot:
-        for place, given in enumerate(arguments[: indicator.inputs]):
+        for place, given in enumerate(arguments[: inputs_of(indicator)]):
             if isinstance(given, tuple):
                 slot = self._declare(given[0], given[1:], frame, shown=False)
                 arguments = (*arguments[:place], slot, *arguments[place + 1 :])

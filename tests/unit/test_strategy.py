@@ -1,11 +1,12 @@
 """What a strategy is made of: parameters, signals, positions, slots."""
 
 import math
+from typing import Any
 
 import pytest
 from pydantic import Field, ValidationError
 
-from engine.indicators import crossing, rsi, sma
+from engine.indicators import IndicatorError, bollinger, crossing, rsi, sma
 from engine.strategies.moving_average_crossover import MovingAverageCrossover
 from engine.strategies.rsi_mean_reversion import RsiMeanReversion
 from engine.strategy import BaseStrategy, ParameterError, Position, StrategyConfig, StrategySignal
@@ -104,6 +105,20 @@ def test_warmup_is_what_the_indicators_need_one_upon_the_other() -> None:
 def test_an_indicator_of_an_unknown_column_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ValueError, match=r"no column clsoe \(did you mean close\?\)"):
         Nothing().declare(sma, "clsoe", 5)
+
+
+def test_what_is_no_indicator_is_refused_with_what_to_declare() -> None:
+    def mine(close: float) -> float:
+        return close
+
+    own: Any = mine
+    lines: Any = bollinger
+    with pytest.raises(IndicatorError, match=r"takes an Indicator, not mine: docs/indicators\.md tells how to make"):
+        Nothing().declare(own, "close")
+    with pytest.raises(IndicatorError, match="not mine"):
+        Nothing().declare(sma, (own, "close"), 5)
+    with pytest.raises(IndicatorError, match=r"several lines: declare one of them: \.lower, \.middle"):
+        Nothing().declare(lines, "close", 20)
 
 
 def test_a_slot_shows_nothing_before_the_first_bar_and_never_the_future() -> None:
