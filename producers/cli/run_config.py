@@ -16,16 +16,25 @@ def from_config(context: typer.Context, path: Path | None) -> Path | None:
     if path is None:
         return None
     told = _with_parameters(context, path)
-    known = {str(each.name) for each in context.command.params} - {"config", "param", "strategy"}
+    options = {str(each.name): each for each in context.command.params}
+    known = options.keys() - {"config", "param", "strategy"}
+    defaults = {}
     for name, value in told.items():
         if name not in known:
             from engine.strategy import nearest
 
             near = nearest(str(name), ["parameters", *known])
             raise UsageError(f"{path}: no option {name}{near}: there are parameters, {', '.join(sorted(known))}")
-        if isinstance(value, dict):
-            raise UsageError(f"{path}: {name} has one value")
-    context.default_map = {name: _value(value) for name, value in told.items()}
+        if value is None:
+            continue  # a name without a value says nothing
+        defaults[name] = (
+            _lines(path, name, value) if getattr(options[name], "multiple", False) else _value(path, name, value)
+        )
+        try:
+            options[name].process_value(context, defaults[name])
+        except typer.BadParameter as error:
+            raise UsageError(f"{path}: {name} cannot be {defaults[name]!r}: {error.message}") from None
+    context.default_map = defaults
     return path
 
 
@@ -51,7 +60,16 @@ def configured(context: typer.Context) -> Mapping[str, Any]:
     return context.obj if isinstance(context.obj, dict) else {}
 
 
-def _value(value: Any) -> Any:
+def _lines(path: Path, name: str, value: Any) -> list[str]:
+    """Of an option that may be repeated: a text is one, a list is several."""
+    if isinstance(value, dict):
+        raise UsageError(f"{path}: {name} is a list, each line of it like --{name} of the command line")
+    return [str(each) for each in (value if isinstance(value, list) else [value])]
+
+
+def _value(path: Path, name: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        raise UsageError(f"{path}: {name} has one value")
     if isinstance(value, list):
         return ",".join(str(each) for each in value)
     return value if isinstance(value, bool | int | float) else str(value)  # a date is read as one

@@ -130,9 +130,27 @@ def test_what_the_command_line_says_comes_before_the_config(tmp_path: Path, pric
     assert request["parameters"] == {"fast": 3, "slow": "8"}
 
 
+@pytest.mark.parametrize("rule", ["rule: fill=same_close", "rule: [fill=same_close]", "rule:\n  - fill=same_close"])
+def test_rules_of_a_config_are_a_text_or_a_list_and_a_name_without_a_value_says_nothing(
+    rule: str, tmp_path: Path, prices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / "run.yaml"
+    config.write_text(f"{rule}\nreport:\nbenchmark:\ncash:\nsource: {prices}\n")
+
+    request = _backtest("buy_and_hold", "--config", str(config))["request"]
+    told = _backtest("buy_and_hold", "--source", str(prices), "--rule", "fill=same_close")["request"]
+
+    assert (request["rules"]["fill"], request["cash"]) == ("same_close", 100_000)
+    assert request["rules"] == told["rules"]
+    assert not (tmp_path / "None").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
+        ("cash: 100k", r"run\.yaml: cash cannot be '100k': "),
+        ("rule: {fill: same_close}", "rule is a list, each line of it like --rule"),
         ("chash: 5", r"no option chash \(did you mean cash\?\): there are parameters"),
         ("parameters: 5", "parameters are names with values"),
         ("- 5", "write names with values"),
