@@ -129,7 +129,8 @@ class LiveStrategies:
     async def _command(self, caller: Caller, command: StrategyCommand, response: Response) -> Accepted:
         """Publish it, unless the strategy could only refuse it."""
         before = self._known(command.strategy_id)
-        if refusal := why_not(before.state, command):
+        holds = bool(before.positions) and not before.shadow
+        if refusal := why_not(before.state, command, command.strategy_id, holds=holds):
             raise ConflictError(f"{command.strategy_id} refuses: {refusal}")
         action = f"POST /trading/strategies/{{strategy_id}}/{type(command).__name__.lower()}"
         await self._front.changes.make(caller, Change(action, command.strategy_id, before, command), [command])

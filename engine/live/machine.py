@@ -28,8 +28,8 @@ _TAKEN_IN: dict[type[Event], tuple[RunningState, ...]] = {
 _WHY = {
     RunningState.DEPLOYED: "it was not started yet: start it",
     RunningState.STOPPING: "it is selling what it holds before it stops",
-    RunningState.STOPPED: "it has stopped: deploy it again",
-    RunningState.FAILED: "it has failed: deploy it again",
+    RunningState.STOPPED: "it has stopped",
+    RunningState.FAILED: "it has failed",
 }
 
 
@@ -38,13 +38,24 @@ def ended(state: RunningState) -> bool:
     return state in _ENDED
 
 
-def why_not(state: RunningState, command: Event) -> str:
-    """Why the command is refused in this state; empty when it is taken."""
+def deploy_again(strategy_id: str) -> str:
+    """How one that has ended comes back."""
+    return f"deploy it again: `scizor live start NAME --symbols ... --id {strategy_id}`"
+
+
+def why_not(state: RunningState, command: Event, strategy_id: str, *, holds: bool) -> str:
+    """Why the command is refused in this state; empty when it is taken. `holds`: whether there is something to sell."""
     if isinstance(command, Deploy):
         return "" if ended(state) else "it is deployed already: stop it first, or choose another id"
+    again = deploy_again(strategy_id)
+    if isinstance(command, Stop) and command.liquidate and holds and ended(state):
+        return (
+            "it has ended, it sells nothing: close its positions with POST /positions/SYMBOL/close at the algo "
+            f"trader, or {again}; then stop that one with --liquidate"
+        )
     if state in _TAKEN_IN.get(type(command), ()):
         return ""
-    return _WHY.get(state, f"it is {state}")
+    return f"{_WHY.get(state, f'it is {state}')}{f': {again}' if ended(state) else ''}"
 
 
 def after(state: RunningState, command: Event, *, holds: bool) -> RunningState:

@@ -68,7 +68,8 @@ class RunningStrategy(Dealings):
         """Why a command is refused; empty when it is taken."""
         if isinstance(command, Deploy) and self._real.in_flight and self.ended:
             return "orders of its earlier deployment are in flight"
-        return machine.why_not(self.state, command)
+        holds = not self.deployment.shadow and not self._real.flat
+        return machine.why_not(self.state, command, self.strategy_id, holds=holds)
 
     def _configure(self, parameters: Mapping[str, Any]) -> str:
         """A fresh start of its code; returns what is wrong with the strategy's name or parameters, or how it failed."""
@@ -93,7 +94,7 @@ class RunningStrategy(Dealings):
     def diverged(self, why: str) -> None:
         """Its past could not be repeated: what it knows is not to be traded on."""
         self._real.lose_sight()
-        self.fail(f"cannot be recovered: {why}; deploy it again")
+        self.fail(f"cannot be recovered: {why}; {machine.deploy_again(self.strategy_id)}")
 
     def adopt(self, fills: Iterable[Event]) -> None:
         """Executions of an earlier deployment under the same id."""

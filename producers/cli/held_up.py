@@ -6,26 +6,23 @@ from pathlib import Path
 from engine.trading_state import account_scope
 from infra.kill import KillFlag
 from schemas.account import RiskLimits, TradingMode, TradingState
-from schemas.strategy import RunningState, Stop, StrategyCommand, StrategyState
+from schemas.strategy import RunningState, StrategyState
 
 
 def held_up_by(
     home: Path,
     states: Mapping[str, TradingState],
     limits: Mapping[str, RiskLimits],
-    command: StrategyCommand,
     told: StrategyState,
 ) -> list[str]:
-    """In words, empty when nothing does. `told`: how the strategy has answered the command."""
+    """In words, empty when nothing does. `told`: how the strategy has taken a command."""
     if told.shadow:
         return []
     if told.state is RunningState.RUNNING:
         return [*_of_orders(home, states, told), *_of_limits(limits, told.deployment.account_id)]
-    again = f"`scizor live stop {told.strategy_id} --liquidate`"
     if told.state is RunningState.STOPPING:
+        again = f"`scizor live stop {told.strategy_id} --liquidate`"
         return [f"it sells what it holds; of what risk denies, `scizor live status` counts it: {again} tries once more"]
-    if isinstance(command, Stop) and command.liquidate and told.positions:
-        return [f"it had ended before and sells nothing: deploy it again, then {again}"]
     return []
 
 

@@ -130,11 +130,11 @@ async def _deploy_and_start(settings: Settings, strategy_id: str, deployment: De
                 raise UsageError(str(error.errors()[0]["msg"])) from None
             await _told(desk, feed, command)
         start = Start(strategy_id=strategy_id, **_command(desk), **_stamp(desk))
-        return _answered(settings, view, start, await _told(desk, feed, start))
+        return _answered(settings, view, await _told(desk, feed, start))
 
 
 def command(settings: Settings, name: str, strategies: Sequence[str], **terms: Any) -> list[dict[str, Any]]:
-    """Command strategies, and wait until each has taken it. Raises CommandRefusedError with the strategy's reason."""
+    """Command strategies, and wait until each has answered. Raises RefusedError with all refusals."""
     return run_with_kafka(_commands(settings, name, strategies, terms), settings)
 
 
@@ -146,17 +146,23 @@ async def _commands(
         if strategy_id not in view.strategies:
             there = ", ".join(sorted(view.strategies)) or "none"
             raise UsageError(f"no strategy {strategy_id!r} is deployed; there are: {there}")
-    found = []
+    found: list[dict[str, Any]] = []
+    refusals: list[CommandRefusedError] = []
     async with Desk(settings) as desk:
         for strategy_id in dict.fromkeys(strategies):
             feed = await desk.feed([_STATE])
             event = _COMMANDS[name](strategy_id=strategy_id, **terms, **_command(desk), **_stamp(desk))
-            found.append(_answered(settings, view, event, await _told(desk, feed, event)))
+            try:
+                found.append(_answered(settings, view, await _told(desk, feed, event)))
+            except CommandRefusedError as refused:
+                refusals.append(refused)  # the others are told all the same: a stop is to reach every one of them
+    if refusals:
+        raise RefusedError("; ".join(map(str, refusals)))
     return found
 
 
-def _answered(settings: Settings, view: _View, command: StrategyCommand, told: StrategyState) -> dict[str, Any]:
-    return _strategy(told) | {"held_up_by": held_up_by(settings.home, view.states, view.limits, command, told)}
+def _answered(settings: Settings, view: _View, told: StrategyState) -> dict[str, Any]:
+    return _strategy(told) | {"held_up_by": held_up_by(settings.home, view.states, view.limits, told)}
 
 
 async def _told(desk: Desk, feed: Feed, command: StrategyCommand) -> StrategyState:

@@ -95,8 +95,12 @@ async def test_a_strategy_is_deployed_paused_resumed_and_stopped(stack_settings:
         assert "mine  running  buy_and_hold  AAPL" in shown
         assert "no limits are set" in shown
         assert (await person.gets("stop", "mine"))["strategies"][0]["state"] == "stopped"
-        code, _, why = await person.says("pause", "mine")
-        assert (code, why.strip()) == (4, "scizor: mine refuses: it has stopped: deploy it again")
+        await person.gets("start", "buy_and_hold", "--symbols", "AAPL", "--id", "other")
+        code, _, why = await person.says("pause", "mine", "other")
+        again = "it has stopped: deploy it again: `scizor live start NAME --symbols ... --id mine`"
+        assert (code, why.strip()) == (4, f"scizor: mine refuses: {again}")
+        states = {each["strategy_id"]: each["state"] for each in (await person.gets("status"))["strategies"]}
+        assert states == {"mine": "stopped", "other": "paused"}, "one that refuses keeps nobody else from being told"
 
 
 async def test_limits_are_set_changed_and_counted(stack_settings: Settings) -> None:

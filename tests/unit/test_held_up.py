@@ -6,13 +6,11 @@ from typing import Any
 from infra.kill import Kill, KillFlag, Kills
 from producers.cli.held_up import held_up_by
 from schemas.account import RiskLimits, TradingMode, TradingState
-from schemas.strategy import Deploy, RunningState, Start, Stop, StrategyState
+from schemas.strategy import Deploy, RunningState, StrategyState
 from tests.builders import SEEN
 
 _STAMP: dict[str, Any] = {"event_time": SEEN, "ingest_time": SEEN}
 _COMMAND: dict[str, Any] = {"command_id": "c", "strategy_id": "mine", "by": "ann", **_STAMP}
-_START = Start(**_COMMAND)
-_SELL = Stop(**_COMMAND, liquidate=True)
 _LIMITS = {"account:DU1": RiskLimits(scope="account:DU1", version=1, **_STAMP)}
 
 
@@ -30,28 +28,26 @@ RUNS = a_state(RunningState.RUNNING)
 
 def test_a_strategy_that_may_trade_is_held_up_by_nothing(tmp_path: Path) -> None:
     others = a_mode("account:DU2", TradingMode.HALTED) | a_mode("account:DU1", TradingMode.ACTIVE)
-    assert held_up_by(tmp_path, others, _LIMITS, _START, RUNS) == []
+    assert held_up_by(tmp_path, others, _LIMITS, RUNS) == []
 
 
 def test_missing_limits_a_halt_and_a_kill_are_told_with_what_lifts_them(tmp_path: Path) -> None:
-    assert "`scizor live limits" in held_up_by(tmp_path, {}, {}, _START, RUNS)[0]
+    assert "`scizor live limits" in held_up_by(tmp_path, {}, {}, RUNS)[0]
     halted = a_mode("account:DU1", TradingMode.HALTED)
-    (told,) = held_up_by(tmp_path, halted, _LIMITS, _START, RUNS)
+    (told,) = held_up_by(tmp_path, halted, _LIMITS, RUNS)
     assert told == "account:DU1 is HALTED: lunch: `scizor live arm --scope account:DU1` lifts that"
     kill = Kill(kill_id="k", scope="strategy:mine", reason="a drill", by="ann", at=SEEN)
     KillFlag(tmp_path).file.write_text(Kills(kills=(kill,)).model_dump_json())
-    (told,) = held_up_by(tmp_path, halted, _LIMITS, _START, RUNS)
+    (told,) = held_up_by(tmp_path, halted, _LIMITS, RUNS)
     assert "a drill: `scizor arm` lifts that" in told
 
 
 def test_a_shadow_needs_neither_limits_nor_leave(tmp_path: Path) -> None:
     halted = a_mode("global", TradingMode.HALTED)
-    assert held_up_by(tmp_path, halted, {}, _START, a_state(RunningState.RUNNING, shadow=True)) == []
+    assert held_up_by(tmp_path, halted, {}, a_state(RunningState.RUNNING, shadow=True)) == []
 
 
-def test_what_still_sells_or_sells_nothing_says_how_it_goes_on(tmp_path: Path) -> None:
-    (sells,) = held_up_by(tmp_path, {}, _LIMITS, _SELL, a_state(RunningState.STOPPING))
+def test_what_still_sells_says_how_it_goes_on(tmp_path: Path) -> None:
+    (sells,) = held_up_by(tmp_path, {}, _LIMITS, a_state(RunningState.STOPPING))
     assert "`scizor live stop mine --liquidate` tries once more" in sells
-    (ended,) = held_up_by(tmp_path, {}, _LIMITS, _SELL, a_state(RunningState.STOPPED, positions={"AAPL": "100"}))
-    assert "deploy it again" in ended
-    assert held_up_by(tmp_path, {}, _LIMITS, _SELL, a_state(RunningState.STOPPED)) == []
+    assert held_up_by(tmp_path, {}, _LIMITS, a_state(RunningState.STOPPED, positions={"AAPL": "100"})) == []

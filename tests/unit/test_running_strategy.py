@@ -227,7 +227,7 @@ def test_what_was_held_is_still_held_by_the_next_deployment() -> None:
     [
         ([], Pause(**COMMAND), "not started"),
         ([], Resume(**COMMAND), "not started"),
-        ([Start(**COMMAND), Stop(**COMMAND)], Start(**COMMAND), "deploy it again"),
+        ([Start(**COMMAND), Stop(**COMMAND)], Start(**COMMAND), "`scizor live start NAME --symbols ... --id holder`"),
         ([Start(**COMMAND)], a_deployment(command_id="c-2"), "deployed already"),
         ([Start(**COMMAND)], Promote(**COMMAND), "no shadow"),
     ],
@@ -245,6 +245,34 @@ def test_a_command_that_makes_no_sense_changes_nothing_and_is_told(
     assert (told.state, told.last_command) == (state, getattr(command, "command_id", ""))
     desk.give(Stop(**COMMAND | {"command_id": "c-3"}))
     assert desk.strategy.report(NOON).refused == ""
+
+
+@pytest.mark.parametrize("end", [Stop(**COMMAND), None])
+def test_one_that_has_ended_refuses_to_sell_what_it_holds_and_takes_a_plain_stop(end: Stop | None) -> None:
+    desk = started()
+    intent = desk.intent()
+    desk.give(a_fill(order_id=intent.intent_id, strategy_id="holder"))
+    desk.give(an_update(intent, OrderStatus.FILLED, 100))
+    if end is None:
+        desk.strategy.fail("its code has a fault")
+    else:
+        desk.give(end)
+    state = desk.strategy.state
+    assert desk.give(Stop(**COMMAND, liquidate=True)) == []
+    told = desk.strategy.report(NOON)
+    assert (told.state, told.positions) == (state, {"AAPL": "100"})
+    assert told.refused.startswith("it has ended, it sells nothing: close its positions with POST /positions/SYMBOL/")
+    assert "`scizor live start NAME --symbols ... --id holder`" in told.refused
+    desk.give(Stop(**COMMAND))
+    assert desk.strategy.report(NOON).refused == ""
+
+
+def test_one_that_has_ended_and_holds_nothing_has_nothing_to_refuse() -> None:
+    desk, shadow = started(), started(shadow=True)
+    for each in (desk, shadow):
+        for event in (Stop(**COMMAND), Stop(**COMMAND, liquidate=True)):
+            each.give(event)
+        assert (each.strategy.state, each.strategy.refusal) == (RunningState.STOPPED, "")
 
 
 def test_a_deployment_is_refused_while_orders_of_the_one_before_are_in_flight() -> None:
