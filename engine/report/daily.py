@@ -207,7 +207,7 @@ def _reconciliation(found: Row | None) -> str:
 def _figures(metrics: Row | None) -> str:
     if metrics is None:
         return ""
-    shown = {"count": "{:,.0f}", "share": "{:.2%}", "number": "{:.2f}", "money": "{:,.2f}"}
+    shown = {"count": "{:,.0f}", "share": "{:z.2%}", "number": "{:z.2f}", "money": "{:z,.2f}"}
     cells = "".join(
         f"<tr><td>{title}</td><td>{shown[kind].format(metrics[name])}</td></tr>"
         for name, title, kind in _FIGURES
@@ -240,19 +240,19 @@ def _panel(
 
 
 def _money(amount: str | None) -> str:
-    return _UNKNOWN if amount is None else f"{Decimal(amount):,.2f}"
+    return _UNKNOWN if amount is None else f"{Decimal(amount):z,.2f}"
 
 
 def _signed(amount: str | None) -> str:
     if amount is None:
         return _UNKNOWN
-    value = Decimal(amount)
+    value = round(Decimal(amount), 2)  # of what is shown, so that nothing is never coloured
     mood = ' class="good"' if value > 0 else ' class="bad"' if value < 0 else ""
-    return f"<span{mood}>{value:+,.2f}</span>" if value else f"<span>{value:,.2f}</span>"
+    return f"<span{mood}>{value:+,.2f}</span>" if value else f"<span>{value:z,.2f}</span>"
 
 
 def _number(amount: str | None) -> str:
-    return _UNKNOWN if amount is None else f"{Decimal(amount):,.4f}".rstrip("0").rstrip(".")
+    return _UNKNOWN if amount is None else f"{Decimal(amount):z,.4f}".rstrip("0").rstrip(".")
 
 
 def _quantity(amount: str | None) -> str:

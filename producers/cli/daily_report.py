@@ -102,4 +102,4 @@ def _summary(found: dict[str, Any], place: Path) -> str:
 
 
 def _money(amount: str | None) -> str:
-    return "not known" if amount is None else f"{Decimal(amount):,.2f}"
+    return "not known" if amount is None else f"{Decimal(amount):z,.2f}"

@@ -306,6 +306,17 @@ def test_the_page_shows_the_document_escapes_it_and_asks_nobody_for_anything() -
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
 
 
+def test_less_than_what_is_shown_is_nothing_and_not_less_than_nothing() -> None:
+    found = document(material())
+    found["slippage"]["delay"] = found["slippage"]["orders"][0]["delay"] = found["pnl"]["net"] = "-0.0001"
+    found["slippage"]["basis_points"], found["metrics"]["sharpe"] = "-0.00001", -0.001
+    page = daily(found)
+    assert "delay 0.00" in page
+    assert "<span>0.00</span>" in page
+    for shown in ("-0.00", ">-0<", "-0 basis"):
+        assert shown not in page
+
+
 def test_a_day_on_which_nothing_happened_has_a_page_too() -> None:
     nothing: dict[str, Any] = {
         name: [] for name in ("events", "trades", "orders", "denials", "reasons", "revised", "ever_closed", "held")
