@@ -9,14 +9,16 @@ from types import FrameType
 from engine.live.hosts import StoppedFromOutsideError
 
 INPUT_SECONDS_MAX = 1.0
-"""For one input; uploaded code has the same bound, held by the sandbox."""
+"""Of the processor, for one input; uploaded code has the same bound, held by the sandbox."""
 BEGIN_SECONDS_MAX = 30.0
 """For a deployment: its start, and all the bars that warm it up."""
+_HELD_UP_SECONDS_MAX = 10.0
+"""On the clock beyond that: a machine that pauses stops no strategy, and none waits for something for ever."""
 
 
 @contextmanager
 def bounded(seconds: float) -> Iterator[None]:
-    """Raise StoppedFromOutsideError in whatever runs inside for longer. Only a main thread can be interrupted."""
+    """Raise StoppedFromOutsideError in whatever computes inside for longer. Only a main thread can be interrupted."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -25,10 +27,16 @@ def bounded(seconds: float) -> Iterator[None]:
         where = f" in {frame.f_code.co_name}, line {frame.f_lineno}" if frame is not None else ""
         raise StoppedFromOutsideError(f"it took longer than {seconds:g} s for one input{where}: it was stopped")
 
-    before = signal.signal(signal.SIGALRM, break_off)
-    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)  # again and again: the code may catch the first
+    timers = (
+        (signal.SIGPROF, signal.ITIMER_PROF, seconds),
+        (signal.SIGALRM, signal.ITIMER_REAL, seconds + _HELD_UP_SECONDS_MAX),
+    )
+    before = [signal.signal(number, break_off) for number, _, _ in timers]
+    for _, timer, after in timers:
+        signal.setitimer(timer, after, seconds)  # again and again: the code may catch the first
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
+        for (number, timer, _), handler in zip(timers, before, strict=True):
+            signal.setitimer(timer, 0.0)
+            signal.signal(number, handler)
