@@ -80,6 +80,20 @@ class Plan:
         kinds = (Split, Dividend) if Basis.TOTAL_RETURN in bases else (Split,)
         return [action for action in self.known.actions if isinstance(action, kinds)]
 
+    @property
+    def warning(self) -> str:
+        """That no action on record tells the wanted prices from the stored ones; empty where one does."""
+        stored, wanted = Basis(self.series.basis), self.wanted.basis
+        by_basis = {Basis.RAW: Split, Basis.TOTAL_RETURN: Dividend}
+        kinds = tuple(kind for basis, kind in by_basis.items() if basis in (stored, wanted))
+        if stored is wanted or any(isinstance(action, kinds) for action in self.known.actions):
+            return ""
+        lacking = " or ".join(kind.__name__.lower() for kind in kinds)
+        return (
+            f"prices as {wanted.value} were asked for, but no {lacking} of {self.wanted.contract.symbol} is on record "
+            f"(`scizor data action list`): they are as they are stored, {stored.value}"
+        )
+
 
 async def plan_of(connection: AsyncConnection, wanted: WantedHistory, now: datetime) -> Plan:
     """What to read and what to do with it; NoBarsError names the sizes there are."""

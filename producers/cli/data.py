@@ -1,5 +1,6 @@
 """`scizor data`: how good and how complete the stored market data are; into files, out of the database, and back."""
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -109,10 +110,13 @@ def export(
     made_from = bar_size_text(timedelta(seconds=plan.series.bar_size_seconds)) if plan.is_aggregated else ""
     if as_json:
         facts = {"file": str(out), "format": kind, "bars": bars, "bytes": out.stat().st_size, "made_from": made_from}
-        print(to_json(facts | {"adjustment": adjustment, "stored_basis": plan.series.basis}, indent=2))
+        basis = {"adjustment": adjustment, "stored_basis": plan.series.basis, "warning": plan.warning}
+        print(to_json(facts | basis, indent=2))
     else:
         made = f", made from bars of {made_from}" if made_from else ""
         print(f"{bars:,} bars in {out} ({out.stat().st_size:,} bytes){made}")
+    if plan.warning:
+        print(plan.warning, file=sys.stderr)
 
 
 @app.command()

@@ -89,6 +89,7 @@ async def test_coverage_actions_export_and_archive_follow_each_other(person: Per
     exported = person.run(
         "export", "AAPL", "--out", str(raw), "--adjustment", "raw", "--start-date", "2005-02", "--end-date", "2005-03"
     )
+    paid = person.run("export", "AAPL", "--out", str(tmp_path / "paid.csv"), "--adjustment", "total_return")
     refused = person.run("archive", "2004")
     archived = person.json("archive", "2004", "--yes")
     (after,) = person.json("coverage", "AAPL")["coverage"]
@@ -104,6 +105,8 @@ async def test_coverage_actions_export_and_archive_follow_each_other(person: Per
     traded = real_days(date(2005, 2, 1), LAST, basis=Basis.RAW)
     assert pl.read_csv(raw)["close"].to_list() == traded["close"].to_list(), exported.stderr
     assert exported.stdout.startswith(f"{len(traded)} bars in {raw}")
+    assert "on record" not in exported.stderr
+    assert "no dividend of AAPL is on record" in paid.stderr
     assert refused.returncode != 0, "nobody was there to say yes"
     assert archived["rows"] == restored["rows"] == 20
     assert after["first"].startswith("2005-01")

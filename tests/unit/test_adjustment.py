@@ -1,5 +1,6 @@
 """Prices in another basis: computed as of a moment, there and back, whatever basis they came in."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -9,10 +10,12 @@ import pytest
 from infra.adjustment import AdjustmentError, Known, adjusted, in_force
 from infra.columns import frame_of
 from infra.gateway_simulator.market.bars import Span
+from infra.served_history import Plan, WantedHistory
 from infra.splits import split_in
+from infra.store.coverage import StoredSeries
 from schemas.corporate import ActionOrigin, CorporateAction, Dividend, Split
 from schemas.market import Basis
-from tests.builders import APPLE, SEEN, a_historical_bar
+from tests.builders import APPLE, SEEN, a_contract, a_historical_bar
 from tests.unit.test_gateway_simulator_bars import NEW_YORK, candles
 
 DAY = timedelta(days=1)
@@ -245,3 +248,28 @@ def test_ratios_are_told_from_prices_in_cents(new: int, old: int) -> None:
 )
 def test_other_changes_are_no_split(before: list[float], now: list[float]) -> None:
     assert split_in(bars(before), bars(now)) is None
+
+
+@pytest.mark.parametrize(
+    ("stored", "wanted", "lacking", "enough"),
+    [
+        ("split_adjusted", "raw", "no split of AAPL is", a_split()),
+        ("raw", "split_adjusted", "no split of AAPL is", a_split()),
+        ("split_adjusted", "total_return", "no dividend of AAPL is", a_dividend(1, 0.5)),
+        ("raw", "total_return", "no split or dividend of AAPL is", a_split()),
+        ("raw", "raw", "", None),
+    ],
+)
+def test_prices_that_no_action_on_record_tells_from_the_stored_ones_come_with_a_warning(
+    stored: str, wanted: str, lacking: str, enough: CorporateAction | None
+) -> None:
+    asked = WantedHistory(a_contract(), 86_400, Basis(wanted), SEEN)
+    known = Known([], 0, pl.DataFrame(), Basis(stored))
+    plan = Plan(asked, StoredSeries(APPLE, 86_400, basis=stored), EX, EX + DAY, known, None)
+
+    assert lacking in plan.warning
+    assert plan.warning.endswith(f"they are as they are stored, {stored}" if lacking else "")
+    if enough is not None:
+        assert not replace(plan, known=replace(known, actions=[enough])).warning
+    else:
+        assert not plan.warning
