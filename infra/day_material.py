@@ -32,16 +32,33 @@ class UnknownTraderError(UsageError):
         super().__init__(f"no strategy {strategy_id!r} has ever traded for {account_id}; there is {there}")
 
 
+class NotBegunError(UsageError):
+    def __init__(self, day: date, today: date) -> None:
+        super().__init__(f"the day {day} has not begun: in New York it is {today}")
+
+
 async def accounts(store: Store) -> list[str]:
     """All of which something is known."""
     async with store.reading() as connection:
         return await daily.accounts(connection)
 
 
-async def newest_day(store: Store, account_id: str, now: datetime) -> date:
-    """The last day, in market time, on which something happened; today in New York when nothing ever did."""
+async def day_asked(store: Store, account_id: str, day: date | None, now: datetime) -> date:
+    """The day that is asked for; else the last one, in market time, on which something happened, or today in New York.
+
+    Raises NotBegunError for one of the future.
+    """
     async with store.reading() as connection:
-        return await daily.newest_day(connection, account_id) or now.astimezone(daily.ZONE).date()
+        newest = await daily.newest_day(connection, account_id)
+        market_now = await daily.market_time(connection, now)
+    today = now.astimezone(daily.ZONE).date()
+    if day is None:
+        return newest or today
+    # a simulated market may be ahead of us, and the newest price may be of last week
+    latest = max(today, newest or today, market_now.astimezone(daily.ZONE).date() if market_now else today)
+    if day > latest:
+        raise NotBegunError(day, latest)
+    return day
 
 
 async def strategies(store: Store, account_id: str, day: date) -> list[str]:

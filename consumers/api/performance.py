@@ -84,7 +84,7 @@ class Performance:
         now = self._front.service.clock.now()
         store = Store(settings, self._front.service.name, pool_size=1)
         try:
-            wanted = day or await day_material.newest_day(store, account_id, now)
+            wanted = await day_material.day_asked(store, account_id, day, now)
             material = await day_material.figures_material(store, daily.day_of(account_id, wanted, strategy_id), now)
         finally:
             await store.close()

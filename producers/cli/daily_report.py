@@ -65,7 +65,7 @@ async def _made(
     store = Store(settings, "cli", pool_size=1)
     try:
         account_id = account or _only(await day_material.accounts(store))
-        wanted = day or await day_material.newest_day(store, account_id, now)
+        wanted = await day_material.day_asked(store, account_id, day, now)
         material = await day_material.day_material(settings, store, account_id, wanted, now, strategy_id)
     finally:
         await store.close()

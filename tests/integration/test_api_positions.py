@@ -87,6 +87,7 @@ async def test_positions_are_told_with_what_they_earned_and_how_they_came_to_be(
         done = await api.get("/trading/performance?strategy_id=s&day=2013-03-03")
         first_day = await api.get("/trading/performance")
         never_lived = await api.ask("GET", "/trading/performance?day=0001-01-01")
+        not_begun = await api.ask("GET", "/trading/performance?day=2090-02-27")
 
     assert nothing.status_code == 404
     assert (held["quantity"], held["average_price"], closed["quantity"]) == ("100", "400", "0")
@@ -113,6 +114,7 @@ async def test_positions_are_told_with_what_they_earned_and_how_they_came_to_be(
         422,
     )
     assert "open_only=false" in never.json()["detail"]
+    assert (not_begun.status_code, "has not begun" in not_begun.text) == (422, True)
 
 
 async def test_a_position_is_closed_by_an_order_that_can_only_reduce_it(stack_settings: Settings) -> None:

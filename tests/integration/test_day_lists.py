@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from consumers.risk import risk
 from consumers.risk.stopping import Stopper
 from engine.trading_state import KILL_SWITCH
-from infra.day_material import figures_material
+from infra.day_material import NotBegunError, day_asked, figures_material
 from infra.publish import Origin
 from infra.settings import Settings
 from infra.store import daily, order_tables, orders, portfolio, risk_tables, tables
@@ -230,3 +230,18 @@ async def test_the_price_of_a_day_is_its_last_bar_of_whatever_size_and_newest_re
         (APPLE, date(2013, 2, 28), 22),
         (APPLE, date(2013, 3, 4), 40),
     ]
+
+
+async def test_no_day_is_reported_that_has_begun_neither_here_nor_at_the_market(store: Store) -> None:
+    own = {"contract_id": APPLE, "symbol": "AAPL", "price": D(10), "received_at": SEEN}
+    today, tomorrow, ahead = date(2026, 11, 21), date(2026, 11, 22), date(2030, 2, 27)
+    assert await day_asked(store, ACCOUNT, None, SEEN) == await day_asked(store, ACCOUNT, today, SEEN) == today
+    with pytest.raises(NotBegunError, match="the day 2026-11-22 has not begun: in New York it is 2026-11-21"):
+        await day_asked(store, ACCOUNT, tomorrow, SEEN)
+    async with store.transaction() as tx:
+        await filled(tx.connection, "e-1", 10, "10", at(12))
+        await tx.connection.execute(insert(risk_tables.marks).values(own | {"event_time": at(12) + (ahead - DAY)}))
+    assert await day_asked(store, ACCOUNT, None, SEEN) == DAY
+    assert await day_asked(store, ACCOUNT, ahead, SEEN) == ahead, "a simulated market is ahead of us"
+    with pytest.raises(NotBegunError):
+        await day_asked(store, ACCOUNT, ahead + timedelta(days=1), SEEN)
