@@ -105,8 +105,10 @@ async def find_bars_or_runs(
     """One bar per contract and start, the newest revision, as known when the reading began; what companies did, as
     known when it was asked for. Where that would be more than `at_once` bars, what gives the same in portions.
 
-    Raises UsageError, in one line, for symbols that are unknown.
+    Raises UsageError, in one line, for symbols that are unknown, and for bars of a file.
     """
+    if request.file:
+        raise UsageError("bars of a file are read where it lies, `scizor backtest run --source FILE`: not from here")
     entries = await _registry(settings)
     meant = {name: _meant(name, entries) for name in request.symbols}
     symbols = {_contract_id(entry): name for name, entry in meant.items()}

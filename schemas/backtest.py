@@ -42,6 +42,8 @@ class BacktestRequested(Event):
     requested_by: Name
     code_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     """Of the text of an uploaded strategy; empty for one that SCIZOR ships."""
+    file: Annotated[str, Field(max_length=4096)] = ""
+    """Where the bars are, in place of `source`, for a run where the file lies; the backtester refuses to read it."""
 
 
 class BacktestCanceled(Event):

@@ -96,6 +96,7 @@ def run(
         larger_bar_sizes=sizes[1:],
         dates=(start_date, end_date),
         source="topic" if file else source,
+        file=source if file else "",
         basis=_BASES[basis],
         benchmark=_benchmark_of(benchmark, file),
         cash=cash,

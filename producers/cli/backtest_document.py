@@ -24,7 +24,13 @@ def document(told: BacktestFinished, *, series: bool = True) -> dict[str, Any]:
     if series:
         found["equity"] = {"time": [time for time, _ in told.equity], "value": [value for _, value in told.equity]}
         found["benchmark"] = list(told.benchmark)
-    return found | {"finished": told.event_time.isoformat(), **told.model_dump(mode="json", exclude=_LEFT_OUT)}
+    rest = told.model_dump(mode="json", exclude=_LEFT_OUT)
+    return found | {"finished": told.event_time.isoformat(), **rest, "request": as_asked(rest["request"])}
+
+
+def as_asked(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A backtest's request as a person made it: its `source` may be a file, of which the event's says nothing."""
+    return {**request, "source": "file"} if request["file"] else dict(request)
 
 
 def _fill(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -209,6 +209,7 @@ def _backtest(*, file: Path | None, symbols: str, bar_size: str, **rest: Any) ->
         raise UsageError(f"no bars of size {bar_size!r}: choose one of {', '.join(BAR_SIZES)}")
     return backtest.request_of(
         symbols=backtest.symbols_of(symbols, file),
+        file="" if file is None else str(file),
         bar_size=BAR_SIZES[bar_size],
         parameters={},
         **rest,

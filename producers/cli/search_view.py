@@ -11,6 +11,7 @@ from typing import Any
 
 from infra.clock import Clock
 from infra.errors import UsageError
+from producers.cli.backtest_document import as_asked
 from schemas.research import OptimizationFinished
 
 _LINE_EVERY_SECONDS = 10.0
@@ -64,6 +65,7 @@ def show(done: OptimizationFinished, *, as_json: bool) -> None:
     """The result on stdout, its warnings on stderr."""
     if as_json:
         document = {"id": done.optimization_id, **done.model_dump(mode="json", exclude={"type", "result"})}
+        document["request"]["backtest"] = as_asked(document["request"]["backtest"])
         print(json.dumps({**document, **done.result}, indent=2))
         return
     for warning in done.warnings:
