@@ -12,6 +12,7 @@ from consumers.api.access import Trader, Viewer
 from consumers.api.changes import Change
 from consumers.api.front import Front
 from consumers.api.models import Answer, Body, Flag, Whole
+from consumers.api.portfolio import account_of
 from consumers.api.problems import ForbiddenError, InvalidError, NotFoundError
 from consumers.api.views import Latest
 from engine.risk_ceilings import CEILINGS, STARTING, not_asked, over_ceilings
@@ -24,6 +25,7 @@ _SEEN_SECONDS = 3.0
 _ACCOUNT_MAX = 120
 """A scope is a name, too, and has `account:` before it."""
 _STRATEGY_MAX = 119
+_OF_AN_ACCOUNT = "account:"
 _Amount = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=8)]
 StrategyName = Annotated[str, Path(max_length=_STRATEGY_MAX, pattern=r"^[A-Za-z0-9][A-Za-z0-9._: -]*$")]
 _Count = Annotated[Whole, Field(ge=0, le=1_000_000)]
@@ -85,7 +87,7 @@ class LimitsIn(_Changes):
     def scope(self) -> str:
         if (self.account_id is None) == (self.symbol is None):
             raise InvalidError("body: name account_id, or symbol, and not both")
-        return f"account:{self.account_id}" if self.account_id is not None else f"symbol:{self.symbol}"
+        return f"{_OF_AN_ACCOUNT}{self.account_id}" if self.account_id is not None else f"symbol:{self.symbol}"
 
 
 class StrategyLimitsIn(_Changes):
@@ -178,7 +180,10 @@ class Limits:
         return LimitsOut.model_validate(found)
 
     async def change(self, caller: Trader, body: LimitsIn) -> LimitsOut:
-        """Takes effect for the next order. Raising any limit, or an account's first ones, needs the role admin."""
+        """Takes effect for the next order. Raising any limit, or an account's first ones, needs the role admin.
+
+        The first ones are of an account that the executor has told of.
+        """
         return await self._change(caller, "PUT /risk/limits", body.scope, body)
 
     async def change_of_strategy(self, caller: Trader, strategy: StrategyName, body: StrategyLimitsIn) -> LimitsOut:
@@ -198,12 +203,14 @@ class Limits:
             )
         async with self._one_at_a_time:
             before = await self._in_force(scope)
-            first = before is None and scope.startswith("account:")
+            first = before is None and scope.startswith(_OF_AN_ACCOUNT)
             looser = raised(before, changes) if first or before is not None else []
             if looser and not caller.role.includes(Role.ADMIN):
                 why = f"this raises {', '.join(looser)}: only the role admin may; {caller.role} may lower limits"
                 await self._front.changes.refused(caller, action, why)
                 raise ForbiddenError(why)
+            if first:
+                await account_of(self._front, scope.removeprefix(_OF_AN_ACCOUNT))
             after = self._next(scope, before, changes)
             change = Change(action, scope, before, after, reason=body.reason)
             await self._front.changes.make(caller, change, [after])
@@ -223,6 +230,6 @@ class Limits:
     def _next(self, scope: str, before: RiskLimits | None, changes: Mapping[str, Any]) -> RiskLimits:
         now = self._front.service.clock.now()
         if before is None:
-            begin = STARTING if scope.startswith("account:") else _WIDE
+            begin = STARTING if scope.startswith(_OF_AN_ACCOUNT) else _WIDE
             return RiskLimits(scope=scope, version=1, event_time=now, ingest_time=now, **{**begin, **changes})
         return before.revised(version=before.version + 1, event_time=now, ingest_time=now, **changes)

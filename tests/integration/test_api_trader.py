@@ -171,6 +171,10 @@ async def test_limits_are_lowered_by_traders_and_raised_by_admins_alone(
         no_limits = await api.ask(
             "PUT", "/risk/limits", Role.TRADER, json={"account_id": ACCOUNT, "quantity_max": "10"}
         )
+        of_nobody = {"account_id": "DU777", "quantity_max": "10"}
+        too_early = await api.ask("PUT", "/risk/limits", Role.ADMIN, json=of_nobody)
+        await know_account_and_apple(api)
+        of_none = await api.ask("PUT", "/risk/limits", Role.ADMIN, json=of_nobody)
         await api.store(lambda connection: book_rules.save_limits(connection, first))
         lower = {"account_id": ACCOUNT, "quantity_max": "500", "price_collar": "0.02"}
         lowered = await api.ask("PUT", "/risk/limits", Role.TRADER, json=lower)
@@ -182,6 +186,8 @@ async def test_limits_are_lowered_by_traders_and_raised_by_admins_alone(
         audit = await api.audit()
 
     assert no_limits.status_code == 403
+    assert (too_early.status_code, "no account is known yet" in too_early.text) == (404, True)
+    assert (of_none.status_code, of_none.json()["detail"]) == (404, f"no account 'DU777': there is {ACCOUNT}")
     assert (lowered.status_code, lowered.json()["version"], lowered.json()["quantity_max"]) == (202, 4, "500")
     assert (raised.status_code, "notional_max" in raised.json()["detail"]) == (403, True)
     assert (by_admin.status_code, by_admin.json()["version"]) == (202, 5), "counted from the topic, ahead of the table"
