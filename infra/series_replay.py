@@ -24,6 +24,9 @@ from schemas.validation import SymbolRemoved
 _SHOWN = ("start_us", "end_us", "open", "high", "low", "close", "volume")
 _AT_ONCE = 100_000
 """Bars of a place that are gathered until they become a segment."""
+_TRIES_MAX = 200
+"""Each forgets one place that is of no use: more than there are."""
+_GONE = "the replay's files went while they were read, as another process needed their room: ask again"
 
 _DTYPES = {"contract_id": "<i8", **DTYPES}
 
@@ -80,11 +83,12 @@ async def read_series_or_runs(
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> "tuple[Arrays, tuple[str, ...]] | Runs":
     """As `read_series`; where that would be more than `at_once` bars, what gives the same in portions."""
-    while True:
+    for _ in range(_TRIES_MAX):
         try:
             return await _Reading(settings, wanted, catalogue or load_catalogue(), on_progress).read(at_once)
         except _UselessCacheError as error:
             ReplayCache(settings).forget(error.place)
+    raise EnvironmentUnhealthyError(_GONE)
 
 
 @dataclass(frozen=True)
@@ -103,9 +107,7 @@ class Runs:
         try:
             yield from portions(self._runs(contract_ids), self._settle)
         except (OSError, ValueError, _UselessCacheError) as error:
-            raise EnvironmentUnhealthyError(
-                "the replay's files went while they were read, as another process needed their room: ask again"
-            ) from error
+            raise EnvironmentUnhealthyError(_GONE) from error
 
 
 class _Reading:
