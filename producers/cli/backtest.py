@@ -10,6 +10,7 @@ import typer
 from infra.errors import UsageError
 from producers.cli.collect import BAR_SIZES, parse_date
 from producers.cli.config import load_settings
+from producers.cli.report_file import report_to
 from producers.cli.run_config import configured, from_config
 from producers.cli.run_rules import rules_from
 
@@ -26,7 +27,9 @@ _PRICE_FILES = (".csv", ".parquet", ".pq")
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 NoSeries = Annotated[bool, typer.Option("--no-series", help="Leave equity and benchmark over time out of --json.")]
-ReportTo = Annotated[Path | None, typer.Option("--report", metavar="FILE.html", help="Write the report, one page.")]
+ReportTo = Annotated[
+    Path | None, typer.Option("--report", metavar="FILE.html", callback=report_to, help="Write the report, one page.")
+]
 
 
 @app.callback()

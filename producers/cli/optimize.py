@@ -9,6 +9,7 @@ import typer
 
 from infra.errors import UsageError
 from producers.cli.collect import BAR_SIZES
+from producers.cli.report_file import report_to, write_page
 
 if TYPE_CHECKING:
     from engine.research.request import Allowed
@@ -72,7 +73,9 @@ def optimize(  # each is an option of the command
     ] = "",
     resume: Annotated[str, typer.Option(metavar="ID", help="Go on with a search that was interrupted.")] = "",
     cancel: Annotated[str, typer.Option(metavar="ID", help="Stop a search that the backtester is doing.")] = "",
-    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write the result, one page.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", callback=report_to, help="Write the result, one page.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Search a strategy's parameters: by the backtester over collected bars, or over a FILE right here.
@@ -82,7 +85,7 @@ def optimize(  # each is an option of the command
     """
     from producers.cli import search_here, search_there
     from producers.cli.run_rules import rules_from
-    from producers.cli.search_view import show, write_page
+    from producers.cli.search_view import show
 
     if cancel:
         search_there.cancel(cancel)
@@ -130,7 +133,9 @@ def optimize(  # each is an option of the command
             raise UsageError("a search right here reads --source topic or a price file: PRICES.csv")
         done = search_here.search(request, place, own, file) if here else search_there.search(request)
     if report is not None:
-        write_page(done, report)
+        from engine.research.page import page
+
+        write_page(report, page(done))
     show(done, as_json=as_json)
 
 

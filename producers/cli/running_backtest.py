@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +34,7 @@ from producers.cli.desk import Desk
 from producers.cli.long_files import benchmark_prices, long_prices
 from producers.cli.price_file import read_files, read_prices
 from producers.cli.records import run as run_with_kafka
+from producers.cli.report_file import write_page
 from producers.cli.strategy_files import StrategyFile
 from producers.cli.topic_bars import LongMaterial, read_material_or_long
 from producers.cli.trial_ledger import hand_over
@@ -219,10 +219,10 @@ def _succeeded(told: BacktestFinished) -> BacktestFinished:
 
 
 def write_report(told: BacktestFinished, path: Path) -> None:
-    """The page, written whole or not at all."""
+    """On a page."""
     if not told.succeeded:
         raise UsageError(f"there is no report of a backtest that failed: {told.error}")
-    _write(path, page(told))
+    write_page(path, page(told))
 
 
 def write_comparison(found: Sequence[BacktestFinished], path: Path) -> None:
@@ -231,17 +231,7 @@ def write_comparison(found: Sequence[BacktestFinished], path: Path) -> None:
         text = comparison(found)
     except ValueError as error:
         raise UsageError(f"no report: {error}") from None
-    _write(path, text)
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise UsageError(f"the report cannot be written to {path}: {error.strerror}") from None
-    print(f"report: {path}", file=sys.stderr)
+    write_page(path, text)
 
 
 def show_finished(told: BacktestFinished, *, as_json: bool, series: bool = True) -> None:

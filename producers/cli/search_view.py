@@ -1,16 +1,13 @@
 """A search as a person sees it: how far it is, what it found, and what that is worth."""
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from infra.clock import Clock
-from infra.errors import UsageError
 from producers.cli.backtest_document import as_asked
 from schemas.research import OptimizationFinished
 
@@ -158,16 +155,3 @@ def _worth(result: dict[str, Any]) -> Iterator[str]:
     yield f"  {'gate':<22}{'pass' if gate['passed'] else 'fail'}"
     for reason in gate["reasons"]:
         yield f"  {'':<22}{reason}"
-
-
-def write_page(done: OptimizationFinished, path: Path) -> None:
-    """The page, written whole or not at all."""
-    from engine.research.page import page
-
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(page(done), encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise UsageError(f"the report cannot be written to {path}: {error.strerror}") from None
-    print(f"report: {path}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""A run over a file as its document tells it."""
+"""A run over a file: what its document tells, and the file of its report."""
 
 import json
 from datetime import timedelta
@@ -52,6 +52,40 @@ def test_bars_of_a_file_are_told_as_such_by_a_search(prices: Path) -> None:
 
     asked = told["request"]["backtest"]
     assert (asked["source"], asked["file"]) == ("file", str(prices))
+
+
+@pytest.mark.parametrize(
+    ("report", "why"),
+    [
+        ("page.pdf", r"a page of HTML: --report .*page\.html, not page\.pdf"),
+        ("page", "a page of HTML"),
+        ("none/page.html", "cannot be written to .*: there is no folder .*none"),
+        ("folder.html", "it is a folder"),
+    ],
+)
+def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(
+    report: str, why: str, prices: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "folder.html").mkdir()
+    options = ["--source", str(prices), "--report", str(tmp_path / report)]
+
+    with pytest.raises(UsageError, match=why):
+        _told(backtest.app, "run", "buy_and_hold", *options)
+    with pytest.raises(UsageError, match=why):
+        _told(SEARCH, "moving_average_crossover", "--param", "fast=2,3", "--workers", "1", *options)
+    assert not (tmp_path / "home").exists(), "nothing ran, nothing is on record"
+
+
+def test_both_write_their_page(prices: Path, tmp_path: Path) -> None:
+    page, search = tmp_path / "page.html", tmp_path / "search.HTM"
+
+    _told(backtest.app, "run", "buy_and_hold", "--source", str(prices), "--report", str(page))
+    _told(
+        SEARCH, "moving_average_crossover", "--source", str(prices), "--param", "fast=2,3", "--workers", "1",
+        "--report", str(search),
+    )  # fmt: skip
+
+    assert all(each.read_text().lower().startswith("<!doctype html>") for each in (page, search))
 
 
 async def test_the_backtester_refuses_to_read_a_file_that_is_not_where_it_is() -> None:
