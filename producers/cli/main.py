@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from infra.errors import ScizorError
 
@@ -66,6 +67,16 @@ COMMANDS = {
     "docs": Entry("producers.cli.docs:app", "The AsyncAPI document of all topics; the table of indicators.", TOOLS),
 }
 
+
+class _Group(TyperGroup):
+    """A group that knows the commands beside it."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] in COMMANDS and args[0] not in self.commands:
+            ctx.fail(f"No such command {args[0]!r} here: it is `scizor {args[0]}`")
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
     name="scizor",
     help="Event-driven algorithmic trading for Interactive Brokers, over Apache Kafka.",
@@ -102,6 +113,7 @@ def _load(entry: Entry) -> Any:
     found = getattr(importlib.import_module(module), attribute)
     if isinstance(found, typer.Typer):
         found.pretty_exceptions_enable = False
+        found.info.cls = _Group
         return found
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     alone.command()(found)

@@ -252,7 +252,8 @@ class KillSwitch:
             lifted = [kill for kill in before.kills if scope in (None, kill.scope)]
             if not lifted:
                 there = ", ".join(kill.scope for kill in before.kills)
-                raise KillRefusedError(f"{scope} is not killed; killed: {there}" if there else "nothing is killed")
+                none = "nothing is killed; a halt is lifted by `scizor live arm`"
+                raise KillRefusedError(f"{scope} is not killed; killed: {there}" if there else none)
             after = before.without(kill.scope for kill in lifted)
             self._flag.write(after)
         for kill in lifted:

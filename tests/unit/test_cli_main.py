@@ -47,6 +47,14 @@ def test_a_mistyped_command_gets_a_suggestion_and_exit_2(tmp_path: Path) -> None
     assert "Did you mean 'status'?" in told.stderr
 
 
+def test_a_group_asked_for_a_command_beside_it_says_where_that_is(tmp_path: Path) -> None:
+    told = scizor("live", "kill", home=tmp_path)
+
+    assert told.returncode == 2
+    assert "No such command 'kill' here: it is `scizor kill`" in told.stderr
+    assert "Did you mean 'start'" in scizor("live", "strat", home=tmp_path).stderr
+
+
 def test_nothing_running_is_one_line_and_exit_3(tmp_path: Path) -> None:
     told = scizor("status", home=tmp_path)
 

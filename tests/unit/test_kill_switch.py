@@ -240,6 +240,12 @@ async def test_a_kill_that_was_set_beside_the_switch_is_noted_before_it_is_armed
         assert told(desk) == (["HALTED", "ACTIVE"], ["kill", "arm"])
 
 
+async def test_where_nothing_is_killed_it_is_told_what_lifts_a_halt(tmp_path: Path) -> None:
+    async with a_desk(tmp_path):
+        with pytest.raises(KillRefusedError, match="nothing is killed; a halt is lifted by `scizor live arm`"):
+            await kill_line.ask(tmp_path, {"do": "arm", "reason": "r", "by": "ann"})
+
+
 async def test_an_arming_that_the_disk_does_not_force_is_told_all_the_same(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         await desk.kill()
