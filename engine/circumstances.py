@@ -10,7 +10,8 @@ from engine.columns import BarColumns, Floats, Integers
 from schemas.market import Source
 from schemas.moments import to_datetime
 
-UNKNOWN_SOURCE = "Nobody said where the prices come from."
+UNSAID = "Nobody said where the prices come from"
+UNKNOWN_SOURCE = f"{UNSAID}: a file says it in a column `source`, which is {', '.join(Source)}."
 
 FILLS_MAX = 10_000
 ROUND_TRIPS_MAX = 5_000

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from engine.circumstances import UNKNOWN_SOURCE
+from engine.circumstances import UNKNOWN_SOURCE, UNSAID
 from engine.report import figures, series, tables
 from engine.report.style import SCRIPT, STYLE
 from engine.report.words import bar_size, title
@@ -64,7 +64,7 @@ def _header(done: BacktestFinished) -> str:
 
 def _to_know(done: BacktestFinished) -> tuple[str, ...]:
     """The event's warnings; silence about the source of prices is never taken for real prices."""
-    silent = not done.sources and UNKNOWN_SOURCE not in done.warnings
+    silent = not done.sources and not any(each.startswith(UNSAID) for each in done.warnings)
     return (UNKNOWN_SOURCE, *done.warnings) if silent else done.warnings
 
 

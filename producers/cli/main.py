@@ -80,8 +80,8 @@ class _Group(TyperGroup):
 app = typer.Typer(
     name="scizor",
     help="Event-driven algorithmic trading for Interactive Brokers, over Apache Kafka.",
-    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 environment not healthy, 4 refused by risk, 130 interrupted. "
-    "--debug anywhere shows tracebacks.",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 environment not healthy, 4 refused by risk, the gate or a "
+    "safety rule, 130 interrupted. --debug anywhere shows tracebacks.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,

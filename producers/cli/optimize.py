@@ -80,7 +80,8 @@ def optimize(  # each is an option of the command
 ) -> None:
     """Search a strategy's parameters: by the backtester over collected bars, or over a FILE right here.
 
-    A search right here is one over a FILE, of a FILE.py of your own, or with --workers or --executor.
+    It runs right here when the prices are a FILE, when the strategy is a FILE.py of your own, and with --workers or
+    --executor.
     Every run goes to the ledger of trials, and counts in what the best one is worth.
     """
     from producers.cli import search_here, search_there

@@ -9,6 +9,7 @@ import pytest
 
 from infra.errors import EnvironmentUnhealthyError
 from producers.cli import main as cli
+from producers.cli.gate import GateClosedError
 from producers.cli.main import COMMANDS, Entry
 
 
@@ -30,6 +31,7 @@ def test_help_names_every_command(tmp_path: Path) -> None:
 
     assert told.returncode == 0
     assert all(name in told.stdout for name in COMMANDS)
+    assert f"{GateClosedError.exit_code} refused by risk, the gate or a safety rule" in " ".join(told.stdout.split())
 
 
 @pytest.mark.parametrize("name", COMMANDS)

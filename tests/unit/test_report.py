@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from engine import answer
+from engine.circumstances import UNKNOWN_SOURCE
 from engine.report import comparison, page
 from engine.report.charts import Frame, Line, chart, histogram, thinned
 from tests.bars import bars_of, columns_of, random_bars, real_daily
@@ -75,7 +76,14 @@ def test_synthetic_and_derived_prices_are_said_first() -> None:
 def test_silence_about_the_source_is_not_taken_for_real_prices() -> None:
     text = page(a_result().model_copy(update={"sources": (), "warnings": ()}))
 
-    assert "Nobody said where the prices come from" in text
+    assert "Nobody said where the prices come from: a file says it in a column `source`, which is ib, real," in text
+
+
+def test_that_nobody_said_where_the_prices_come_from_is_told_once() -> None:
+    for said in (UNKNOWN_SOURCE, "Nobody said where the prices come from."):  # the second as it was told before
+        text = page(a_result().model_copy(update={"sources": (), "warnings": (said,)}))
+
+        assert text.count("Nobody said") == 1
 
 
 def test_what_comes_from_outside_cannot_become_markup() -> None:
