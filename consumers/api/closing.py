@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import uuid
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated
 
@@ -28,7 +28,8 @@ from consumers.api.symbols import SymbolPath
 from engine.account_book import AccountBook
 from engine.account_figures import Exposure, exposures
 from engine.trading_state import account_scope
-from infra.store import position_pages
+from infra.calendars.open_now import opens_at
+from infra.store import orders, position_pages
 from schemas.event import Name, Quantity
 from schemas.orders import OrderIntent, OrderType, Side
 
@@ -102,7 +103,7 @@ class Closing:
             if known is None:
                 await self._decided(account_id)
                 book = await self._figures.book(account_id)
-                intent = self._intent(name, book, _exposure(book, contract_id), body.quantity)
+                intent = await self._intent(name, book, _exposure(book, contract_id), body.quantity)
                 change = Change("POST /positions/{symbol}/close", held["symbol"], after=body, reason=body.reason)
                 self._asked[name] = body.quantity
                 await self._publish(caller, change, [intent])
@@ -142,7 +143,7 @@ class Closing:
             if not each.position:
                 continue
             try:
-                intents.append(self._intent(_id_within(name, each.contract_id), book, each, None))
+                intents.append(await self._intent(_id_within(name, each.contract_id), book, each, None))
             except ConflictError as error:
                 left.append(LeftOut(symbol=each.symbol, why=str(error)))
         if not intents:
@@ -176,7 +177,7 @@ class Closing:
                 fresh -= await position_pages.decided(connection, fresh)
             await asyncio.sleep(_LOOK_SECONDS if fresh else 0)
 
-    def _intent(self, name: str, book: AccountBook, held: Exposure, wanted: Decimal | None) -> OrderIntent:
+    async def _intent(self, name: str, book: AccountBook, held: Exposure, wanted: Decimal | None) -> OrderIntent:
         if not held.reducible:
             raise ConflictError(
                 f"orders in flight close all {abs(held.position):f} already: "
@@ -199,21 +200,27 @@ class Closing:
             quantity=wanted or held.reducible,
             order_type=OrderType.MARKET,
             reduces_only=True,
-            **self._placing.seen(self._fresh_price(book, held)),
+            **self._placing.seen(await self._fresh_price(book, held)),
         )
 
-    def _fresh_price(self, book: AccountBook, held: Exposure) -> Price:
+    async def _fresh_price(self, book: AccountBook, held: Exposure) -> Price:
         """One that risk does not find too old: of what no strategy watches any more none may have come for long."""
         price = self._placing.price_of(held.contract_id, held.symbol)
         limits = book.limits.get(account_scope(book.account_id))
-        age = (self._front.service.clock.now() - price.received_at).total_seconds()
-        if limits is not None and age > limits.price_age_max_seconds:
+        age = self._front.service.clock.now() - price.received_at
+        if limits is not None and age.total_seconds() > limits.price_age_max_seconds:
             raise ConflictError(
-                f"the newest price of {held.symbol} is {age:.0f} s old, and risk takes none older than "
-                f"{limits.price_age_max_seconds:g} s: POST /subscriptions/{held.symbol} at the data farmer asks for "
-                "prices, then try again"
+                f"the newest price of {held.symbol} is {age.total_seconds():.0f} s old, and risk takes none older than "
+                f"{limits.price_age_max_seconds:g} s: {await self._when_one_comes(held, price.event_time + age)}"
             )
         return price
+
+    async def _when_one_comes(self, held: Exposure, market_now: datetime) -> str:
+        ask = f"POST /subscriptions/{held.symbol} at the data farmer asks for prices"
+        async with self._front.reading() as connection:
+            contract = await orders.contract(connection, held.contract_id)
+        opens = contract and opens_at(contract.primary_exchange or contract.exchange, market_now)
+        return f"the market is closed until {opens:%F %H:%M}Z; {ask} then" if opens else f"{ask}, then try again"
 
     async def _publish(self, caller: Caller, change: Change, intents: Sequence[OrderIntent]) -> None:
         await self._front.changes.make(caller, change, intents)

@@ -1,4 +1,4 @@
-"""Whether an exchange trades at a moment."""
+"""Whether an exchange trades at a moment, and when it does again."""
 
 from datetime import datetime
 
@@ -14,3 +14,10 @@ def in_session(exchange: str, moment: datetime) -> bool | None:
     if not calendar.is_known(moment.astimezone(calendar.zone).date()):
         return None
     return calendar.latest(moment).holds(moment)
+
+
+def opens_at(exchange: str, moment: datetime) -> datetime | None:
+    """When an exchange that is closed at the moment opens next; None while it trades, and where nobody knows."""
+    if in_session(exchange, moment) is not False:
+        return None
+    return calendar_of(exchange).following(moment).open

@@ -7,6 +7,7 @@ import pytest
 
 from infra.calendars.calendar import CALENDARS, UnknownExchangeError, calendar_of
 from infra.calendars.generate import TABLE, table_text
+from infra.calendars.open_now import opens_at
 
 
 def at(*parts: int) -> datetime:
@@ -117,3 +118,20 @@ def test_the_committed_table_is_what_the_library_says() -> None:
     pytest.importorskip("exchange_calendars", reason="extra `test`")
 
     assert table_text() == TABLE.read_text(encoding="ascii")
+
+
+@pytest.mark.parametrize(
+    ("exchange", "moment", "opens"),
+    [
+        ("NASDAQ", at(2013, 2, 28, 20, 59), None),
+        ("NASDAQ", at(2013, 2, 28, 21), at(2013, 3, 1, 14, 30)),
+        ("NASDAQ", at(2013, 3, 1, 14, 29), at(2013, 3, 1, 14, 30)),
+        ("NYSE", at(2024, 11, 29, 18, 1), at(2024, 12, 2, 14, 30)),
+        ("NYSE", at(2200, 1, 1), None),
+        ("VALUE", at(2013, 2, 28, 21), None),
+    ],
+)
+def test_when_a_closed_exchange_opens_is_told_where_it_is_known(
+    exchange: str, moment: datetime, opens: datetime | None
+) -> None:
+    assert opens_at(exchange, moment) == opens
