@@ -1,8 +1,11 @@
 """A price file of more bars than are wanted in memory gives what a short one gives, block after block."""
 
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -100,3 +103,34 @@ def test_days_and_runs_that_look_at_all_bars_are_read_at_once(tmp_path: Path, mo
     assert run_file(a_request(), PriceFiles(tmp_path / "AAPL.csv")).bars == 200
     assert run_file(sized, PriceFiles(tmp_path / "IBM.csv")).bars == 6000
     assert not (tmp_path / "home" / "scratch").exists()
+
+
+_MEMORY = """
+import re, sys
+from pathlib import Path
+import polars as pl
+from producers.cli import long_files
+
+def peak():  # getrusage may tell of the process that started this one
+    return int(re.search("VmHWM:[^0-9]*([0-9]+) kB", Path("/proc/self/status").read_text())[1]) // 1024
+
+long_files._ROWS = 200_000
+sum(map(len, long_files._blocks(Path(sys.argv[1]))))
+before = peak()
+print(sum(map(len, long_files._blocks(Path(sys.argv[2])))), peak() - before)
+"""
+
+
+def test_of_a_large_row_group_one_column_at_a_time_is_in_memory(tmp_path: Path) -> None:
+    """All seven of it are 224 MB; those of one are 32, as many again compressed."""
+    drawn = pl.Series(np.random.default_rng(1).random(4_000_000))
+    frame = pl.DataFrame(dict.fromkeys(("time", "open", "high", "low", "close", "volume", "other"), drawn))
+    frame.head(200_000).write_parquet(tmp_path / "small.parquet")
+    frame.write_parquet(tmp_path / "large.parquet", row_group_size=4_000_000)
+    files = (str(tmp_path / "small.parquet"), str(tmp_path / "large.parquet"))
+
+    told = subprocess.run([sys.executable, "-c", _MEMORY, *files], capture_output=True, text=True, check=True)
+
+    rows, grown_mb = map(int, told.stdout.split())
+    assert rows == 4_000_000
+    assert grown_mb < 130
