@@ -1,6 +1,7 @@
 """`scizor optimize`: search a strategy's parameters, and be told what the best of them is worth."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ import typer
 from infra.errors import UsageError
 from producers.cli.collect import BAR_SIZES
 from producers.cli.report_file import report_to, write_page
+from producers.cli.run_config import configured, from_config
 
 if TYPE_CHECKING:
     from engine.research.request import Allowed
@@ -77,6 +79,11 @@ def optimize(  # each is an option of the command
         Path | None, typer.Option(metavar="FILE.html", callback=report_to, help="Write the result, one page.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE.yaml", is_eager=True, callback=from_config, help="Options from a file."),
+    ] = None,
+    context: typer.Context = None,  # type: ignore[assignment] # whoever calls it as a function has none
 ) -> None:
     """Search a strategy's parameters: by the backtester over collected bars, or over a FILE right here.
 
@@ -119,6 +126,7 @@ def optimize(  # each is an option of the command
             backtest,
             _known(backtest.strategy, own, uploaded),
             param or [],
+            configured(context),
             method=method,
             objectives=tuple(each.strip() for each in objective.split(",") if each.strip()),
             constraints=tuple(constraint or ()),
@@ -222,8 +230,11 @@ def _backtest(*, file: Path | None, symbols: str, bar_size: str, **rest: Any) ->
     )
 
 
-def _request(backtest: "BacktestRequested", known: _Known, given: list[str], **rest: Any) -> "OptimizationRequested":
-    """UsageError in one line for whatever is wrong with it."""
+def _request(
+    backtest: "BacktestRequested", known: _Known, given: list[str], told: Mapping[str, Any], **rest: Any
+) -> "OptimizationRequested":
+    """`told` are parameters of a config, which hold where they are not searched. UsageError in one line for whatever is
+    wrong."""
     from pydantic import ValidationError
 
     from engine.research.request import plan_of
@@ -236,6 +247,8 @@ def _request(backtest: "BacktestRequested", known: _Known, given: list[str], **r
         ranges = [text_of for axis, text_of in zip(axes, given, strict=True) if axis.name not in single]
         if not ranges:
             ranges = [f"{name}={search}" for name, search in known.ranges.items() if name not in single]
+        searched = {Axis.parse(each).name for each in ranges}
+        single = {name: value for name, value in told.items() if name not in searched} | single
         request = OptimizationRequested(
             event_time=backtest.event_time,
             ingest_time=backtest.ingest_time,

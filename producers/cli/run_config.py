@@ -55,9 +55,9 @@ def _with_parameters(context: typer.Context, path: Path) -> dict[str, Any]:
     return told
 
 
-def configured(context: typer.Context) -> Mapping[str, Any]:
+def configured(context: typer.Context | None) -> Mapping[str, Any]:
     """The strategy's parameters of the config, if there was one."""
-    return context.obj if isinstance(context.obj, dict) else {}
+    return context.obj if context is not None and isinstance(context.obj, dict) else {}
 
 
 def _lines(path: Path, name: str, value: Any) -> list[str]:

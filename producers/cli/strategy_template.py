@@ -62,7 +62,7 @@ def test_it_buys_above_its_average_and_leaves_below() -> None:
 '''
 
 _CONFIG = """# A run of {name}: scizor backtest run {name}.py --config {name}.yaml --source PRICES.csv
-# Each name is an option of `scizor backtest run`; what the command line says comes first.
+# Each name is an option of `scizor backtest run` and `scizor optimize`; what the command line says comes first.
 parameters:
   window: 50
   strength: 1.0

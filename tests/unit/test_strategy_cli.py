@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from engine.registry import names
 from infra.errors import UsageError
 from producers.cli import backtest, strategy
+from producers.cli.optimize import optimize
 from tests.bars import real_daily
 
 BROKEN = {
@@ -164,6 +166,31 @@ def test_a_config_that_cannot_be_is_one_line(text: str, line: str, tmp_path: Pat
 
     with pytest.raises(UsageError, match=line):
         _backtest("buy_and_hold", "--config", str(config))
+
+
+def test_a_search_takes_its_costs_and_what_it_does_not_search_from_the_config(
+    tmp_path: Path, prices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCIZOR_HOME", str(tmp_path / "home"))
+    config = tmp_path / "run.yaml"
+    config.write_text(f"parameters: {{fast: 3, slow: 40}}\nslippage_bps: 5\nsource: {prices}\nrule: fill=same_close\n")
+    command = typer.Typer(add_completion=False)
+    command.command()(optimize)
+    arguments = ["moving_average_crossover", "--config", str(config), "--workers", "1", "--json"]
+
+    def searched(*more: str) -> Any:
+        result = CliRunner().invoke(command, [*arguments, *more], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)["request"]
+
+    told = searched("--param", "fast=5:7:2")
+    over = searched("--param", "fast=5:7:2", "--param", "slow=30", "--slippage-bps", "1")
+    own = searched("--trials", "2", "--method", "random")
+
+    assert (told["backtest"]["slippage_bps"], told["backtest"]["rules"]["fill"]) == (5, "same_close")
+    assert (told["backtest"]["parameters"], told["axes"]) == ({"slow": 40}, ["fast=5:7:2"])
+    assert (over["backtest"]["slippage_bps"], over["backtest"]["parameters"]["slow"]) == (1, 30)
+    assert own["backtest"]["parameters"] == {}, "the strategy declares ranges of both"
 
 
 def test_a_folder_is_listed_with_what_could_not_be_loaded_and_where(tmp_path: Path) -> None:
