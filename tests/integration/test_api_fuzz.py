@@ -123,11 +123,13 @@ NEVER_BY_CHANCE = {
     "GET /risk/var",
     "PATCH /orders/{order_id}",
     "POST /orders/{order_id}/resolve",
+    "PUT /risk/limits",
     "PUT /trading/allocation/{account_id}",
     "POST /trading/strategies",
 }
 """They want two names that exist, the fields of a type, the text of a strategy, a year of prices, an order that works
-or is unknown, names of an account's strategies, a strategy that fits: tests of their own ask those well."""
+or is unknown, an account that exists, names of its strategies, a strategy that fits: tests of their own ask those
+well."""
 
 
 @asynccontextmanager
