@@ -13,7 +13,18 @@ from infra.clock import SystemClock
 from infra.errors import UsageError
 from infra.settings import REPOSITORY
 
-NEEDED = ("pytest", "pytest_asyncio", "pytest_timeout", "hypothesis", "httpx", "ibapi", "ruff", "mypy", "importlinter")
+NEEDED = (
+    "pytest",
+    "pytest_asyncio",
+    "pytest_timeout",
+    "xdist",
+    "hypothesis",
+    "httpx",
+    "ibapi",
+    "ruff",
+    "mypy",
+    "importlinter",
+)
 LINT_IMPORTS = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
 CHECKS = {
     "format": ("-m", "ruff", "format", "--check", "."),
@@ -22,7 +33,10 @@ CHECKS = {
     "imports": ("-c", LINT_IMPORTS),
 }
 FAST = ("tests/unit", "tests/contract")
-SLOW = ("tests/integration", "tests/e2e")
+SLOW = ("tests/e2e", "tests/integration")
+IN_TWO = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+"""Each of two workers has a broker and a database of its own, and mostly waits for them. The whole demo comes first:
+at the end one worker would wait for it."""
 FAST_SECONDS_MAX = 900
 
 
@@ -61,7 +75,7 @@ def _run_all() -> list[str]:
     with tempfile.TemporaryFile() as heard:
         beside = subprocess.Popen(command, cwd=REPOSITORY, stdout=heard, stderr=subprocess.STDOUT)
         try:
-            slow = _run("tests on running servers", ("-m", "pytest", *SLOW))
+            slow = _run("tests on running servers", ("-m", "pytest", *SLOW, *IN_TWO))
             quick = beside.wait(FAST_SECONDS_MAX)
         finally:
             beside.kill()

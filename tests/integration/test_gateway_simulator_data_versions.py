@@ -29,8 +29,8 @@ async def everything(server: SimulatorServer, version: int) -> DataClient:
         for number, kind, what in ((5, 98, "TRADES"), (6, 97, "BID_ASK"), (7, 96, "MIDPOINT")):
             await answered(client, kind, number, 96, *APPLE, False, "20130228 09:40:00", "", 20, what, 1, False, "")
         await answered(client, 89, 8, 88, *APPLE, False, 1, "1 day")
-        for number, kind in ((11, "Last"), (12, "AllLast"), (13, "BidAsk"), (14, "MidPoint")):
-            client.ask(97, number, *APPLE, kind, 3, False)
+        for number, tick in ((11, "Last"), (12, "AllLast"), (13, "BidAsk"), (14, "MidPoint")):
+            client.ask(97, number, *APPLE, tick, 3, False)
         client.ask(1, 11, 21, *APPLE, False, "104,165,221,233,236,293,318", False, False, "")
         client.ask(1, 11, 22, *APPLE, False, "", True, False, "")
         client.ask(50, 3, 23, *APPLE, 5, "TRADES", 1, "")
