@@ -11,7 +11,7 @@ from infra.errors import UsageError
 from producers.cli.collect import BAR_SIZES, parse_date
 from producers.cli.config import load_settings
 from producers.cli.report_file import report_to
-from producers.cli.run_config import configured, from_config
+from producers.cli.run_config import configured, from_config, source_of
 from producers.cli.run_rules import rules_from
 
 if TYPE_CHECKING:
@@ -46,8 +46,11 @@ def run(
     end_date: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Last day; else all there is.")] = "",
     param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter; repeat it.")] = None,
     source: Annotated[
-        str, typer.Option(metavar="topic|database|FILE", help="Where the bars come from; FILE,FILE for sizes.")
-    ] = "topic",
+        list[str] | None,
+        typer.Option(
+            metavar="topic|database|FILE", show_default="topic", help="Where the bars come from; FILE,FILE for sizes."
+        ),
+    ] = None,
     basis: Annotated[str, typer.Option(metavar="split|raw", help="Adjusted for splits, or as traded.")] = "split",
     benchmark: Annotated[
         str, typer.Option(metavar="SYMBOL|FILE|none", help="What is bought and held beside; else the symbols.")
@@ -80,15 +83,15 @@ def run(
     """
     from producers.cli.running_backtest import PriceFiles, ask, run_file, run_own, show_finished, write_report
 
-    own = _own(strategy)
+    own, place = _own(strategy), source_of(source)
     sizes = sizes_of(bar_size)
-    file, *more = [None] if source in ("topic", "database") else _files(source)
+    file, *more = [None] if place in ("topic", "database") else _files(place)
     files = file and PriceFiles(file, _benchmark_file(benchmark), tuple(filter(None, more)), sizes)
     if file and basis != "split":
         raise UsageError("a FILE's prices are taken as they are: --basis is for --source topic or database")
     if basis not in _BASES:
         raise UsageError(f"no basis {basis!r}: choose one of {', '.join(_BASES)}")
-    if own and source == "database":
+    if own and place == "database":
         raise UsageError(f"{strategy} runs here, over --source topic or a price file: PRICES.csv")
     request = request_of(
         strategy=own.name if own else strategy,
@@ -98,8 +101,8 @@ def run(
         bar_size=sizes[0] if sizes else BAR_SIZES["1d"],
         larger_bar_sizes=sizes[1:],
         dates=(start_date, end_date),
-        source="topic" if file else source,
-        file=source if file else "",
+        source="topic" if file else place,
+        file=place if file else "",
         basis=_BASES[basis],
         benchmark=_benchmark_of(benchmark, file),
         cash=cash,

@@ -11,7 +11,7 @@ import typer
 from infra.errors import UsageError
 from producers.cli.collect import BAR_SIZES
 from producers.cli.report_file import report_to, write_page
-from producers.cli.run_config import configured, from_config
+from producers.cli.run_config import configured, from_config, source_of
 
 if TYPE_CHECKING:
     from engine.research.request import Allowed
@@ -34,7 +34,10 @@ def optimize(  # each is an option of the command
         ),
     ] = None,
     symbols: Annotated[str, typer.Option(metavar="A,B", help="Symbols, by commas; a FILE has one.")] = "",
-    source: Annotated[str, typer.Option(metavar="topic|database|FILE", help="Where the bars come from.")] = "topic",
+    source: Annotated[
+        list[str] | None,
+        typer.Option(metavar="topic|database|FILE", show_default="topic", help="Where the bars come from."),
+    ] = None,
     bar_size: Annotated[str, typer.Option(help="1d, 1h, 1m or 5s; a FILE tells its own.")] = "1d",
     start_date: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="First day; else all there is.")] = "",
     end_date: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Last day; else all there is.")] = "",
@@ -105,7 +108,8 @@ def optimize(  # each is an option of the command
     else:
         if not strategy:
             raise UsageError("which strategy? `scizor strategy list` shows them")
-        own, file = _own(strategy), _file(source)
+        read_from = source_of(source)
+        own, file = _own(strategy), _file(read_from)
         here = bool(own or file or executor or workers)
         uploaded = None if own else _uploaded(strategy, here=here)
         backtest = _backtest(
@@ -115,7 +119,7 @@ def optimize(  # each is an option of the command
             symbols=symbols,
             bar_size=bar_size,
             dates=(start_date, end_date),
-            source="topic" if file else source,
+            source="topic" if file else read_from,
             cash=cash,
             quantity=quantity,
             commission_bps=commission_bps,
@@ -138,7 +142,7 @@ def optimize(  # each is an option of the command
             holdout=holdout,
             read_holdout=read_holdout,
         )
-        if here and source == "database":
+        if here and read_from == "database":
             raise UsageError("a search right here reads --source topic or a price file: PRICES.csv")
         done = search_here.search(request, place, own, file) if here else search_there.search(request)
     if report is not None:
@@ -211,6 +215,8 @@ def _file(source: str) -> Path | None:
     if source in ("topic", "database"):
         return None
     path = Path(source)
+    if not path.exists() and "," in source:
+        raise UsageError(f"a search takes one FILE of one size of bars, not {source}")
     if not path.exists():
         raise UsageError(f"no source {source!r}: write topic, database, or the name of a CSV or Parquet file")
     return path

@@ -60,6 +60,14 @@ def configured(context: typer.Context | None) -> Mapping[str, Any]:
     return context.obj if context is not None and isinstance(context.obj, dict) else {}
 
 
+def source_of(given: list[str] | None) -> str:
+    """What `--source` says; several are files, as those by commas. Raises UsageError for several places."""
+    named = given or ["topic"]
+    if len(named) > 1 and {"topic", "database"} & set(named):
+        raise UsageError(f"bars come from one place: --source was given {len(named)} times, {', '.join(named)}")
+    return ",".join(named)
+
+
 def _lines(path: Path, name: str, value: Any) -> list[str]:
     """Of an option that may be repeated: a text is one, a list is several."""
     if isinstance(value, dict):

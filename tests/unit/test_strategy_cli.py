@@ -148,6 +148,21 @@ def test_rules_of_a_config_are_a_text_or_a_list_and_a_name_without_a_value_says_
     assert not (tmp_path / "None").exists()
 
 
+def test_a_source_that_is_told_twice_is_refused_unless_the_files_are_sizes(tmp_path: Path, prices: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text(prices.read_text())
+    search = typer.Typer(add_completion=False)
+    search.command()(optimize)
+    both = ["--source", str(prices), "--source", str(other)]
+
+    with pytest.raises(UsageError, match="bars of 1d are in another file already"):
+        _backtest("buy_and_hold", *both)
+    with pytest.raises(UsageError, match="bars come from one place: --source was given 2 times, topic, database"):
+        _backtest("buy_and_hold", "--source", "topic", "--source", "database")
+    with pytest.raises(UsageError, match="a search takes one FILE of one size of bars"):
+        CliRunner().invoke(search, ["moving_average_crossover", *both], catch_exceptions=False)
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [

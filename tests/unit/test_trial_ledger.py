@@ -181,7 +181,7 @@ def _prices(path: Path, drift: float) -> str:
 
 def _search(source: str, **options: Any) -> None:
     options = {"param": ["fast=5:20:5", "slow=30:60:10"], "quantity": 500.0, "workers": 1, "as_json": True, **options}
-    optimize("moving_average_crossover", source=source, **options)
+    optimize("moving_average_crossover", source=[source], **options)
 
 
 def test_from_prices_to_the_gate_an_edge_passes_and_its_absence_does_not(
