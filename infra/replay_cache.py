@@ -115,11 +115,17 @@ class ReplayCache:
 
     def _segments(self, place: TopicPartition) -> Iterator[Segment]:
         for meta in self._of(place).glob(f"*/{_META}"):
+            if meta.parent.name.startswith("."):  # a draft: of a process that writes it, or was killed at it
+                continue
             try:
                 told = json.loads(meta.read_text())
+                segment = Segment(meta.parent, told["first"], told["stop"], told["last"], told["files"])
             except FileNotFoundError:  # another process needed its room
                 continue
-            yield Segment(meta.parent, told["first"], told["stop"], told["last"], told["files"])
+            except (ValueError, KeyError, TypeError):  # the machine went down before the disk had it
+                shutil.rmtree(meta.parent, ignore_errors=True)
+                continue
+            yield segment
 
     def forget(self, place: TopicPartition) -> None:
         shutil.rmtree(self._of(place), ignore_errors=True)
@@ -140,16 +146,17 @@ class ReplayCache:
         size = records.stop - records.first
         if not self._bytes_max or size < max(_RECORDS_MIN, min(known * _SHARE_MIN, _ENOUGH)):
             return False
+        draft = self._of(place) / f".{records.first:020d}-{records.stop:020d}.{os.getpid()}"
         try:
-            return self._write_segment(place, frame, records, {self._of(each) for each in (place, *beside)})
-        except FileNotFoundError:  # another process needed the room of the whole place
+            return self._write_segment(draft, frame, records, {self._of(each) for each in (place, *beside)})
+        except (
+            OSError
+        ):  # another process needed the room of the whole place, or the disk is full: only slower next time
+            shutil.rmtree(draft, ignore_errors=True)
             return False
 
-    def _write_segment(
-        self, place: TopicPartition, frame: pl.DataFrame, records: "Span", spared: Collection[Path]
-    ) -> bool:
-        target = self._of(place) / f"{records.first:020d}-{records.stop:020d}"
-        draft = self._of(place) / f".{target.name}.{os.getpid()}"
+    def _write_segment(self, draft: Path, frame: pl.DataFrame, records: "Span", spared: Collection[Path]) -> bool:
+        target = draft.with_name(f"{records.first:020d}-{records.stop:020d}")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         files = dict(self._write(draft, key, part) for key, part in frame.partition_by(*_SERIES, as_dict=True).items())

@@ -24,7 +24,7 @@ from schemas.validation import SymbolRemoved
 _SHOWN = ("start_us", "end_us", "open", "high", "low", "close", "volume")
 _AT_ONCE = 100_000
 """Bars of a place that are gathered until they become a segment."""
-_TRIES_MAX = 200
+_TRIES_MAX = 20
 """Each forgets one place that is of no use: more than there are."""
 _GONE = "the replay's files went while they were read, as another process needed their room: ask again"
 

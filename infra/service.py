@@ -226,13 +226,12 @@ class Service:
                 running.add(asyncio.create_task(each.run(), name="batch"))
 
     def _raise_first_failure(self, running: set["asyncio.Task[Any]"]) -> None:
-        for task in running:
-            if not task.done():
-                continue
+        ended = [task for task in running if task.done()]
+        for task in ended:
             if not task.cancelled() and (error := task.exception()):
                 raise error
-            if not self._stopping.is_set():  # also one that was cancelled: nobody here has, yet
-                raise RuntimeError(f"{self.name}: background task {task.get_name()} ended by itself")
+        if ended and not self._stopping.is_set():  # also one that was cancelled: nobody here has, yet
+            raise RuntimeError(f"{self.name}: background task {ended[0].get_name()} ended by itself")
 
     async def _shut_down(self, running: set["asyncio.Task[Any]"]) -> None:
         self.log.info("stopping")

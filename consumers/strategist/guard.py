@@ -12,8 +12,9 @@ INPUT_SECONDS_MAX = 1.0
 """Of the processor, for one input; uploaded code has the same bound, held by the sandbox."""
 BEGIN_SECONDS_MAX = 30.0
 """For a deployment: its start, and all the bars that warm it up."""
-_HELD_UP_SECONDS_MAX = 10.0
-"""On the clock beyond that: a machine that pauses stops no strategy, and none waits for something for ever."""
+_HELD_UP_SECONDS_MAX = 4.0
+"""On the clock beyond that: a machine that pauses stops no strategy, and none waits for something so long
+that the strategist is taken for dead by its consumer group."""
 
 
 @contextmanager
@@ -37,6 +38,7 @@ def bounded(seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        for (number, timer, _), handler in zip(timers, before, strict=True):
+        for _, timer, _ in reversed(timers):  # none is left armed when the other goes off at this moment
             signal.setitimer(timer, 0.0)
+        for (number, _, _), handler in zip(timers, before, strict=True):
             signal.signal(number, handler)

@@ -19,7 +19,7 @@ def held_up_by(
     if told.shadow:
         return []
     if told.state is RunningState.RUNNING:
-        return [*_of_orders(home, states, told), *_of_limits(limits, told.deployment.account_id)]
+        return [*_of_limits(limits, told.deployment.account_id), *_of_orders(home, states, told)]
     if told.state is RunningState.STOPPING:
         again = f"`scizor live stop {told.strategy_id} --liquidate`"
         return [f"it sells what it holds; of what risk denies, `scizor live status` counts it: {again} tries once more"]
@@ -32,6 +32,8 @@ def _of_orders(home: Path, states: Mapping[str, TradingState], told: StrategySta
     if (killed := KillFlag(home).read().of(scopes)) is not None:
         yield f"nothing is sent: {killed}: `scizor arm` lifts that"
         return
+    if account_scope(account := told.deployment.account_id) not in states:
+        yield f"the executor has told nothing of {account} yet, so every order is denied: look at `scizor status`"
     for scope in scopes:
         state = states.get(scope)
         if state is not None and state.mode is not TradingMode.ACTIVE:

@@ -1,5 +1,6 @@
 """The file of a report: looked at before a run, written whole or not at all after it."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -13,10 +14,10 @@ def report_to(path: Path | None) -> Path | None:
     """A callback of `--report`: what could not be written is told before anything runs. Raises UsageError."""
     if path is None:
         return None
-    if path.suffix.lower() not in _ENDINGS:
-        raise UsageError(f"a report is a page of HTML: --report {path.with_suffix('.html')}, not {path.name}")
     if path.is_dir():
         raise _unwritable(path, "it is a folder")
+    if path.suffix.lower() not in _ENDINGS:
+        raise UsageError(f"a report is a page of HTML: --report {path.with_suffix('.html')}, not {path.name}")
     if not path.parent.is_dir():
         raise _unwritable(path, f"there is no folder {path.parent}")
     if not os.access(path.parent, os.W_OK):
@@ -31,6 +32,8 @@ def write_page(path: Path, page: str) -> None:
         draft.write_text(page, encoding="utf-8")
         draft.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
         raise _unwritable(path, str(error.strerror)) from None
     print(f"report: {path}", file=sys.stderr)
 

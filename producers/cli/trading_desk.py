@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from engine.risk_ceilings import STARTING, over_ceilings
 from engine.trading_state import follow
-from infra.errors import RefusedError, UsageError
+from infra.errors import RefusedError, ScizorError, UsageError
 from infra.kill import KillFlag
 from infra.replay import fold
 from infra.settings import Settings
-from producers.cli.desk import Desk, Feed
+from producers.cli.desk import Desk, Feed, NoAnswerError
 from producers.cli.held_up import held_up_by
 from producers.cli.person import person
 from producers.cli.records import run as run_with_kafka
@@ -147,17 +147,19 @@ async def _commands(
             there = ", ".join(sorted(view.strategies)) or "none"
             raise UsageError(f"no strategy {strategy_id!r} is deployed; there are: {there}")
     found: list[dict[str, Any]] = []
-    refusals: list[CommandRefusedError] = []
+    failures: list[ScizorError] = []
     async with Desk(settings) as desk:
         for strategy_id in dict.fromkeys(strategies):
             feed = await desk.feed([_STATE])
             event = _COMMANDS[name](strategy_id=strategy_id, **terms, **_command(desk), **_stamp(desk))
             try:
                 found.append(_answered(settings, view, await _told(desk, feed, event)))
-            except CommandRefusedError as refused:
-                refusals.append(refused)  # the others are told all the same: a stop is to reach every one of them
-    if refusals:
-        raise RefusedError("; ".join(map(str, refusals)))
+            except (CommandRefusedError, StrategyFailedError, NoAnswerError) as failure:
+                failures.append(failure)  # the others are told all the same: a stop is to reach every one of them
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise RefusedError("; ".join(map(str, failures)))
     return found
 
 

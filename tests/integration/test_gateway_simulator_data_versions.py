@@ -22,13 +22,15 @@ async def everything(server: SimulatorServer, version: int) -> DataClient:
     """One client that asks for all kinds of data and listens for ten seconds of market time."""
     async with a_data_client(server, 1, version) as client:
         # what is looked up takes its time, as at IB: one by one, so that answers have the order of the requests
-        await answered(client, 17, 1, 20, *APPLE, False, "", "1 min", "1800 S", 1, "TRADES", 1, False, "")
-        await answered(client, 106, 2, 20, *APPLE, False, "", "1 day", "5 D", 1, "SCHEDULE", 1, False, "")
-        await answered(client, 17, 3, 20, *APPLE, False, "", "5 secs", "60 S", 1, "MIDPOINT", 2, True, "")
-        await answered(client, 88, 4, 87, *APPLE, False, 1, "TRADES", 1)
+        await client.answered(20, 1, *APPLE, False, "", "1 min", "1800 S", 1, "TRADES", 1, False, "", by=17, number=1)
+        await client.answered(20, 2, *APPLE, False, "", "1 day", "5 D", 1, "SCHEDULE", 1, False, "", by=106, number=2)
+        await client.answered(20, 3, *APPLE, False, "", "5 secs", "60 S", 1, "MIDPOINT", 2, True, "", by=17, number=3)
+        await client.answered(87, 4, *APPLE, False, 1, "TRADES", 1, by=88, number=4)
         for number, kind, what in ((5, 98, "TRADES"), (6, 97, "BID_ASK"), (7, 96, "MIDPOINT")):
-            await answered(client, kind, number, 96, *APPLE, False, "20130228 09:40:00", "", 20, what, 1, False, "")
-        await answered(client, 89, 8, 88, *APPLE, False, 1, "1 day")
+            await client.answered(
+                96, number, *APPLE, False, "20130228 09:40:00", "", 20, what, 1, False, "", by=kind, number=number
+            )
+        await client.answered(88, 8, *APPLE, False, 1, "1 day", by=89, number=8)
         for number, tick in ((11, "Last"), (12, "AllLast"), (13, "BidAsk"), (14, "MidPoint")):
             client.ask(97, number, *APPLE, tick, 3, False)
         client.ask(1, 11, 21, *APPLE, False, "104,165,221,233,236,293,318", False, False, "")
@@ -42,11 +44,6 @@ async def everything(server: SimulatorServer, version: int) -> DataClient:
         await until(lambda: len(client.told(50)) == 2)
         await client.caught_up()
         return client
-
-
-async def answered(client: DataClient, kind: int, number: int, message: int, *fields: Any) -> None:
-    client.ask(message, number, *fields)
-    await until(lambda: client.told(kind, number))
 
 
 def about_data(client: DataClient) -> list[list[str]]:

@@ -68,7 +68,7 @@ ON_A_BAR = {
     ),
     "takes all memory": ("bytearray(10**9)", "MemoryError"),
     "takes memory bit by bit": ("[bytes(10**7) for _ in range(1000)]", "MemoryError"),
-    "loops": ("while True: pass", "more than 1 s of the processor|longer than"),
+    "loops": ("while True: pass", "more than 1 s of the processor"),
     "sleeps": ("import_('time').sleep(100)", "no clock"),
     "reads the clock": ("import_('time').time()", "no clock: the time is that of the bar"),
     "reads the calendar": ("import_('datetime').datetime.now()", "no clock: the time is that of the bar"),
@@ -77,7 +77,7 @@ ON_A_BAR = {
     "leaves": ("os._exit(0)", "ended"),
     "leaves by an exception that is none": ("raise SystemExit(0)", "SystemExit"),
     "raises": ("1 / 0", r"failed at AAPL, 2013-.*: ZeroDivisionError: division by zero \(mine.py, line 8\)"),
-    "closes the line and goes on": ("os.close(1)\nwhile True: pass", "closed its line|of the processor|longer than"),
+    "closes the line and goes on": ("os.close(1)\nwhile True: pass", "closed its line|of the processor"),
     "closes everything": ("for n in range(3): os.close(n)", "."),
     "nests without end": ("def f(): return f()\nf()", "RecursionError"),
     "walks frames to the builtins": (
@@ -108,8 +108,13 @@ def test_a_strategy_that(attack: str, why: str) -> None:
         run(on_every_bar(attack))
 
 
+def test_a_strategy_that_waits_without_computing_is_broken_off_by_the_clock() -> None:
+    with pytest.raises(SandboxedError, match="longer than 1 s"):
+        run(on_every_bar("os.read(0, 1)"), Limits(turn_seconds=1.0, cpu_seconds=60, turn_bytes=200_000))
+
+
 AT_IMPORT = {
-    "loops": ("while True: pass", "of the processor|longer than"),
+    "loops": ("while True: pass", "of the processor"),
     "reads a file": ("open('/etc/passwd')", NOT_THERE),
     "leaves": ("os._exit(1)", "ended"),
     "has no class": ("", "."),
@@ -367,10 +372,11 @@ def test_it_holds_for_a_plain_user_as_for_root() -> None:
 
 SPIN = """
 import sys
+from dataclasses import replace
 sys.path[:0] = {path!r}
 from tests.bars import APPLE
 from tests.integration.a_sandbox import FEW, at_import, the_sandbox
-child = the_sandbox().start("engine.sandboxed:describe", FEW)
+child = the_sandbox().start("engine.sandboxed:describe", replace(FEW, cpu_seconds=600))
 child.send({{"name": "mine", "source": at_import("while True: pass")}})
 print(child._process.pid, flush=True)
 child.receive()

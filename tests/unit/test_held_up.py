@@ -32,7 +32,9 @@ def test_a_strategy_that_may_trade_is_held_up_by_nothing(tmp_path: Path) -> None
 
 
 def test_missing_limits_a_halt_and_a_kill_are_told_with_what_lifts_them(tmp_path: Path) -> None:
-    assert "`scizor live limits" in held_up_by(tmp_path, {}, {}, RUNS)[0]
+    without_limits, without_a_state = held_up_by(tmp_path, {}, {}, RUNS)
+    assert "`scizor live limits" in without_limits
+    assert "the executor has told nothing of DU1 yet" in without_a_state
     halted = a_mode("account:DU1", TradingMode.HALTED)
     (told,) = held_up_by(tmp_path, halted, _LIMITS, RUNS)
     assert told == "account:DU1 is HALTED: lunch: `scizor live arm --scope account:DU1` lifts that"

@@ -1,5 +1,6 @@
 """What several processes keep of the topics at once."""
 
+import errno
 from collections.abc import Collection
 from pathlib import Path
 
@@ -76,3 +77,27 @@ def test_room_is_made_while_another_process_takes_files_away(tmp_path: Path) -> 
 
     assert cache.keep(PLACE, [], FRAME, SPAN)
     assert [each.stop for each in cache.chain(PLACE, 0)] == [SPAN.stop]
+
+
+def test_what_a_killed_process_or_a_full_disk_left_behind_hinders_nobody(tmp_path: Path) -> None:
+    cache = ReplayCache(Settings(home=tmp_path))
+    for name in (".0-10.123", "0-10"):
+        left = cache._of(PLACE) / name
+        left.mkdir(parents=True)
+        (left / "segment.json").touch()
+
+    assert cache.chain(PLACE, 0) == []
+    assert cache.keep(PLACE, [], FRAME, SPAN)
+    assert [each.stop for each in cache.chain(PLACE, 0)] == [SPAN.stop]
+
+
+class OnFullDisk(ReplayCache):
+    def _make_room(self, wanted: int, spared: Collection[Path]) -> bool:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+
+def test_on_a_full_disk_nothing_is_kept_and_nothing_stays(tmp_path: Path) -> None:
+    cache = OnFullDisk(Settings(home=tmp_path))
+
+    assert not cache.keep(PLACE, [], FRAME, SPAN)
+    assert list(cache._of(PLACE).iterdir()) == []

@@ -61,6 +61,8 @@ def test_bars_of_a_file_are_told_as_such_by_a_search(prices: Path) -> None:
         ("page", "a page of HTML"),
         ("none/page.html", "cannot be written to .*: there is no folder .*none"),
         ("folder.html", "it is a folder"),
+        ("folder.html/..", "it is a folder"),
+        ("/", "it is a folder"),
     ],
 )
 def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(
