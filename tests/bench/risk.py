@@ -284,10 +284,9 @@ class _Judge:
         begun = time.perf_counter()
         self._process.send_signal(signal.SIGCONT)
         found = await self._decisions(count)
-        seconds = time.perf_counter() - begun
         self.cpu_ms.append((self._cpu_seconds() - worked) / count * 1000)
         _judge_the_judge([decision for decision, _ in found])
-        return count / seconds
+        return count / (found[-1][1] - begun)
 
     async def sustain(self, store: Store, account_id: str, seconds: int) -> list[float]:
         """Milliseconds from each intent to its decision."""
