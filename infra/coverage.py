@@ -12,10 +12,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, computed_field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from infra.archive.manifest import archived_spans
+from infra.archive.manifest import archived_sizes, archived_spans
 from infra.bar_moments import bar_size_text
 from infra.calendars.calendar import ExchangeCalendar, Session, UnknownExchangeError, calendar_of
-from infra.store.coverage import StoredSeries, bars_by_session, stored_span
+from infra.store.coverage import StoredSeries, bars_by_session, stored_sizes, stored_span
 from infra.store.findings import spans_kept_out
 from schemas.market import QuarantineRule
 from schemas.validation import Contract
@@ -106,7 +106,8 @@ async def coverage_of(
     begin = start or min((first for first, _ in known), default=None)
     finish = end or max((last for _, last in known), default=None)
     if begin is None or finish is None:
-        found.note = f"no bars of {bar_size_text(size)} are stored"
+        others = {*await stored_sizes(connection, contract.contract_id), *archived_sizes(home, contract.contract_id)}
+        found.note = _none_of(contract.symbol, size, sorted(others))
         return found
     try:
         calendar = calendar_of(exchange)
@@ -123,6 +124,17 @@ async def coverage_of(
     lacks = list(_lacks(judged, size, reasons))
     found.lacks, found.lacks_left_out = lacks[:RANGES_MAX], max(0, len(lacks) - RANGES_MAX)
     return found
+
+
+def _none_of(symbol: str, size: timedelta, others: Sequence[int]) -> str:
+    """What there is instead, and how to see it or to bring what was asked for."""
+    wanted, texts = bar_size_text(size), [bar_size_text(timedelta(seconds=each)) for each in others]
+    if not texts:
+        return f"no bars of any size are stored: `scizor collect history {symbol}` or POST /collections brings some"
+    return (
+        f"no bars of {wanted} are stored, but of {', '.join(texts)}: "
+        f"`scizor data coverage {symbol} --bar-size {texts[0]}` or ?bar_size={texts[0]} shows how complete they are"
+    )
 
 
 def _sessions(calendar: ExchangeCalendar, begin: datetime, finish: datetime) -> list[Session]:

@@ -112,3 +112,9 @@ def archived_spans(home: Path, contract_id: int, size: timedelta) -> list[tuple[
     wanted = (contract_id, int(size.total_seconds()))
     parts = [part for folder in archives(home) for part in Manifest.read(folder).parts]
     return [(part.first, part.last) for part in parts if (part.contract_id, part.bar_size_seconds) == wanted]
+
+
+def archived_sizes(home: Path, contract_id: int) -> set[int]:
+    """Of which sizes bars of a contract are in archives, in seconds."""
+    parts = [part for folder in archives(home) for part in Manifest.read(folder).parts]
+    return {part.bar_size_seconds for part in parts if part.contract_id == contract_id}

@@ -29,6 +29,11 @@ _SPAN = sql(
     f"SELECT (SELECT start FROM bars WHERE {_SERIES} ORDER BY start LIMIT 1),"
     f" (SELECT end_time FROM bars WHERE {_SERIES} ORDER BY start DESC LIMIT 1)"
 )
+_NEXT_SIZE = sql(
+    "SELECT min(bar_size_seconds) FROM bars WHERE contract_id = :contract_id AND bar_size_seconds > :bar_size_seconds"
+    " AND price_kind = :price_kind AND basis = :basis"
+)
+_SIZES_MAX = 100
 _COUNTS = sql(
     "SELECT width_bucket(start, CAST(:opens AS timestamptz[])) AS session, count(*) AS bars"
     f" FROM (SELECT DISTINCT start FROM bars WHERE {_SERIES} AND start >= :first AND start < :last) AS starts"
@@ -46,6 +51,19 @@ async def stored_span(connection: AsyncConnection, series: StoredSeries) -> tupl
     """Start of the first bar and end of the last one."""
     first, last = (await connection.execute(_SPAN, vars(series))).one()
     return None if first is None else (first, last)
+
+
+async def stored_sizes(connection: AsyncConnection, contract_id: int) -> list[int]:
+    """Of which sizes there are bars that would be counted, in seconds."""
+    found: list[int] = []
+    while len(found) < _SIZES_MAX:
+        # the next greater size, again and again, by the index: reading all bars takes minutes
+        series = StoredSeries(contract_id, found[-1] if found else 0)
+        following = await connection.scalar(_NEXT_SIZE, vars(series))
+        if following is None:
+            break
+        found.append(following)
+    return found
 
 
 async def bars_by_session(

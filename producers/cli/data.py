@@ -63,7 +63,8 @@ def coverage(
     if len(rows) > 1:
         print(table(rows))
     elif not found:
-        print(f"no bars of {bar_size}: `scizor collect history SYMBOL` brings some")
+        named = "`scizor data coverage SYMBOL` names the sizes that are stored of one"
+        print(f"no bars of {bar_size}: {named}; `scizor collect history SYMBOL` brings some")
     for each in found:
         _tell_lacks(each)
 

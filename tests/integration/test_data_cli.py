@@ -81,6 +81,7 @@ async def person(stack_settings: Settings) -> AsyncIterator[Person]:
 
 async def test_coverage_actions_export_and_archive_follow_each_other(person: Person, tmp_path: Path) -> None:
     (covered,) = person.json("coverage", "AAPL")["coverage"]
+    of_no_such_size = person.run("coverage", "AAPL", "--bar-size", "1h").stdout
     text = person.run("coverage").stdout
     added = person.run("action", "add", "AAPL", "--ex-date", "2005-02-28", "--split", "2:1", "--note", "press release")
     await person.persist()
@@ -98,6 +99,7 @@ async def test_coverage_actions_export_and_archive_follow_each_other(person: Per
 
     assert covered["total"]["missing"] == 5
     assert [(lack["sessions"], lack["reason"]) for lack in covered["lacks"]] == [(5, "never collected")]
+    assert "AAPL: no bars of 1h are stored, but of 1d: `scizor data coverage AAPL --bar-size 1d`" in of_no_such_size
     assert "AAPL    2004" in text
     assert "(5 sessions): never collected" in text
     assert added.stdout == "AAPL: Split of 2005-02-28, revision 0\n", added.stderr
