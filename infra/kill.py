@@ -11,7 +11,7 @@ import fcntl
 import os
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +29,8 @@ _NAME_MAX = 128
 _NO_NAME = re.compile(r"[^A-Za-z0-9._:/ -]")
 _UNREADABLE = "unreadable"
 _NOBODY_KNOWS = datetime(1970, 1, 1, tzinfo=UTC)
+_LIFTED_KEPT = timedelta(hours=1)
+"""An approval lives for seconds: whatever is older has expired by itself."""
 
 
 class Kill(BaseModel):
@@ -47,18 +49,39 @@ class Kill(BaseModel):
     @property
     def is_global(self) -> bool:
         """Of a scope that names nobody, as `account:`, nobody can tell what it spares."""
-        return self.scope == GLOBAL or self.scope.endswith(":")
+        return _is_global(self.scope)
 
     def __str__(self) -> str:
         return f"{self.scope} was killed at {self.at:%F %T}Z by {self.by}: {self.reason}"
 
 
+class Lifted(BaseModel):
+    """When a scope was last let trade again: what was approved before that belongs to what the kill has ended."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    scope: Name
+    at: UtcTime
+    """Wall time."""
+
+
 class Kills(BaseModel):
-    """Everything that is stopped; the content of the file."""
+    """Everything that is stopped, and what was lifted lately; the content of the file."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     kills: tuple[Kill, ...] = ()
+    lifted: tuple[Lifted, ...] = ()
+
+    def why_not(self, scopes: Iterable[str], approved_at: datetime) -> str | None:
+        """What keeps back an order of these scopes that risk has approved then (wall time)."""
+        wanted = set(scopes)
+        if (kill := self.of(wanted)) is not None:
+            return str(kill)
+        for each in self.lifted:
+            if approved_at <= each.at and (_is_global(each.scope) or each.scope in wanted):
+                return f"it was approved before the kill of {each.scope} was lifted at {each.at:%F %T}Z"
+        return None
 
     def of(self, scopes: Iterable[str]) -> Kill | None:
         """The kill that concerns an order of these scopes."""
@@ -66,11 +89,20 @@ class Kills(BaseModel):
         return next((kill for kill in self.kills if kill.is_global or kill.scope in wanted), None)
 
     def with_(self, added: Kill) -> "Kills":
-        return Kills(kills=(*(kill for kill in self.kills if kill.scope != added.scope), added))
+        return Kills(kills=(*(kill for kill in self.kills if kill.scope != added.scope), added), lifted=self.lifted)
 
-    def without(self, scopes: Iterable[str]) -> "Kills":
+    def without(self, scopes: Iterable[str], at: datetime) -> "Kills":
+        """What is left when these are let trade again at that moment (wall time)."""
         lifted = set(scopes)
-        return Kills(kills=tuple(kill for kill in self.kills if kill.scope not in lifted))
+        before = [each for each in self.lifted if each.scope not in lifted and each.at > at - _LIFTED_KEPT]
+        return Kills(
+            kills=tuple(kill for kill in self.kills if kill.scope not in lifted),
+            lifted=(*before, *(Lifted(scope=scope, at=at) for scope in sorted(lifted))),
+        )
+
+
+def _is_global(scope: str) -> bool:
+    return scope == GLOBAL or scope.endswith(":")
 
 
 def scope_of(kind: str, name: str = "") -> str:
@@ -120,8 +152,8 @@ class KillFlag:
         return self._kills
 
     @contextlib.contextmanager
-    def sending(self, scopes: Iterable[str]) -> Iterator[str | None]:
-        """Why an order of these scopes may not go out, or None; write it to the socket inside the block."""
+    def sending(self, scopes: Iterable[str], approved_at: datetime) -> Iterator[str | None]:
+        """Why an order of these scopes, approved then, may not go out, or None; write it to the socket inside."""
         lock = self._held()
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -129,8 +161,7 @@ class KillFlag:
             yield "a kill is being written"
             return
         try:
-            kill = self.read().of(scopes)
-            yield None if kill is None else str(kill)
+            yield self.read().why_not(scopes, approved_at)
         finally:
             fcntl.flock(lock, fcntl.LOCK_UN)
 

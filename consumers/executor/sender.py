@@ -95,17 +95,17 @@ class Sender:
 
     def why_not(self, decision: RiskDecision, intent: OrderIntent, beside: Sequence[Sent] = ()) -> Refusal | None:
         """What keeps a new order back; `beside` it go the legs of its bracket that come before it."""
-        return self._not_ours(intent) or self._gate.why_not(intent, decision.basis, self._clock.now(), beside)
+        return self._not_ours(decision, intent) or self._gate.why_not(intent, decision.basis, self._clock.now(), beside)
 
     def why_not_changed(self, decision: RiskDecision, wanted: OrderIntent) -> Refusal | None:
-        return self._not_ours(wanted) or self._gate.why_not_changed(wanted, decision.basis)
+        return self._not_ours(decision, wanted) or self._gate.why_not_changed(wanted, decision.basis)
 
-    def _not_ours(self, intent: OrderIntent) -> Refusal | None:
+    def _not_ours(self, decision: RiskDecision, intent: OrderIntent) -> Refusal | None:
         ours = self._ledger.account_id
         if intent.account_id != ours:
             return Refusal(RefusalCode.OTHER_ACCOUNT, f"the gateway trades account {ours}, not {intent.account_id}")
-        killed = self.kill_flag.read().of(_scopes(intent))
-        return Refusal(RefusalCode.KILLED, str(killed)) if killed else None
+        killed = self.kill_flag.read().why_not(_scopes(intent), decision.basis.decided_at)
+        return Refusal(RefusalCode.KILLED, killed) if killed else None
 
     async def link(self, intent: OrderIntent) -> tuple[Link, Refusal | None]:
         """What an order that is sent by itself hangs on, or why it cannot."""
@@ -177,7 +177,8 @@ class Sender:
         assert len(intents) == len(family), "we place what we were asked for"
         for each, intent in zip(family, intents, strict=True):
             self._gate.sent(sent_of(intent, each.order.created_at))
-        with self.kill_flag.sending(_scopes(intents[0])) as killed:
+        approved_at = min(each.decision.basis.decided_at for each in family)
+        with self.kill_flag.sending(_scopes(intents[0]), approved_at) as killed:
             whys = (self.why_no_more(each.decision, intent) for each, intent in zip(family, intents, strict=True))
             why = killed or next(filter(None, whys), None)
             if why is not None:

@@ -132,7 +132,8 @@ class Wishes:
     def _change(self, order: Tracked, decision: RiskDecision) -> str | None:
         """A change is the order sent once more: what was stopped meanwhile must not come back by it. Why it was not."""
         assert order.wanted is not None, "a change says what is wanted"
-        with self._sender.kill_flag.sending(scopes_of(order.account_id, order.strategy_id, order.symbol)) as killed:
+        scopes = scopes_of(order.account_id, order.strategy_id, order.symbol)
+        with self._sender.kill_flag.sending(scopes, decision.basis.decided_at) as killed:
             why = killed or self._sender.why_no_more(decision, order.wanted)
             if why is None:
                 try:

@@ -254,7 +254,7 @@ class KillSwitch:
                 there = ", ".join(kill.scope for kill in before.kills)
                 none = "nothing is killed; a halt is lifted by `scizor live arm`"
                 raise KillRefusedError(f"{scope} is not killed; killed: {there}" if there else none)
-            after = before.without(kill.scope for kill in lifted)
+            after = before.without((kill.scope for kill in lifted), self._clock.now())
             self._flag.write(after)
         for kill in lifted:
             if not self._known.is_told(kill):  # it was set beside us, and is part of the story all the same

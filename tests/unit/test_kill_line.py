@@ -14,6 +14,7 @@ from infra.kill import GLOBAL, KillFlag
 from infra.kill_line import KillRefusedError, KillSwitchAwayError, socket_path
 from producers.kill_switch.door import Door
 from producers.kill_switch.switch import Request
+from tests.builders import SEEN
 from tests.unit.test_kill_flag import SCOPES, a_kill
 
 
@@ -31,7 +32,7 @@ async def test_without_a_kill_switch_nobody_knows_the_gateways_account_and_every
     answer = await kill_line.kill(tmp_path, a_kill("account:"))
 
     assert answer["kill"]["scope"] == GLOBAL
-    with KillFlag(tmp_path).sending(SCOPES) as why:
+    with KillFlag(tmp_path).sending(SCOPES, SEEN) as why:
         assert why is not None
 
 

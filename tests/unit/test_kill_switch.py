@@ -103,7 +103,7 @@ async def test_a_kill_on_a_full_disk_stops_everything_and_cancels_what_is_open(t
         assert (answer["by_flag_alone"], answer["kill"]["scope"]) == (False, GLOBAL)
         assert "cannot be written" in answer["kill"]["reason"]
         assert desk.sweep.begun == 1
-    with KillFlag(tmp_path).sending(SCOPES) as why:
+    with KillFlag(tmp_path).sending(SCOPES, SEEN) as why:
         assert why is not None
 
 
@@ -112,7 +112,7 @@ async def test_on_a_full_disk_the_flag_alone_stops_everything(tmp_path: Path) ->
         answer = await kill_line.kill(tmp_path, a_kill("symbol:MSFT"))
 
     assert (answer["by_flag_alone"], answer["kill"]["scope"]) == (True, GLOBAL)
-    with KillFlag(tmp_path).sending(SCOPES) as why:
+    with KillFlag(tmp_path).sending(SCOPES, SEEN) as why:
         assert why is not None
 
 
@@ -136,6 +136,21 @@ async def test_an_arming_that_cannot_be_written_changes_nothing(tmp_path: Path) 
             await kill_line.ask(tmp_path, {"do": "arm", "scope": "symbol:AAPL", "reason": "r", "by": "ann"})
 
         assert desk.killed() == ["symbol:AAPL", "symbol:MSFT"]
+
+
+async def test_what_was_approved_before_an_arming_is_not_sent_after_it(tmp_path: Path) -> None:
+    clock = ManualClock(SEEN)
+    async with a_desk(tmp_path, clock) as desk:
+        await desk.kill()
+        clock.advance(0.5)
+        await kill_line.ask(tmp_path, {"do": "arm", "reason": "r", "by": "ann"})
+
+        assert desk.killed() == []
+        with desk.flag.sending(SCOPES, SEEN) as why:
+            assert why is not None
+        clock.advance(0.1)
+        with desk.flag.sending(SCOPES, clock.now()) as why:
+            assert why is None
 
 
 @contextlib.asynccontextmanager

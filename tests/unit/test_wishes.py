@@ -191,6 +191,28 @@ async def test_after_a_kill_nothing_is_written_but_cancels(hand: Hand, tmp_path:
     assert (hand.socket.placed, hand.socket.cancelled) == ([], [7])
 
 
+async def test_what_was_approved_before_a_kill_goes_out_neither_while_it_stands_nor_once_it_was_lifted(
+    hand: Hand, tmp_path: Path
+) -> None:
+    ready, flag = hand.ready(limited()), KillFlag(tmp_path)
+    order = hand.follow(limited(), number=8)
+    change = a_change(limited(200))
+    approved = hand.approval(change)
+    killed(tmp_path)
+    hand.clock.advance(0.5)
+    flag.write(flag.read().without(["global"], hand.clock.now()))
+
+    await hand.sender.place([ready])
+    assert "before the kill of global was lifted" in str(hand.wishes._change(order.asked_to_become(change), approved))
+    refusal = hand.sender.why_not(ready.decision, limited())
+    assert refusal is not None
+    assert refusal.code is RefusalCode.KILLED
+    assert hand.socket.placed == []
+
+    hand.clock.advance(0.1)
+    assert hand.wishes._change(order.asked_to_become(change), hand.approval(change)) is None
+
+
 # cancels
 
 
