@@ -14,6 +14,7 @@ from infra.settings import Settings
 from infra.store import connection
 from infra.store.connection import StoreRefusedError, StoreUnavailableError
 from infra.store.outbox import Outbox, encoded_headers, event_id_of
+from infra.store.revision import refuse_tables_of_another_build
 from infra.topics import Catalogue, load_catalogue
 from schemas.event import Event
 
@@ -133,12 +134,14 @@ class Store:
         self.outbox = Outbox(self.engine, service)
 
     async def start(self) -> None:
-        """Open the connections ahead of the first record, and refuse a database that could forget commits."""
+        """Open the connections ahead of the first record; refuse a database that forgets, or of another build."""
         async with AsyncExitStack() as opened:
             for _ in range(self._pool_size):
                 held = await self._connected()
                 opened.push_async_callback(held.close)
             await self._refuse_forgetful(held)
+        async with self.looking() as held:
+            await refuse_tables_of_another_build(held)
 
     async def close(self) -> None:
         await self.engine.dispose()

@@ -19,6 +19,7 @@ from infra.clock import Clock
 from infra.errors import EnvironmentUnhealthyError
 from infra.settings import Settings
 from infra.store import connection
+from infra.store.revision import refuse_tables_of_another_build
 
 _TRY_SECONDS = 0.25
 _BEAT_SECONDS = 1.0
@@ -72,9 +73,10 @@ class Lease:
         return self.epoch > 0 and self._clock.monotonic() - self._beaten_at < _BEAT_PATIENCE_SECONDS
 
     async def acquire(self) -> None:
-        """Wait until no other process leads, then lead."""
+        """Wait until no other process leads, then lead; nobody leads over the tables of another build."""
         session = await self._engine.connect()
         self._session = session = await session.execution_options(isolation_level="AUTOCOMMIT")
+        await refuse_tables_of_another_build(session)
         while not await session.scalar(_LOCK, {"name": self.name}):  # noqa: ASYNC110 # the holder is another process
             await asyncio.sleep(_TRY_SECONDS)
         who = {"name": self.name, "holder": self._holder}

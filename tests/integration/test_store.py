@@ -10,12 +10,15 @@ import pytest
 from sqlalchemy import text as sql
 from sqlalchemy.exc import DBAPIError
 
+from infra.clock import SystemClock
 from infra.delivery import is_transient
 from infra.embedded.postgres import PostgresServer
 from infra.publish import NotAWriterError, Origin, Outgoing
 from infra.settings import Settings
 from infra.store import outbox
 from infra.store.database import RecordTooLargeError, Store, StoreRefusedError, StoreUnavailableError
+from infra.store.leases import Lease
+from infra.store.revision import known_revision
 from schemas.account import LimitBreached
 from tests.builders import NOON, SEEN, a_bar
 
@@ -307,3 +310,29 @@ async def test_the_audit_log_is_a_chain_that_nobody_can_change(settings: Setting
             await database.execute(change)
     for each in [database, *others]:
         await each.close()
+
+
+@pytest.mark.parametrize(
+    ("revision", "what_to_do"),
+    [("9999", "a newer build has upgraded them"), ("0001", "run `scizor db upgrade`")],
+)
+async def test_the_tables_of_another_build_are_refused_by_who_starts_and_who_would_lead(
+    settings: Settings, database_url: str, revision: str, what_to_do: str
+) -> None:
+    store, clock = Store(settings, "risk"), SystemClock()
+    refused, lease = Lease(settings, "executor", clock), Lease(settings, "executor", clock)
+    database = await asyncpg.connect(database_url)
+    try:
+        await database.execute("UPDATE alembic_version SET version_num = $1", revision)
+        for attempt in (store.start, refused.acquire):
+            with pytest.raises(StoreRefusedError, match=what_to_do):
+                await attempt()
+        assert await database.fetchval("SELECT count(*) FROM leases") == 0
+        await database.execute("UPDATE alembic_version SET version_num = $1", known_revision())
+        await store.start()
+        await lease.acquire()
+    finally:
+        await database.close()
+        for each in (refused, lease):
+            await each.release()
+        await store.close()

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.migrate import newest_revision
 from infra.settings import REPOSITORY
+from infra.store.revision import known_revision
 from infra.store.tables import EVERY_SERVICE, REBUILT_FROM_TOPICS, WRITERS, metadata
 
 STORE = REPOSITORY / "infra" / "store"
@@ -101,3 +103,7 @@ def test_a_service_calls_only_what_writes_its_own_tables(file: Path) -> None:
     for module, name in called:
         owners, writing = MODULES.get(module, (set(), set()))
         assert name not in writing or owners == {_service_of(file)}, f"{name} writes for {sorted(owners)}"
+
+
+def test_what_a_service_takes_for_the_newest_tables_is_the_newest_migration() -> None:
+    assert known_revision() == newest_revision()
