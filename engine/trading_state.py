@@ -34,7 +34,20 @@ def follow(current: TradingState | None, told: TradingState) -> TradingState:
     stays theirs: the reconciler neither lifts it nor takes it over, not even with a halt, since lifting that would lift
     theirs with it. While the books differ the executor's own gate is shut whatever is told here. A kill that is no
     stricter than what was stopped before, and its end, are the same; what is killed, the executor's flag keeps stopped.
+    A kill over a reduced mode remembers that one, which comes back when the kill is lifted.
     """
+    holds = _stricter_or_newer(current, told)
+    if current is None or holds is not told or told.by != KILL_SWITCH:
+        return holds
+    by, reason = current.reduced_by, current.reduced_reason
+    if told.mode is TradingMode.HALTED:
+        if current.mode is TradingMode.REDUCING:
+            by, reason = current.by, current.reason
+        return told.model_copy(update={"reduced_by": by, "reduced_reason": reason}) if by else told
+    return told.model_copy(update={"mode": TradingMode.REDUCING, "by": by, "reason": reason}) if by else told
+
+
+def _stricter_or_newer(current: TradingState | None, told: TradingState) -> TradingState:
     if current is None or current == told:
         return told
     stopped = current.mode is not TradingMode.ACTIVE

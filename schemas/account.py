@@ -30,6 +30,9 @@ class TradingState(Event):
     """A person takes the broker's positions for the true ones: the executor books the difference."""
     accept_order_ids: bool = False
     """A person has seen that the gateway's order ids fell back: the executor goes on with its own."""
+    reduced_by: Annotated[str, Field(max_length=128)] = ""
+    """Of a kill over a reduced mode: who had reduced it. It is reduced by them again once the kill is lifted."""
+    reduced_reason: Annotated[str, Field(max_length=500)] = ""
 
 
 class RiskLimits(Event):

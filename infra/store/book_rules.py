@@ -35,6 +35,8 @@ async def state_of(connection: AsyncConnection, scope: str) -> TradingState | No
         mode=TradingMode(row.mode),
         reason=row.reason,
         by=row.by,
+        reduced_by=row.reduced_by,
+        reduced_reason=row.reduced_reason,
         event_time=row.event_time,
         ingest_time=row.ingest_time,
     )
@@ -45,6 +47,8 @@ async def save_state(connection: AsyncConnection, state: TradingState) -> None:
         "mode": state.mode.value,
         "reason": state.reason,
         "by": state.by,
+        "reduced_by": state.reduced_by,
+        "reduced_reason": state.reduced_reason,
         "event_time": state.event_time,
         "ingest_time": state.ingest_time,
     }

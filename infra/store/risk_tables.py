@@ -260,6 +260,8 @@ trading_state = Table(
     text("mode"),
     text("reason"),
     text("by"),
+    text("reduced_by", server_default=""),
+    text("reduced_reason", server_default=""),
     moment("event_time"),
     moment("ingest_time"),
     CheckConstraint("mode IN ('ACTIVE', 'REDUCING', 'HALTED')", name="mode"),

@@ -78,6 +78,28 @@ def test_the_reconciler_takes_over_nothing_that_somebody_else_has_stopped(
         ([state(HALTED, KILL_SWITCH), state(ACTIVE, KILL_SWITCH, 1)], (ACTIVE, KILL_SWITCH)),
         ([state(REDUCING), state(HALTED, KILL_SWITCH, 1)], (HALTED, KILL_SWITCH)),
         ([state(REDUCING), state(ACTIVE, KILL_SWITCH, 1)], (REDUCING, "ann")),
+        ([state(REDUCING), state(HALTED, KILL_SWITCH, 1), state(ACTIVE, KILL_SWITCH, 2)], (REDUCING, "ann")),
+        ([state(REDUCING, "risk"), state(HALTED, KILL_SWITCH, 1), state(ACTIVE, KILL_SWITCH, 2)], (REDUCING, "risk")),
+        (
+            [
+                state(REDUCING),
+                state(HALTED, KILL_SWITCH, 1),
+                state(HALTED, KILL_SWITCH, 2),
+                state(ACTIVE, KILL_SWITCH, 3),
+            ],
+            (REDUCING, "ann"),
+        ),
+        (
+            [
+                state(REDUCING),
+                state(HALTED, KILL_SWITCH, 1),
+                state(ACTIVE, KILL_SWITCH, 2),
+                state(HALTED, KILL_SWITCH, 3),
+                state(ACTIVE, KILL_SWITCH, 4),
+            ],
+            (REDUCING, "ann"),
+        ),
+        ([state(REDUCING), state(HALTED, KILL_SWITCH, 1), state(ACTIVE, second=2)], (ACTIVE, "ann")),
         ([state(HALTED), state(HALTED, KILL_SWITCH, 1), state(ACTIVE, second=2)], (ACTIVE, "ann")),
         ([state(HALTED, KILL_SWITCH), state(ACTIVE, second=1)], (ACTIVE, "ann")),
     ],
@@ -90,6 +112,15 @@ def test_a_kill_and_its_end_leave_what_was_stopped_before_as_it_was(
         current = follow(current, each)
     assert current is not None
     assert (current.mode, current.by) == holds
+
+
+def test_a_kill_that_is_all_that_compaction_has_left_still_knows_who_had_reduced() -> None:
+    kill = follow(state(REDUCING, reason="thin market"), state(HALTED, KILL_SWITCH, 1))
+
+    after = follow(follow(None, kill), state(ACTIVE, KILL_SWITCH, 2, reason="over"))
+
+    assert (after.mode, after.by, after.reason) == (REDUCING, "ann", "thin market")
+    assert follow(after, state(ACTIVE, second=3)).mode is ACTIVE
 
 
 @given(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from consumers.executor.states import States
+from engine.trading_state import KILL_SWITCH
 from schemas.account import TradingMode, TradingState
 from tests.builders import SEEN, a_trading_state
 from tests.unit.an_executor_by_hand import Hand
@@ -63,3 +64,15 @@ def test_a_halt_behind_an_arming_that_is_no_echo_holds(states: States) -> None:
     by_another_clock = state(TradingMode.HALTED, 6, by="bob")
     states.fold(state(TradingMode.ACTIVE, 13), 4)
     assert states.fold(by_another_clock, 5) == by_another_clock
+
+
+def test_a_kill_over_a_reduced_mode_is_told_again_with_what_it_has_taken_the_place_of(states: States) -> None:
+    states.fold(state(TradingMode.REDUCING, 1), 0)
+    kill, lifted = state(TradingMode.HALTED, 2, KILL_SWITCH), state(TradingMode.ACTIVE, 3, KILL_SWITCH)
+    remembering = states.fold(kill, 1)
+    assert (remembering != kill, remembering.reduced_by) == (True, "ann")
+    states.echo(remembering)
+
+    reduced = states.fold(lifted, 2)
+    assert (reduced.mode, reduced.by) == (TradingMode.REDUCING, "ann")
+    assert states.fold(remembering, 3) == reduced, "its own echo, behind the arming, does not bring the kill back"
