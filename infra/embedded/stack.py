@@ -24,7 +24,7 @@ from infra.embedded.running import (
     running_settings,
     write_run_file,
 )
-from infra.embedded.starting import PREPARATIONS, Plan, Preparation, Starter, reachable
+from infra.embedded.starting import PREPARATIONS, STARTED, Plan, Preparation, Starter, reachable
 from infra.embedded.supervisor import Supervisor, Ward
 from infra.embedded.waiting import POLL_SECONDS, within
 from infra.errors import EnvironmentUnhealthyError, UsageError
@@ -133,7 +133,7 @@ class Stack:
             reasons = {name: reason for name in sorted(waiting) if (reason := self._why_not_ready(name)) is not None}
             for name in sorted(waiting - set(reasons)):
                 waiting.remove(name)
-                self._report(f"{name} is ready", 1 - 0.2 * len(waiting) / total)
+                self._report(f"{name} is ready", 1 - (1 - STARTED) * len(waiting) / total)
             if not waiting:
                 break
         else:

@@ -23,6 +23,9 @@ PREPARATION_SECONDS = 120.0
 CACHE_AFTER_SECONDS = 60.0
 SIMULATOR = "infra.gateway_simulator"
 SERVERS, GATEWAY, SERVICES = range(3)
+_BEGUN, _FETCHED, _LAUNCHED, _SERVED, STARTED = 0.05, 0.25, 0.3, 0.6, 0.8
+"""How far the start is when the first server begins, Kafka's files are here, servers are launched, servers answer, and
+all services are started; they are ready at 1."""
 
 # The setting that holds the port on which a service with a port of its own in topics.yaml listens.
 HTTP_PORTS = {8000: "farmer_port", 8001: "backtester_port", 8002: "trader_port"}
@@ -67,7 +70,7 @@ class Starter:
         self.settings = settings
         self.health_ports: dict[str, int] = {}
         folders = Folders(plan.data / "kafka", plan.logs, plan.jars)
-        self.kafka = KafkaServer(folders, settings.kafka_port, report)
+        self.kafka = KafkaServer(folders, settings.kafka_port, self._report_fetching)
         self.postgres = PostgresServer(plan.data / "postgres", plan.logs, settings.database_port)
         self.nursery = Nursery(_programs(settings, plan), plan.logs)
         self._plan = plan
@@ -109,6 +112,9 @@ class Starter:
         if self._cache_maker is not None:
             self._cache_maker.finish(0)
 
+    def _report_fetching(self, what: str, fraction: float) -> None:
+        self._report(what, _BEGUN + (_FETCHED - _BEGUN) * fraction)
+
     def _start_servers(self) -> None:
         waiting: list[Server] = []
         if not self.settings.database_url.get_secret_value():
@@ -116,18 +122,20 @@ class Starter:
         if not self.settings.kafka:
             waiting.append(self.kafka)
         for server in waiting:
-            self._report(f"starting {server.name}", 0.1)
+            self._report(f"starting {server.name}", _BEGUN)
             self._supervisor.start(server, SERVERS)
         if not self.settings.ib_host:
             self._start_simulator()
         for outside in {"kafka", "postgres"} - {server.name for server in waiting}:
-            self._prepare(outside)
+            self._prepare(outside, _LAUNCHED)
+        total = len(waiting)
         while waiting:
             for server in [each for each in waiting if each.is_ready()]:
                 waiting.remove(server)
-                self._report(f"{server.name} is up", 0.4)
+                fraction = _SERVED - (_SERVED - _LAUNCHED) * len(waiting) / total
+                self._report(f"{server.name} is up", fraction)
                 self._take_address(server)
-                self._prepare(server.name)
+                self._prepare(server.name, fraction)
             self._pause(POLL_SECONDS)
 
     def _take_address(self, server: Server) -> None:
@@ -145,15 +153,15 @@ class Starter:
         # the broker of a database that is kept remembers orders, positions and its time, as a real one does
         argv = [*argv, "--state", str(self._plan.data / "simulator.json"), *self._plan.simulator_options]
         program = Program("gateway_simulator", argv, settings, self._plan.logs, self.nursery)
-        self._report("starting the gateway simulator", 0.2)
+        self._report("starting the gateway simulator", _LAUNCHED)
         self._supervisor.start(program, GATEWAY)
         # The host stays empty: by that a service knows that no real account is at stake.
         self.settings = settings.model_copy(update={"ib_port": port})
 
-    def _prepare(self, server: str) -> None:
+    def _prepare(self, server: str, fraction: float) -> None:
         for preparation in self._plan.preparations:
             if preparation.needs == server:
-                self._report(f"preparing {preparation.name}", 0.5)
+                self._report(f"preparing {preparation.name}", fraction)
                 log = self._plan.logs / f"{preparation.name}.log"
                 command = Command(preparation.argv, log, environment_of(self.settings), REPOSITORY)
                 self._preparing.append((preparation, self.nursery.fork(command)))
@@ -175,7 +183,8 @@ class Starter:
             port = free_port(0, host) if spec.port is None else ports[HTTP_PORTS[spec.port]]
             self.health_ports[spec.name] = port
             own = self.settings.model_copy(update={"metrics_port": port if spec.port is None else 0})
-            self._report(f"starting {spec.name}", 0.6 + 0.2 * number / len(self._plan.services))
+            fraction = _SERVED + (STARTED - _SERVED) * number / len(self._plan.services)
+            self._report(f"starting {spec.name}", fraction)
             program = Program(spec.name, [spec.run], own, self._plan.logs, self.nursery)
             self._supervisor.start(program, SERVICES)
 

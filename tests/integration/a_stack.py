@@ -5,16 +5,20 @@ import sys
 from pathlib import Path
 
 from infra.embedded.stack import Stack
+from infra.embedded.starting import Preparation
 from infra.settings import Settings
 from infra.topics import ServiceSpec
 
 SERVICES = (ServiceSpec(name="steady", run="tests.integration.a_service"),)
 
+PREPARATIONS = tuple(Preparation(f"{server}'s guests", ("platform",), needs=server) for server in ("kafka", "postgres"))
+"""A module of Python's own that says a line and ends."""
+
 
 def a_stack(home: Path, jars: Path) -> Stack:
     """Kafka, PostgreSQL and one service; nobody needs a gateway here."""
     settings = Settings(home=home, ib_host="127.0.0.1")
-    return Stack(settings, services=SERVICES, preparations=(), jars=jars)
+    return Stack(settings, services=SERVICES, preparations=PREPARATIONS, jars=jars)
 
 
 def main(home: Path, jars: Path) -> None:

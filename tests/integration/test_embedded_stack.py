@@ -38,9 +38,15 @@ def helper_of_the_service(home: Path) -> int:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, jars: Path) -> Iterator[Stack]:
+def told() -> list[tuple[str, float]]:
+    """What the stack has said on its way up, and how far it was."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, jars: Path, told: list[tuple[str, float]]) -> Iterator[Stack]:
     with a_stack(tmp_path_factory.mktemp("stack"), jars) as stack:
-        stack.start()
+        stack.start(lambda what, fraction: told.append((what, fraction)))
         stack.wait_ready(60)
         yield stack
 
@@ -75,6 +81,14 @@ def test_other_commands_find_the_running_stack(stack: Stack) -> None:
     assert run is not None
     assert run.ready
     assert set(run.processes) == {"nursery", "kafka", "postgres", "steady"}
+
+
+def test_how_far_the_start_is_never_falls(stack: Stack, told: list[tuple[str, float]]) -> None:
+    fractions = [fraction for _, fraction in told]
+
+    assert fractions == sorted(fractions), told
+    assert told[-1] == ("steady is ready", 1.0)
+    assert {"kafka is up", "preparing kafka's guests"} < {what for what, _ in told}
 
 
 def test_a_prometheus_is_told_where_the_metrics_are(stack: Stack) -> None:
