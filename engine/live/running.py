@@ -205,7 +205,7 @@ class RunningStrategy(Dealings):
         self.refusal = self.error[:_REFUSAL_MAX]
         if not self.error:
             self.orders.forgive()
-            self.trading.held_back.clear()  # the fresh start never asked for it
+            self.trading.forget_asked()
             self._change(parameters=parameters)
 
     def _change(self, **fields: Any) -> None:

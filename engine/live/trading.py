@@ -32,6 +32,7 @@ class Trading:
 
     def __init__(self, deployment: Deploy, contracts: Mapping[int, Contract], real: OwnOrders) -> None:
         self.deployment = deployment
+        self._contracts = contracts
         self.orders = OwnOrders() if deployment.shadow else real
         self.targets = Targets(deployment, contracts)
         self.worth = Worth()
@@ -59,6 +60,12 @@ class Trading:
         alone = "it worked in the shadow alone, which is over"
         after.held_back = self.held_back + self.book.denied(alone)
         return after
+
+    def forget_asked(self) -> None:
+        """A fresh start of its code numbers its orders from one again: it has asked for none of those that there are,
+        and news of them would pass for news of its own. They go on working, and count in what is on its way."""
+        self.book = OrderBook(self.deployment, self._contracts)
+        self.held_back.clear()
 
     def begin(self) -> None:
         """Another input is in hand."""

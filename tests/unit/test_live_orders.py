@@ -313,6 +313,22 @@ def test_what_was_held_back_is_not_told_to_a_fresh_start_which_never_asked_for_i
     assert HEARD == []
 
 
+def test_after_other_parameters_news_of_an_earlier_order_does_not_pass_for_news_of_one_with_the_same_number() -> None:
+    desk = running("once")
+    (earlier,) = orders(desk.bar())
+    desk.give(Reconfigure(parameters={"contract_id": APPLE}, **COMMAND))
+    (own,) = orders(desk.bar())
+    assert own.intent_id != earlier.intent_id
+
+    desk.give(an_update(earlier, OrderStatus.CANCELED, 0))
+    assert HEARD == []
+    assert orders(desk.bar()) == [], "its own order works still"
+
+    desk.give(an_update(own, OrderStatus.CANCELED, 0))
+    assert [(each.order_id, each.state) for each in HEARD] == [(1, OrderState.CANCELED)]
+    assert len(orders(desk.bar())) == 1
+
+
 def test_what_was_held_back_outlives_the_process() -> None:
     desk = running("once")
     desk.give(Pause(**COMMAND))
