@@ -20,7 +20,7 @@ def document(material: Row) -> Document:
     window = Window(material["begins"], material["ends"])
     book = DayBook([*material["events"], *material["later"]], window, material["strategy_id"])
     prices = prices_of(material)
-    contracts = book.contracts(prices)
+    contracts, charged = book.contracts(prices), book.commissions()
     costs = [slippage_of(_traded(row)) for row in material["orders"]]
     metrics = figures_of(material, prices, book)
     lists = {
@@ -36,10 +36,15 @@ def document(material: Row) -> Document:
         "zone": "America/New_York",
         "made_at": material["made_at"].isoformat(),
         "currency": _currency(material),
-        "to_know": [*to_know(contracts, prices, material), *_unquoted(material), *notes_on(metrics), *_left_out(lists)],
+        "to_know": [
+            *to_know(contracts, charged, prices, material),
+            *_unquoted(material),
+            *notes_on(metrics),
+            *_left_out(lists),
+        ],
         "pnl": vars(book.totals(contracts, prices)),
         "contracts": [vars(each) | {"mark": vars(each.mark) if each.mark else None} for each in contracts],
-        "commissions": book.commissions(),
+        "commissions": charged,
         **lists,
         "reconciliation": reconciliation(material),
         "rates": {currency: vars(rate) for currency, rate in prices.rates.items()},
@@ -79,11 +84,15 @@ def prices_of(material: Row) -> Prices:
     return Prices(before, after, rates)
 
 
-def to_know(contracts: Sequence[ContractDay], prices: Prices, material: Row) -> list[str]:
-    """Why a figure is missing, or less sure than it looks."""
+def to_know(
+    contracts: Sequence[ContractDay], charged: Mapping[str, Decimal], prices: Prices, material: Row
+) -> list[str]:
+    """Why a figure is missing, or less sure than it looks. `charged` is what was paid for executions, by currency."""
     notes = []
     if material["account"] is None:
         notes.append("The broker has told nothing about this account: its currency and its rates are not known.")
+    if not material["events"] and not material["later"]:
+        notes.append("Nothing has been traded in this account yet.")
     for each in contracts:
         if each.unrealised is None:
             notes.append(f"{each.symbol} was held and has no price at an end of the day: its profit is not known.")
@@ -91,13 +100,23 @@ def to_know(contracts: Sequence[ContractDay], prices: Prices, material: Row) -> 
             notes.append(
                 f"{each.symbol} is valued at {each.mark.price} of {each.mark.at:%Y-%m-%d %H:%M}: a stale price."
             )
-        rate = prices.rates.get(each.currency)
-        if rate is None:
-            notes.append(f"Nobody has told what {each.currency} is worth: {each.symbol} is in no total.")
-        elif rate.stale:
-            at = f"{rate.told_at:%Y-%m-%d %H:%M} UTC" if rate.told_at else "no known time"
-            notes.append(f"The rate of {each.currency} is of {at}, not of the day's end: {each.symbol} is in no total.")
-    return list(dict.fromkeys(notes))
+    money = [(each.currency, f"{each.symbol} is") for each in contracts]
+    money += [(currency, "commissions are") for currency, amount in charged.items() if amount]
+    rates = [_rate_to_know(currency, what, prices, _currency(material)) for currency, what in money]
+    return list(dict.fromkeys([*notes, *filter(None, rates)]))
+
+
+def _rate_to_know(currency: str, what: str, prices: Prices, base: str) -> str:
+    """At which rate money counts, or why it does not; nothing for the account's own."""
+    rate = prices.rates.get(currency)
+    if rate is None:
+        return f"Nobody has told what {currency} is worth: {what} in no total."
+    at = f"{rate.told_at:%Y-%m-%d %H:%M} UTC" if rate.told_at else "no known time"
+    if rate.stale:
+        return f"The rate of {currency} is of {at}, not of the day's end: {what} in no total."
+    if currency == base:
+        return ""
+    return f"Money in {currency} counts at {rate.value} {base}, on all days: the broker's rate of {at}."
 
 
 def _unquoted(material: Row) -> list[str]:
@@ -128,7 +147,7 @@ def _traded(row: Row) -> Traded:
         row["order_id"],
         row["strategy_id"],
         row["symbol"],
-        row["currency"] or "USD",
+        row["currency"] or "",  # an order of which nobody knows the currency is in no total
         Side(row["side"]),
         exactly(row["filled"]),
         exactly(row["average_price"]),

@@ -30,7 +30,8 @@ def figures_of(material: Row, prices: Prices, book: DayBook) -> dict[str, float 
     Without what is of the account's worth when money was paid out that had been earned: see `notes_on`.
     """
     account, parts = material["account"], book.until_now()
-    rates = {ledger.currency: prices.in_base(Decimal(1), ledger.currency) for ledger, _ in parts}
+    traded = {*(ledger.currency for ledger, _ in parts), *(row["currency"] for row in material["ever_closed"])}
+    rates = {currency: prices.in_base(Decimal(1), currency) for currency in traded}
     if account is None or None in rates.values():
         return None
     worth = {currency: float(rate or ZERO) for currency, rate in rates.items()}
@@ -43,7 +44,7 @@ def figures_of(material: Row, prices: Prices, book: DayBook) -> dict[str, float 
     curve = _curve(material, known, float(account["net_liquidation"])) if executions else None
     if curve is None:
         return None
-    trips = [_trip(row, worth.get(row["currency"], 1.0)) for row in material["ever_closed"]]
+    trips = [_trip(row, worth[row["currency"]]) for row in material["ever_closed"]]
     found = metrics(curve, trips, executions).model_dump() if curve.cash > 0 else of_trades(Closed.of(trips))
     return {name: value for name, value in found.items() if value is not None and name != "slippage_paid"}
 

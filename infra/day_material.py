@@ -44,7 +44,8 @@ async def accounts(store: Store) -> list[str]:
 
 
 async def day_asked(store: Store, account_id: str, day: date | None, now: datetime) -> date:
-    """The day that is asked for; else the last one, in market time, on which something happened, or today in New York.
+    """The day that is asked for; else the last one on which something happened; while nothing has, the market's present
+    day, or, where no price has told it, today in New York.
 
     Raises NotBegunError for one of the future.
     """
@@ -52,10 +53,11 @@ async def day_asked(store: Store, account_id: str, day: date | None, now: dateti
         newest = await daily.newest_day(connection, account_id)
         market_now = await daily.market_time(connection, now)
     today = now.astimezone(daily.ZONE).date()
+    market_today = market_now.astimezone(daily.ZONE).date() if market_now else today
     if day is None:
-        return newest or today
+        return newest or market_today
     # a simulated market may be ahead of us, and the newest price may be of last week
-    latest = max(today, newest or today, market_now.astimezone(daily.ZONE).date() if market_now else today)
+    latest = max(today, newest or today, market_today)
     if day > latest:
         raise NotBegunError(day, latest)
     return day

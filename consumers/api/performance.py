@@ -21,7 +21,11 @@ from schemas.event import UtcTime
 Asked = tuple[str, str | None, date | None]
 """Account, strategy, day."""
 DayAsked = Annotated[
-    Day | None, Query(description="The last on which anything happened, unless said.", examples=["2013-02-28"])
+    Day | None,
+    Query(
+        description="The last on which anything happened, unless said; before that, the market's day.",
+        examples=["2013-02-28"],
+    ),
 ]
 
 
@@ -107,5 +111,5 @@ def _figures(material: day_material.Material) -> dict[str, Any]:
         "currency": (material["account"] or {}).get("currency", ""),
         "pnl": vars(book.totals(contracts, prices)),
         "metrics": metrics,
-        "to_know": [*to_know(contracts, prices, material), *notes_on(metrics)],
+        "to_know": [*to_know(contracts, book.commissions(), prices, material), *notes_on(metrics)],
     }

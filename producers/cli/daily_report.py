@@ -22,7 +22,9 @@ def report(
     strategy: Annotated[str, typer.Option(help="Only what this strategy did; else all of the account.")] = "",
     day: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Market day in New York; else the last on which anything happened."),
+        typer.Option(
+            formats=["%Y-%m-%d"], help="Market day in New York; else the last on which anything happened, or now."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Where to write the page; else under reports/ in SCIZOR_HOME.")

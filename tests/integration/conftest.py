@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from infra.embedded.fostering import Nursery
 from infra.embedded.kafka import Folders, KafkaServer
 from infra.embedded.postgres import PostgresServer
 from infra.settings import Settings
+from infra.store.database import Store
 from tests.integration.a_forked_service import MODULES
 
 TEMPLATE = "template_scizor"
@@ -137,6 +138,22 @@ def stack_settings(
     )
     yield settings
     asyncio.run(delete_topics(settings))
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """This test's own database, and no broker."""
+    update = {"database_url": SecretStr(database_url), "kafka": "nowhere:1"}
+    return settings_of_this_run(tmp_path / "home").model_copy(update=update)
+
+
+@pytest.fixture
+async def store(settings: Settings) -> AsyncIterator[Store]:
+    """The tables as risk has them."""
+    store = Store(settings, "risk")
+    await store.start()
+    yield store
+    await store.close()
 
 
 async def delete_topics(settings: Settings) -> None:

@@ -1,6 +1,5 @@
 """What the report of a day lists, from the tables: whose days do not end when its report is made, and all of it."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -34,19 +33,6 @@ HERE = Origin("trading.state.v1", 0, 0, b"", 0, SEEN)
 def at(hour: float, day: int = 0) -> datetime:
     """A time of the market in New York, so many days after the day."""
     return MIDNIGHT + timedelta(days=day, hours=hour)
-
-
-@pytest.fixture
-def settings(database_url: str) -> Settings:
-    return Settings.model_validate({"database_url": database_url, "kafka": "nowhere:1"})
-
-
-@pytest.fixture
-async def store(settings: Settings) -> AsyncIterator[Store]:
-    store = Store(settings, "risk")
-    await store.start()
-    yield store
-    await store.close()
 
 
 @pytest.fixture
@@ -239,8 +225,10 @@ async def test_no_day_is_reported_that_has_begun_neither_here_nor_at_the_market(
     with pytest.raises(NotBegunError, match="the day 2026-11-22 has not begun: in New York it is 2026-11-21"):
         await day_asked(store, ACCOUNT, tomorrow, SEEN)
     async with store.transaction() as tx:
-        await filled(tx.connection, "e-1", 10, "10", at(12))
         await tx.connection.execute(insert(risk_tables.marks).values(own | {"event_time": at(12) + (ahead - DAY)}))
+    assert await day_asked(store, ACCOUNT, None, SEEN) == ahead, "nothing has happened: the market's day"
+    async with store.transaction() as tx:
+        await filled(tx.connection, "e-1", 10, "10", at(12))
     assert await day_asked(store, ACCOUNT, None, SEEN) == DAY
     assert await day_asked(store, ACCOUNT, ahead, SEEN) == ahead, "a simulated market is ahead of us"
     with pytest.raises(NotBegunError):

@@ -23,19 +23,6 @@ from schemas.account import LimitBreached
 from tests.builders import NOON, SEEN, a_bar
 
 
-@pytest.fixture
-def settings(database_url: str) -> Settings:
-    return Settings.model_validate({"database_url": database_url, "kafka": "nowhere:1"})
-
-
-@pytest.fixture
-async def store(settings: Settings) -> AsyncIterator[Store]:
-    store = Store(settings, "risk")
-    await store.start()
-    yield store
-    await store.close()
-
-
 def an_origin(offset: int, partition: int = 0) -> Origin:
     return Origin("trading.intents.v1", partition, offset, b"DU1", 0, SEEN)
 

@@ -205,6 +205,33 @@ def test_what_the_report_does_not_know_it_says() -> None:
     assert found["metrics"] is None
 
 
+def test_the_report_tells_at_which_rate_money_counts_and_what_has_none() -> None:
+    """Also for what was paid for executions: a total that is missing for one currency says for which."""
+    foreign = executed("1", 100, "10", currency="EUR")
+    account = material()["account"] | {"rates": {"EUR": "1.3"}}
+    nothing_closed: dict[str, Any] = {"ever_closed": [], "trades": [], "orders": []}
+    told = document(material(events=[foreign, cost(foreign, "1", "EUR")], account=account, **nothing_closed))
+    unknown = document(material(events=[foreign, cost(foreign, "9", "GBP")], account=account, **nothing_closed))
+
+    rate = "Money in EUR counts at 1.3 USD, on all days: the broker's rate of 2013-02-28 05:00 UTC."
+    assert (told["pnl"]["net"], told["to_know"][0]) == ("323.7", rate), "(100 at a gain of 2.5, less 1) euros"
+    assert rate in daily(told).replace("&#x27;", "'")
+    assert unknown["pnl"]["net"] is None
+    assert unknown["to_know"][:2] == [rate, "Nobody has told what GBP is worth: commissions are in no total."]
+
+
+def test_a_round_trip_in_money_of_which_nobody_knows_the_worth_has_no_figure() -> None:
+    (trip,) = material()["ever_closed"]
+
+    assert document(material(ever_closed=[trip | {"currency": "GBP"}]))["metrics"] is None
+
+
+def test_before_anything_was_traded_the_report_says_so() -> None:
+    nothing: dict[str, Any] = {"events": [], "ever_closed": [], "trades": [], "orders": [], "closes": []}
+
+    assert "Nothing has been traded in this account yet." in document(material(**nothing))["to_know"]
+
+
 def test_sums_and_counts_are_of_everything_and_the_page_says_that_it_lists_less() -> None:
     """A report lists some hundreds; what 2,000 orders cost is not what the first 500 of them did."""
     order, denial = material()["orders"][0], material()["denials"][0]
