@@ -16,6 +16,7 @@ from infra import logs
 from infra.errors import ScizorError
 from infra.settings import Settings
 from tests.faultlab.cases import CASES, CONTROLS, PAIR, PAIRED, case_of, planned
+from tests.faultlab.disks import begin_again_with_own_mounts
 from tests.faultlab.laboratory import Laboratory, a_laboratory
 from tests.faultlab.running import Outcome, Runner
 from tests.integration.conftest import settings_of_this_run
@@ -37,6 +38,7 @@ def main() -> int:
     plan = [(arguments.case, seed) for seed in seeds] if arguments.case else planned(seeds)
     if not arguments.case:
         plan = [(name, seeds[0]) for name in CONTROLS] + plan
+    begin_again_with_own_mounts()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was found so far is told
     try:
         outcomes = _all(plan, arguments.folder)
@@ -84,6 +86,8 @@ def _run(laboratory: Laboratory, plan: list[tuple[str, int]]) -> Iterator[Outcom
 
 
 def _line(outcome: Outcome) -> str:
+    if outcome.skipped:
+        return f"{outcome.case} seed {outcome.seed}: skipped: {outcome.skipped}"
     verdict = "clean" if _as_expected(outcome) else "VIOLATION"
     if outcome.case in CONTROLS:
         verdict = "found out" if _as_expected(outcome) else "NOT FOUND OUT"
@@ -133,6 +137,7 @@ def _document(outcomes: list[Outcome], failed: list[Outcome]) -> dict[str, objec
         "cases": len(cases),
         "seeds": sorted({each.seed for each in cases}),
         "violations": [dataclasses.asdict(each) | {"again": _again(each)} for each in failed],
+        "skipped": {each.case: each.skipped for each in cases if each.skipped},
         "controls": {each.case: _as_expected(each) for each in outcomes if each.case in CONTROLS},
         "by_case": Counter(each.case for each in cases),
         "seconds": round(sum(each.seconds for each in outcomes), 1),

@@ -27,6 +27,10 @@ class Fault:
     """What goes on while it strikes, when it is placed alone."""
     pairs: bool = True
     """Whether it may strike together with another one."""
+    wired: bool = False
+    """Whether services reach Kafka over a wire that can be cut."""
+    on_a_disk: bool = False
+    """Whether it fills a disk of the laboratory."""
 
 
 FAULTS: dict[str, Fault] = {}

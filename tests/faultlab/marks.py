@@ -26,5 +26,15 @@ class Marks:
     kills: list[Kill] = field(default_factory=list)
     poison: list[tuple[str, int, int]] = field(default_factory=list)
     """Topic, partition and offset of records that nobody can read."""
+    strikes: int = 0
+    """Faults of which it was seen that they took effect, beyond those that the gateway and the wires count."""
     bars: int = 0
     """How many bars were told, each once."""
+    history: dict[int, int] = field(default_factory=dict)
+    """How many bars of past days each contract has to have in the end."""
+    deaths: list[int] = field(default_factory=list)
+    """When the executor died while orders came, by CLOCK_MONOTONIC."""
+    strategies: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """In which state a strategy has to end, and how many bars it has to have seen; 0: any number."""
+    found: list[str] = field(default_factory=list)
+    """What contradicts the row's own expectation, as the ledger showed it while the fault was placed."""

@@ -13,6 +13,9 @@ _CHUNK = 65_536
 _HELLO = 1_024  # a client first asks for encryption, then says who it is
 _CAUGHT_UP_SECONDS = 30.0
 
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+"""What comes from one side, and what goes to it."""
+
 
 @dataclass
 class Trap:
@@ -103,7 +106,7 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there = await asyncio.open_connection("127.0.0.1", self._target)
-        link = Link((reader, writer), there, self._flows)
+        link = self._linked((reader, writer), there)
         self._links.add(link)
         try:
             async with asyncio.TaskGroup() as both:
@@ -114,6 +117,9 @@ class Proxy:
         finally:
             self._links.discard(link)
             link.end()
+
+    def _linked(self, client: Ends, server: Ends) -> "Link":
+        return Link(client, server, self._flows)
 
 
 class _NotingReader(asyncio.StreamReader):
@@ -131,12 +137,7 @@ class _NotingReader(asyncio.StreamReader):
 class Link:
     """One connection through the proxy."""
 
-    def __init__(
-        self,
-        client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-        server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-        flows: asyncio.Event,
-    ) -> None:
+    def __init__(self, client: Ends, server: Ends, flows: asyncio.Event) -> None:
         self._client, self._server, self._flows = client, server, flows
         self._sprung: Trap | None = None
         self.hello = b""
@@ -156,7 +157,7 @@ class Link:
 
     async def to_server(self, traps: list[Trap]) -> None:
         reader, writer = self._client[0], self._server[1]
-        while part := await reader.read(_CHUNK):
+        while part := await self._next(reader):
             self.hello = (self.hello + part)[:_HELLO]
             await self._flows.wait()
             trap = next((each for each in traps if self._springs(each, part)), None)
@@ -175,7 +176,7 @@ class Link:
 
     async def to_client(self) -> None:
         reader, writer = self._server[0], self._client[1]
-        while part := await reader.read(_CHUNK):
+        while part := await self._next(reader):
             await self._flows.wait()
             if self._sprung is not None:
                 self._sprung.act()
@@ -183,6 +184,10 @@ class Link:
             writer.write(part)
             await writer.drain()
         self.end()
+
+    async def _next(self, reader: asyncio.StreamReader) -> bytes:
+        """What comes next; empty at the end."""
+        return await reader.read(_CHUNK)
 
     def _springs(self, trap: Trap, part: bytes) -> bool:
         if trap.sprung or trap.who not in self.hello or trap.needle not in part:

@@ -53,6 +53,8 @@ class Outcome:
     violations: dict[int, list[str]] = field(default_factory=dict)
     error: str = ""
     """Why it could not be judged."""
+    skipped: str = ""
+    """Why it was not run."""
 
 
 class Runner:
@@ -65,13 +67,18 @@ class Runner:
 
     async def run(self, case: Case, seed: int) -> Outcome:
         outcome = Outcome(case.name, seed, case.faults, case.matrix)
+        if any(FAULTS[each].on_a_disk for each in case.faults) and not self._laboratory.disks:
+            outcome.skipped = "this machine allows no mounts of one's own (unshare --mount), so no disk can be filled"
+            return outcome
         work = WORKLOADS[case.work]
         service, _, variant = case.variant.partition("=")
         programs = {service: ("tests.faultlab.variants", variant)} if variant else {}
         begun = CLOCK.monotonic()
         try:
             name = f"case{self._number}"
-            async with a_stage(self._laboratory, name, programs, work.services, **work.limits) as stage:
+            wired = any(FAULTS[each].wired for each in case.faults)
+            stage_of_it = a_stage(self._laboratory, name, programs, work.services, wired=wired, **work.limits)
+            async with stage_of_it as stage:
                 await self._play(stage, case, work, outcome)
         except Exception:  # noqa: BLE001 # whatever it is, the next cases are run all the same, and it is told
             outcome.error = traceback.format_exc()
@@ -99,8 +106,10 @@ class Runner:
             outcome.violations[0] = [f"no order comes through any more: {stuck}"]
         outcome.orders = len(look.seen.ledger.orders)
         outcome.fills = len(look.seen.ledger.fills)
-        outcome.fired = sum(1 for _ in look.seen.ledger.of("fault")) + sum(
-            each.sprung for each in (*stage.database.traps, *stage.wire.traps)
+        outcome.fired = (
+            sum(1 for _ in look.seen.ledger.of("fault"))
+            + sum(each.sprung for each in (*stage.database.traps, *stage.wire.traps, *stage.kafka_wire.traps))
+            + stage.marks.strikes
         )
         outcome.restarts = sum(stage.starts.values()) - len(stage.starts)
 

@@ -17,6 +17,7 @@ from infra.embedded.programs import environment_of
 from infra.settings import REPOSITORY, Settings
 from infra.topics import Catalogue, load_catalogue
 from schemas.account import TradingMode
+from tests.faultlab.kafka_wire import KafkaWire
 from tests.faultlab.laboratory import Laboratory
 from tests.faultlab.marks import Marks
 from tests.faultlab.proxy import Proxy
@@ -24,8 +25,8 @@ from tests.integration.a_simulator import FAST, Simulator, a_simulator
 from tests.integration.an_order_path import CLOCK, OrderPath, an_order_path, some_limits, until
 from tests.integration.conftest import TEMPLATE, settings_of_this_run
 
-SERVICES = {name: f"consumers.{name}" for name in ("risk", "executor", "portfolio", "persister")}
-SERVICES |= {"kill_switch": "producers.kill_switch"}
+SERVICES = {name: f"consumers.{name}" for name in ("risk", "executor", "portfolio", "persister", "strategist")}
+SERVICES |= {name: f"producers.{name}" for name in ("kill_switch", "data_farmer")}
 _WATCH_SECONDS = 0.03
 _READY_SECONDS = 60.0
 _DELAY_SECONDS_MAX = 3.0
@@ -42,6 +43,9 @@ class Stage:
         self.path = path
         self.database = Proxy(laboratory.postgres.port)
         self.wire = Proxy(simulator.server.port, notes=True)
+        self.kafka_wire = KafkaWire(laboratory.kafka.port)
+        """Between Kafka and services, when the case wants one."""
+        self.wired = False
         self.marks = Marks()
         self.programs: dict[str, tuple[str, ...]] = {name: (module,) for name, module in SERVICES.items()}
         self.held: set[str] = set()
@@ -67,6 +71,7 @@ class Stage:
                 "metrics_port": 0,
                 "database_url": SecretStr(through),
                 "ib_port": self.wire.port,
+                "kafka": f"127.0.0.1:{self.kafka_wire.port}" if self.wired else self.settings.kafka,
             }
         )
         command = Command(self.programs[service], self.log(name), environment_of(own), REPOSITORY)
@@ -150,7 +155,13 @@ class Stage:
 
 @contextlib.asynccontextmanager
 async def a_stage(
-    laboratory: Laboratory, name: str, programs: Mapping[str, tuple[str, ...]], services: tuple[str, ...], **limits: Any
+    laboratory: Laboratory,
+    name: str,
+    programs: Mapping[str, tuple[str, ...]],
+    services: tuple[str, ...],
+    *,
+    wired: bool = False,
+    **limits: Any,
 ) -> AsyncIterator[Stage]:
     """Everything up and trading; nothing of it is left afterwards."""
     home = laboratory.folder / name
@@ -161,6 +172,7 @@ async def a_stage(
             "kafka": laboratory.kafka.address,
             "database_url": SecretStr(laboratory.postgres.url_of(name)),
             "topic_prefix": f"{name}.",
+            "collect_daily": False,
             **FAST,
         }
     )
@@ -170,7 +182,8 @@ async def a_stage(
         path = await stack.enter_async_context(an_order_path(settings))
         stage = Stage(laboratory, settings, simulator, path)
         stage.programs |= programs
-        for proxy in (stage.database, stage.wire):
+        stage.wired = wired
+        for proxy in (stage.database, stage.wire, stage.kafka_wire):
             await proxy.start()
             stack.push_async_callback(proxy.stop)
         stack.callback(stage.end)
@@ -194,7 +207,7 @@ async def a_stage(
 def _read_by(services: tuple[str, ...]) -> Catalogue:
     full = load_catalogue()
     chosen = {name: full.services[name] for name in services}
-    topics = {name: full.topics[name] for spec in chosen.values() for name in spec.reads}
+    topics = {name: full.topics[name] for spec in chosen.values() for name in spec.reads + spec.replays + spec.writes}
     return full.model_copy(update={"topics": topics, "services": chosen})
 
 
