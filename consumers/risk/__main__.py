@@ -3,6 +3,7 @@
 import asyncio
 
 from consumers.risk.risk import build
+from infra.garbage import spare_the_collector
 from infra.settings import Settings
 
 
@@ -11,7 +12,9 @@ def main() -> None:
 
 
 async def _run() -> None:
-    await build(Settings()).run()
+    service = build(Settings())
+    spare_the_collector()
+    await service.run()
 
 
 if __name__ == "__main__":
