@@ -48,9 +48,13 @@ def state_key(told: TradingState) -> str:
 
 def of_strategy(told: StrategyState) -> Alert | None:
     """None when it is well, or was stopped on purpose."""
-    if told.state is not RunningState.FAILED:
+    if told.state is RunningState.STOPPING and told.error:
+        title = f"strategy {told.strategy_id} gave up to sell what it holds"
+    elif told.state is RunningState.FAILED:
+        title = f"strategy {told.strategy_id} failed"
+    else:
         return None
-    return Alert(strategy_key(told), Severity.CRITICAL, f"strategy {told.strategy_id} failed", told.error)
+    return Alert(strategy_key(told), Severity.CRITICAL, title, told.error)
 
 
 def strategy_key(told: StrategyState) -> str:

@@ -110,6 +110,15 @@ class Dealings:
         outputs, news = self.trading.pursue(contract_id, at, number)
         return outputs + self._on_shadow_news(news, at)
 
+    def _liquidate(self, at: At) -> list[Output]:
+        """Cancel what works, and sell at once what nothing works on."""
+        cancels, news = self.trading.liquidate(at)
+        sales = [each for number, key in enumerate(self.contracts) for each in self._pursue(key, at, number)]
+        return [*cancels, *sales, *self._on_shadow_news(news, at)]
+
+    def _sell_cleared(self, at: At) -> list[Output]:
+        return [each for key in self.trading.cleared() for each in self._pursue(key, at, key)]
+
     def _asked(self, at: At) -> list[Output]:
         """The orders that the strategy asked for by itself; one that does not run is denied them."""
         asked = self._stage.host.drain()
@@ -161,16 +170,19 @@ class Dealings:
         else:
             self._show_positions()
         self._stop_when_flat()
-        return outputs
+        return outputs + self._sell_cleared(at)
 
     def _hear(self, event: RiskDecision | OrderUpdate, at: At) -> list[Output]:
         news = self.trading.book.news(event)
         self._stop_when_flat()
-        if news is None or self.ended:
+        if self.ended:
             return []
-        self._show_account(news.contract_id)
-        self._stage.host.on_order(news)
-        return self._asked(at)
+        outputs: list[Output] = []
+        if news is not None:
+            self._show_account(news.contract_id)
+            self._stage.host.on_order(news)
+            outputs = self._asked(at)
+        return outputs + self._sell_cleared(at)
 
     def _stop_when_flat(self) -> None:
         """What was to be liquidated is."""

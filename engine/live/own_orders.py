@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import NamedTuple
 
 from engine.portfolio import Execution, Holding, execution_of, hold
 from engine.reservations import Reservation
@@ -28,6 +29,20 @@ _PASSING = frozenset(
     }
 )
 """Reasons that go away by themselves: the same wish may be tried again. Others need another wish."""
+_FOR_GOOD = frozenset(
+    {DenialReason.LOT_SIZE, DenialReason.TICK_SIZE, DenialReason.UNKNOWN_ORDER, DenialReason.UNSUPPORTED}
+)
+"""Reasons that lie in the order itself: no limit that anybody changes lets it through."""
+
+
+class Refusal(NamedTuple):
+    """Why the last order towards a target was not to be."""
+
+    target: float
+    why: str
+    lasts: bool = True
+    """The target is not to be asked for again."""
+    for_good: bool = False
 
 
 class OwnOrders:
@@ -42,7 +57,7 @@ class OwnOrders:
         self._in_flight: dict[str, Reservation] = {}
         self._target_of: dict[str, float] = {}
         self._unsent: list[str] = []  # expected in answer to the input in hand
-        self._refused: dict[int, float] = {}  # by contract: the target that is not to be asked for again
+        self._refused: dict[int, Refusal] = {}  # by contract
 
     @property
     def in_flight(self) -> bool:
@@ -70,6 +85,10 @@ class OwnOrders:
             intent.intent_id, intent.contract_id, intent.side, intent.quantity
         )
 
+    def working(self, contract_id: int) -> list[str]:
+        """Ids of the orders in flight of a contract."""
+        return [order_id for order_id, order in self._in_flight.items() if order.contract_id == contract_id]
+
     def pending(self, contract_id: int) -> Decimal:
         """Signed quantity that orders in flight may still bring."""
         mine = (order for order in self._in_flight.values() if order.contract_id == contract_id)
@@ -77,14 +96,22 @@ class OwnOrders:
 
     def refused(self, contract_id: int, target: float) -> bool:
         """Whether this target was refused for a reason that stays; naming another one forgets it."""
-        if self._refused.get(contract_id) == target:
+        known = self._refused.get(contract_id)
+        if known is not None and known.lasts and known.target == target:
             return True
         self._refused.pop(contract_id, None)
         return False
 
-    def forgive(self) -> None:
-        """Somebody changed what was refused, or wants it tried again."""
-        self._refused.clear()
+    def refusal(self, contract_id: int) -> Refusal | None:
+        """Of the last order towards a target, if there was one."""
+        return self._refused.get(contract_id)
+
+    def forgive(self, contract_id: int | None = None) -> None:
+        """Somebody changed what was refused, or wants it tried again; of one contract, or of all."""
+        if contract_id is None:
+            self._refused.clear()
+        else:
+            self._refused.pop(contract_id, None)
 
     def quantity(self, contract_id: int) -> Decimal:
         """What is held, signed."""
@@ -120,8 +147,9 @@ class OwnOrders:
             return
         self.denied += 1
         target = self._target_of.pop(decision.intent_id, None)
-        if target is not None and decision.reason not in _PASSING:
-            self._refused[gone.contract_id] = target
+        if target is not None:
+            why, reason = f"{decision.reason}: {decision.detail}", decision.reason
+            self._refused[gone.contract_id] = Refusal(target, why, reason not in _PASSING, reason in _FOR_GOOD)
 
     def on_update(self, update: OrderUpdate) -> None:
         order = self._in_flight.get(update.order_id)
@@ -129,7 +157,7 @@ class OwnOrders:
             return
         target = self._target_of.get(update.order_id)
         if target is not None and update.status is OrderStatus.REJECTED and update.sequence > order.sequence:
-            self._refused[order.contract_id] = target
+            self._refused[order.contract_id] = Refusal(target, f"rejected: {update.reason}")
         self._keep(order.with_update(update))
 
     def on_fill(self, fill: Fill | FillCorrected | FillBusted) -> bool | None:

@@ -192,9 +192,7 @@ class RunningStrategy(Dealings):
         elif isinstance(event, Promote):
             self._promote()
         elif isinstance(event, Stop) and self.state is RunningState.STOPPING:
-            self.trading.targets.liquidate()
-            self.orders.forgive()
-            return [each for number, key in enumerate(self.contracts) for each in self._pursue(key, at, number)]
+            return self._liquidate(at)
         if self.ended:
             self.close()
         return []
@@ -207,6 +205,11 @@ class RunningStrategy(Dealings):
             self.orders.forgive()
             self.trading.forget_asked()
             self._change(parameters=parameters)
+
+    def _unsold(self) -> str:
+        if self.state is not RunningState.STOPPING or not (unsold := self.trading.unsold):
+            return ""
+        return f"{unsold}; `scizor live stop {self.strategy_id} --liquidate` tries again"[:_ERROR_MAX]
 
     def _change(self, **fields: Any) -> None:
         self.deployment = self.trading.deployment = self.deployment.model_copy(update=fields)
@@ -242,7 +245,7 @@ class RunningStrategy(Dealings):
             denied=self.orders.denied,
             positions={symbol: format(each.normalize(), "f") for symbol, each in held.items() if each},
             bars_seen=self.bars_seen,
-            error=self.error,
+            error=self.error or self._unsold(),
             last_command=self.last_command,
             refused=self.refusal,
             shadow=self.deployment.shadow,

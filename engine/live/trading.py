@@ -5,6 +5,7 @@ from datetime import datetime
 
 from engine.facts import Bar
 from engine.live.desk import Asked, FloodError
+from engine.live.liquidation import Liquidation
 from engine.live.order_intents import OrderBook
 from engine.live.outputs import Output, output_id
 from engine.live.own_orders import OwnOrders
@@ -40,6 +41,7 @@ class Trading:
         self.sent = self._sent_before = 0
         self.held_back: list[OrderNews] = []
         """Orders that were not sent: the strategy hears of them with its next bar or tick."""
+        self.liquidation: Liquidation | None = None
         self._floor = ShadowFloor() if deployment.shadow else None
         self._minute = (0, 0)
         self._numbers = 0
@@ -86,9 +88,55 @@ class Trading:
 
     def pursue(self, contract_id: int, at: At, number: int) -> tuple[list[Output], list[News]]:
         """The order that brings what is held to the target, if one is needed."""
+        if self.liquidation is not None and not self._sells(self.liquidation, contract_id):
+            return [], []
         intent_id = output_id(self.deployment.strategy_id, at, number, "intent")
         order = self.targets.order(contract_id, self.orders, self.deployment, intent_id)
         return ([], []) if order is None else self._send([order])
+
+    def liquidate(self, at: At) -> tuple[list[Output], list[News]]:
+        """Hold nothing of anything: cancel what works first, a stop loss would be counted in for what it may sell."""
+        self.targets.liquidate()
+        self.orders.forgive()
+        working = {contract_id: ids for contract_id in self._contracts if (ids := self.orders.working(contract_id))}
+        self.liquidation = Liquidation(set(working))
+        return self._send(self._cancel(contract_id, each, at) for contract_id, ids in working.items() for each in ids)
+
+    def cleared(self) -> list[int]:
+        """Contracts of which the last order that a liquidation has cancelled is over, each told once."""
+        if self.liquidation is None:
+            return []
+        clear = [key for key in self._contracts if key in self.liquidation.clearing and not self.orders.working(key)]
+        self.liquidation.clearing.difference_update(clear)
+        return clear
+
+    @property
+    def unsold(self) -> str:
+        """What a liquidation has given up to sell, and why; empty when it has not."""
+        given_up = self.liquidation.given_up if self.liquidation is not None else {}
+        return "; ".join(f"{self._contracts[key].symbol} is not sold: {why}" for key, why in given_up.items())
+
+    def _sells(self, liquidation: Liquidation, contract_id: int) -> bool:
+        price = self.targets.prices.get(contract_id)
+        if price is None or self.orders.working(contract_id):
+            return False
+        held, refusal = self.orders.quantity(contract_id), self.orders.refusal(contract_id)
+        if not liquidation.wants(contract_id, held, refusal, price.event_time):
+            return False
+        self.orders.forgive(contract_id)
+        return True
+
+    def _cancel(self, contract_id: int, order_id: str, at: At) -> CancelIntent:
+        price = self.targets.prices[contract_id]  # it was ordered at one
+        return CancelIntent(
+            intent_id=output_id(self.deployment.strategy_id, at, 0, f"cancel {order_id}"),
+            account_id=self.deployment.account_id,
+            strategy_id=self.deployment.strategy_id,
+            order_id=order_id,
+            reason="liquidated",
+            event_time=price.event_time,
+            ingest_time=price.ingest_time,
+        )
 
     def hold_back(self, asked: Iterable[Asked], reason: str) -> None:
         """Not sent: changes and cancels leave an order as it is, but one that is to work never will."""

@@ -18,12 +18,13 @@ def held_up_by(
     """In words, empty when nothing does. `told`: how the strategy has taken a command."""
     if told.shadow:
         return []
-    if told.state is RunningState.RUNNING:
-        return [*_of_limits(limits, told.deployment.account_id), *_of_orders(home, states, told)]
-    if told.state is RunningState.STOPPING:
+    if told.state not in (RunningState.RUNNING, RunningState.STOPPING):
+        return []
+    found = [*_of_limits(limits, told.deployment.account_id), *_of_orders(home, states, told)]
+    if told.state is RunningState.STOPPING and not told.error:
         again = f"`scizor live stop {told.strategy_id} --liquidate`"
-        return [f"it sells what it holds; of what risk denies, `scizor live status` counts it: {again} tries once more"]
-    return []
+        found.append(f"it sells what it holds; what is denied is tried again, for a day: {again} tries at once")
+    return found
 
 
 def _of_orders(home: Path, states: Mapping[str, TradingState], told: StrategyState) -> Iterator[str]:

@@ -50,6 +50,14 @@ def test_a_shadow_needs_neither_limits_nor_leave(tmp_path: Path) -> None:
 
 
 def test_what_still_sells_says_how_it_goes_on(tmp_path: Path) -> None:
-    (sells,) = held_up_by(tmp_path, {}, _LIMITS, a_state(RunningState.STOPPING))
-    assert "`scizor live stop mine --liquidate` tries once more" in sells
-    assert held_up_by(tmp_path, {}, _LIMITS, a_state(RunningState.STOPPED, positions={"AAPL": "100"})) == []
+    active = a_mode("account:DU1", TradingMode.ACTIVE)
+    (sells,) = held_up_by(tmp_path, active, _LIMITS, a_state(RunningState.STOPPING))
+    assert "for a day: `scizor live stop mine --liquidate` tries at once" in sells
+    assert held_up_by(tmp_path, active, _LIMITS, a_state(RunningState.STOPPED, positions={"AAPL": "100"})) == []
+
+
+def test_what_cannot_sell_says_why(tmp_path: Path) -> None:
+    halted, _ = held_up_by(tmp_path, a_mode("global", TradingMode.HALTED), {}, a_state(RunningState.STOPPING))[-2:]
+    assert "scizor live arm --scope global" in halted
+    given_up = a_state(RunningState.STOPPING, error="AAPL is not sold: it tells how to go on")
+    assert held_up_by(tmp_path, a_mode("account:DU1", TradingMode.ACTIVE), _LIMITS, given_up) == []

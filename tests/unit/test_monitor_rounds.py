@@ -134,13 +134,17 @@ def test_a_strategy_that_failed_is_told_and_one_that_was_stopped_is_not() -> Non
         quantity=1, **WHEN,
     )  # fmt: skip
 
-    def told(state: RunningState) -> StrategyState:
-        return StrategyState(strategy_id="s", state=state, deployment=deployment, error="it broke", **WHEN)
+    def told(state: RunningState, error: str = "it broke") -> StrategyState:
+        return StrategyState(strategy_id="s", state=state, deployment=deployment, error=error, **WHEN)
 
     failed = happenings.of_strategy(told(RunningState.FAILED))
     assert failed is not None
     assert (failed.key, failed.body) == ("strategy:s", "it broke")
     assert happenings.of_strategy(told(RunningState.STOPPED)) is None
+    unsold = happenings.of_strategy(told(RunningState.STOPPING))
+    assert unsold is not None
+    assert "gave up to sell" in unsold.title
+    assert happenings.of_strategy(told(RunningState.STOPPING, error="")) is None
 
 
 def test_a_dead_letter_of_an_order_is_graver_than_one_of_a_bar() -> None:
