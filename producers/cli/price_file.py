@@ -63,7 +63,8 @@ def read_files(
 ) -> list[tuple[Path, dict[timedelta, BarColumns]]]:
     """Several files, each of sizes of its own: see `read_sizes`. Of those that tell neither ends nor sizes, the sizes
     are those `wanted` that no other file has. Raises UsageError where that leaves a size open, but for days and the
-    smallest: a bar taken for a shorter one would be seen before it ended."""
+    smallest: a bar taken for a shorter one would be seen before it ended; and for files of different symbols."""
+    _of_one_symbol(paths)
     read = [(path, read_sizes(path, symbol)) for path in paths]
     silent = [each for each in read if not _tells_sizes(each[0])]
     silent.sort(key=lambda each: _distance(each[1]))
@@ -83,6 +84,18 @@ def read_files(
                 "each file, --bar-size 5m,1h"
             )
     return read
+
+
+def _of_one_symbol(paths: Sequence[Path]) -> None:
+    """Raises UsageError where two files name different symbols: their bars would run as those of one."""
+    named = [(path, name) for path in paths for name in symbols_in(_frame(path), path)]
+    for path, name in named[1:]:
+        first, other = named[0]
+        if name != other:
+            raise UsageError(
+                f"{first} has bars of {other}, {path} of {name}: several files are the bar sizes of one symbol; "
+                "several symbols run over --source topic or database"
+            )
 
 
 def _tells_sizes(path: Path) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 from pydantic import ValidationError
 
@@ -169,6 +170,22 @@ def test_of_files_that_do_not_tell_their_sizes_those_are_taken_that_were_named_o
     for others, named in (((halves,), ()), ((halves, days), sizes[:2])):
         with pytest.raises(UsageError, match="does not tell how long its bars last: give it a column end"):
             read_files((hours, *others), "AAPL", named)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_files_that_name_different_symbols_are_refused_with_both_names(tmp_path: Path, suffix: str) -> None:
+    hours, days, others, unnamed = (tmp_path / f"{name}.{suffix}" for name in ("hours", "days", "others", "unnamed"))
+    rows = pl.DataFrame({"time": ["2013-01-07", "2013-01-08"], "open": 1.0, "high": 2.0, "low": 1.0, "close": 2.0})
+    rows = rows.with_columns(volume=5.0)
+    smaller = rows.with_columns(time=pl.Series(["2013-01-07T15:00:00Z", "2013-01-07T16:00:00Z"]))
+    texts = ((hours, smaller, "AAPL"), (days, rows, "AAPL"), (others, rows, "MSFT"), (unnamed, rows, ""))
+    for path, frame, name in texts:
+        told = frame.with_columns(symbol=pl.lit(name)) if name else frame
+        told.write_csv(path) if suffix == "csv" else told.write_parquet(path)
+
+    assert len(read_files((hours, days), "AAPL", ())) == len(read_files((hours, unnamed), "AAPL", ())) == 2
+    with pytest.raises(UsageError, match=f"hours.{suffix} has bars of AAPL, .*others.{suffix} of MSFT: several files"):
+        read_files((hours, others), "AAPL", ())
 
 
 def test_the_size_that_is_named_is_that_of_the_file_or_it_is_refused(tmp_path: Path) -> None:
