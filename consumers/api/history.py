@@ -62,6 +62,7 @@ class HistoryOut(Answer):
     adjustment: Adjustment
     stored_basis: Basis
     as_of: UtcTime = Field(description="What was known by then counts, on all pages of this answer.")
+    warning: str = Field(description="Why the prices are not what was asked for; empty when they are.")
     actions: list[CorporateAction] = Field(description="Splits and dividends that the prices were computed with.")
     items: list[HistoryBar]
     next_cursor: str | None = Field(description="`cursor` of the next page; null on the last one.")
@@ -109,7 +110,8 @@ class History:
         """From `start` to `end` in the exchange's days, a day as `end` included; else all there is.
 
         JSON comes in pages. CSV, Arrow and Parquet hold all of it and are streamed, unless `limit` asks for a page:
-        then the header `X-Next-Cursor` says where the next one begins.
+        then the header `X-Next-Cursor` says where the next one begins. What JSON says in `warning` stands in the header
+        `X-Warning` of the others.
         """
         contract = await known_contract(self._front, symbol)
         now = self._front.service.clock.now()
@@ -170,9 +172,12 @@ class History:
             "X-Bar-Size": size,
             "X-Made-From": _made_from(plan) or size,
             "X-Adjustment": adjustment,
+            "X-Stored-Basis": plan.series.basis,
             "X-As-Of": plan.wanted.known_by.isoformat(),
             "Content-Disposition": f'attachment; filename="{name}"',
         }
+        if plan.warning:
+            headers["X-Warning"] = plan.warning.encode("ascii", "backslashreplace").decode()
         if more is not None:
             headers["X-Next-Cursor"] = more
         return StreamingResponse(_written(writer, first, found), media_type=writer.media_type, headers=headers)
@@ -251,6 +256,7 @@ def _as_json(plan: Plan, adjustment: Adjustment, bars: pl.DataFrame, more: str |
         adjustment=adjustment,
         stored_basis=Basis(plan.series.basis),
         as_of=plan.wanted.known_by,
+        warning=plan.warning,
         actions=plan.actions,
         items=[],
         next_cursor=more,

@@ -55,6 +55,8 @@ async def test_apples_split_of_2005_is_undone_done_and_corrected_as_of_any_momen
     async with serving("api_farmer", stack_settings) as api:
         await shelve(api, real_days(first, last, basis=Basis.SPLIT_ADJUSTED))
         before = await api.get(f"{path}&adjustment=raw")
+        unwarned = await api.ask("GET", f"{path}&format=csv")
+        warned = await api.ask("GET", f"{path}&adjustment=raw&format=csv")
         added = await api.ask("POST", "/corporate-actions", Role.TRADER, json=SPLIT)
         await take_in(api, "reference.corporate_actions.v1", 1)
         raw = await api.get(f"{path}&adjustment=raw")
@@ -66,6 +68,10 @@ async def test_apples_split_of_2005_is_undone_done_and_corrected_as_of_any_momen
         listed = await api.get("/corporate-actions/AAPL")
 
     assert (added.status_code, wrong.status_code) == (202, 202)
+    assert before["warning"].startswith("prices as raw were asked for, but no split of AAPL is on record")
+    assert (warned.headers["X-Warning"], warned.headers["X-Stored-Basis"]) == (before["warning"], "split_adjusted")
+    assert "X-Warning" not in unwarned.headers
+    assert (raw["warning"], split["warning"]) == ("", "")
     assert [bar["close"] for bar in raw["items"]] == traded["close"].to_list()
     assert [bar["volume"] for bar in raw["items"]] == traded["volume"].to_list()
     assert (len(raw["actions"]), raw["stored_basis"], raw["adjustment"]) == (1, "split_adjusted", "raw")
