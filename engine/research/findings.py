@@ -13,33 +13,20 @@ from engine.columns import Floats
 from engine.research.evaluation import Objective
 from engine.research.folds import combinatorial, paths
 from engine.research.gate import judge
-from engine.research.judging import evidence_of
+from engine.research.judging import evidence_of, never_traded
 from engine.research.ledger import entry, estimate_of, looks, series_of
 from engine.research.resampling import entry_significance, trade_paths
 from engine.research.search import Found, Tried
 from engine.research.space import Space
-from engine.research.stretches import Stretch
 from engine.research.surface import Surface
-from engine.statistics import periods_per_year, session_ends, session_returns
+from engine.research.walk import Fold, idle_in_words, rounded, walk_of
 from schemas.backtest import Trial
-from schemas.moments import to_datetime
 from schemas.research import OptimizationRequested
 
 TRIALS_TOLD = 5_000
 POINTS_MAX = 5_000
 _PATH_GROUPS, _PATH_TESTS = 6, 2
 _LOOKS_TOLD = 20
-
-
-@dataclass(frozen=True, eq=False)
-class Fold:
-    """One step of a walk: where it searched and tested, what it chose and how that did."""
-
-    train: Stretch
-    test: Stretch
-    chosen: Tried
-    result: BacktestResult
-    trial: Trial
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,26 +56,22 @@ def result_of(pieces: Pieces) -> tuple[dict[str, Any], list[str]]:
         "trials_run": len(found.tried),
         "states": {state: sum(each.state == state for each in found.tried) for state in ("done", "pruned", "failed")},
         "trials": [_tried(each, pieces.objectives) for each in found.tried[:TRIALS_TOLD]],
-        "importance": {name: _number(value) for name, value in surface.importance().items()},
+        "importance": {name: rounded(value) for name, value in surface.importance().items()},
         "heat_maps": [_rounded(each) for each in surface.heat_maps()],
         "overfitting": {
             "trials": verdict.counted.trials,
             "families": verdict.counted.families,
-            "independent_trials": _number(verdict.counted.independent),
-            **{name: _number(value) for name, value in verdict.figures.items()},
+            "independent_trials": rounded(verdict.counted.independent),
+            **{name: rounded(value) for name, value in verdict.figures.items()},
         },
         "paths": _paths([each.evaluation.trial for each in found.tried if each.state == "done"]),
         "monte_carlo": _trade_paths(pieces),
         "random_entries": _random_entries(pieces),
-        "walk_forward": _walk(pieces),
+        "walk_forward": walk_of(pieces.folds, pieces.objectives[0].metric, pieces.best.curve.cash),
         "holdout": _holdout(pieces),
         "gate": {"passed": verdict.passed, "reasons": list(verdict.reasons), "notes": list(verdict.notes)},
     }
     return result, _warnings(pieces, result)
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(f"{value:.12g}")
 
 
 def _tried(each: Tried, objectives: Sequence[Objective]) -> dict[str, Any]:
@@ -121,9 +104,9 @@ def _surface(pieces: Pieces) -> tuple[Surface, dict[str, Any] | None]:
     best = int(np.nanargmax(scores))
     stable = {
         **_tried(done[place], pieces.objectives),
-        "neighbourhood": _number(sign * float(means[place])),
-        "stability": _number(float(stability[place])),
-        "stability_of_best": _number(float(stability[best])),
+        "neighbourhood": rounded(sign * float(means[place])),
+        "stability": rounded(float(stability[place])),
+        "stability_of_best": rounded(float(stability[best])),
     }
     return shown, stable
 
@@ -167,9 +150,9 @@ def _paths(trials: Sequence[Trial | None]) -> dict[str, Any] | None:
     return {
         "paths": len(annual),
         "splits": len(chosen),
-        "sharpe_worst": _number(annual[0]),
-        "sharpe_median": _number(float(np.median(annual))),
-        "sharpe_best": _number(annual[-1]),
+        "sharpe_worst": rounded(annual[0]),
+        "sharpe_median": rounded(float(np.median(annual))),
+        "sharpe_best": rounded(annual[-1]),
         "settings_chosen": len(set(chosen)),
     }
 
@@ -191,66 +174,6 @@ def _random_entries(pieces: Pieces) -> dict[str, Any] | None:
     return None if found is None else asdict(found)
 
 
-def _walk(pieces: Pieces) -> dict[str, Any] | None:
-    """The folds one by one, and their tests stitched to one curve that no search has seen."""
-    if not pieces.folds:
-        return None
-    objective = pieces.objectives[0].metric
-    returns = [session_returns(each.result.curve) for each in pieces.folds]
-    times = [each.result.curve.times_us[session_ends(each.result.curve.times_us)] for each in pieces.folds]
-    stitched, moments = (
-        np.concatenate(returns),
-        np.concatenate([each[: len(own)] for each, own in zip(times, returns, strict=True)]),
-    )
-    equity = pieces.best.curve.cash * np.cumprod(1 + stitched)
-    year = periods_per_year(moments) or 252.0
-    inside = [each.chosen.evaluation.scores[0] for each in pieces.folds]
-    outside = [getattr(each.result.metrics, objective) for each in pieces.folds]
-    kept = np.unique(np.linspace(0, len(moments) - 1, min(len(moments), POINTS_MAX)).round().astype(np.int64))
-    deviation = float(stitched.std(ddof=1)) if len(stitched) > 1 else 0.0
-    return {
-        "objective": objective,
-        "folds": [_fold(each, objective) for each in pieces.folds],
-        "sharpe": _number(float(stitched.mean()) / deviation * math.sqrt(year)) if deviation else None,
-        "total_return": _number(float(equity[-1]) / pieces.best.curve.cash - 1) if len(equity) else None,
-        "sessions": len(stitched),
-        "mean_inside": _mean(inside),
-        "mean_outside": _mean(outside),
-        "efficiency": _over(_mean(outside), _mean(inside)),
-        "positive_folds": sum((each.result.metrics.total_return or 0) > 0 for each in pieces.folds),
-        "equity": {
-            "time": [to_datetime(int(moments[each])).isoformat().replace("+00:00", "Z") for each in kept],
-            "value": [float(f"{equity[each]:.12g}") for each in kept],
-        },
-    }
-
-
-def _fold(each: Fold, objective: str) -> dict[str, Any]:
-    metrics = each.result.metrics
-    return {
-        "train": [_day(each.train.first), _day(each.train.stop - 1)],
-        "test": [_day(each.test.first), _day(each.test.stop - 1)],
-        "parameters": each.chosen.parameters,
-        "inside": each.chosen.evaluation.scores[0],
-        "outside": getattr(metrics, objective),
-        "total_return": metrics.total_return,
-        "trades": metrics.trades,
-    }
-
-
-def _day(number: int) -> str:
-    return str(np.datetime64(number, "D"))
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [each for each in values if each is not None]
-    return _number(sum(known) / len(known)) if known else None
-
-
-def _over(part: float | None, whole: float | None) -> float | None:
-    return _number(part / whole) if part is not None and whole else None
-
-
 def _holdout(pieces: Pieces) -> dict[str, Any] | None:
     """What is held out, what the reading showed, and who has seen those bars before."""
     if pieces.held_out_since is None:
@@ -264,6 +187,7 @@ def _holdout(pieces: Pieces) -> dict[str, Any] | None:
         "since": pieces.held_out_since.date().isoformat(),
         "reading": None if read is None else {
             "trial_id": read.trial_id, "sharpe": read.sharpe, "total_return": read.total_return, "trades": read.trades,
+            "never_traded": never_traded(read.trades, read.total_return),
         },
         "looks_before": len(others),
         "looked_at_by": [
@@ -278,7 +202,7 @@ def _warnings(pieces: Pieces, result: dict[str, Any]) -> list[str]:
     """What a reader must know, the gravest first."""
     held_out, grid = result["holdout"], pieces.space.size
     failed, told = result["states"]["failed"], len(pieces.found.tried)
-    stable = result["stable"]
+    stable, idle = result["stable"], idle_in_words(result["walk_forward"])
     said: list[tuple[Any, str]] = [
         (
             held_out and held_out["looks_before"],
@@ -288,6 +212,7 @@ def _warnings(pieces: Pieces, result: dict[str, Any]) -> list[str]:
             stable and stable["stability_of_best"] is not None and stable["stability_of_best"] < 0.5,
             "The best setting is a lone peak: its neighbours do less than half as well. Look at the stable one.",
         ),
+        (idle, idle),
         (failed, f"{failed} of {told} parameter sets could not be run: the trials say why."),
         (
             pieces.request.method == "grid" and grid and told == pieces.request.trials and grid > told,

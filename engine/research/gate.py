@@ -56,6 +56,11 @@ class Evidence:
     others: int = 0
     looks: int = 0
     held_out: float | None = None
+    not_held_out: str = "nothing was held out of the search, or it was never read"
+    """Why there is no `held_out`."""
+    tests: int = 0
+    """Of folds of walks forward, and in how many of them it never traded."""
+    idle_tests: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ def judge(evidence: Evidence, limits: GateLimits | None = None) -> Verdict:
         *_not_better(deflated, limits),
         *_overfitted(folded, limits),
         *_held_out(evidence),
+        *_idle(evidence),
     ]
     return Verdict(
         passed=not reasons,
@@ -159,12 +165,23 @@ def _held_out(evidence: Evidence) -> list[str]:
     return [f"it lost on the bars held out of the search (Sharpe {evidence.held_out:.2f} a year, at the first reading)"]
 
 
+def _idle(evidence: Evidence) -> list[str]:
+    if not evidence.tests or evidence.idle_tests < evidence.tests:
+        return []
+    return [f"it never traded in any of the {evidence.tests} tests of its walk forward: they say nothing of it"]
+
+
 def _notes(evidence: Evidence, folded: Overfitting | None) -> list[str]:
     notes = []
     if evidence.looks > 1:
         notes.append(f"the bars held out were looked at {evidence.looks} times: only the first reading is a test")
     if evidence.held_out is None:
-        notes.append("nothing was held out of the search, or it was never read")
+        notes.append(evidence.not_held_out)
+    if 0 < evidence.idle_tests < evidence.tests:
+        notes.append(
+            f"in {evidence.idle_tests} of the {evidence.tests} tests of its walk forward it never traded: "
+            "they say nothing of it"
+        )
     if folded is None:
         notes.append("fewer than two trials on the same bars: picking a setting cannot be cross-validated")
     needed = minimum_track_record(evidence.candidate)

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -59,6 +60,7 @@ def evidence_of(candidate: Trial, trials: Sequence[Trial]) -> Evidence:
     estimate = estimate_of(candidate)
     assert estimate is not None, "a candidate has a Sharpe ratio"
     readings = [each for each in ours if each.purpose == "holdout" and set(each.symbols) & set(candidate.symbols)]
+    tests = [each for each in ours if each.purpose == "test" and set(each.symbols) & set(candidate.symbols)]
     seen = looks(ours, candidate.symbols, readings[0].start) if readings and readings[0].start else []
     ratios = [known.value for each in counted if (known := estimate_of(each)) is not None]
     return Evidence(
@@ -68,8 +70,27 @@ def evidence_of(candidate: Trial, trials: Sequence[Trial]) -> Evidence:
         alike=series_of([each for each in counted if each.data_digest == candidate.data_digest]),
         others=sum(1 for each in counted if not each.returns_ppm),
         looks=len(seen),
-        held_out=readings[0].sharpe if readings else None,
+        tests=len(tests),
+        idle_tests=sum(never_traded(each.trades, each.total_return) for each in tests),
+        **_held_out(readings),
     )
+
+
+def never_traded(closed: float | None, total_return: float | None) -> bool:
+    """Whether a run made no trade: none was closed, and none that is open has gained or cost anything."""
+    return not closed and not total_return
+
+
+def _held_out(readings: Sequence[Trial]) -> dict[str, Any]:
+    """What the first reading showed, or why it showed nothing."""
+    if not readings:
+        return {}
+    first = readings[0]
+    if first.sharpe is not None:
+        return {"held_out": first.sharpe}
+    idle = never_traded(first.trades, first.total_return)
+    why = "it never traded on them" if idle else "they are too few for a Sharpe ratio"
+    return {"not_held_out": f"the bars held out say nothing: {why}, at the first reading"}
 
 
 def _chances(told: Sequence[Trial]) -> list[Trial]:

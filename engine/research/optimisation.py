@@ -23,12 +23,13 @@ from engine.research.evaluation import (
     replay_all,
     run_over,
 )
-from engine.research.findings import Fold, Pieces, result_of
+from engine.research.findings import Pieces, result_of
 from engine.research.ledger import Purpose, entry
 from engine.research.request import Allowed, Cut, allowed_by, cut, half_of, plan_of
 from engine.research.search import Found, Memory, Plan, Search, Tried
 from engine.research.space import Parameters
 from engine.research.stretches import DAY_US, Stretch
+from engine.research.walk import Fold
 from schemas.backtest import Trial
 from schemas.moments import to_datetime
 from schemas.research import OptimizationFinished, OptimizationRequested

@@ -99,12 +99,17 @@ def _walk(result: dict[str, Any], cash: float) -> str:
     frame = Frame("Return out of sample", "{:.0%}", 280)
     rows = [
         (" to ".join(each["train"]), " to ".join(each["test"]), _parameters(each), _number(each["inside"]),
-         _number(each["outside"]), _told(each["total_return"], "{:+.2%}"))
+         _number(each["outside"]), _return(each))
         for each in walk["folds"]
     ]  # fmt: skip
     head = ("Searched", "Tested", "Chosen", f"{walk['objective']} inside", "outside", "return")
     curve = chart(frame, [Line(points, "equity", "tests, stitched")]) if len(points) > 1 else ""
     return _panel("Walk forward <small>tests stitched: no search has seen them</small>", curve + _table(head, rows))
+
+
+def _return(fold: dict[str, Any]) -> str:
+    # results of earlier versions do not tell how many executions there were
+    return "never traded" if fold.get("executions") == 0 else _told(fold["total_return"], "{:+.2%}")
 
 
 _WORTH = (
@@ -144,7 +149,8 @@ def _worth(result: dict[str, Any]) -> str:
         rows.append(("Held out since", held_out["since"]))
         rows.append(("Looked at before, times", f"{held_out['looks_before']:,}"))
         if reading := held_out["reading"]:
-            rows.append(("Held out: Sharpe ratio", _told(reading["sharpe"], "{:.2f}")))
+            sharpe = "never traded" if reading.get("never_traded") else _told(reading["sharpe"], "{:.2f}")
+            rows.append(("Held out: Sharpe ratio", sharpe))
             rows.append(("Held out: return", _told(reading["total_return"], "{:+.2%}")))
             rows.append(("Held out: closed trades", f"{reading['trades']:,.0f}"))
     return _panel("What it is worth", _table(("", ""), rows))

@@ -124,6 +124,11 @@ def _cell(value: float | None, low: float, high: float) -> str:
     return f"{value:6.2f}{shade}"
 
 
+def _reading(reading: dict[str, Any]) -> str:
+    # results of earlier versions do not tell it
+    return "never traded" if reading.get("never_traded") else f"Sharpe {_text(reading['sharpe'], '{:.2f}')}"
+
+
 def _families(count: int) -> str:
     return "1 family" if count == 1 else f"{count:,} families"
 
@@ -146,10 +151,11 @@ def _worth(result: dict[str, Any]) -> Iterator[str]:
     if walk:
         whole = f"return {_text(walk['total_return'], '{:+.1%}')}, Sharpe {_text(walk['sharpe'], '{:.2f}')}"
         means = f"{_text(walk['mean_inside'])} inside, {_text(walk['mean_outside'])} outside"
-        yield f"  {'walk forward':<22}{len(walk['folds'])} folds, {whole}; {walk['objective']} {means}"
+        idle = f" ({walk['idle_folds']} never traded)" if walk.get("idle_folds") else ""
+        yield f"  {'walk forward':<22}{len(walk['folds'])} folds{idle}, {whole}; {walk['objective']} {means}"
     if held_out:
         reading = held_out["reading"]
-        told = f"Sharpe {_text(reading['sharpe'], '{:.2f}')}" if reading else "not read: --read-holdout"
+        told = _reading(reading) if reading else "not read: --read-holdout"
         yield f"  {'held out':<22}since {held_out['since']}, {told}; looks before: {held_out['looks_before']}"
     gate = result["gate"]
     yield f"  {'gate':<22}{'pass' if gate['passed'] else 'fail'}"

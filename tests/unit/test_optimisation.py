@@ -19,7 +19,7 @@ from engine.research.evaluation import (
     run_over,
 )
 from engine.research.folds import FoldError
-from engine.research.judging import candidate_of, evidence_of
+from engine.research.judging import candidate_of, evidence_of, gate
 from engine.research.optimisation import NothingFoundError, Workshop, optimise
 from engine.research.page import page
 from engine.research.request import allowed_by, plan_of
@@ -27,6 +27,7 @@ from engine.research.search import Forgetful, Memory
 from engine.research.space import SpaceError
 from engine.research.stretches import Stretch, days_of
 from infra.fan_out import Here, executor
+from producers.cli.search_view import lines
 from schemas.backtest import Trial
 from schemas.research import OptimizationFinished, OptimizationRequested, WalkForward
 from tests.bars import columns_of, random_bars
@@ -202,6 +203,35 @@ def test_a_walk_forward_tests_each_choice_on_what_follows_and_stitches_the_tests
     assert done.result["overfitting"]["trials"] == 19  # to train on parts of the time is no chance more
     assert done.result["trials_run"] == 19
     assert "no search has seen them" in page(done)
+
+
+def test_folds_that_never_trade_are_told_and_a_walk_of_nothing_else_passes_no_gate() -> None:
+    crossings = an_optimization(axes=("fast=20:30:10", "slow=60"), walk_forward=WalkForward(train=300, test=20))
+    some = optimised(crossings)
+    diary = Diary()
+    none = optimised(
+        crossings.revised(axes=("fast=20", "slow=60:90:30"), walk_forward=WalkForward(train=660, test=20)), diary
+    )
+
+    walk = some.result["walk_forward"]
+    assert 0 < walk["idle_folds"] == sum(not fold["executions"] for fold in walk["folds"]) < len(walk["folds"])
+    assert f"{walk['idle_folds']} of {len(walk['folds'])} folds never traded" in some.warnings[0]
+    assert page(some).count("<td>never traded</td>") == walk["idle_folds"]
+    assert f"folds ({walk['idle_folds']} never traded), return" in "\n".join(lines(some))
+    assert any(f"in {walk['idle_folds']} of the" in note for note in some.result["gate"]["notes"])
+    assert none.result["walk_forward"]["idle_folds"] == 2
+    assert "it never traded in any of the 2 tests of its walk forward" in str(none.result["gate"]["reasons"])
+    judged = gate([*diary.trials, *diary.trials])[1]
+    assert "any of the 2 tests" in judged.reasons[-1], "also from the ledger, each test once"
+
+
+def test_bars_held_out_on_which_nothing_was_traded_are_no_proof_and_were_read() -> None:
+    idle = an_optimization(axes=("fast=20", "slow=60:90:30"), holdout=0.03, read_holdout=True)
+
+    done = optimised(idle)
+
+    assert "it never traded on them, at the first reading" in str(done.result["gate"]["notes"])
+    assert "since 2014-11-17, never traded; looks before: 0" in "\n".join(lines(done))
 
 
 def test_what_ran_before_a_walk_forward_makes_its_folds_no_chance_more() -> None:
