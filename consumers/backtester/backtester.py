@@ -83,6 +83,7 @@ class Backtester:
         self._service.on(BacktestCanceled, self.on_cancel)
         self._service.task("cancellations", self._cancellations.follow)
         self._service.task("colleagues", self._follow_colleagues)
+        self._service.task("attention", self._colleagues.watch)
         self._service.before(self._prove)
         self._service.after(self.gate.close)
 

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from consumers.backtester import beside
+from infra.attention import Attention
 from infra.clock import Clock
 from infra.settings import Settings
 from infra.topics import TopicSpec
@@ -23,6 +24,8 @@ BEAT_SECONDS = 2.0
 SILENT_SECONDS = 15.0
 """Who has said nothing for so long is taken for dead: longer than any pause of a process that lives."""
 _LOOK_SECONDS = 0.2
+_GAP_SECONDS_MAX = 1.0
+"""Between two looks; in a longer one it was us who paused, and what was said meanwhile is still to be read."""
 _REMEMBERED_MAX = 10_000
 
 
@@ -30,6 +33,7 @@ _REMEMBERED_MAX = 10_000
 class _Word:
     told: BacktestProgress
     heard: float
+    """In seconds that we were there to hear."""
     workers: frozenset[str]
     """Everybody who ever worked on this record of the request."""
 
@@ -38,7 +42,7 @@ class Colleagues:
     """What was last heard about each request."""
 
     def __init__(self, clock: Clock, me: str, *, silent_seconds: float = SILENT_SECONDS) -> None:
-        self._clock = clock
+        self._attention = Attention(clock.monotonic, _GAP_SECONDS_MAX)
         self._me = me
         self._silent_seconds = silent_seconds
         self._words: OrderedDict[str, _Word] = OrderedDict()
@@ -48,6 +52,15 @@ class Colleagues:
         """Read the topic from its beginning, for ever."""
         await beside.follow(settings, topic, self.hear, self._caught_up)
 
+    async def watch(self) -> None:
+        """The background task: be there."""
+        while True:
+            self.look()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def look(self) -> None:
+        self._attention.look()
+
     def hear(self, event: Event) -> None:
         """Take an event in."""
         if not isinstance(event, BacktestProgress):
@@ -55,7 +68,7 @@ class Colleagues:
         before = self._words.get(event.backtest_id)
         same = before is not None and before.told.asked_at == event.asked_at
         workers = (before.workers if before is not None and same else frozenset()) | {event.worker}
-        self._words[event.backtest_id] = _Word(event, self._clock.monotonic(), workers)
+        self._words[event.backtest_id] = _Word(event, self._attention.look(), workers)
         self._words.move_to_end(event.backtest_id)
         if len(self._words) > _REMEMBERED_MAX:
             self._words.popitem(last=False)
@@ -70,7 +83,7 @@ class Colleagues:
         word = self._words.get(backtest_id)
         if word is None or word.told.finished or word.told.worker in ("", self._me):
             return None
-        silent = self._clock.monotonic() - word.heard >= self._silent_seconds
+        silent = self._attention.look() - word.heard >= self._silent_seconds
         return None if silent else word.told.worker
 
     def died_over(self, backtest_id: str, asked_at: str) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from infra.attention import Attention
 from infra.clock import Clock, Entropy, SystemClock, SystemEntropy
 from infra.gateway.absence import Absence
 from infra.gateway.errors import GatewayUnavailableError
@@ -261,7 +262,7 @@ class Connection:
         delay = self._timing.delay_first
         while True:
             self._change(GatewayState(GatewayStatus.CONNECTING, self.state.reason))
-            session = Session(self.library, self.client_id, self._receive, self.missed)
+            session = Session(self.library, self.client_id, self._receive, self.missed, self.clock.monotonic)
             try:
                 await session.hello(self.host, self._settings.ib_port, self._timing.hello)
                 delay = self._timing.delay_first
@@ -285,15 +286,22 @@ class Connection:
             delay = min(delay * 2, self._timing.delay_max)
 
     async def _until_lost(self, session: Session) -> str:
-        """The reason why the socket is of no use any more. A silent one is as dead as a closed one."""
-        loop = asyncio.get_running_loop()
+        """The reason why the socket is of no use any more. A silent one is as dead as a closed one; but what we were
+        stopped or stalled for is not its silence: it was not asked for the time, and its answers were not read."""
+        beat, now = self._timing.heartbeat, self.clock.monotonic
+        attention = Attention(now, beat)
+        since, received_at = attention.look(), session.received_at
         while True:
             try:
-                return await asyncio.wait_for(asyncio.shield(session.lost), self._timing.heartbeat)
+                return await asyncio.wait_for(asyncio.shield(session.lost), beat)
             except TimeoutError:
-                silence = loop.time() - session.received_at
+                lived = attention.look()
             except MalformedMessageError as error:
                 return f"the stream of messages is out of step: {error}"
+            if session.received_at != received_at:
+                received_at = session.received_at
+                since = lived - min(now() - received_at, beat)
+            silence = lived - since
             if silence > self._timing.silence and not session.held:
                 return f"the gateway has been silent for {silence:.0f} s"
             self.absence.overdue()  # the socket may be open and IBKR's servers away

@@ -31,7 +31,15 @@ Undecodable = Callable[[str, str], None]
 class Session(asyncio.Protocol):
     """Hands over decoded messages in the order they came, on the loop that opened it."""
 
-    def __init__(self, library: Library, client_id: int, receive: Receive, undecodable: Undecodable) -> None:
+    def __init__(
+        self,
+        library: Library,
+        client_id: int,
+        receive: Receive,
+        undecodable: Undecodable,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._monotonic = monotonic
         self._client_id = client_id
         self._receive = receive
         self._undecodable = undecodable
@@ -46,7 +54,7 @@ class Session(asyncio.Protocol):
         self.server_version = 0
         self.accounts: tuple[str, ...] = ()
         self.order_id_next: int | None = None
-        self.received_at = loop.time()
+        self.received_at = monotonic()
         self.held = False
 
     async def hello(self, host: str, port: int, seconds: float) -> None:
@@ -95,7 +103,7 @@ class Session(asyncio.Protocol):
     def release(self) -> None:
         if self._transport is not None and self.held:
             self.held = False
-            self.received_at = asyncio.get_running_loop().time()
+            self.received_at = self._monotonic()
             if not self._transport.is_closing():
                 self._transport.resume_reading()
 
@@ -121,7 +129,7 @@ class Session(asyncio.Protocol):
             self.lost.set_result(reason)
 
     def data_received(self, data: bytes) -> None:
-        self.received_at = asyncio.get_running_loop().time()
+        self.received_at = self._monotonic()
         buffer = self._buffer
         buffer += data
         start = 0

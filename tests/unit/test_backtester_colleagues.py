@@ -43,18 +43,37 @@ def test_what_another_process_works_on_is_left_to_it(word: BacktestProgress, who
     assert colleagues.at_work("one") == who
 
 
+def listen(colleagues: Colleagues, clock: ManualClock, seconds: int) -> None:
+    """Time passes while we run."""
+    for _ in range(seconds * 2):
+        clock.advance(0.5)
+        colleagues.look()
+
+
 def test_what_nobody_speaks_of_any_more_is_taken_over_and_a_word_in_time_keeps_it() -> None:
     clock = ManualClock(SEEN)
     colleagues = Colleagues(clock, "me")
     colleagues.hear(a_word())
-    clock.advance(SILENT_SECONDS - 1)
+    listen(colleagues, clock, int(SILENT_SECONDS) - 1)
     colleagues.hear(a_word(phase="reporting"))
-    clock.advance(SILENT_SECONDS - 1)
+    listen(colleagues, clock, int(SILENT_SECONDS) - 1)
     assert colleagues.at_work("one") == "another"
 
-    clock.advance(1)
+    listen(colleagues, clock, 1)
 
     assert colleagues.at_work("one") is None
+
+
+def test_a_pause_of_our_own_is_nobody_elses_silence() -> None:
+    clock = ManualClock(SEEN)
+    colleagues = Colleagues(clock, "me")
+    colleagues.hear(a_word())
+
+    clock.advance(10 * SILENT_SECONDS)  # stopped, and its words wait to be read
+
+    assert colleagues.at_work("one") == "another"
+    listen(colleagues, clock, int(SILENT_SECONDS))
+    assert colleagues.at_work("one") is None, "it really has fallen silent"
 
 
 def test_only_the_record_that_was_finished_is_not_done_again() -> None:
