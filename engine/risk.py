@@ -25,7 +25,6 @@ __all__ = [
     "check",
     "decision_id_of",
     "fingerprint",
-    "fingerprint_of",
     "loss_exceeds",
     "mode_after",
     "reduces",
@@ -52,13 +51,12 @@ def decision_id_of(intent_id: str) -> str:
 
 
 def fingerprint(intent: AnyIntent) -> str:
-    """Of everything that is approved with an intent: SHA-256 of the intent as it is written."""
-    return fingerprint_of(intent.to_json())
+    """Of everything that is approved with an intent: SHA-256 of its class and of all that it says beside defaults.
 
-
-def fingerprint_of(written: bytes) -> str:
-    """`fingerprint` of an intent that has been written already."""
-    return hashlib.sha256(written).hexdigest()
+    So builds of which one knows more fields agree on an intent that does not use them, and on no other.
+    """
+    said = intent.__pydantic_serializer__.to_json(intent, exclude_defaults=True)
+    return hashlib.sha256(intent.type.encode() + said).hexdigest()
 
 
 def check(intent: AnyIntent, book: Book, now: datetime) -> RiskDecision:

@@ -175,8 +175,7 @@ class Decider:
             records.append(told)
             if not decision.approved:
                 records.append(self._store.record_of(breach_of(decision), origin))
-            written = intent.to_json()
-            made.append(Decided(decision, risk.fingerprint_of(written), *reserved, written, told.value))
+            made.append(Decided(decision, risk.fingerprint(intent), *reserved, intent.to_json(), told.value))
             if number % _BREATH == 0:
                 await asyncio.sleep(0)  # what is being written goes on meanwhile
         return made, records

@@ -22,7 +22,7 @@ from engine.risk import (
     worst_case,
 )
 from schemas.account import RiskLimits, TradingMode
-from schemas.orders import DenialReason, OrderStatus, OrderType, OrderUpdate, Side
+from schemas.orders import DenialReason, OrderIntent, OrderStatus, OrderType, OrderUpdate, Side
 from tests.builders import NOON, SEEN, a_cancel, an_intent
 
 D = Decimal
@@ -258,6 +258,15 @@ def test_one_intent_has_one_decision_id_and_a_repeat_gives_the_same_decision() -
 def test_a_fingerprint_tells_every_field_apart() -> None:
     assert fingerprint(intent()) == fingerprint(intent())
     assert len({fingerprint(intent(**change)) for change in ({}, {"quantity": D(101)}, {"side": Side.SELL})}) == 3
+
+
+def test_a_build_that_knows_a_field_more_agrees_on_the_fingerprint_unless_the_field_is_used() -> None:
+    class LaterIntent(OrderIntent):
+        urgency: int = 0
+
+    told = intent().model_dump()
+    assert fingerprint(LaterIntent(**told)) == fingerprint(intent())
+    assert fingerprint(LaterIntent(**told, urgency=1)) != fingerprint(intent())
 
 
 def test_a_trading_day_is_new_yorks() -> None:
