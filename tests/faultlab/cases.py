@@ -3,12 +3,28 @@
 from dataclasses import dataclass
 from random import Random
 
-from tests.faultlab import faults_of_gateway, faults_of_records, faults_of_servers, faults_of_services
+from tests.faultlab import (
+    faults_of_gateway,
+    faults_of_gateway_and_versions,
+    faults_of_limits,
+    faults_of_records,
+    faults_of_servers,
+    faults_of_services,
+    long_workloads,
+)
 from tests.faultlab.faults import FAULTS
 from tests.faultlab.workloads import WORKLOADS
 
-TABLE = (faults_of_services, faults_of_servers, faults_of_gateway, faults_of_records)
-"""Where faults enter the table when they are imported."""
+TABLE = (
+    faults_of_services,
+    faults_of_servers,
+    faults_of_gateway,
+    faults_of_records,
+    faults_of_gateway_and_versions,
+    faults_of_limits,
+    long_workloads,
+)
+"""Where faults and workloads enter the table when they are imported."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from aiokafka import TopicPartition
 from pydantic import SecretStr
 
 from infra import broker, topic_admin
@@ -124,16 +125,20 @@ class Stage:
     async def active(self, seconds: float = _READY_SECONDS) -> None:
         await until(self.is_active, seconds=seconds)
 
-    async def committed(self, service: str, topic: str) -> int:
-        """How many records of a topic a service has committed."""
+    async def commits(self, service: str) -> dict[TopicPartition, int]:
+        """How many records of each partition a service has committed."""
         admin = broker.admin(self.settings)
         await admin.start()
         try:
-            prefix = self.settings.topic_prefix
-            places = await admin.list_consumer_group_offsets(prefix + service)
+            places = await admin.list_consumer_group_offsets(self.settings.topic_prefix + service)
         finally:
             await admin.close()
-        return sum(max(0, each.offset) for place, each in places.items() if place.topic == prefix + topic)
+        return {place: max(0, each.offset) for place, each in places.items()}
+
+    async def committed(self, service: str, topic: str) -> int:
+        """How many records of a topic a service has committed."""
+        name = self.settings.topic_prefix + topic
+        return sum(count for place, count in (await self.commits(service)).items() if place.topic == name)
 
     def arm(self, event: str, nth: int = 1, times: int = 1, **do: Any) -> None:
         """A fault of the gateway, at the so-manieth message of a kind from now on."""

@@ -77,7 +77,7 @@ def a_trial(lines: list[dict[str, Any]] = LINES, position_max: int = 100) -> Tri
 
 def test_a_world_in_which_all_agree_keeps_every_promise() -> None:
     assert judged(a_trial()) == {}
-    assert set(PROMISES) == set(range(1, 10))
+    assert set(PROMISES) == set(range(1, 11))
 
 
 def _sent_twice() -> Trial:
@@ -195,6 +195,55 @@ def _sent_at_an_old_price() -> Trial:
     return trial
 
 
+def _served(close: float = 1.0) -> dict[str, Any]:
+    return {"kind": "bars", "contract_id": 1, "bars": [[NOW.isoformat(), 1.0, 1.0, 1.0, close, 5.0]]}
+
+
+def _collected(close: float = 1.0, *, times: int = 1, wanted: int = 1) -> Trial:
+    """A world with a bar that was collected, as it is on the topic and in the table."""
+    trial = a_trial([*LINES, _served()])
+    trial.marks.history = {1: wanted}
+    bar = {"contract_id": 1, "close": close, "volume": 5.0}
+    told_ = {**bar, "type": "HistoricalBar", "start": NOW.isoformat()}
+    trial.seen.topics["market.history.v1"] = told(*[told_] * times)
+    trial.seen.tables["bars"] = [{**bar, "start": NOW}]
+    return trial
+
+
+def _collected_twice() -> Trial:
+    return _collected(times=2)
+
+
+def _collected_with_a_gap() -> Trial:
+    return _collected(wanted=2)
+
+
+def _collected_as_it_was_never_served() -> Trial:
+    return _collected(close=2.0)
+
+
+def _no_order_after_a_death() -> Trial:
+    trial = a_trial()
+    trial.marks.deaths.append(10**12)
+    return trial
+
+
+def _strategies(**told_state: Any) -> Trial:
+    trial = a_trial()
+    trial.marks.strategies = {"good": ("running", 5)}
+    trial.seen.topics["strategy.state.v1"] = told({"strategy_id": "good", "state": "running", "bars_seen": 5}
+                                                  | told_state)  # fmt: skip
+    return trial
+
+
+def _ended_with_the_others() -> Trial:
+    return _strategies(state="failed")
+
+
+def _missed_a_bar() -> Trial:
+    return _strategies(bars_seen=4)
+
+
 BROKEN = [
     (1, _sent_twice),
     (2, _sent_with_other_fields),
@@ -216,6 +265,12 @@ BROKEN = [
     (8, _lives_on_after_a_kill),
     (9, _sent_in_the_dark),
     (9, _sent_at_an_old_price),
+    (10, _collected_twice),
+    (10, _collected_with_a_gap),
+    (10, _collected_as_it_was_never_served),
+    (10, _no_order_after_a_death),
+    (10, _ended_with_the_others),
+    (10, _missed_a_bar),
 ]
 
 
@@ -228,6 +283,10 @@ def test_an_approval_that_is_told_twice_counts_once() -> None:
     trial = a_trial(position_max=15)
     trial.seen.topics["trading.decisions.v1"] = told(a_decision(), a_decision())
     assert judged(trial) == {}
+
+
+def test_what_a_row_expects_and_finds_is_no_contradiction() -> None:
+    assert judged(_collected()) == judged(_strategies()) == {}
 
 
 def test_what_was_on_its_way_before_the_dark_began_may_arrive_in_it() -> None:
