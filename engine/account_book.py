@@ -1,18 +1,20 @@
 """An account as risk holds it: what is held, what is in flight, who may do how much. From any intent, a `Book`."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from engine.in_flight import Flight, InFlight, flight_of
+from engine.at_stake import AtStake, around, prices_of, stake_of
+from engine.in_flight import InFlight, flight_of
+from engine.order_company import crossing_of, duplicate_of, exits_of, family_of, family_of_changed
 from engine.portfolio import exactly
-from engine.risk_book import Book, Scope, gross_worth, net_worth
+from engine.risk_book import Book, Scope
 from engine.trading_state import account_scope, mode_of, scopes_of
 from schemas.account import RiskLimits, TradingMode
-from schemas.order_words import TRIGGERED, Side
+from schemas.order_words import Side
 from schemas.orders import CancelIntent, ModifyIntent, OrderIntent
 
 _ZERO = Decimal(0)
@@ -53,20 +55,6 @@ class Account:
         return _ONE if currency == self.currency or not self.currency else self.rates.get(currency)
 
 
-@dataclass(frozen=True, slots=True)
-class _AtStake:
-    """What one contract may come to, in the base currency."""
-
-    flight: Flight
-    gross: Decimal = _ZERO
-    low: Decimal = _ZERO
-    high: Decimal = _ZERO
-    unknown: str = ""
-    """Its symbol, when it cannot be valued."""
-    need: Decimal = _ZERO
-    """What orders in flight may take of the buying power."""
-
-
 @dataclass
 class AccountBook:
     """Everything of one account at one moment; an approval is counted in at once by `reserve`."""
@@ -96,14 +84,23 @@ class AccountBook:
     fills: Counter[str] = field(default_factory=Counter)
     duplicate_window: timedelta = timedelta(seconds=1)
     in_session: dict[int, bool | None] = field(default_factory=dict)
-    _by_contract: dict[int, "_AtStake"] | None = None
-    _around: dict[int, dict[str, Any]] = field(default_factory=dict)
-    """Both were found at the last look; `changed` forgets them."""
+    _orders: dict[int, list[InFlight]] | None = None
+    _stakes: dict[int, AtStake] = field(default_factory=dict)
+    _alike: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """All three were found at the last look; `changed` forgets them."""
 
     def changed(self) -> None:
-        """Somebody has touched positions, marks or what is in flight."""
-        self._by_contract = None
-        self._around.clear()
+        """Somebody has touched what the book holds."""
+        self._orders = None
+        self._alike.clear()
+
+    def _changed_in(self, contract: int) -> None:
+        """The same of the orders of one contract: of all others what was found still holds."""
+        self._alike.clear()
+        if self._orders is not None:
+            orders = [each for each in self.in_flight.values() if each.contract_id == contract]
+            self._orders[contract] = orders
+            self._stakes[contract] = self._stake_of(contract, self.positions, orders)
 
     # valuation
 
@@ -139,80 +136,69 @@ class AccountBook:
         if isinstance(intent, CancelIntent):
             mode = mode_of(self.modes, intent.account_id, intent.strategy_id)
             return Book(trading_mode=mode, limits=self.limits.get(account_scope(self.account_id)))
-        order = intent if isinstance(intent, OrderIntent) else intent.wanted
-        mine = self.in_flight.get(order.intent_id) if isinstance(intent, ModifyIntent) else None
-        mark = self.marks.get(order.contract_id)
-        stakes = self._at_stake()
-        strategy = intent.strategy_id
+        if isinstance(intent, OrderIntent):
+            order, mine, family = intent, None, family_of(intent, self.in_flight)
+        else:
+            order, mine = intent.wanted, self.in_flight.get(intent.wanted.intent_id)
+            family = family_of_changed(intent, mine, self.in_flight)
+        strategy, contract = intent.strategy_id, order.contract_id
+        beside = self._orders_of(contract)
         return Book(
+            **self._seen_alike(contract),
+            **family,
             trading_mode=mode_of(self.modes, intent.account_id, strategy, order.symbol),
             limits=self.limits.get(account_scope(self.account_id)),
-            **self._seen_around(order.contract_id),
-            orders_last_minute=self.last_minute.total(),
-            realised_pnl_today=self.realised_today,
-            unrealised_pnl_today=self.unrealised_now - self.unrealised_before,
-            loss_unknown=self.loss_unknown,
             scopes=tuple(self._scopes(intent, order)),
-            price=mark.price if mark else None,
-            price_time=mark.received_at if mark else None,
-            currency=self.account.currency,
             fx_rate=self.account.rate(order.currency),
-            account_time=self.account.told_at,
-            buying_power=self.buying_power,
-            average_volume=self.volumes.get(order.contract_id),
             restricted=self.restricted.get(order.symbol, ""),
-            in_session=self.in_session.get(order.contract_id),
-            **self._family(intent, order, mine),
-            duplicate_of=self._duplicate_of(order, now) if mine is None else "",
-            blocked_by=stakes[order.contract_id].flight.unknown if order.contract_id in stakes else "",
-            crossing=self._crossing(order, mark),
+            duplicate_of=duplicate_of(order, beside, now - self.duplicate_window) if mine is None else "",
+            crossing=crossing_of(order, beside),
             messages_lately=self.messages[strategy],
             fills_lately=self.fills[strategy],
-            same_side_orders=self.same_side[strategy, order.contract_id, order.side],
+            same_side_orders=self.same_side[strategy, contract, order.side],
             strategy_orders_last_minute=sum(n for (of, _), n in self.last_minute.items() if of == strategy),
         )
 
-    def _seen_around(self, contract_id: int) -> dict[str, Any]:
-        """What every intent about a contract sees alike until the book has changed: here and elsewhere."""
-        found = self._around.get(contract_id)
+    def _seen_alike(self, contract: int) -> dict[str, Any]:
+        """What every intent about a contract sees alike until the book has changed."""
+        found = self._alike.get(contract)
         if found is None:
-            stakes = self._at_stake()
-            found = _here(contract_id, self.positions, stakes) | _elsewhere(contract_id, stakes)
-            self._around[contract_id] = found
+            stakes, mark = self._at_stake(), self.marks.get(contract)
+            found = self._alike[contract] = around(contract, _quantity(self.positions, contract), stakes) | {
+                "orders_last_minute": self.last_minute.total(),
+                "realised_pnl_today": self.realised_today,
+                "unrealised_pnl_today": self.unrealised_now - self.unrealised_before,
+                "loss_unknown": self.loss_unknown,
+                "price": mark.price if mark else None,
+                "price_time": mark.received_at if mark else None,
+                "currency": self.account.currency,
+                "account_time": self.account.told_at,
+                "buying_power": self.buying_power,
+                "average_volume": self.volumes.get(contract),
+                "in_session": self.in_session.get(contract),
+                "blocked_by": stakes[contract].flight.unknown if contract in stakes else "",
+            }
         return found
 
-    def _of_contract(self, contract_id: int) -> list[InFlight]:
-        return [each for each in self.in_flight.values() if each.contract_id == contract_id]
+    def _orders_of(self, contract: int) -> Sequence[InFlight]:
+        self._at_stake()
+        return (self._orders or {}).get(contract, ())
 
-    def _at_stake(self) -> dict[int, _AtStake]:
+    def _at_stake(self) -> Mapping[int, AtStake]:
         """Of every contract that is held or in flight."""
-        if self._by_contract is None:
-            self._by_contract = {c: self._stake_of(c, self.positions, o) for c, o in self._orders(self.positions)}
-        return self._by_contract
+        if self._orders is None:
+            self._orders = _grouped(self.positions, self.in_flight.values())
+            self._stakes = {c: self._stake_of(c, self.positions, o) for c, o in self._orders.items()}
+        return self._stakes
 
-    def _orders(self, held: Mapping[int, Held]) -> Iterable[tuple[int, list[InFlight]]]:
-        return _grouped(held, self.in_flight.values()).items()
-
-    def _stake_of(self, contract: int, held: Mapping[int, Held], orders: list[InFlight]) -> _AtStake:
-        position = held[contract].quantity if contract in held else _ZERO
-        flight = flight_of(orders)
+    def _stake_of(self, contract: int, held: Mapping[int, Held], orders: list[InFlight]) -> AtStake:
+        position, flight = _quantity(held, contract), flight_of(orders)
         if not (position or flight.buys or flight.sells):
-            return _AtStake(flight)
+            return AtStake(flight)
         known = held[contract] if contract in held else orders[0]
-        price, rate = self.price_of(contract), self.account.rate(known.currency)
-        seen, buy, sell = (each * (rate or _ZERO) for each in prices_of(flight, price))
-        return _AtStake(
-            flight,
-            max(gross_worth(position, flight.buys, seen, buy), gross_worth(-position, flight.sells, seen, sell)),
-            -net_worth(-position, flight.sells, seen, sell),
-            net_worth(position, flight.buys, seen, buy),
-            "" if seen else known.symbol,
-            # what closes a position needs nothing
-            max(
-                max(_ZERO, flight.buys - max(_ZERO, -position)) * buy,
-                max(_ZERO, flight.sells - max(_ZERO, position)) * sell,
-            ),
-        )
+        rate = self.account.rate(known.currency) or _ZERO
+        seen, buy, sell = prices_of(flight, self.price_of(contract))
+        return stake_of(position, flight, known.symbol, (seen * rate, buy * rate, sell * rate))
 
     def _scopes(self, intent: OrderIntent | ModifyIntent, order: OrderIntent) -> Iterable[Scope]:
         *_, strategy, symbol = scopes_of(self.account_id, intent.strategy_id, order.symbol)
@@ -224,7 +210,7 @@ class AccountBook:
         """The figures of a strategy over all contracts, or of one contract over all strategies."""
         if strategy is None:
             held = {contract: self.positions[contract]} if contract in self.positions else {}
-            orders = self._of_contract(contract)
+            orders = list(self._orders_of(contract))
             minute = sum(n for (_, of), n in self.last_minute.items() if of == contract)
             realised = _ZERO
         else:
@@ -236,64 +222,13 @@ class AccountBook:
         return Scope(
             scope=scope,
             limits=self.limits[scope],
-            **_here(contract, held, stakes),
-            **_elsewhere(contract, stakes),
+            **around(contract, _quantity(held, contract), stakes),
             orders_last_minute=minute,
             realised_pnl_today=realised,
             loss_unknown=self.loss_unknown_of_strategy.get(strategy or "", ""),
             # of a strategy what its positions have earned since they were opened counts: nobody marks its mornings
             unrealised_pnl_today=min(_ZERO, sum(map(self.unrealised, held.values()), _ZERO)) if strategy else _ZERO,
         )
-
-    def _family(self, intent: OrderIntent | ModifyIntent, order: OrderIntent, mine: InFlight | None) -> dict[str, Any]:
-        """What the order takes the place of, and what it waits for."""
-        same = (order.contract_id, order.side)
-        if isinstance(intent, ModifyIntent):
-            known = mine is not None and mine.works and (mine.contract_id, mine.side) == same
-            exits = [each.most for each in self._exits_of(order.intent_id)]
-            return {
-                "covered": mine.most if mine else _ZERO,
-                "covered_price": mine.price if mine else None,
-                "working": known,
-                "entered": mine.parent_least if mine is not None and mine.waits_for_parent else None,
-                "left": max(exits, default=_ZERO),
-            }
-        parent = self.in_flight.get(order.parent_id) if order.parent_id else None
-        known = order.parent_id is None or parent is not None
-        group = order.oca_group
-        beside = [
-            each.at_worst
-            for each in self.in_flight.values()
-            if group and each.group == group and (each.contract_id, each.side) == same
-        ]
-        family = {"covered": max(beside, default=_ZERO), "working": known}
-        if parent is None or parent.contract_id != order.contract_id or parent.side is order.side:
-            return family
-        apart = (each.order_id for each in self._exits_of(parent.order_id) if not group or each.group != group)
-        return family | {"quota": parent.filled, "entered": parent.least, "apart": min(apart, default="")}
-
-    def _exits_of(self, parent_id: str) -> list[InFlight]:
-        return [each for each in self.in_flight.values() if each.parent_id == parent_id and each.waits_for_parent]
-
-    def _duplicate_of(self, order: OrderIntent, now: datetime) -> str:
-        asked = _what(order, order.strategy_id)
-        for each in self._of_contract(order.contract_id):
-            if each.opened_at > now - self.duplicate_window and _what(each, each.strategy_id) == asked:
-                return each.order_id
-        return ""
-
-    def _crossing(self, order: OrderIntent, mark: Mark | None) -> str:
-        """An own working order on the other side at a price at which the two would trade."""
-        if order.order_type in TRIGGERED:
-            return ""
-        family = {order.intent_id, order.parent_id, *order.legs}
-        for each in self._of_contract(order.contract_id):
-            if each.side is order.side or not each.works or not each.remaining or each.order_type in TRIGGERED:
-                continue
-            related = each.order_id in family or each.parent_id in family or each.group == order.oca_group
-            if not related and _crosses(order.side, order.limit_price, each.limit_price):
-                return each.order_id
-        return ""
 
     # what changes it
 
@@ -309,9 +244,9 @@ class AccountBook:
                 changes=(*mine.changes, intent.wanted.quantity),
             )
             self.in_flight[mine.order_id] = after
-            for each in self._exits_of(mine.order_id):
+            for each in exits_of(mine.order_id, self.in_flight):
                 self.in_flight[each.order_id] = replace(each, parent_least=after.least)
-            self.changed()
+            self._changed_in(mine.contract_id)
             return
         parent = self.in_flight.get(intent.parent_id or "")
         self.in_flight[intent.intent_id] = InFlight(
@@ -336,16 +271,14 @@ class AccountBook:
             parent_filled=parent.filled if parent else _ZERO,
             parent_least=parent.least if parent else _ZERO,
         )
-        self.changed()
+        self._changed_in(intent.contract_id)
         self.last_minute[intent.strategy_id, intent.contract_id] += 1
         if intent.parent_id is None:
             self.same_side[intent.strategy_id, intent.contract_id, intent.side] += 1
 
 
-def prices_of(flight: Flight, price: Decimal | None) -> tuple[Decimal, Decimal, Decimal]:
-    """What a share counts that is held, bought and sold; what was never seen, at the highest price of an order."""
-    seen = flight.price if price is None else abs(price)
-    return seen, max(seen, flight.buy_price), max(seen, flight.sell_price)
+def _quantity(held: Mapping[int, Held], contract: int) -> Decimal:
+    return held[contract].quantity if contract in held else _ZERO
 
 
 def _grouped(held: Iterable[int], orders: Iterable[InFlight]) -> dict[int, list[InFlight]]:
@@ -354,44 +287,3 @@ def _grouped(held: Iterable[int], orders: Iterable[InFlight]) -> dict[int, list[
     for order in orders:
         found.setdefault(order.contract_id, []).append(order)
     return found
-
-
-def _here(contract: int, held: Mapping[int, Held], stakes: Mapping[int, _AtStake]) -> dict[str, Any]:
-    flight = stakes[contract].flight if contract in stakes else Flight()
-    return {
-        "position": held[contract].quantity if contract in held else _ZERO,
-        "open_buys": flight.buys,
-        "open_sells": flight.sells,
-        "open_price": flight.price,
-        "open_orders": sum(each.flight.orders for each in stakes.values()),
-        "open_orders_of_contract": flight.orders,
-    }
-
-
-def _elsewhere(contract: int, stakes: Mapping[int, _AtStake]) -> dict[str, Any]:
-    others = [each for of, each in stakes.items() if of != contract]
-    return {
-        "exposure_elsewhere": exactly(sum((each.gross for each in others), _ZERO)),
-        "net_high_elsewhere": exactly(sum((each.high for each in others), _ZERO)),
-        "net_low_elsewhere": exactly(sum((each.low for each in others), _ZERO)),
-        "exposure_unknown": next((each.unknown for each in others if each.unknown), ""),
-    }
-
-
-def _what(asked: Any, strategy_id: str) -> tuple[Any, ...]:
-    return (
-        strategy_id,
-        asked.side,
-        asked.quantity,
-        asked.order_type,
-        asked.limit_price,
-        asked.stop_price,
-        asked.parent_id or "",
-    )
-
-
-def _crosses(side: Side, own: Decimal | None, other: Decimal | None) -> bool:
-    """An order without a limit trades at any price."""
-    if own is None or other is None:
-        return True
-    return own >= other if side is Side.BUY else own <= other

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from engine.account_book import AccountBook, prices_of
+from engine.account_book import AccountBook
+from engine.at_stake import prices_of
 from engine.in_flight import InFlight, flight_of
 from engine.portfolio import exactly
 from engine.risk_book import gross_worth, worst_case

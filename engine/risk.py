@@ -14,6 +14,7 @@ from engine.risk_book import Book, Figures, Wish, basis_of, book_of, reduces, wi
 from engine.risk_ceilings import capped
 from engine.risk_rules import DISABLING, LAST_RULES, RULES, SCOPE_RULES, Denial, mode_after, reducing_loss
 from schemas.account import RiskLimits
+from schemas.ids import named
 from schemas.orders import CancelIntent, DenialReason, ModifyIntent, OrderIntent, RiskDecision
 
 __all__ = [
@@ -47,7 +48,7 @@ AnyIntent = OrderIntent | CancelIntent | ModifyIntent
 
 def decision_id_of(intent_id: str) -> str:
     """One intent has one decision: its id is a function of the intent's."""
-    return str(uuid.uuid5(_DECISIONS, intent_id))
+    return named(_DECISIONS, intent_id)
 
 
 def fingerprint(intent: AnyIntent) -> str:
@@ -66,20 +67,22 @@ def check(intent: AnyIntent, book: Book, now: datetime) -> RiskDecision:
     # a cancel never raises exposure: it always passes
     denial = None if wish is None else _denial(wish, book, now)
     worth = Decimal(0) if wish is None else wish.value
-    return RiskDecision.model_construct(
-        type="RiskDecision",
-        decision_id=decision_id_of(intent.intent_id),
-        intent_id=intent.intent_id,
-        account_id=intent.account_id,
-        strategy_id=intent.strategy_id,
-        approved=denial is None,
-        reason=denial[0] if denial else None,
-        detail=denial[1][:500] if denial else "",
-        intent=intent,
-        basis=basis_of(book, now, worth, intent.event_time),
-        expires_after=APPROVAL_LIFE,
-        event_time=intent.event_time,
-        ingest_time=now,
+    return RiskDecision.of_judged(
+        {
+            "event_time": intent.event_time,
+            "ingest_time": now,
+            "type": "RiskDecision",
+            "decision_id": decision_id_of(intent.intent_id),
+            "intent_id": intent.intent_id,
+            "account_id": intent.account_id,
+            "strategy_id": intent.strategy_id,
+            "approved": denial is None,
+            "reason": denial[0] if denial else None,
+            "detail": denial[1][:500] if denial else "",
+            "intent": intent,
+            "basis": basis_of(book, now, worth, intent.event_time),
+            "expires_after": APPROVAL_LIFE,
+        }
     )
 
 

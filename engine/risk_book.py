@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from engine.portfolio import exactly
@@ -172,36 +173,40 @@ def reduces(order: OrderIntent, book: Figures, added: Decimal | None = None) -> 
     return book.position + book.open_buys + more <= 0
 
 
-_SAME = tuple(f.name for f in fields(Book) if f.name in RiskBasis.model_fields and f.name not in {"scopes", "limits"})
-_SAME_SCOPE = tuple(f.name for f in fields(Scope) if f.name in ScopeBasis.model_fields)
+_BASIS, _SCOPE_BASIS = tuple(RiskBasis.model_fields), tuple(ScopeBasis.model_fields)
+_SAME = tuple(f.name for f in fields(Book) if f.name in _BASIS and f.name != "scopes")
+_SAME_SCOPE = tuple(f.name for f in fields(Scope) if f.name in _SCOPE_BASIS)
+_same, _same_of_scope = attrgetter(*_SAME), attrgetter(*_SAME_SCOPE)
 
 
 def basis_of(book: Book, now: datetime, worth: Decimal, event_time: datetime) -> RiskBasis:
     """What is told of the book that a decision was made on; `worth`: of a share, as the decision counted it."""
-    times: dict[str, Any] = {"event_time": event_time, "ingest_time": now}
     here = exactly(book.worst * worth)
-    same: dict[str, Any] = {name: getattr(book, name) for name in _SAME}
-    scopes = tuple(
-        ScopeBasis.model_construct(type="ScopeBasis", **{name: getattr(scope, name) for name in _SAME_SCOPE}, **times)
-        for scope in book.scopes
-    )
     # of values that were judged when they came in: to judge them again would cost a third of the decision
-    return RiskBasis.model_construct(
-        type="RiskBasis",
-        decided_at=now,
-        limits=book.limits,
-        gross_exposure=exactly(book.exposure_elsewhere + here),
-        scopes=scopes,
-        **same,
-        **times,
-    )
+    values: dict[str, Any] = dict.fromkeys(_BASIS)
+    values.update(zip(_SAME, _same(book), strict=True))
+    values |= {
+        "event_time": event_time,
+        "ingest_time": now,
+        "type": "RiskBasis",
+        "decided_at": now,
+        "gross_exposure": exactly(book.exposure_elsewhere + here),
+        "scopes": tuple(_scope_basis(scope, now, event_time) for scope in book.scopes),
+    }
+    return RiskBasis.of_judged(values)
+
+
+def _scope_basis(scope: Scope, now: datetime, event_time: datetime) -> ScopeBasis:
+    values: dict[str, Any] = dict.fromkeys(_SCOPE_BASIS)
+    values.update(zip(_SAME_SCOPE, _same_of_scope(scope), strict=True))
+    return ScopeBasis.of_judged(values | {"type": "ScopeBasis", "event_time": event_time, "ingest_time": now})
 
 
 def book_of(basis: RiskBasis) -> Book:
     """The book that a decision was based on, so that the decision can be made again."""
-    same: dict[str, Any] = {name: getattr(basis, name) for name in _SAME}
+    same = dict(zip(_SAME, _same(basis), strict=True))
     if basis.exposure_elsewhere is None:
         here = worst_case(basis.position, basis.open_buys, basis.open_sells) * (basis.price or _ZERO)
         same["exposure_elsewhere"] = exactly(basis.gross_exposure - here)
     scopes = tuple(Scope(**{name: getattr(each, name) for name in _SAME_SCOPE}) for each in basis.scopes)
-    return Book(limits=basis.limits, scopes=scopes, **same)
+    return Book(scopes=scopes, **same)

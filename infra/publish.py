@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
@@ -17,6 +18,7 @@ from infra.metrics import Metrics
 from infra.settings import Settings
 from infra.topics import Catalogue, TopicSpec
 from schemas.event import Event
+from schemas.ids import named
 
 Headers = list[tuple[str, bytes]]
 _IN_FLIGHT_MAX = 64
@@ -45,8 +47,7 @@ class Origin:
     headers: tuple[tuple[str, bytes | None], ...] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A record about to be published. `topic` is the logical name."""
 
     topic: str
@@ -63,7 +64,7 @@ def outgoing(topic: TopicSpec, event: Event, cause: Origin | None, source: str) 
     key = topic.key_of(event)
     if topic.headers == "none":
         return Outgoing(topic.name, key, value, [], timestamp_ms)
-    event_id = str(uuid.uuid5(_EVENTS, f"{topic.name}\0{value.decode()}"))
+    event_id = named(_EVENTS, b"%s\0%s" % (topic.name.encode(), value))
     correlation = cause.correlation_id if cause and cause.correlation_id else event_id
     headers = [
         ("ce_specversion", b"1.0"),
@@ -82,7 +83,7 @@ def outgoing(topic: TopicSpec, event: Event, cause: Origin | None, source: str) 
 
 @functools.lru_cache(maxsize=1024)  # what follows from one cause is told in one go
 def _trace_of(correlation: str) -> str:
-    return uuid.uuid5(_EVENTS, correlation).hex
+    return named(_EVENTS, correlation).replace("-", "")
 
 
 class Publisher:

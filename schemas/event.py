@@ -50,6 +50,16 @@ class Event(BaseModel):
     event_time: UtcTime
     ingest_time: UtcTime
 
+    @classmethod
+    def of_judged(cls, values: dict[str, Any]) -> Self:
+        """`model_construct` of all fields, in their order, at a tenth of its cost: nothing is looked at again."""
+        made = cls.__new__(cls)
+        object.__setattr__(made, "__dict__", values)
+        object.__setattr__(made, "__pydantic_fields_set__", set(values))
+        object.__setattr__(made, "__pydantic_extra__", None)
+        object.__setattr__(made, "__pydantic_private__", None)
+        return made
+
     def to_json(self) -> bytes:
         """The value of the Kafka record: plain JSON."""
         return self.__pydantic_serializer__.to_json(self)
