@@ -60,7 +60,7 @@ def gate(
 
 
 def _uploaded(strategy: str) -> str:
-    from producers.cli.backtest import uploaded_text
+    from producers.cli.asked_backtest import uploaded_text
 
     return uploaded_text(strategy, None)
 

@@ -223,12 +223,12 @@ def _file(source: str) -> Path | None:
 
 
 def _backtest(*, file: Path | None, symbols: str, bar_size: str, **rest: Any) -> Any:
-    from producers.cli import backtest
+    from producers.cli import asked_backtest
 
     if bar_size not in BAR_SIZES:
         raise UsageError(f"no bars of size {bar_size!r}: choose one of {', '.join(BAR_SIZES)}")
-    return backtest.request_of(
-        symbols=backtest.symbols_of(symbols, file),
+    return asked_backtest.request_of(
+        symbols=asked_backtest.symbols_of(symbols, file),
         file="" if file is None else str(file),
         bar_size=BAR_SIZES[bar_size],
         parameters={},

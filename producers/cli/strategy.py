@@ -139,7 +139,7 @@ def check(
     show the same. A FILE runs here, as you.
     """
     from engine.scrutiny import Severity
-    from producers.cli.backtest import parameters_of
+    from producers.cli.asked_backtest import parameters_of
 
     verdict = _examined(strategy, {**configured(context), **parameters_of(param or [])}, source, symbols)
     failing = (Severity.ERROR, Severity.WARNING) if strict else (Severity.ERROR,)

@@ -18,7 +18,7 @@ from engine.material import FRAMES, Material, with_larger
 from engine.options import BacktestError
 from engine.strategy import BaseStrategy, StrategySignal
 from infra.errors import UsageError
-from producers.cli.backtest import sizes_of
+from producers.cli.asked_backtest import sizes_of
 from producers.cli.price_file import read_files, read_sizes
 from producers.cli.running_backtest import PriceFiles, run_file
 from schemas.moments import to_datetime
