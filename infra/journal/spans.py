@@ -69,8 +69,14 @@ class Past:
     fills: list[Span] = field(default_factory=list)
     """Of earlier deployments."""
     gap: int = 0
-    """The first sequence that is missing."""
+    """The first sequence that is missing, and of which the journal does not say itself that it was lost."""
     _read: dict[Place, int] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> str:
+        """Why a strategy with a gap is lost. A deployment that was journalled with it ends it: from then on the
+        strategy has the books that were left, and who deploys it again has seen that."""
+        return f"entry {self.gap} of its journal is missing"
 
     def add(self, entry: JournalEntry, fills_topic: str) -> None:
         if entry.sequence <= self.sequence:
@@ -91,6 +97,8 @@ class Past:
             self.fills += [span for span in self.spans if span.place[0] == fills_topic]
             self.deployed, self.contracts = At(*place, entry.offset), entry.contracts
             self.history, self._read, self.spans, self.fault = self._read, {}, [], entry.fault
+            if self.gap and self.missing in entry.fault:
+                self.gap = 0
         elif entry.sequence > self.since and not (self.spans and self.spans[-1].continued(entry)):
             self.spans.append(span_of(entry))
 
