@@ -18,7 +18,6 @@ class Reported:
     """The broker's running count of what was filled; it may run ahead of the executions."""
 
     filled: Decimal
-    average_price: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)

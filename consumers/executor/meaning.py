@@ -40,7 +40,7 @@ _OVER = ("expired", "could not be filled")
 def facts_of_status(told: BrokerOrderStatus) -> list[Fact]:
     facts = _facts_of_word(told.status, told.permanent_id)
     if told.filled > 0:
-        facts.append(Reported(told.filled, told.average_price))
+        facts.append(Reported(told.filled))
     return facts
 
 
