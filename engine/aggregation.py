@@ -41,6 +41,10 @@ class BarAggregator:
             closed.append(self._close(contract_id))
         return closed
 
+    def forming(self, contract_id: int) -> Bar | None:
+        """What the contract's bar that is not closed yet is so far; its end is that at which it will close."""
+        return self._open.get(contract_id)
+
     def on_time(self, time_us: int) -> list[Bar]:
         """The bars that close because an event of any contract is as late as `time_us`; by end, then contract."""
         due = [bar for bar in self._open.values() if bar.end_us <= time_us]

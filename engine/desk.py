@@ -6,13 +6,12 @@ import msgspec
 
 from engine.aims import Aim
 from engine.exchange import Order, order_of
+from engine.moments import Alarm
 from engine.order_requests import BracketIds, OrderNews, OrderRequest, OrderRequestError
 from schemas.moments import to_datetime
 
 if TYPE_CHECKING:
     from engine.replay import Replay
-
-_TIMER_LEAST_US = 1_000_000
 
 
 class BacktestDesk:
@@ -143,20 +142,16 @@ class BacktestDesk:
 
     def timer(self, name: str, at_us: int, every_us: int) -> None:
         """Call `on_timer` at a moment, or again and again: once for all the moments that no bar ended between."""
-        if every_us and every_us < _TIMER_LEAST_US:
-            raise ValueError("a timer repeats after a second at least")
-        replay = self._replay
-        row = replay.first_after(at_us)
+        alarm, replay = Alarm(name, at_us, every_us), self._replay
+        row = max(replay.first_after(at_us), replay.row + 1)
+        if row >= len(replay.columns):
+            replay.timers.append(alarm)
+            return
+        moment_us = alarm.rings_us(replay.end_of(row))
 
         def ring() -> None:
-            last_us = at_us
             if every_us:
-                until_us = replay.end_of(row)
-                last_us += max((until_us - 1 - at_us) // every_us, 0) * every_us
-                self.timer(name, last_us + every_us, every_us)
-            replay.at(last_us, lambda: replay.strategy.on_timer(name, to_datetime(last_us)))
+                self.timer(name, moment_us + every_us, every_us)
+            replay.at(moment_us, lambda: replay.strategy.on_timer(name, to_datetime(moment_us)))
 
-        if row < len(replay.columns):
-            replay.happen(row, ring, last=True)
-        else:
-            replay.timers.append((name, at_us, every_us))
+        replay.happen(row, ring, moment_us=moment_us)

@@ -19,12 +19,7 @@ Happening = tuple[int, Callable[[], None]]
 
 def happenings(replay: "Replay") -> Iterator[Happening]:
     """(before which row, what), in the order in which what shares a row happens: the day before ends, the night is
-    paid for, the new day's actions hold, it opens, gaps are told."""
-    yield from _sessions(replay)
-    yield from _gaps(replay)
-
-
-def _sessions(replay: "Replay") -> Iterator[Happening]:
+    paid for, the new day's actions hold, it opens."""
     listens = any(_hears(replay, name) for name in ("on_session_open", "on_session_close"))
     options = replay.options
     nights = bool(options.financing_percent or options.borrow_percent)
@@ -81,7 +76,8 @@ def _actions(replay: "Replay") -> list[Happening]:
     return sorted(found, key=lambda each: each[0])
 
 
-def _gaps(replay: "Replay") -> Iterator[Happening]:
+def gaps(replay: "Replay") -> Iterator[Happening]:
+    """What is missing before which row: told once all else that lies before it was."""
     if not _hears(replay, "on_data_gap"):
         return
     columns, numbers = replay.columns, replay.market.session_numbers(replay.columns)

@@ -13,6 +13,7 @@ from typing import Any
 from engine.aggregation import BarAggregator
 from engine.facts import Bar, Fill, Tick, bar_of, tick_of
 from engine.indicators import Live
+from engine.moments import Closed, Moment, Opened, Rung
 from engine.order_entry import Desk
 from engine.order_requests import OrderRequest
 from engine.sizing import sizing
@@ -30,7 +31,7 @@ from engine.strategy import (
 from schemas.market import Bar as BarEvent
 from schemas.market import HistoricalBar
 from schemas.market import Tick as TickEvent
-from schemas.moments import to_microseconds
+from schemas.moments import to_datetime, to_microseconds
 from schemas.orders import Fill as FillEvent
 
 __all__ = ["StrategyHost", "sizing"]
@@ -105,7 +106,7 @@ class LiveOrderError(RuntimeError):
     """The strategy does what only a backtest can carry out: says what, and what to do instead."""
 
 
-_NOT_LIVE = ("on_timer", "on_session_open", "on_session_close", "on_corporate_action", "on_data_gap")
+_NOT_LIVE = ("on_corporate_action",)
 
 
 class _NoDesk:
@@ -203,6 +204,18 @@ class StrategyHost:
         contract.show()
         self.strategy.position = self.strategy.positions[fact.contract_id]
         return self._heard(self.strategy.on_tick(fact))
+
+    def on_moment(self, moment: Moment) -> list[StrategySignal]:
+        """What the strategy wants after what lies between two bars; indicators stand where the last bar left them."""
+        strategy = self.strategy
+        if isinstance(moment, Rung):
+            return self._heard(strategy.on_timer(moment.name, to_datetime(moment.time_us)))
+        if isinstance(moment, Opened):
+            return self._heard(strategy.on_session_open(moment.session))
+        if isinstance(moment, Closed):
+            return self._heard(strategy.on_session_close(moment.session))
+        strategy.on_data_gap(moment.gap)
+        return []
 
     def on_fill(self, fill: FillEvent) -> None:
         """Fold an execution of the strategy's own into its positions and let it hear of it."""

@@ -18,8 +18,9 @@ from engine.desk import BacktestDesk
 from engine.exchange import Order
 from engine.facts import Bar, CorporateAction, Session
 from engine.full_position import Newest
-from engine.happenings import happenings
+from engine.happenings import gaps, happenings
 from engine.market import Market
+from engine.moments import Alarm
 from engine.openings import Openings
 from engine.options import BacktestError, BacktestOptions, StrategyFailedError
 from engine.order_requests import OrderRequest
@@ -32,6 +33,7 @@ CHUNK = 4096
 """Bars turned from columns to lists at a time: few enough to stay in the processor's cache."""
 
 _PROGRESS_BARS = 16 * CHUNK
+_AT_ONCE, _LAST = -(2**63), 2**63
 
 
 def told(failure: Exception) -> str:
@@ -51,8 +53,8 @@ class Replay(RunBooks):
         revealed: Revealed | None = None,
     ) -> None:
         super().__init__(columns, strategy, options, market)
-        self.timers: list[tuple[str, int, int]] = []
-        """(name, when, how often) of those that ring after these columns."""
+        self.timers: list[Alarm] = []
+        """Those that ring after these columns."""
         self.session: Session | None = None
         """The last one whose night is paid for."""
         self.acted: list[CorporateAction] = []
@@ -78,7 +80,7 @@ class Replay(RunBooks):
         self._moment: int | None = None
         self._numbers = None
         self._session_ends = {}
-        self._happenings: list[tuple[int, bool, int, Callable[[], None]]] = []
+        self._happenings: list[tuple[int, int, int, Callable[[], None]]] = []
         revealed.let_look_back(lambda: self.row)
         self._shown: list[tuple[Value, Floats | None]] = [*revealed.shown]
         self._shown += [(Value(), None)] * (2 - len(self._shown))
@@ -106,7 +108,7 @@ class Replay(RunBooks):
             self.expect_open(contract_id, int(columns.start_us.min()))
         timers, self.timers = self.timers, []
         for timer in timers:
-            self.strategy._desk.timer(*timer)
+            self.strategy._desk.timer(timer.name, timer.at_us, timer.every_us)
 
     # time
 
@@ -123,11 +125,11 @@ class Replay(RunBooks):
         row = self.row
         return self._before_us if row < 0 else int(self.columns.end_us[row])
 
-    def happen(self, row: int, what: Callable[[], None], *, last: bool = False) -> None:
+    def happen(self, row: int, what: Callable[[], None], *, moment_us: int = _AT_ONCE) -> None:
         """Have `what` called before `row` is taken in hand, and no earlier than after the row that is now; of all that
-        is due there, `last` or in the order of asking."""
+        is due there, what has a moment comes last, in the order of time, the rest in the order of asking."""
         row = max(row, self.row + 1)
-        heapq.heappush(self._happenings, (row, last, next(self._order), what))
+        heapq.heappush(self._happenings, (row, moment_us, next(self._order), what))
         if row < self._stop:
             del self._ready[row - self._stop :]
             self._stop = row
@@ -143,6 +145,8 @@ class Replay(RunBooks):
         total, row, shown = len(self.columns), 0, 0
         for first, what in happenings(self):
             self.happen(first, what)
+        for first, what in gaps(self):
+            self.happen(first, what, moment_us=_LAST)
         while row < total:
             try:
                 self._let_happen(row)

@@ -61,7 +61,7 @@ class RunBooks(ABC):
         """The end of the bar in hand, or the moment of what happens between two bars."""
 
     @abstractmethod
-    def happen(self, row: int, what: Callable[[], None], *, last: bool = False) -> None:
+    def happen(self, row: int, what: Callable[[], None]) -> None:
         """Have `what` called before `row` is taken in hand."""
 
     @abstractmethod

@@ -132,8 +132,8 @@ def live(line: Line) -> None:
     begun = {"warmup": host.warmup, "settled": host.settled}
     signals: list[StrategySignal] = []
     while True:
-        told = {"signals": msgspec.to_builtins(signals), "asked": msgspec.to_builtins(desk.drain())}
-        line.send({**told, "state": host.snapshot(), **begun})
+        told = {"signals": signals, "asked": desk.drain(), "alarms": desk.drain_alarms()}
+        line.send({**msgspec.to_builtins(told), "state": host.snapshot(), **begun})
         begun, asked = {}, line.receive()
         if (account := asked.get("account")) is not None:
             full = {int(contract_id): shares for contract_id, shares in account["full"].items()}
@@ -146,6 +146,11 @@ def _answer(host: "StrategyHost", desk: "LiveDesk", asked: Mapping[str, Any]) ->
         return host.on_bar(Bar(*asked["bar"]))
     if "tick" in asked:
         return host.on_tick(Tick(*asked["tick"]))
+    if "moment" in asked:
+        from engine.moments import Moment
+
+        desk.between_bars()
+        return host.on_moment(msgspec.convert(asked["moment"], Moment))
     if "news" in asked:
         from engine.order_requests import OrderNews, OrderState
 

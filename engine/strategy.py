@@ -288,11 +288,12 @@ class BaseStrategy(OrderEntry):
         return None
 
     def on_session_open(self, session: Session) -> Decision:
-        """A session begins; orders given here take part in its first open."""
+        """A session begins. Orders given here take part in its first open; live, where only a bar can show that it has
+        begun, they work from the next live bar on."""
         return None
 
     def on_session_close(self, session: Session) -> Decision:
-        """A session's last bar is done."""
+        """A session's last bar is done; told before all else that belongs to the next one."""
         return None
 
     def on_corporate_action(self, action: CorporateAction) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 
 from consumers.strategist.guard import BEGIN_SECONDS_MAX, bounded
 from engine.live.hosts import Hosts, StoppedFromOutsideError
-from engine.live.running import RunningStrategy, begun
+from engine.live.running import RunningStrategy, never_begun
 from infra.errors import UsageError
 from infra.journal.warm_up import PastBars, past_bars
 from infra.replay import fold
+from infra.session_close import session_close
 from infra.settings import Settings
 from infra.symbol_meanings import the_one_meant
 from infra.symbol_names import parse_symbol
@@ -27,11 +28,11 @@ async def deployed(
     orders = known.real_orders if known else None
     try:
         with bounded(BEGIN_SECONDS_MAX):
-            strategy = begun(command, contracts, orders, hosts)
+            strategy = RunningStrategy(command, contracts, orders, hosts, session_close)
             if past is not None and not strategy.ended:
                 strategy.warm_up(past.bars)
     except StoppedFromOutsideError as error:
-        stopped = begun(command, contracts, orders, hosts, fault=str(error))
+        stopped = never_begun(command, contracts, orders, str(error))
         return stopped, past, stopped.error
     return strategy, past, ""
 

@@ -9,12 +9,13 @@ from consumers.strategist.journal import Input, Journal
 from consumers.strategist.snapshots import Snapshot
 from engine.live.hosts import Hosts, StoppedFromOutsideError
 from engine.live.outputs import Output, id_of
-from engine.live.running import RunningStrategy, begun
+from engine.live.running import RunningStrategy, never_begun
 from engine.live.snapshot import NotFrozenError, thawed
 from infra.delivery import Record
 from infra.journal.inputs import Inputs, InputsGoneError
 from infra.journal.spans import Past, Span, pasts
 from infra.journal.warm_up import past_bars
+from infra.session_close import session_close
 from infra.settings import Settings
 from infra.topics import load_catalogue
 from schemas.market import Bar, Tick
@@ -105,11 +106,13 @@ async def _deployment(at: At, inputs: Inputs) -> tuple[Deploy, Record]:
 
 
 def _begun(deployment: Deploy, past: Past, hosts: Hosts) -> Recovered:
+    if past.fault:
+        return Recovered(never_begun(deployment, past.contracts, None, past.fault))
     try:
         with bounded(BEGIN_SECONDS_MAX):
-            return Recovered(begun(deployment, past.contracts, None, hosts, past.fault))
+            return Recovered(RunningStrategy(deployment, past.contracts, None, hosts, session_close))
     except StoppedFromOutsideError as error:
-        recovered = Recovered(begun(deployment, past.contracts, None, hosts, fault=str(error)))
+        recovered = Recovered(never_begun(deployment, past.contracts, None, str(error)))
         recovered.lose(f"it began before and does not now: {error}")
         return recovered
 

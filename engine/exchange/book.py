@@ -120,6 +120,13 @@ class Exchange(WorkingOrders):
             if found is not None:
                 self._quiet[bar.contract_id] = found
 
+    def end_day(self, contract_id: int) -> None:
+        """A session of which nobody saw the last bar is over."""
+        for order in tuple(self.working.get(contract_id, ())):
+            if order.begun and order.tif is TimeInForce.DAY:
+                self._end(order, OrderState.EXPIRED, "the session is over")
+        self._tidy(contract_id)
+
     def match_now(self, bar: Bar, row: int) -> None:
         """What may trade at the close of a bar that has just ended: market orders decided on there."""
         for order in tuple(self.working.get(bar.contract_id, ())):

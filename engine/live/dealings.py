@@ -5,11 +5,14 @@ from collections.abc import Iterable
 from msgspec import structs
 
 from engine.aggregation import BarAggregator
+from engine.facts import Bar as BarFact
 from engine.facts import bar_of
 from engine.live import machine
+from engine.live.desk import FloodError
 from engine.live.hosts import Hosts, Stage
 from engine.live.outputs import Output, price_of
 from engine.live.own_orders import OwnOrders
+from engine.live.timetable import Closes, Timetable
 from engine.live.trading import News, Trading
 from engine.strategy import StrategySignal
 from schemas.market import Bar, Tick
@@ -22,6 +25,7 @@ from schemas.validation import Contract
 Execution = Fill | FillCorrected | FillBusted
 
 _MICROSECONDS = 1_000_000
+_MOMENTS_MAX = 1000
 
 
 class Dealings:
@@ -32,7 +36,7 @@ class Dealings:
     """
 
     def __init__(
-        self, deployment: Deploy, contracts: Iterable[Contract], before: OwnOrders | None, hosts: Hosts
+        self, deployment: Deploy, contracts: Iterable[Contract], before: OwnOrders | None, hosts: Hosts, closes: Closes
     ) -> None:
         """`before`: the orders of an earlier deployment under the same id; what that one holds, this one holds."""
         self.deployment = deployment
@@ -43,8 +47,9 @@ class Dealings:
         self._real = OwnOrders()
         if before is not None:
             self._real.inherit(before)
-        self.trading = Trading(deployment, self.contracts, self._real)
+        self.trading = Trading(deployment, self.contracts, self._real, closes)
         self._aggregator = BarAggregator(deployment.bar_size_seconds * _MICROSECONDS)
+        self._timetable = Timetable(self.contracts, closes)
 
     @property
     def ended(self) -> bool:
@@ -67,20 +72,45 @@ class Dealings:
         closed = self._aggregator.on_bar(fact)
         if bar.late:  # it tells what was, not what can be traded now
             self._stage.host.warm_up(closed)
+            for each in closed:
+                self._timetable.passed(each)
             return outputs
         trading.targets.prices[bar.contract_id] = price_of(bar)
-        if not closed or self.ended:
+        if self.ended:
             return outputs
-        trading.worth.sample(trading.pnl)
+        if closed:
+            trading.worth.sample(trading.pnl)
         if self.state is RunningState.STOPPING:
-            return outputs + self._pursue(bar.contract_id, at, 0)
-        outputs += self._tell_held_back(bar, at)
-        self._show_account(bar.contract_id)
-        wishes = [wish for each in closed for wish in self._stage.host.on_bar(each)]
+            return outputs + (self._pursue(bar.contract_id, at, 0) if closed else [])
+        if closed:
+            outputs += self._tell_held_back(bar, at)
+        wishes = self._live_through(closed, fact)
         outputs += self._outputs(wishes, at)
-        if all(wish.contract_id != bar.contract_id for wish in wishes):
+        if closed and all(wish.contract_id != bar.contract_id for wish in wishes):
             outputs += self._pursue(bar.contract_id, at, len(wishes))
         return outputs
+
+    def _live_through(self, closed: Iterable[BarFact], small: BarFact) -> list[StrategySignal]:
+        """The bars that closed, and all that lies before and between them and as far as the small bar shows."""
+        wishes: list[StrategySignal] = []
+        for each in closed:
+            wishes += self._between(each, each.end_us)
+            self._show_account(each.contract_id)
+            wishes += self._stage.host.on_bar(each)
+            self._timetable.passed(each)
+        forming = self._aggregator.forming(small.contract_id)
+        return wishes if forming is None else wishes + self._between(forming, small.end_us)
+
+    def _between(self, bar: BarFact, until_us: int) -> list[StrategySignal]:
+        host, wishes = self._stage.host, list[StrategySignal]()
+        for _ in range(_MOMENTS_MAX):
+            self._timetable.ask(host.drain_alarms())
+            moment = self._timetable.next(bar, until_us)
+            if moment is None:
+                return wishes
+            self._show_account(bar.contract_id)
+            wishes += host.on_moment(moment)
+        raise FloodError(f"more than {_MOMENTS_MAX} timers rang at once")
 
     def _on_tick(self, tick: Tick, at: At) -> list[Output]:
         self.trading.targets.prices[tick.contract_id] = price_of(tick)
@@ -121,6 +151,7 @@ class Dealings:
 
     def _asked(self, at: At) -> list[Output]:
         """The orders that the strategy asked for by itself; one that does not run is denied them."""
+        self._timetable.ask(self._stage.host.drain_alarms())
         asked = self._stage.host.drain()
         if self.state is not RunningState.RUNNING:
             self.trading.hold_back(asked, f"the strategy is {self.state}")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from engine.aims import Aim
+from engine.moments import Alarm
 from engine.order_requests import BracketIds, OrderNews, OrderRequest, OrderRequestError, OrderState
 from engine.strategy import Positions
 
@@ -37,6 +38,8 @@ class LiveDesk:
     def __init__(self, capital: float | None = None) -> None:
         self.asked: list[Asked] = []
         """Not carried on yet."""
+        self.alarms: list[Alarm] = []
+        """Timers asked for, not taken up yet."""
         self.in_hand = 0
         """The contract of the input in hand."""
         self.full: dict[int, float] = {}
@@ -64,7 +67,7 @@ class LiveDesk:
 
     def contract_in_hand(self) -> int:
         if not self.in_hand:
-            raise OrderRequestError("which contract? no bar is in hand: name contract_id")
+            raise OrderRequestError("which contract? between bars, with several of them, name contract_id")
         return self.in_hand
 
     def place(self, request: OrderRequest) -> int:
@@ -108,7 +111,9 @@ class LiveDesk:
         return tuple(self._working.values())
 
     def timer(self, name: str, at_us: int, every_us: int) -> None:
-        raise OrderRequestError(f"timer {name!r}: timers are for backtests; live, decide on the bars as they come")
+        if len(self.alarms) >= ASKED_MAX:
+            raise FloodError(f"more than {ASKED_MAX} timers at once")
+        self.alarms.append(Alarm(name, at_us, every_us))
 
     # what whoever drives it does
 
@@ -123,6 +128,15 @@ class LiveDesk:
         """The wishes since the last time."""
         asked, self.asked = self.asked, []
         return asked
+
+    def drain_alarms(self) -> list[Alarm]:
+        """The timers since the last time."""
+        alarms, self.alarms = self.alarms, []
+        return alarms
+
+    def between_bars(self) -> None:
+        """No bar is in hand: of several contracts none is meant, an only one still is."""
+        self.in_hand = next(iter(self.full)) if len(self.full) == 1 else 0
 
     def hear(self, news: OrderNews) -> None:
         """What became of an order."""

@@ -11,6 +11,7 @@ import msgspec
 from engine.facts import Bar, Tick, bar_of, tick_of
 from engine.host import StrategyHost
 from engine.live.desk import Asked, FloodError, LiveDesk
+from engine.moments import Alarm, Moment
 from engine.order_requests import OrderNews
 from engine.registry import strategy_class
 from engine.strategy import StrategySignal
@@ -36,6 +37,8 @@ class Host(Protocol):
 
     def on_tick(self, tick: TickEvent) -> list[StrategySignal]: ...
 
+    def on_moment(self, moment: Moment) -> list[StrategySignal]: ...
+
     def on_fill(self, fill: Fill) -> None: ...
 
     def on_order(self, news: OrderNews) -> None: ...
@@ -46,6 +49,9 @@ class Host(Protocol):
 
     def drain(self) -> list[Asked]:
         """The orders asked for since the last time."""
+
+    def drain_alarms(self) -> list[Alarm]:
+        """The timers asked for since the last time."""
 
     def show(self, contract_id: int, price: float, full: Mapping[int, float], spent: float) -> None:
         """What the strategy may know of its account, before it is given an input of `contract_id`."""
@@ -100,12 +106,19 @@ class HostHere(StrategyHost):
         super().__init__(chosen, chosen.Config(**parameters), symbols, desk=self.desk)
         self.desk.positions = self.strategy.positions
 
+    def on_moment(self, moment: Moment) -> list[StrategySignal]:
+        self.desk.between_bars()
+        return super().on_moment(moment)
+
     def on_order(self, news: OrderNews) -> None:
         self.desk.hear(news)
         self.strategy.on_order(news)
 
     def drain(self) -> list[Asked]:
         return self.desk.drain()
+
+    def drain_alarms(self) -> list[Alarm]:
+        return self.desk.drain_alarms()
 
     def show(self, contract_id: int, price: float, full: Mapping[int, float], spent: float) -> None:
         self.desk.show(contract_id, price, full, spent)
@@ -170,6 +183,7 @@ class HostInside:
         self._symbols = dict(symbols)
         self._state: dict[str, Any] = {"bars_seen": 0, "signals": 0, "warm": False}
         self._asked: list[Asked] = []
+        self._alarms: list[Alarm] = []
         self._shown: dict[str, Any] = {}
         self._signals_max = max(_SIGNALS_MAX, _SIGNALS_A_CONTRACT * len(symbols))
         task = {
@@ -206,6 +220,9 @@ class HostInside:
         fact: Tick = tick_of(tick)
         return self._ask({"tick": msgspec.structs.astuple(fact), **self._shown})
 
+    def on_moment(self, moment: Moment) -> list[StrategySignal]:
+        return self._ask({"moment": msgspec.to_builtins(moment), **self._shown})
+
     def on_fill(self, fill: Fill) -> None:
         self._ask({"fill": fill.model_dump(mode="json"), **self._shown})
 
@@ -221,6 +238,10 @@ class HostInside:
     def drain(self) -> list[Asked]:
         asked, self._asked = self._asked, []
         return asked
+
+    def drain_alarms(self) -> list[Alarm]:
+        alarms, self._alarms = self._alarms, []
+        return alarms
 
     def show(self, contract_id: int, price: float, full: Mapping[int, float], spent: float) -> None:
         shares = {str(key): each for key, each in full.items()}
@@ -243,6 +264,7 @@ class HostInside:
         try:
             signals = msgspec.convert(answer["signals"], list[StrategySignal])
             asked = msgspec.convert(answer["asked"], list[Asked])
+            alarms = msgspec.convert(answer["alarms"], list[Alarm])
             told = answer["state"]
             self._state = {name: int(told[name]) for name in ("bars_seen", "signals")} | {"warm": bool(told["warm"])}
         except (msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
@@ -252,4 +274,5 @@ class HostInside:
         if any(each.contract_id not in self._symbols for each in asked):
             raise FloodError("orders for contracts that are not its own")
         self._asked += asked
+        self._alarms += alarms
         return signals

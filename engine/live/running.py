@@ -11,6 +11,7 @@ from engine.live.dealings import Dealings, Execution
 from engine.live.hosts import Hosts, StoppedFromOutsideError, shipped
 from engine.live.outputs import Output
 from engine.live.own_orders import OwnOrders
+from engine.live.timetable import Closes, at_midnight
 from engine.sizing import to_decimal
 from schemas.event import Event
 from schemas.market import LIVE_BAR, Bar, HistoricalBar, Tick
@@ -32,8 +33,9 @@ class RunningStrategy(Dealings):
         contracts: Iterable[Contract],
         before: OwnOrders | None = None,
         hosts: Hosts = shipped,
+        closes: Closes = at_midnight,
     ) -> None:
-        super().__init__(deployment, contracts, before, hosts)
+        super().__init__(deployment, contracts, before, hosts, closes)
         self.error = self.refusal = ""
         self.last_command = deployment.command_id
         known = {contract.symbol for contract in self.contracts.values()}
@@ -79,6 +81,8 @@ class RunningStrategy(Dealings):
             raise
         except Exception as error:  # noqa: BLE001 (a stranger's code: its fault is an outcome, told in the state)
             return str(error) if isinstance(error, ValueError | TypeError) else f"{type(error).__name__}: {error}"
+        self._timetable.begin_anew()
+        self._timetable.ask(self._stage.host.drain_alarms())
         self._show_positions()
         return ""
 
@@ -255,12 +259,12 @@ class RunningStrategy(Dealings):
         )
 
 
-def begun(
-    deployment: Deploy, contracts: Iterable[Contract], before: OwnOrders | None, hosts: Hosts, fault: str = ""
+def never_begun(
+    deployment: Deploy, contracts: Iterable[Contract], before: OwnOrders | None, fault: str
 ) -> RunningStrategy:
-    """A strategy at its start; one with a `fault` does not get through it."""
+    """A strategy that did not get through its start."""
 
     def never(*_: object) -> NoReturn:
         raise ValueError(fault)
 
-    return RunningStrategy(deployment, contracts, before, never if fault else hosts)
+    return RunningStrategy(deployment, contracts, before, never)

@@ -1,11 +1,14 @@
 """The exchange of a strategy that only pretends: that of backtests, met by live bars; nothing of it is published."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from engine.exchange import Exchange, Execution, Order, order_of
 from engine.facts import Bar
+from engine.live.timetable import Closes
+from engine.market import DAY_US
 from engine.options import BacktestOptions
 from engine.order_requests import OrderRequest, OrderState
 from engine.sizing import to_decimal
@@ -19,6 +22,7 @@ from schemas.orders import (
     OrderUpdate,
     Side,
 )
+from schemas.validation import Contract
 
 _STATUS = {
     OrderState.FILLED: OrderStatus.FILLED,
@@ -27,13 +31,19 @@ _STATUS = {
     OrderState.DENIED: OrderStatus.REJECTED,
     OrderState.REJECTED: OrderStatus.REJECTED,
 }
-_NO_SESSION_END = 2**62
 
 
 class ShadowFloor:
-    """Orders work from the next small bar on, by the rules and costs that backtests have when none are named."""
+    """Orders work from the next small bar on, by the rules and costs that backtests have when none are named.
 
-    def __init__(self) -> None:
+    A session is a day of UTC; its last bar is the one with which trading ends by the calendar.
+    """
+
+    def __init__(self, contracts: Mapping[int, Contract], closes: Closes) -> None:
+        self._contracts = contracts
+        self._closes = closes
+        self._sessions: dict[int, tuple[int, int]] = {}  # by contract: the day, and when trading ends on it
+        self._edges = (False, False)
         options = BacktestOptions()
         self._exchange = Exchange(*options.costs(), options, self)
         self._intents: dict[int, OrderIntent] = {}
@@ -60,10 +70,22 @@ class ShadowFloor:
     def on_bar(self, bar: Bar) -> list[Fill | OrderUpdate]:
         """What a small bar fills and ends."""
         self._rows += 1
+        self._edges = self._edges_of(bar)
+        if self._edges[0]:
+            self._exchange.end_day(bar.contract_id)
         if bar.contract_id in self._exchange.working:
             self._exchange.match(bar, self._rows)
         self._exchange.executions.clear()
         return self._drain()
+
+    def _edges_of(self, bar: Bar) -> tuple[bool, bool]:
+        """Whether the bar is its contract's first, and last, of a session."""
+        day, closes_us = self._sessions.get(bar.contract_id, (-1, 0))
+        today = bar.start_us // DAY_US
+        if is_first := today > day:
+            closes_us = self._closes(self._contracts[bar.contract_id], bar.start_us)
+            self._sessions[bar.contract_id] = (today, closes_us)
+        return is_first, bar.end_us >= closes_us
 
     def _place(self, intent: OrderIntent, now_us: int) -> None:
         self._placed += 1
@@ -144,10 +166,10 @@ class ShadowFloor:
         return ""
 
     def edges(self, row: int) -> tuple[bool, bool]:
-        return False, False
+        return self._edges
 
     def session_end(self, row: int) -> int:
-        return _NO_SESSION_END
+        return row  # which one is the last, only that one shows
 
     def worth(self, contract_id: int, time_us: int) -> float:
         return 1.0

@@ -11,6 +11,7 @@ from engine.live.outputs import Output, output_id
 from engine.live.own_orders import OwnOrders
 from engine.live.shadow import ShadowFloor
 from engine.live.targets import Targets
+from engine.live.timetable import Closes
 from engine.live.worth import Worth
 from engine.order_requests import OrderNews, OrderState
 from engine.strategy import StrategySignal
@@ -31,7 +32,7 @@ stops the strategy even where limits are wide."""
 class Trading:
     """One deployment's orders: real ones, or those of a shadow, which never leave."""
 
-    def __init__(self, deployment: Deploy, contracts: Mapping[int, Contract], real: OwnOrders) -> None:
+    def __init__(self, deployment: Deploy, contracts: Mapping[int, Contract], real: OwnOrders, closes: Closes) -> None:
         self.deployment = deployment
         self._contracts = contracts
         self.orders = OwnOrders() if deployment.shadow else real
@@ -42,7 +43,8 @@ class Trading:
         self.held_back: list[OrderNews] = []
         """Orders that were not sent: the strategy hears of them with its next bar or tick."""
         self.liquidation: Liquidation | None = None
-        self._floor = ShadowFloor() if deployment.shadow else None
+        self._closes = closes
+        self._floor = ShadowFloor(contracts, closes) if deployment.shadow else None
         self._minute = (0, 0)
         self._numbers = 0
 
@@ -57,7 +59,7 @@ class Trading:
 
     def promoted(self, deployment: Deploy, contracts: Mapping[int, Contract], real: OwnOrders) -> "Trading":
         """The same targets, carried out from here on."""
-        after = Trading(deployment, contracts, real)
+        after = Trading(deployment, contracts, real, self._closes)
         after.targets, after.sent = self.targets, self.sent
         alone = "it worked in the shadow alone, which is over"
         after.held_back = self.held_back + self.book.denied(alone)

@@ -82,7 +82,7 @@ def examine(
         whole = trial.backtested(bars)
         findings = [*lookahead(trial, bars, whole, lines), *warm_up(trial, bars, whole, lines)]
         findings += by_columns(trial, bars, lines)
-        if why := trial.not_live(bars, whole):
+        if why := trial.not_live(bars):
             findings.append(Finding(Severity.NOTE, "backtest", why))
     except ParameterError as error:
         return Verdict(name, (Finding(Severity.ERROR, "parameters", str(error)),))

@@ -10,6 +10,7 @@ from engine.backtest import BacktestOptions, run
 from engine.columns import COLUMNS, BarColumns
 from engine.facts import Bar
 from engine.host import LiveOrderError, StrategyHost
+from engine.live.desk import LiveDesk
 from engine.strategy import BaseStrategy, StrategyConfig
 
 SAME = 1e-9
@@ -65,14 +66,16 @@ class Trial:
             host.on_bar(bar)
         return rows
 
-    def not_live(self, columns: BarColumns, rows: Sequence[Row]) -> str:
-        """Why live trading would refuse it, as far as its handlers, its start and its timers in `rows` tell."""
+    def not_live(self, columns: BarColumns) -> str:
+        """Why live trading would refuse it, as far as its handlers tell."""
+        desk = LiveDesk(OPTIONS.cash)
+        desk.full = dict.fromkeys(columns.contracts, OPTIONS.quantity)
+        symbols = {each: columns.symbol(each) for each in columns.contracts}
         try:
-            StrategyHost(self.strategy, self.config, {each: columns.symbol(each) for each in columns.contracts})
+            StrategyHost(self.strategy, self.config, symbols, desk=desk)
         except LiveOrderError as error:
             return str(error)
-        timed = any("timer(" in row.told for row in rows)
-        return "it asks for timers, which only backtests ring: live, decide on the bars as they come" if timed else ""
+        return ""
 
     def _watched(self, rows: list[Row]) -> type[BaseStrategy]:
         """The strategy, with what it is shown and what it says written down."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.live.hosts import Inside, StoppedFromOutsideError
 from engine.live.outputs import Output, id_of
-from engine.live.running import RunningStrategy, begun
+from engine.live.running import RunningStrategy, never_begun
 from infra.clock import SystemClock
 from infra.delivery import Record
 from infra.engine_code import code_hash
@@ -19,6 +19,7 @@ from infra.journal.spans import HISTORY, Span, entries_of, span_of
 from infra.journal.warm_up import past_bars
 from infra.sandbox.errors import SandboxedError
 from infra.sandbox.live import LazySandbox
+from infra.session_close import session_close
 from infra.settings import Settings
 from infra.topics import load_catalogue
 from producers.cli.parity_published import published_ids
@@ -163,7 +164,11 @@ class Parity:
         assert isinstance(command, Deploy), "a journal says that this record was a deployment"
         before = self._strategy.real_orders if self._strategy is not None else None
         self._deployed = entry
-        self._strategy = strategy = begun(command, entry.contracts, before, self._hosts, entry.fault)
+        if entry.fault:
+            strategy = never_begun(command, entry.contracts, before, entry.fault)
+        else:
+            strategy = RunningStrategy(command, entry.contracts, before, self._hosts, session_close)
+        self._strategy = strategy
         if before is None:
             strategy.adopt(fills)
         if self._history and not strategy.ended:

@@ -1,6 +1,7 @@
 """Live strategies on the real broker: what they decide, and that kills and repeats change nothing of it."""
 
 import asyncio
+import hashlib
 import random
 import signal
 from collections.abc import Callable
@@ -11,18 +12,21 @@ from pathlib import Path
 
 import pytest
 
+from infra import topic_admin
 from infra.embedded.fostering import Foster, Nursery
 from infra.embedded.kafka import KafkaServer
 from infra.journal.spans import HISTORY, entries_of
 from infra.replay import fold
 from infra.settings import Settings
 from infra.topics import load_catalogue
+from producers.cli.parity import Window
+from producers.cli.parity_certificate import verified
 from schemas.market import Bar, Want
 from schemas.orders import OrderIntent
 from schemas.strategy import Deploy, JournalEntry, Pause, Resume, Signal, Start, Stop, StrategyState
 from tests.builders import a_historical_bar, a_tick
 from tests.integration.a_forked_service import a_forked_service, ended
-from tests.integration.a_recorded_day import a_strategist
+from tests.integration.a_recorded_day import a_strategist, the_topics
 from tests.integration.a_trading_floor import (
     COMMAND,
     CONTRACTS,
@@ -309,9 +313,38 @@ async def test_a_deployment_is_warmed_up_by_the_same_past_after_a_restart(settin
         await check_journal(floor)
 
 
-async def test_a_second_strategist_waits_until_the_first_has_died(
+CLOCKED = """
+from datetime import timedelta
+from engine.strategy import BaseStrategy, StrategySignal
+
+class Clocked(BaseStrategy):
+    'Trades by the clock alone: a first time when the session begins, then every twenty seconds.'
+
+    def on_start(self):
+        self.rung = 0
+
+    def on_session_open(self, session):
+        self.contract_id = min(self.positions)
+        self.timer("turn", session.open, timedelta(seconds=20))
+        return StrategySignal.target(self.contract_id, 1.0, f"until {session.close:%H:%M}")
+
+    def on_timer(self, name, time):
+        self.rung += 1
+        return StrategySignal.target(self.contract_id, float(self.rung % 2), f"{name} {time:%H:%M:%S}")
+"""
+
+
+def clocked() -> Deploy:
+    """Uploaded: its code lives in the sandbox, and its timers outside."""
+    text = {"source": CLOCKED, "code_sha256": hashlib.sha256(CLOCKED.encode()).hexdigest()}
+    return a_deployment(strategy="clocked", parameters={}, symbols=("AAA",), bar_size_seconds=5, **text)
+
+
+async def test_a_second_strategist_waits_until_the_first_has_died_and_sessions_and_timers_go_on(
     stack_settings: Settings, nursery: Nursery, tmp_path: Path
 ) -> None:
+    bars = random_bars(2, contracts=[101])
+
     async def claims() -> list[int]:
         reader = [each async for each, _ in fold(stack_settings, ["strategy.journal.v1"])]
         return [each.epoch for each in reader if isinstance(each, JournalEntry) and each.claim]
@@ -319,11 +352,19 @@ async def test_a_second_strategist_waits_until_the_first_has_died(
     async def claimed(times: int) -> bool:
         return len(await claims()) == times
 
+    async def reasons(number: int) -> list[str] | None:
+        found = [each.reason for each in await floor.told("strategy.signals.v1")]
+        return found if len(found) >= number else None
+
     start = partial(a_forked_service, nursery, "consumers.strategist")
+    await topic_admin.apply(stack_settings, the_topics())
     async with a_floor(stack_settings) as floor:
         with start(stack_settings, tmp_path / "first.log"):
             await until(partial(claimed, 1))
-            await started(floor, a_deployment())
+            await started(floor, clocked())
+            await floor.tell(*bars[:13])
+            assert (await until(partial(reasons, 5)))[:2] == ["until 21:00", "turn 17:00:00"]
+            await floor.caught_up()
             with start(stack_settings, tmp_path / "second.log") as second:
                 await floor.tell(Pause(**COMMAND))
                 await floor.in_state("paused")
@@ -335,7 +376,13 @@ async def test_a_second_strategist_waits_until_the_first_has_died(
             await until(partial(claimed, 2))
             await floor.tell(Resume(**COMMAND))
             await floor.in_state("running")
+            await floor.tell(*bars[13:])
+            turns = [f"turn 17:0{seconds // 60}:{seconds % 60:02}" for seconds in range(0, 120, 20)]
+            assert await until(partial(reasons, 7)) == ["until 21:00", *turns]
+            await floor.caught_up()
         assert await claims() == sorted(set(await claims()))
         written = [each async for each, _ in fold(stack_settings, ["strategy.journal.v1"])]
         assert len(await entries_of(stack_settings, MINE)) == len(written) - 2, "what is not a claim counts"
         await check_journal(floor)
+        proof = await verified(stack_settings, MINE, Window())
+        assert (proof["verdict"], proof.get("counts", {}).get("signals")) == ("identical", 7), proof

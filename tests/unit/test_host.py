@@ -251,16 +251,16 @@ def test_orders_without_a_desk_and_handlers_of_backtests_are_refused_with_what_t
             self.buy(1)
             return None
 
-    class Clocked(BaseStrategy):
-        """Waits for a session."""
+    class Shareholder(BaseStrategy):
+        """Waits for a dividend."""
 
-        def on_session_open(self, session: object) -> None:
+        def on_corporate_action(self, action: object) -> None:
             """Nothing."""
 
     with pytest.raises(LiveOrderError, match="nobody takes orders here"):
         StrategyHost(Trader, None, SYMBOLS).on_bar(bars_of([1.0])[0])
-    with pytest.raises(LiveOrderError, match="on_session_open: only backtests"):
-        StrategyHost(Clocked, None, SYMBOLS)
+    with pytest.raises(LiveOrderError, match="on_corporate_action: only backtests"):
+        StrategyHost(Shareholder, None, SYMBOLS)
 
 
 def test_both_ways_show_a_strategy_the_same_bits() -> None:

@@ -274,7 +274,7 @@ class Counting(BaseStrategy):
 
 
 ORDERING = """
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from engine.indicators import atr
 
 class Ordering(BaseStrategy):
@@ -291,15 +291,22 @@ class Ordering(BaseStrategy):
 """
 
 
-@pytest.mark.parametrize("handlers", ["", "\n    def on_session_open(self, session):\n        return None\n"])
-def test_orders_larger_frames_timers_and_sessions_are_examined_and_noted(handlers: str) -> None:
-    verdict = _examined(ORDERING + handlers)
+@pytest.mark.parametrize(
+    ("handler", "noted"),
+    [
+        ("on_session_open(self, session)", []),
+        ("on_start(self)", []),
+        ("on_corporate_action(self, action)", [("backtest", Severity.NOTE)]),
+    ],
+)
+def test_orders_larger_frames_timers_and_sessions_are_examined_and_what_is_not_live_is_noted(
+    handler: str, noted: list[tuple[str, Severity]]
+) -> None:
+    verdict = _examined(f"{ORDERING}\n    def {handler}:\n        self.timer('now', datetime.fromtimestamp(0, UTC))\n")
 
     assert verdict.passed
     assert verdict.decisions > 10
-    assert [(each.rule, each.severity) for each in verdict.findings if each.rule != "warm-up"] == [
-        ("backtest", Severity.NOTE)
-    ]
+    assert [(each.rule, each.severity) for each in verdict.findings if each.rule != "warm-up"] == noted
 
 
 def test_an_order_that_knows_the_future_is_found() -> None:

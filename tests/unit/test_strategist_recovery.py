@@ -73,7 +73,8 @@ class Answering:
 
     def send(self, message: dict[str, Any]) -> None:
         state = {"bars_seen": 0, "signals": 0, "warm": False}
-        self._answer = self._to_the_past if "past" in message else {"signals": [], "asked": [], "state": state}
+        nothing = {"signals": [], "asked": [], "alarms": [], "state": state}
+        self._answer = self._to_the_past if "past" in message else nothing
 
     def receive(self) -> Any:
         return self._answer
