@@ -5,18 +5,19 @@ at a time through FastStream; `BatchConsumer` is a bare loop for bulk work with 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 from faststream.middlewares import AckPolicy
 from faststream.security import BaseSecurity, SASLScram512
 
 from infra import broker
-from infra.delivery import Delivery, Failure, Record
+from infra.delivery import Delivery, Failure, Record, is_transient
 from infra.metrics import Metrics
 from infra.settings import Settings
 
@@ -116,7 +117,8 @@ class RecordConsumer:
         self.drain = Drain(self._commit_due)
         self._due: dict[TopicPartition, tuple[int, str]] = {}
         self._uncommitted = 0
-        self._flusher: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
+        self._ended = asyncio.Event()
         self._broker = KafkaBroker(
             settings.kafka,
             apply_types=False,
@@ -154,35 +156,49 @@ class RecordConsumer:
         record = cast(Record, message.raw_message)
         place = TopicPartition(record.topic, record.partition)
         async with self.drain.busy:
-            if place not in self.drain.owned:
-                return  # it was revoked while the record waited: its new owner gets it
-            consumer = message.consumer
-            attempts = _CommittedAttempts(self._settings, self._member.group, consumer, (place, record.offset))
-            await self._delivery.deliver(record, attempts)
-            self._due[place] = (record.offset + 1, "")
-            self._uncommitted += 1
-            on_order_path = self._delivery.topic_of(record).poison == "halt"
-            if on_order_path or self._uncommitted >= _COMMIT_RECORDS:
-                await self._commit_due()
+            if place not in self.drain.owned or self._failure is not None:
+                return  # it was revoked while the record waited: its new owner gets it; or none may be passed over
+            try:
+                await self._take(record, place, message.consumer)
+            except Exception as error:
+                self._failure = error
+                self._ended.set()
+                raise
+
+    async def _take(self, record: Record, place: TopicPartition, consumer: Any) -> None:
+        attempts = _CommittedAttempts(self._settings, self._member.group, consumer, (place, record.offset))
+        await self._delivery.deliver(record, attempts)
+        self._due[place] = (record.offset + 1, "")
+        self._uncommitted += 1
+        on_order_path = self._delivery.topic_of(record).poison == "halt"
+        if on_order_path or self._uncommitted >= _COMMIT_RECORDS:
+            await self._commit_due()
 
     async def _commit_due(self) -> None:
         due, self._due, self._uncommitted = self._due, {}, 0
-        if due:
-            await _commit(self._subscriber.consumer, due)
-
-    async def _flush(self) -> None:
-        while True:
-            await asyncio.sleep(_COMMIT_SECONDS)
-            async with self.drain.busy:
-                await self._commit_due()
+        try:
+            if due:
+                await _commit(self._subscriber.consumer, due)
+        except KafkaError as error:
+            if not is_transient(error):
+                raise
+            self._due = due  # the broker is away: these are tried again within a tenth of a second
 
     async def start(self) -> None:
         await self._broker.start()
-        self._flusher = asyncio.create_task(self._flush(), name="commit")
+
+    async def run(self) -> None:
+        """Until stopped: commit what is due. Raises what a record failed of: FastStream would take the next one."""
+        while not self._ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), _COMMIT_SECONDS)
+            async with self.drain.busy:
+                await self._commit_due()
+        if self._failure is not None:
+            raise self._failure
 
     async def stop(self) -> None:
-        if self._flusher is not None:
-            self._flusher.cancel()
+        self._ended.set()
         await self.drain.on_partitions_revoked(())
         await self._broker.stop()
 

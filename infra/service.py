@@ -222,8 +222,7 @@ class Service:
             self._consumers.append(consumer)
         await _join_together(self._consumers)
         for each in self._consumers:
-            if isinstance(each, BatchConsumer):
-                running.add(asyncio.create_task(each.run(), name="batch"))
+            running.add(asyncio.create_task(each.run(), name="batch" if isinstance(each, BatchConsumer) else "records"))
 
     def _raise_first_failure(self, running: set["asyncio.Task[Any]"]) -> None:
         ended = [task for task in running if task.done()]
