@@ -24,9 +24,7 @@ class KafkaWire(Proxy):
         """Frames that came late."""
         self.lost = 0
         """Frames that never came."""
-        self.produced: list[bytes] = []
-        """Every request to produce that passed or was lost, while somebody watches."""
-        self._watched = False
+        self._heard: list[bytes] | None = None
         self._half_open = False
 
     @contextlib.contextmanager
@@ -40,18 +38,19 @@ class KafkaWire(Proxy):
             self._half_open = False
 
     @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
-        """While this lasts it is noted what services produce."""
-        self._watched = True
+    def watched(self) -> Iterator[list[bytes]]:
+        """Everything that is asked and answered while this lasts."""
+        heard: list[bytes] = []
+        self._heard = heard
         try:
-            yield
+            yield heard
         finally:
-            self._watched = False
+            self._heard = None
 
     async def lets_pass(self, frame: bytes) -> bool:
         """Holds a frame up for as long as frames are late; False when it is lost."""
-        if self._watched and is_produce(frame):
-            self.produced.append(frame)
+        if self._heard is not None:
+            self._heard.append(frame)
         if self._half_open:
             self.lost += 1
             return False

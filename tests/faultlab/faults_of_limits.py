@@ -1,0 +1,98 @@
+"""Faults of too little: no topic for dead letters, no connections, no files, no memory, no room for logs."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from random import Random
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from infra import broker
+from infra.topics import DEAD_LETTER_SUFFIX
+from tests.faultlab.faults import fault
+from tests.faultlab.faults_of_records import POISON
+from tests.faultlab.stage import Stage, drawn
+from tests.integration.an_order_path import until
+
+# F28: nowhere to put what cannot be read
+
+_MADE_WITH = ("retention.ms", "max.message.bytes", "segment.bytes")
+"""Settings of a topic for dead letters."""
+
+
+@contextlib.asynccontextmanager
+async def _unavailable(stage: Stage, topic: str, *, gone: bool) -> AsyncIterator[None]:
+    """A topic that is gone while this lasts, for which a service waits; or one that takes nothing, of which it dies."""
+    admin = broker.admin(stage.settings)
+    await admin.start()
+    try:
+        (described,) = await admin.describe_topics([topic])
+        (told,) = await admin.describe_configs([_settings_of(topic)])
+        config = {name: value for name, value, *_ in told.resources[0][4] if name in _MADE_WITH}
+        made = NewTopic(topic, len(described["partitions"]), 1, topic_configs=config)
+        if gone:
+            await admin.delete_topics([topic])
+        else:
+            await _configure(admin, topic, config | {"max.message.bytes": "1"})
+        try:
+            yield
+        finally:
+            await (until(lambda: _was_made(admin, made)) if gone else _configure(admin, topic, config))
+    finally:
+        await admin.close()
+
+
+def _settings_of(topic: str, config: dict[str, str] | None = None) -> ConfigResource:
+    return ConfigResource(ConfigResourceType.TOPIC, topic, config)
+
+
+async def _configure(admin: AIOKafkaAdminClient, topic: str, config: dict[str, str]) -> None:
+    """To set one thing sets all the others back."""
+    (answer,) = await admin.alter_configs([_settings_of(topic, config)])
+    assert answer.resources[0][0] == 0, f"Kafka does not change {topic}: {answer}"
+
+
+async def _was_made(admin: AIOKafkaAdminClient, topic: NewTopic) -> bool:
+    answer = await admin.create_topics([topic])
+    return bool(answer.topic_errors[0][1] == 0)  # as long as the old one is on its way out it is still there
+
+
+def _poison_without_letters(topic: str, service: str, **traits: Any) -> None:
+    name = f"poison-without-letters-on-{topic.removesuffix('.v1')}"
+
+    @fault(
+        name,
+        "F28",
+        f"records on {topic} that nobody can read, and their dead letters are refused",
+        wired=True,
+        pairs=False,
+        **traits,
+    )
+    async def _(stage: Stage, rng: Random) -> None:
+        letters = f"{stage.settings.topic_prefix}{topic}{DEAD_LETTER_SUFFIX}"
+        async with _unavailable(stage, letters, gone=rng.random() < 0.5):
+            with stage.kafka_wire.watched() as heard:
+                for value in rng.sample(POISON, 3):
+                    place = await stage.path.raw(topic, b"DU1234567", value, [])
+                    stage.marks.poison.append((topic, place.partition, place.offset))
+                await until(lambda: asyncio.sleep(0, any(letters.encode() in each for each in heard)))
+            await asyncio.sleep(drawn(rng, 0.5, 2))
+            await _none_is_committed(stage, service, topic)
+            stage.marks.strikes += 1
+            if rng.random() < 0.5:
+                stage.kill(service)
+
+
+async def _none_is_committed(stage: Stage, service: str, topic: str) -> None:
+    commits = await stage.commits(service)
+    for name, partition, offset in stage.marks.poison:
+        place = TopicPartition(stage.settings.topic_prefix + name, partition)
+        if name == topic and commits.get(place, 0) > offset:
+            stage.marks.found.append(f"{name} {partition}:{offset} was committed before it was set aside")
+
+
+_poison_without_letters("market.bars.v1", "persister", work="bars")
+_poison_without_letters("trading.decisions.v1", "executor")
