@@ -15,7 +15,7 @@ from pathlib import Path
 from infra import logs
 from infra.errors import ScizorError
 from infra.settings import Settings
-from tests.faultlab.cases import CASES, CONTROLS, PAIR, PAIRED, case_of, planned
+from tests.faultlab.cases import CASES, CONTROLS, IN_TURN, PAIR, PAIRED, case_of, planned
 from tests.faultlab.disks import begin_again_with_own_mounts
 from tests.faultlab.laboratory import Laboratory, a_laboratory
 from tests.faultlab.running import Outcome, Runner
@@ -34,7 +34,7 @@ def main() -> int:
     if arguments.case and arguments.case not in names:
         sys.stderr.write(f"no case {arguments.case!r}; there are: {', '.join(names)}\n")
         return 2
-    seeds = range(arguments.first, arguments.first + (arguments.seeds or (1 if arguments.case else len(CASES))))
+    seeds = range(arguments.first, arguments.first + (arguments.seeds or (1 if arguments.case else len(IN_TURN))))
     plan = [(arguments.case, seed) for seed in seeds] if arguments.case else planned(seeds)
     if not arguments.case:
         plan = [(name, seeds[0]) for name in CONTROLS] + plan

@@ -1,18 +1,21 @@
 """What single rows of the table expect beyond the promises: history whole, orders soon again, bounds held."""
 
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 from tests.faultlab.evidence import Evidence, moment
 from tests.faultlab.marks import Marks
 
 RECOVERED_SECONDS = 30.0
+_MINUTE = timedelta(minutes=1)
 Bars = dict[tuple[int, Any], tuple[float, float]]
 
 
 def as_the_row_expects(seen: Evidence, marks: Marks) -> list[str]:
     """10. What the row of the table expects beyond the promises."""
-    return _history_is_whole(seen, marks) + _traded_again(seen, marks) + _ended_alone(seen, marks) + marks.found
+    of_strategies = _ended_alone(seen, marks) + _slowed_down(seen, marks)
+    return _history_is_whole(seen, marks) + _traded_again(seen, marks) + of_strategies + marks.found
 
 
 def _history_is_whole(seen: Evidence, marks: Marks) -> list[str]:
@@ -60,4 +63,18 @@ def _ended_alone(seen: Evidence, marks: Marks) -> list[str]:
             found.append(f"{name} is {told.get('state')} and should be {state}: {told.get('error')}")
         elif bars and told["bars_seen"] != bars:
             found.append(f"{name} has seen {told['bars_seen']} of {bars} bars")
+    return found
+
+
+def _slowed_down(seen: Evidence, marks: Marks) -> list[str]:
+    """Nobody had more orders approved in any minute than it may, and who wants more was denied some."""
+    decisions = seen.bodies("trading.decisions.v1", "RiskDecision")
+    found = []
+    for name, most in marks.throttled.items():
+        mine = {each["decision_id"]: each for each in decisions if each["strategy_id"] == name}.values()
+        moments = sorted(moment(each["basis"]["decided_at"]) for each in mine if each["approved"])
+        if any(last - first < _MINUTE for first, last in zip(moments, moments[most:], strict=False)):
+            found.append(f"{name} had more than {most} orders approved in a minute")
+        if all(each["approved"] for each in mine):
+            found.append(f"{name} was denied nothing")
     return found

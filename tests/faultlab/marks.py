@@ -36,5 +36,7 @@ class Marks:
     """When the executor died while orders came, by CLOCK_MONOTONIC."""
     strategies: dict[str, tuple[str, int]] = field(default_factory=dict)
     """In which state a strategy has to end, and how many bars it has to have seen; 0: any number."""
+    throttled: dict[str, int] = field(default_factory=dict)
+    """How many orders a minute a strategy may have approved, which wants more of them."""
     found: list[str] = field(default_factory=list)
     """What contradicts the row's own expectation, as the ledger showed it while the fault was placed."""
