@@ -11,7 +11,7 @@ from engine.at_stake import AtStake, around, prices_of, stake_of
 from engine.in_flight import InFlight, flight_of
 from engine.order_company import crossing_of, duplicate_of, exits_of, family_of, family_of_changed
 from engine.portfolio import exactly
-from engine.risk_book import Book, Scope
+from engine.risk_book import Book, Scope, book_seen
 from engine.trading_state import account_scope, mode_of, scopes_of
 from schemas.account import RiskLimits, TradingMode
 from schemas.order_words import Side
@@ -143,21 +143,21 @@ class AccountBook:
             family = family_of_changed(intent, mine, self.in_flight)
         strategy, contract = intent.strategy_id, order.contract_id
         beside = self._orders_of(contract)
-        return Book(
-            **self._seen_alike(contract),
+        own = {
             **family,
-            trading_mode=mode_of(self.modes, intent.account_id, strategy, order.symbol),
-            limits=self.limits.get(account_scope(self.account_id)),
-            scopes=tuple(self._scopes(intent, order)),
-            fx_rate=self.account.rate(order.currency),
-            restricted=self.restricted.get(order.symbol, ""),
-            duplicate_of=duplicate_of(order, beside, now - self.duplicate_window) if mine is None else "",
-            crossing=crossing_of(order, beside),
-            messages_lately=self.messages[strategy],
-            fills_lately=self.fills[strategy],
-            same_side_orders=self.same_side[strategy, contract, order.side],
-            strategy_orders_last_minute=sum(n for (of, _), n in self.last_minute.items() if of == strategy),
-        )
+            "trading_mode": mode_of(self.modes, intent.account_id, strategy, order.symbol),
+            "limits": self.limits.get(account_scope(self.account_id)),
+            "scopes": tuple(self._scopes(intent, order)),
+            "fx_rate": self.account.rate(order.currency),
+            "restricted": self.restricted.get(order.symbol, ""),
+            "duplicate_of": duplicate_of(order, beside, now - self.duplicate_window) if mine is None else "",
+            "crossing": crossing_of(order, beside),
+            "messages_lately": self.messages[strategy],
+            "fills_lately": self.fills[strategy],
+            "same_side_orders": self.same_side[strategy, contract, order.side],
+            "strategy_orders_last_minute": sum(n for (of, _), n in self.last_minute.items() if of == strategy),
+        }
+        return book_seen(self._seen_alike(contract), own)
 
     def _seen_alike(self, contract: int) -> dict[str, Any]:
         """What every intent about a contract sees alike until the book has changed."""

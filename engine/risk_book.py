@@ -1,6 +1,6 @@
 """What risk knows when it decides: an account's figures, seen from one contract, and what one order adds to them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
@@ -91,6 +91,16 @@ class Book(Figures):
         yield "", self
         for scope in self.scopes:
             yield scope.scope, scope
+
+
+_UNSEEN = {each.name: each.default for each in fields(Book)}
+
+
+def book_seen(alike: Mapping[str, Any], own: Mapping[str, Any]) -> Book:
+    """`Book(**alike, **own)` at a fifth of its cost: one is made for every intent."""
+    made = Book.__new__(Book)
+    vars(made).update({**_UNSEEN, **alike, **own})
+    return made
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from schemas.ids import named
 
 Headers = list[tuple[str, bytes]]
 _IN_FLIGHT_MAX = 64
+_FLUSH_SECONDS = 3.0
 _EVENTS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:events")
 
 
@@ -65,25 +66,39 @@ def outgoing(topic: TopicSpec, event: Event, cause: Origin | None, source: str) 
     if topic.headers == "none":
         return Outgoing(topic.name, key, value, [], timestamp_ms)
     event_id = named(_EVENTS, b"%s\0%s" % (topic.name.encode(), value))
-    correlation = cause.correlation_id if cause and cause.correlation_id else event_id
+    correlation, trace = _followed(cause.correlation_id if cause and cause.correlation_id else event_id)
+    version, kind, origin, content = _alike(topic.event_type_of(type(event)), source)
     headers = [
-        ("ce_specversion", b"1.0"),
+        version,
         ("ce_id", event_id.encode()),
-        ("ce_type", topic.event_type_of(type(event)).encode()),
-        ("ce_source", source.encode()),
+        kind,
+        origin,
         ("ce_time", event.event_time.isoformat().encode()),
-        ("content-type", b"application/json"),
-        ("correlation_id", correlation.encode()),
-        ("traceparent", f"00-{_trace_of(correlation)}-{event_id[:8]}{event_id[9:13]}{event_id[14:18]}-01".encode()),
+        content,
+        correlation,
+        ("traceparent", f"{trace}{event_id[:8]}{event_id[9:13]}{event_id[14:18]}-01".encode()),
     ]
     if cause is not None and cause.event_id:
         headers.append(("causation_id", cause.event_id.encode()))
     return Outgoing(topic.name, key, value, headers, timestamp_ms)
 
 
+@functools.lru_cache(maxsize=1024)
+def _alike(kind: str, source: str) -> tuple[tuple[str, bytes], ...]:
+    """Headers that all records of a kind have alike."""
+    return (
+        ("ce_specversion", b"1.0"),
+        ("ce_type", kind.encode()),
+        ("ce_source", source.encode()),
+        ("content-type", b"application/json"),
+    )
+
+
 @functools.lru_cache(maxsize=1024)  # what follows from one cause is told in one go
-def _trace_of(correlation: str) -> str:
-    return named(_EVENTS, correlation).replace("-", "")
+def _followed(correlation: str) -> tuple[tuple[str, bytes], str]:
+    """The header that names it, and how the trace of all that follows from it begins."""
+    trace = named(_EVENTS, correlation).replace("-", "")
+    return ("correlation_id", correlation.encode()), f"00-{trace}-"
 
 
 class Publisher:
@@ -106,9 +121,16 @@ class Publisher:
         await self._producer.start()
 
     async def stop(self) -> None:
+        """What the broker does not take within seconds is given up: nobody was told that it was published."""
         for producer in (self._producer, self._bulk):
-            if producer is not None:
-                await producer.stop()
+            if producer is None:
+                continue
+            try:
+                async with asyncio.timeout(_FLUSH_SECONDS):
+                    await producer.stop()
+            except TimeoutError:  # it tries as long as the broker is away
+                await producer.client.close()
+                await producer._sender.close()
 
     def prepare(self, event: Event, cause: Origin | None = None) -> Outgoing:
         """The record of `event`; refuses a topic that this service does not declare."""

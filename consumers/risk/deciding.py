@@ -175,7 +175,8 @@ class Decider:
             records.append(told)
             if not decision.approved:
                 records.append(self._store.record_of(breach_of(decision), origin))
-            made.append(Decided(decision, risk.fingerprint(intent), *reserved, intent.to_json(), told.value))
+            approved = risk.fingerprint(intent) if decision.approved else ""
+            made.append(Decided(decision, approved, *reserved, intent.to_json(), told.value))
             if number % _BREATH == 0:
                 await asyncio.sleep(0)  # what is being written goes on meanwhile
         return made, records
@@ -189,17 +190,16 @@ class Decider:
 
     def _count(self, decisions: Sequence[RiskDecision]) -> None:
         """One line in the log for all that were denied together for one reason."""
-        denied: dict[str, list[RiskDecision]] = {}
+        found: dict[str, list[RiskDecision]] = {}
         for decision in decisions:
-            reason = decision.reason.value if decision.reason else ""
-            self._decisions.labels("approved" if decision.approved else "denied", reason).inc()
+            found.setdefault(decision.reason.value if decision.reason else "", []).append(decision)
+        for reason, alike in found.items():
+            self._decisions.labels("denied" if reason else "approved", reason).inc(len(alike))
             if reason:
-                denied.setdefault(reason, []).append(decision)
-        for reason, found in denied.items():
-            first = found[0]
-            self._service.log.info(
-                "denied", reason=reason, count=len(found), intent_id=first.intent_id, detail=first.detail
-            )
+                first = alike[0]
+                self._service.log.info(
+                    "denied", reason=reason, count=len(alike), intent_id=first.intent_id, detail=first.detail
+                )
 
 
 def parts(wished: Sequence[Wished]) -> list[list[Wished]]:

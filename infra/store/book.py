@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import ARRAY, JSON, BigInteger, Row, Text, bindparam
@@ -201,12 +201,12 @@ class Asked:
         return ["global", f"account:{self.account_id}", *named]
 
 
-@dataclass(frozen=True)
-class Decided:
+class Decided(NamedTuple):
     """A decision with what is reserved by it: what a share counts, in the order's and in the account's currency."""
 
     decision: RiskDecision
     fingerprint: str
+    """Of what is approved."""
     price: Decimal
     value: Decimal
     intent_json: bytes = b""

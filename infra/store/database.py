@@ -36,7 +36,7 @@ _PUT_OUT_TEXT = (
 )
 _OUTBOX_PARAMETERS = (
     bindparam("owner", type_=Text),
-    bindparam("ids", type_=ARRAY(Uuid(as_uuid=True))),
+    bindparam("ids", type_=ARRAY(Uuid(as_uuid=False))),
     bindparam("types", type_=ARRAY(Text)),
     bindparam("payloads", type_=ARRAY(LargeBinary)),
     bindparam("topics", type_=ARRAY(Text)),

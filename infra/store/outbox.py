@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from infra.delivery import is_transient
 from infra.publish import Headers, Outgoing
 from infra.store import connection
+from schemas.ids import named
 
 Post = Callable[[Outgoing], Awaitable["asyncio.Future[Any]"]]
 """Hands a record to the producer, in order; the future is done when the broker has it."""
@@ -40,15 +41,15 @@ _LAZILY = sql("SET LOCAL synchronous_commit = off")
 
 
 def encoded_headers(headers: Headers) -> str:
-    return orjson.dumps([[name, value.decode()] for name, value in headers]).decode()
+    return orjson.dumps([(name, value.decode()) for name, value in headers]).decode()
 
 
-def event_id_of(record: Outgoing) -> uuid.UUID:
+def event_id_of(record: Outgoing) -> str:
     """The id that the event carries; topics without headers get one that follows from the record."""
     for name, value in record.headers:
         if name == "ce_id":
-            return uuid.UUID(value.decode())
-    return uuid.uuid5(_ROWS, f"{record.topic}\0{record.value.decode()}")
+            return value.decode()
+    return named(_ROWS, b"%s\0%s" % (record.topic.encode(), record.value))
 
 
 class Outbox:

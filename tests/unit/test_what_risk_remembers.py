@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.account_book import AccountBook
-from engine.risk_book import _SAME, _SAME_SCOPE
+from engine.risk_book import _SAME, _SAME_SCOPE, Book
 from schemas.account import RiskLimits
 from schemas.ids import named
-from schemas.orders import RiskBasis, RiskDecision, Side
+from schemas.orders import ModifyIntent, OrderIntent, RiskBasis, RiskDecision, Side
 from schemas.risk import ScopeBasis
 from tests.builders import SEEN
 from tests.unit.a_broker_of_sorts import World
@@ -41,12 +41,17 @@ def test_a_book_that_remembers_shows_what_one_shows_that_looks_anew(data: st.Dat
     world.book.limits |= {scope: scoped(scope) for scope in (f"strategy:{strategy}", "symbol:X")}
     for _ in range(data.draw(st.integers(5, 20))):
         one_step(world, data, groups=True)
-        probes = [world.intent(contract, side, 5) for contract in (1, 2) for side in Side]
+        probes: list[OrderIntent | ModifyIntent] = [
+            world.intent(contract, side, 5) for contract in (1, 2) for side in Side
+        ]
         going = world.pick(lambda each: not world.orders[each].done)
-        changes = [world.change_of(each, 7) for each in going[:2]]
+        probes += [world.change_of(each, 7) for each in going[:2]]
 
-        assert all(world.book.seen_from(each, SEEN) == forgetful(world.book).seen_from(each, SEEN) for each in probes)
-        assert all(world.book.seen_from(each, SEEN) == forgetful(world.book).seen_from(each, SEEN) for each in changes)
+        for each in probes:
+            seen = world.book.seen_from(each, SEEN)
+
+            assert seen == forgetful(world.book).seen_from(each, SEEN)
+            assert seen == Book(**vars(seen)), "nothing that a book has not"
 
 
 @settings(max_examples=40)
