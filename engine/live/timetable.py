@@ -28,15 +28,15 @@ class Timetable:
     def __init__(self, contracts: Mapping[int, Contract], closes: Closes) -> None:
         self._contracts = contracts
         self._closes = closes
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """The strategy's code does: it has asked for nothing, and its first bar opens a session."""
         self._alarms: list[Alarm] = []  # in the order of asking
         self._day = -1
         self._session: Session | None = None
         self._reached_us = 0
         self._ends: dict[int, tuple[int, int]] = {}  # by contract: when its last bar ended, and in which session
-
-    def begin_anew(self) -> None:
-        """The strategy's code does: it will ask for its timers once more. A day that is under way stays so."""
-        self._alarms.clear()
 
     def ask(self, alarms: Iterable[Alarm]) -> None:
         """Raises FloodError for more timers than anybody can wait for."""
