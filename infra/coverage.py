@@ -133,7 +133,7 @@ def _none_of(symbol: str, size: timedelta, others: Sequence[int]) -> str:
         return f"no bars of any size are stored: `scizor collect history {symbol}` or POST /collections brings some"
     return (
         f"no bars of {wanted} are stored, but of {', '.join(texts)}: "
-        f"`scizor data coverage {symbol} --bar-size {texts[0]}` or ?bar_size={texts[0]} shows how complete they are"
+        f"`scizor data coverage {symbol} --bar-size {texts[-1]}` or ?bar_size={texts[-1]} shows how complete they are"
     )
 
 

@@ -26,6 +26,14 @@ class NothingKnownError(UsageError):
         super().__init__(f"no account {account_id!r} to report about; there is {there}")
 
 
+class NothingHappenedError(UsageError):
+    def __init__(self, account_id: str) -> None:
+        super().__init__(
+            f"nothing has been proposed or traded for {account_id} yet, and no price has told which day it is at the "
+            "market: there is no day to report, unless --day names one"
+        )
+
+
 class UnknownTraderError(UsageError):
     def __init__(self, strategy_id: str, account_id: str, known: Sequence[str]) -> None:
         there = ", ".join(known) or "none"
@@ -43,9 +51,9 @@ async def accounts(store: Store) -> list[str]:
         return await daily.accounts(connection)
 
 
-async def day_asked(store: Store, account_id: str, day: date | None, now: datetime) -> date:
+async def day_asked(store: Store, account_id: str, day: date | None, now: datetime) -> date | None:
     """The day that is asked for; else the last one on which something happened; while nothing has, the market's present
-    day, or, where no price has told it, today in New York.
+    day, or None where no price has told it.
 
     Raises NotBegunError for one of the future.
     """
@@ -53,11 +61,11 @@ async def day_asked(store: Store, account_id: str, day: date | None, now: dateti
         newest = await daily.newest_day(connection, account_id)
         market_now = await daily.market_time(connection, now)
     today = now.astimezone(daily.ZONE).date()
-    market_today = market_now.astimezone(daily.ZONE).date() if market_now else today
+    market_today = market_now.astimezone(daily.ZONE).date() if market_now else None
     if day is None:
         return newest or market_today
     # a simulated market may be ahead of us, and the newest price may be of last week
-    latest = max(today, newest or today, market_today)
+    latest = max(today, newest or today, market_today or today)
     if day > latest:
         raise NotBegunError(day, latest)
     return day

@@ -45,7 +45,10 @@ class PerformanceOut(Answer):
 
     account_id: str
     strategy_id: str | None
-    day: date = Field(description="In New York; its end is where the figures end.")
+    day: date | None = Field(
+        description="In New York; its end is where the figures end. Null while nothing has happened, and no price has "
+        "told which day it is at the market."
+    )
     made_at: UtcTime
     currency: str
     pnl: DayPnlOut
@@ -88,11 +91,12 @@ class Performance:
         now = self._front.service.clock.now()
         store = Store(settings, self._front.service.name, pool_size=1)
         try:
-            wanted = await day_material.day_asked(store, account_id, day, now)
-            material = await day_material.figures_material(store, daily.day_of(account_id, wanted, strategy_id), now)
+            known = await day_material.day_asked(store, account_id, day, now)
+            wanted = daily.day_of(account_id, known or now.astimezone(daily.ZONE).date(), strategy_id)
+            material = await day_material.figures_material(store, wanted, now)
         finally:
             await store.close()
-        return PerformanceOut.model_validate(_figures(material))
+        return PerformanceOut.model_validate(_figures(material) | {"day": known})
 
 
 def _figures(material: day_material.Material) -> dict[str, Any]:

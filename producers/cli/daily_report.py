@@ -68,6 +68,8 @@ async def _made(
     try:
         account_id = account or _only(await day_material.accounts(store))
         wanted = await day_material.day_asked(store, account_id, day, now)
+        if wanted is None:
+            raise day_material.NothingHappenedError(account_id)
         material = await day_material.day_material(settings, store, account_id, wanted, now, strategy_id)
     finally:
         await store.close()

@@ -273,7 +273,7 @@ def _tell(runs: "list[CollectionRun]", as_json: bool, *, strict: bool) -> None:
         print(to_json(total, indent=2))
     else:
         good, are = count - len(failures), "symbol is" if count == 1 else "symbols are"
-        print(f"{good} of {count} {are} valid; {asked} gateway requests made, {saved} saved")
+        print(f"{good} of {count} {are} valid; {asked} gateway request{'s' * (asked != 1)} made, {saved} saved")
         if failures and not strict:
             print(table([["SYMBOL", "WHY IT IS NOT"], *([symbol, why] for symbol, why in sorted(failures.items()))]))
     for run in runs:

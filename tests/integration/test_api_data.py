@@ -246,8 +246,8 @@ async def test_coverage_tells_complete_partial_and_missing_sessions_with_reasons
     assert [(each["state"], each["bars"], each["expected"]) for each in by_minute["lacks"]] == [("partial", 280, 390)]
     assert by_minute["total"]["percent"] == pytest.approx(100 * 1060 / 1170, abs=0.01)
     assert [(item["symbol"], item["total"]["missing"]) for item in every["items"]] == [("AAPL", 3)]
-    assert none["note"].startswith("no bars of 5m are stored, but of 1m, 1d: `scizor data coverage AAPL --bar-size 1m`")
-    assert "?bar_size=1m" in none["note"]
+    assert none["note"].startswith("no bars of 5m are stored, but of 1m, 1d: `scizor data coverage AAPL --bar-size 1d`")
+    assert "?bar_size=1d" in none["note"]
     assert (absurd.status_code, "start" in absurd.text) == (422, True)
 
 

@@ -71,6 +71,7 @@ async def test_positions_are_told_with_what_they_earned_and_how_they_came_to_be(
     async with serving("api_trader", stack_settings) as api:
         nothing = await api.ask("GET", "/positions/summary")
         await know_account_and_apple(api)
+        untraded = await api.get("/trading/performance?strategy_id=s")
         await api.store(a_book)
         await api.store(some_history)
         held, history = await api.get("/positions/AAPL"), await api.get("/positions/aapl/history?limit=1")
@@ -102,6 +103,7 @@ async def test_positions_are_told_with_what_they_earned_and_how_they_came_to_be(
     assert (summary["positions"], summary["long"], summary["short"], summary["largest"]) == (1, 1, 0, "AAPL")
     assert (summary["net"], summary["net_pnl"]) == ("44000", "4010.25")
     assert exposure == same
+    assert (untraded["day"], untraded["to_know"]) == (None, ["Nothing has been traded in this account yet."])
     assert (first_day["day"], first_day["pnl"]["executions"], first_day["trades_today"]) == ("2013-02-28", 1, 1)
     assert (first_day["pnl"]["unrealised"], first_day["currency"]) == ("48", "USD"), "bought at 440.52, closed at 441"
     assert (done["strategy_id"], done["pnl"]["traded"]) == ("s", "0"), "nothing was traded on a Sunday"

@@ -221,7 +221,8 @@ async def test_the_price_of_a_day_is_its_last_bar_of_whatever_size_and_newest_re
 async def test_no_day_is_reported_that_has_begun_neither_here_nor_at_the_market(store: Store) -> None:
     own = {"contract_id": APPLE, "symbol": "AAPL", "price": D(10), "received_at": SEEN}
     today, tomorrow, ahead = date(2026, 11, 21), date(2026, 11, 22), date(2030, 2, 27)
-    assert await day_asked(store, ACCOUNT, None, SEEN) == await day_asked(store, ACCOUNT, today, SEEN) == today
+    assert await day_asked(store, ACCOUNT, None, SEEN) is None, "nobody has told which day it is at the market"
+    assert await day_asked(store, ACCOUNT, today, SEEN) == today
     with pytest.raises(NotBegunError, match="the day 2026-11-22 has not begun: in New York it is 2026-11-21"):
         await day_asked(store, ACCOUNT, tomorrow, SEEN)
     async with store.transaction() as tx:
