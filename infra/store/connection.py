@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError, SQLAl
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from infra.delivery import TransientError
+from infra.delivery import ExhaustedError, TransientError, is_exhausted
 from infra.errors import EnvironmentUnhealthyError, UsageError
 
 _CONNECT_SECONDS = 10
@@ -92,6 +92,8 @@ def understood(error: BaseException, url: URL) -> Exception | None:
     place = place_of(url)
     if isinstance(error, PoolTimeoutError):
         return StoreUnavailableError(f"all connections to {place} are busy for {_POOL_WAIT_SECONDS} s")
+    if is_exhausted(error):
+        return ExhaustedError(f"no connection to {place} can be opened: {error}; this process ends, the next one may")
     if isinstance(error, OSError | TimeoutError):
         why = str(error) or type(error).__name__
         return StoreUnavailableError(f"PostgreSQL at {place} does not answer ({why}): try `scizor doctor`")
