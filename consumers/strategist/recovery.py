@@ -69,7 +69,7 @@ async def go_on(strategy: RunningStrategy, past: Past, inputs: Inputs) -> Recove
     """A strategy as a snapshot has it, brought to the end of its journal."""
     recovered = Recovered(strategy)
     if past.gap:
-        recovered.lose(f"entry {past.gap} of its journal is missing")
+        recovered.lose(past.missing)
     await inputs.begin(past.spans)
     await _feed_spans(recovered, past, inputs)
     return recovered
@@ -128,7 +128,7 @@ async def _feed(settings: Settings, recovered: Recovered, past: Past, inputs: In
         with recovered.beginning():
             strategy.warm_up(again.bars)
     if past.gap:
-        recovered.lose(f"entry {past.gap} of its journal is missing")
+        recovered.lose(past.missing)
     await _feed_spans(recovered, past, inputs)
 
 
