@@ -191,7 +191,8 @@ class RecordConsumer:
         """Until stopped: commit what is due. Raises what a record failed of: FastStream would take the next one."""
         while not self._ended.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), _COMMIT_SECONDS)
+                async with asyncio.timeout(_COMMIT_SECONDS):
+                    await self._ended.wait()
             async with self.drain.busy:
                 await self._commit_due()
         if self._failure is not None:

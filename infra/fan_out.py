@@ -1,6 +1,9 @@
 """Who does work that can be spread: this process, processes of this machine, or a Dask cluster, as one Executor."""
 
 import multiprocessing
+import multiprocessing.forkserver
+import multiprocessing.resource_tracker
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -60,11 +63,28 @@ def executor(where: str, workers: int, preload: Sequence[str] = ()) -> Iterator[
         return
     context = multiprocessing.get_context("forkserver")  # a fork of a process with threads may hang
     context.set_forkserver_preload(list(preload))
+    with _interrupts_are_ours():
+        multiprocessing.forkserver.ensure_running()
     pool = Processes(workers, mp_context=context)
     try:
         yield pool
+    except BaseException:  # nobody asks for their results any more
+        pool.kill()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_are_ours() -> Iterator[None]:
+    """Ctrl-C goes to all processes of a command. One that is started here never hears it, nor do its children: we end
+    them, and no traceback of theirs comes in between."""
+    multiprocessing.resource_tracker.ensure_running()  # first: it ends with the signal let through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

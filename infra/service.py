@@ -4,7 +4,6 @@ Starting is recovering: `before` hooks fold and reconcile, only then the first r
 """
 
 import asyncio
-import signal
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -19,6 +18,7 @@ from infra.http import HttpServer, health_app
 from infra.metrics import Metrics
 from infra.publish import Origin, Publisher
 from infra.settings import Settings
+from infra.signals import ended_by_signals
 from infra.topics import Catalogue, load_catalogue
 from schemas.event import Event
 
@@ -29,6 +29,9 @@ E = TypeVar("E", bound=Event)
 Hook = Callable[[], Awaitable[None]]
 
 _STOP_PATIENCE_SECONDS = 30.0
+_END_SECONDS = 8.0
+"""For letting go of everything: the supervisor, and Docker, end us by force after ten."""
+_STEP_SECONDS_LEAST = 0.2
 _LAG_INTERVAL_SECONDS = 1.0
 _KAFKA_AGAIN_SECONDS = 1.0
 
@@ -145,18 +148,14 @@ class Service:
         """Serve, recover, consume; returns after SIGTERM, SIGINT or `stop()`."""
         self._check_declared()
         self._answers = app is not None
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
-        server = self._server(app)
-        serving = asyncio.create_task(server.run_until_stopped(), name="http")
-        try:
-            await self._run_until_stopped(serving)
-        finally:
-            server.stop()
-            await asyncio.wait([serving], timeout=_STOP_PATIENCE_SECONDS)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
+        with ended_by_signals(self.stop):
+            server = self._server(app)
+            serving = asyncio.create_task(server.run_until_stopped(), name="http")
+            try:
+                await self._run_until_stopped(serving)
+            finally:
+                server.stop()
+                await asyncio.wait([serving], timeout=_STOP_PATIENCE_SECONDS)
 
     def _server(self, app: ASGIApp | None) -> HttpServer:
         if app is None:
@@ -236,15 +235,27 @@ class Service:
         self.log.info("stopping")
         self._started = False
         self._delivery.stop()
+        ends_at = asyncio.get_running_loop().time() + _END_SECONDS
         for consumer in reversed(self._consumers):
-            await consumer.stop()
+            await self._in_time(ends_at, consumer.stop)
         for task in running:
             task.cancel()
         if running:
-            await asyncio.wait(running, timeout=_STOP_PATIENCE_SECONDS)
+            await self._in_time(ends_at, lambda: asyncio.wait(running))
         for hook in reversed(self._after):
-            await hook()
-        await self.publisher.stop()
+            await self._in_time(ends_at, hook)
+        await self._in_time(ends_at, self.publisher.stop)
+
+    async def _in_time(self, ends_at: float, step: Callable[[], Awaitable[object]]) -> None:
+        """A step of the end, for half of what is left: a server that is away keeps nobody from ending. What was in
+        hand stays uncommitted, and comes again at the next start."""
+        left = ends_at - asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(max(left / 2, _STEP_SECONDS_LEAST)):
+                await step()
+        except TimeoutError:
+            name = getattr(step, "__qualname__", repr(step))
+            self.log.warning("left unfinished at the end", what=name, trying_seconds=round(left / 2, 1))
 
     async def _watch_lag(self) -> None:
         while True:

@@ -127,7 +127,8 @@ class Gate:
                 return Refusal(RefusalCode.SHUT, why)
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), min(remaining, 0.1))
+                async with asyncio.timeout(min(remaining, 0.1)):
+                    await self._changed.wait()
             except TimeoutError:
                 continue
         return None

@@ -100,7 +100,8 @@ class Reconciliation:
                 clean = False
             seconds = self._settings.reconcile_seconds if clean else _RETRY_SECONDS
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._asked.wait()
             self._asked.clear()
 
     async def _once(self, connection: Connection) -> bool:

@@ -77,7 +77,8 @@ async def answer_of(argv: Sequence[str], settings: Settings, seconds: float) -> 
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        answer, _ = await asyncio.wait_for(process.communicate(), seconds)
+        async with asyncio.timeout(seconds):
+            answer, _ = await process.communicate()
     except TimeoutError:
         raise EnvironmentUnhealthyError(f"{argv[0]} takes longer than {seconds:.0f} s") from None
     finally:

@@ -293,7 +293,8 @@ class Connection:
         since, received_at = attention.look(), session.received_at
         while True:
             try:
-                return await asyncio.wait_for(asyncio.shield(session.lost), beat)
+                async with asyncio.timeout(beat):
+                    return await asyncio.shield(session.lost)
             except TimeoutError:
                 lived = attention.look()
             except MalformedMessageError as error:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +18,7 @@ from infra.gateway_simulator.instruments.calendar import NEW_YORK, ib_text
 from infra.gateway_simulator.protocol.pacing import Pacing
 from infra.gateway_simulator.server import Address, SimulatorServer
 from infra.settings import Settings
+from infra.signals import ended_by_signals
 
 LATENCY_MAX_MS = 3_600_000
 
@@ -147,14 +147,13 @@ async def serve(options: Options, address: Address) -> None:
     log.info("gateway simulator listens", port=server.port, control_port=control, market_time=market)
     serving = asyncio.current_task()
     assert serving is not None, "serve runs in a task"
-    for each in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(each, serving.cancel)
-    try:
-        await server.serve()
-    except asyncio.CancelledError:
-        log.info("gateway simulator stops")
-    finally:
-        await server.stop()
+    with ended_by_signals(serving.cancel):
+        try:
+            await server.serve()
+        except asyncio.CancelledError:
+            log.info("gateway simulator stops")
+        finally:
+            await server.stop()
 
 
 def main(argv: Sequence[str] | None = None) -> None:

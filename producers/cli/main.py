@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from infra.errors import ScizorError
+from producers.cli.interrupts import is_interrupt
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:  # the last stop: a bug is told in one line, --debug tells all
+        if is_interrupt(error):
+            sys.exit(130)
         if debug:
             raise
         print(f"scizor: unexpected {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)

@@ -22,6 +22,7 @@ from infra.settings import Settings
 from infra.shared_columns import opened, shared
 from infra.trial_book import TrialBook
 from producers.cli.config import load_settings
+from producers.cli.interrupts import is_interrupt
 from producers.cli.price_file import read_prices
 from producers.cli.records import run as run_with_kafka
 from producers.cli.search_view import SearchLine
@@ -132,11 +133,12 @@ def _search(
         shop = Workshop(columns, opened, source, pool, code, request.event_time, own.source if own else "")
         try:
             finished = optimise(request, shop, bureau)
-        except KeyboardInterrupt:
-            print(f"interrupted: scizor optimize --resume {request.optimization_id} goes on", file=sys.stderr)
+        except BaseException as error:
+            if is_interrupt(error):
+                print(f"interrupted: scizor optimize --resume {request.optimization_id} goes on", file=sys.stderr)
+            elif isinstance(error, ValueError):
+                raise UsageError(str(error)) from None
             raise
-        except ValueError as error:
-            raise UsageError(str(error)) from None
         finally:
             bureau.settle()
         bureau.flush()

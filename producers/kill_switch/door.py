@@ -57,7 +57,7 @@ class Door:
         try:
             if self._callers > _CALLERS_MAX:
                 return
-            while line := await asyncio.wait_for(reader.readline(), _IDLE_SECONDS_MAX):
+            while line := await _line(reader):
                 writer.write(json.dumps(await self._said(line)).encode() + b"\n")
                 await writer.drain()
         except (OSError, TimeoutError, ValueError) as error:  # gone, silent, or a line without end
@@ -77,3 +77,8 @@ class Door:
         except OSError as error:  # the disk: who asks must hear that what was asked for may not hold
             self._log.exception("not done")
             return {"error": f"{error}: it may not hold"}
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(_IDLE_SECONDS_MAX):
+        return await reader.readline()

@@ -1,7 +1,6 @@
 """The kill switch as a process: it starts and works whether or not Kafka, PostgreSQL and the gateway are there."""
 
 import asyncio
-import signal
 from collections.abc import Awaitable
 
 from infra import logs
@@ -15,6 +14,7 @@ from infra.kill_line import socket_path
 from infra.metrics import Metrics
 from infra.publish import Publisher
 from infra.settings import Settings
+from infra.signals import ended_by_signals
 from infra.store.database import Store
 from infra.topics import load_catalogue
 from producers.kill_switch.door import Door
@@ -65,9 +65,10 @@ class KillSwitchProcess:
         self._stopping.set()
 
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        with ended_by_signals(self.stop):
+            await self._run()
+
+    async def _run(self) -> None:
         server = HttpServer(
             health_app(self._metrics, self.why_not_ready), self._settings.bind, self._settings.metrics_port
         )
@@ -91,8 +92,6 @@ class KillSwitchProcess:
             if self._store is not None:
                 await self._store.close()
             self._flag.close()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
 
     async def _until_stopped(self, *parts: Awaitable[None]) -> None:
         running = {asyncio.ensure_future(part) for part in parts}

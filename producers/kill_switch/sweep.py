@@ -69,7 +69,8 @@ class Sweep:
         while True:
             seconds = _WATCH_SECONDS if self._is_clear else _AGAIN_SECONDS
             try:
-                await asyncio.wait_for(self._wanted.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._wanted.wait()
             except TimeoutError:
                 pass  # time to look again
             else:
