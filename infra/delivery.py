@@ -4,6 +4,7 @@ On trading topics nothing is set aside that could be parsed: the account halts a
 """
 
 import asyncio
+import errno
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 from structlog.typing import FilteringBoundLogger
 
 from infra.clock import Clock, Entropy
-from infra.errors import ScizorError
+from infra.errors import EnvironmentUnhealthyError, ScizorError
 from infra.metrics import Metrics
 from infra.publish import Headers, Origin, Outgoing, Publisher
 from infra.settings import Settings
@@ -32,11 +33,16 @@ _TRANSIENT_PATIENCE_SECONDS = 60.0
 _TRANSIENT_DELAY_MAX_SECONDS = 2.0
 _HALTED_DELAY_SECONDS = 10.0
 _REASON_MAX = 500
+_OWN_LIMITS = (errno.EMFILE, errno.ENOMEM)
 _RECORDS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:records")
 
 
 class TransientError(ScizorError):
     """Somebody else is down for a while: worth trying again."""
+
+
+class ExhaustedError(EnvironmentUnhealthyError):
+    """This process may have no more files or memory: waiting frees none, and the next one starts with all of them."""
 
 
 class MalformedRecordError(ScizorError):
@@ -63,15 +69,20 @@ class Failure:
     reason: str
 
 
+def is_exhausted(error: BaseException) -> bool:
+    """Whether this process is at a limit of its own: it ends at once, and nothing is tried again or set aside."""
+    at_a_limit = isinstance(error, OSError) and error.errno in _OWN_LIMITS
+    return at_a_limit or isinstance(error, MemoryError | ExhaustedError)
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether trying again later can help: a lost connection or a time-out, ours or a library's.
 
     A broker that is away for longer than a delivery may take ends it with KafkaTimeoutError, which does not count as
     retriable in aiokafka itself.
     """
-    return isinstance(error, TransientError | OSError | TimeoutError | KafkaTimeoutError) or (
-        isinstance(error, KafkaError) and bool(error.retriable)
-    )
+    away = isinstance(error, TransientError | OSError | TimeoutError | KafkaTimeoutError)
+    return not is_exhausted(error) and (away or (isinstance(error, KafkaError) and bool(error.retriable)))
 
 
 def _header(record: Record, name: str) -> str:
@@ -213,6 +224,8 @@ class Delivery:
             try:
                 await self._patiently(topic.name, handle)
             except Exception as error:
+                if is_exhausted(error):
+                    raise
                 tried = 1 + (await attempts.earlier() if tried is None else tried)
                 await attempts.note(tried)
                 self._metrics.exception(topic.name, error)
