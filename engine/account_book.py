@@ -61,6 +61,8 @@ class AccountBook:
 
     account_id: str
     modes: dict[str, TradingMode] = field(default_factory=dict)
+    stops: dict[str, str] = field(default_factory=dict)
+    """In words, who has stopped a scope, and what lifts that."""
     limits: dict[str, RiskLimits | None] = field(default_factory=dict)
     """By scope; None where something is stored that does not load."""
     account: Account = field(default_factory=Account)
@@ -143,9 +145,11 @@ class AccountBook:
             family = family_of_changed(intent, mine, self.in_flight)
         strategy, contract = intent.strategy_id, order.contract_id
         beside = self._orders_of(contract)
+        mode = mode_of(self.modes, intent.account_id, strategy, order.symbol)
         own = {
             **family,
-            "trading_mode": mode_of(self.modes, intent.account_id, strategy, order.symbol),
+            "trading_mode": mode,
+            "stopped_by": "" if mode is TradingMode.ACTIVE else self._stopped_by(mode, strategy, order.symbol),
             "limits": self.limits.get(account_scope(self.account_id)),
             "scopes": tuple(self._scopes(intent, order)),
             "fx_rate": self.account.rate(order.currency),
@@ -158,6 +162,11 @@ class AccountBook:
             "strategy_orders_last_minute": sum(n for (of, _), n in self.last_minute.items() if of == strategy),
         }
         return book_seen(self._seen_alike(contract), own)
+
+    def _stopped_by(self, mode: TradingMode, strategy: str, symbol: str) -> str:
+        scopes = scopes_of(self.account_id, strategy, symbol)
+        told = (self.stops[scope] for scope in scopes if scope in self.stops and self.modes[scope] is mode)
+        return next(told, f"nobody has told yet that {self.account_id} may trade: `scizor status` shows why")
 
     def _seen_alike(self, contract: int) -> dict[str, Any]:
         """What every intent about a contract sees alike until the book has changed."""

@@ -12,6 +12,7 @@ from engine import risk
 from engine.account_book import Account, AccountBook, Held, Mark
 from engine.in_flight import InFlight
 from engine.portfolio import exactly
+from engine.trading_state import why_stopped
 from schemas.account import RiskLimits, TradingMode
 from schemas.order_words import OrderType, Side
 
@@ -32,9 +33,11 @@ def account_book(account_id: str, row: Any, market_time: datetime, in_session: I
     """`row` as `infra.store.book.read` gives it; `market_time` says which day it is, unless the book is further."""
     day = max(filter(None, (risk.trading_day(market_time), row.trading_day, row.marked_day)))
     holdings = [_holding(each) for each in row.parts or ()]
+    states = row.states or {}
     return AccountBook(
         account_id,
-        modes={scope: TradingMode(mode) for scope, mode in (row.modes or {}).items()},
+        modes={scope: TradingMode(mode) for scope, (mode, _, _) in states.items()},
+        stops={scope: why_stopped(scope, mode, *who) for scope, (mode, *who) in states.items() if mode != "ACTIVE"},
         limits={scope: limits_of(limits) for scope, limits in (row.limits or {}).items()},
         account=_account(row),
         positions={held.contract_id: held for held in map(_held, row.positions or ())},

@@ -61,6 +61,7 @@ class Book(Figures):
     """All that risk knows about an account, seen from one contract, at one moment. `RiskBasis` explains the fields."""
 
     trading_mode: TradingMode = TradingMode.HALTED
+    stopped_by: str = ""
     scopes: tuple[Scope, ...] = ()
     price: Decimal | None = None
     price_time: datetime | None = None

@@ -25,10 +25,11 @@ ScopeRule = Callable[[Wish, Figures, RiskLimits, datetime], Denial | None]
 
 def _trading_mode(wish: Wish, book: Book, limits: RiskLimits, now: datetime) -> Denial | None:
     if book.trading_mode is TradingMode.HALTED:
-        return DenialReason.TRADING_HALTED, "trading is halted for this account, strategy or symbol"
+        return DenialReason.TRADING_HALTED, book.stopped_by or "trading is halted"
     only_reducing = book.trading_mode is TradingMode.REDUCING or wish.order.reduces_only
     if only_reducing and not _reduces(wish, book):
-        return DenialReason.REDUCING_ONLY, f"only orders that reduce the position of {book.position:f} pass"
+        why = f": {book.stopped_by}" if book.stopped_by else ""
+        return DenialReason.REDUCING_ONLY, f"only orders that reduce the position of {book.position:f} pass{why}"
     return None
 
 

@@ -10,6 +10,7 @@ KILL_SWITCH = "kill switch"
 """Who halts what was killed; its ACTIVE too lifts its own halts and nobody else's."""
 
 _LIFT_THEIR_OWN = (RECONCILER, KILL_SWITCH)
+_WHY_MAX = 250
 _STRICTNESS = (TradingMode.ACTIVE, TradingMode.REDUCING, TradingMode.HALTED)
 
 
@@ -60,6 +61,15 @@ def _stricter_or_newer(current: TradingState | None, told: TradingState) -> Trad
     if stopped and told.mode is current.mode and current.by in _LIFT_THEIR_OWN and told.by != current.by:
         return told
     return told if told.event_time > current.event_time else current
+
+
+def why_stopped(scope: str, mode: str, by: str, reason: str) -> str:
+    """Who has stopped a scope and why, and what lifts that."""
+    if by == KILL_SWITCH:
+        return f"{scope} is {mode} by a kill: {reason[:_WHY_MAX]}: `scizor arm` lifts that"
+    if by == RECONCILER:
+        return f"{scope} is {mode} until books and broker agree: {reason[:_WHY_MAX]}"
+    return f"{scope} is {mode} by {by}: {reason[:_WHY_MAX]}: `scizor live arm --scope {scope}` lifts that"
 
 
 def scopes_of(account_id: str, strategy_id: str, symbol: str) -> tuple[str, ...]:

@@ -77,6 +77,8 @@ class RiskBasis(Event):
     decided_at: UtcTime
     """The clock reading of the decision."""
     trading_mode: TradingMode
+    stopped_by: str = ""
+    """Which scope is not ACTIVE, who has stopped it and why, and what lifts that."""
     position: SignedQuantity
     open_buys: Decimal
     """Quantity of this contract that may still be bought by orders in flight."""

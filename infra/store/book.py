@@ -56,7 +56,8 @@ SELECT b.version, b.realised_pnl_today, b.trading_day, b.unvalued, a.currency, a
         FROM book_executions e JOIN reservations r USING (order_id)
         WHERE e.account_id = :account AND e.known_at > a.told_at AND r.parent_id IS NULL) AS spent,
     (SELECT json_object_agg(scope, limits) FROM rules) AS limits,
-    (SELECT json_object_agg(scope, mode) FROM trading_state WHERE scope = ANY(:scopes)) AS modes,
+    (SELECT json_object_agg(scope, json_build_array(mode, by, reason))
+        FROM trading_state WHERE scope = ANY(:scopes)) AS states,
     (SELECT json_agg(held ORDER BY opened_at, order_id) FROM held) AS held,
     (SELECT json_agg(json_build_array(contract_id, symbol, currency, quantity::text, average_price::text, price::text))
         FROM book_positions WHERE account_id = :account AND quantity <> 0) AS positions,
@@ -99,7 +100,7 @@ SELECT b.version, b.realised_pnl_today, b.trading_day, b.unvalued, a.currency, a
 FROM books b LEFT JOIN book_accounts a USING (account_id) WHERE b.account_id = :account
 """)
     .columns(
-        limits=JSON, modes=JSON, held=JSON, positions=JSON, parts=JSON, marks=JSON, exchanges=JSON, restricted=JSON,
+        limits=JSON, states=JSON, held=JSON, positions=JSON, parts=JSON, marks=JSON, exchanges=JSON, restricted=JSON,
         minute=JSON, same_side=JSON, traffic=JSON, decided=JSON,
     )
     .bindparams(

@@ -10,10 +10,13 @@ import pytest
 from consumers.risk.deciding import Wished, parts
 from engine.account_book import AccountBook
 from engine.account_rows import account_book
-from engine.risk_book import Figures
+from engine.risk import check
+from engine.risk_book import Figures, book_of
+from engine.trading_state import KILL_SWITCH, RECONCILER
 from infra.publish import Origin
 from infra.store.book import Day
 from schemas.account import RiskLimits
+from schemas.risk import DenialReason
 from tests.builders import NOON, SEEN, an_intent
 
 D = Decimal
@@ -23,7 +26,7 @@ DAY = timedelta(days=1)
 
 def a_row(**changes: Any) -> SimpleNamespace:
     """What a look at a book of nothing finds."""
-    none = ("limits", "modes", "held", "positions", "parts", "marks", "exchanges", "restricted", "minute")
+    none = ("limits", "states", "held", "positions", "parts", "marks", "exchanges", "restricted", "minute")
     fields: dict[str, Any] = dict.fromkeys((*none, "same_side", "traffic"))
     fields |= {"realised_pnl_today": D(0), "trading_day": TODAY, "unrealised_before": D(0), "marked_day": TODAY}
     fields |= {"currency": "USD", "told_at": SEEN, "buying_power": D(10**6), "rates": {"GBP": "1.25"}, "spent": D(0)}
@@ -47,6 +50,34 @@ def test_an_intent_of_a_day_that_is_over_sees_what_the_day_of_the_book_has_lost(
 
 def test_an_intent_of_a_day_that_is_over_sees_what_positions_had_earned_before_the_day_of_the_book() -> None:
     assert the_book(NOON - DAY, unrealised_before=D(70)).unrealised_before == 70
+
+
+@pytest.mark.parametrize(
+    ("states", "word"),
+    [
+        (
+            {"global": ["HALTED", KILL_SWITCH, "it burns (ann)"], "account:DU1": ["ACTIVE", "executor", ""]},
+            "global is HALTED by a kill: it burns (ann): `scizor arm` lifts that",
+        ),
+        (
+            {"account:DU1": ["HALTED", RECONCILER, "a position differs"]},
+            "account:DU1 is HALTED until books and broker agree: a position differs",
+        ),
+        (
+            {"account:DU1": ["REDUCING", "risk", "lost 70"], "strategy:crossover": ["HALTED", "bob", "wild"]},
+            "strategy:crossover is HALTED by bob: wild: `scizor live arm --scope strategy:crossover` lifts that",
+        ),
+        ({}, "nobody has told yet that DU1 may trade: `scizor status` shows why"),
+    ],
+)
+def test_a_denial_names_who_has_stopped_trading_and_what_lifts_that(states: dict[str, Any], word: str) -> None:
+    intent = an_intent(account_id="DU1", strategy_id="crossover", symbol="AAPL")
+    limits = {"account:DU1": some_limits("account:DU1").model_dump(mode="json")}
+
+    decision = check(intent, the_book(states=states, limits=limits).seen_from(intent, SEEN), SEEN)
+
+    assert (decision.reason, decision.detail) == (DenialReason.TRADING_HALTED, word)
+    assert check(intent, book_of(decision.basis), SEEN).detail == word, "the proof makes the same decision again"
 
 
 def test_intents_of_two_days_are_decided_on_two_looks() -> None:
