@@ -8,14 +8,16 @@ from random import Random
 from typing import Any
 
 from infra.store.revision import known_revision
-from schemas.orders import OrderType
 from tests.builders import a_cancel
 from tests.faultlab.builds import BACK_OFF_SECONDS, LATER_FIELD, as_a_newer_build, as_an_older_build
 from tests.faultlab.faults import fault
+from tests.faultlab.long_workloads import RESTING
 from tests.faultlab.stage import Stage, drawn
 from tests.integration.an_order_path import CLOCK, a_live_intent, until
 
 _STRUCK_SECONDS = 45.0
+_ON_ITS_WAY = 2 / 3
+"""Of the back-off: until then a request may arrive that was sent before the complaint was heard."""
 REQUESTS_MIN = 8
 """Of the gateway for bars: a collection asks more often."""
 
@@ -60,30 +62,21 @@ async def _restarts_after_bars(stage: Stage, rng: Random) -> None:
 @fault("history-too-fast", "F24", "162: a pacing violation; a cancel of an order comes in the farmer's silence",
        work="collection", pairs=False)  # fmt: skip
 async def _too_fast(stage: Stage, rng: Random) -> None:
-    resting = await _resting(stage)
-    stage.programs["data_farmer"] = ("tests.faultlab.builds", "briefly", "producers.data_farmer")
-    stage.kill("data_farmer")
+    resting = stage.named(RESTING)
     complained = await _struck(stage, "reqHistoricalData received", rng.randint(1, 4), error={"code": 162})
-    cancel = a_cancel(intent_id=f"{resting}-cancel", order_id=resting, strategy_id="resting", event_time=CLOCK.now(),
+    cancel = a_cancel(intent_id=f"{resting}-cancel", order_id=resting, strategy_id=RESTING, event_time=CLOCK.now(),
                       ingest_time=CLOCK.now())  # fmt: skip
     await stage.path.tell(cancel)
     canceled = await _moment_of(stage, "cancel_received", lambda line: line["monotonic_ns"] > complained)
     again = await _moment_of(
-        stage, "historical_request", lambda line: line["monotonic_ns"] > complained + BACK_OFF_SECONDS * 5e8
+        stage,
+        "historical_request",
+        lambda line: line["monotonic_ns"] > complained + BACK_OFF_SECONDS * _ON_ITS_WAY * 1e9,
     )
     if (silent := (again - complained) / 1e9) < BACK_OFF_SECONDS:
         stage.marks.found.append(f"bars were asked for {silent:.1f} s after the complaint: no back-off")
     if canceled > again:
         stage.marks.found.append("the cancel waited until bars were asked for again")
-
-
-async def _resting(stage: Stage) -> str:
-    """An order that rests at the gateway."""
-    name = stage.named("resting")
-    terms = {"order_type": OrderType.LIMIT, "limit_price": Decimal("430.00"), "strategy_id": "resting"}
-    await stage.path.tell(a_live_intent(name, intent_id=name, quantity=Decimal(3), **terms))
-    await _moment_of(stage, "order_received", lambda line: line["order_ref"] == name)
-    return name
 
 
 async def _moment_of(stage: Stage, kind: str, fits: Callable[[dict[str, Any]], bool]) -> int:

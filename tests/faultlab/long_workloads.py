@@ -4,22 +4,35 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
+from typing import Any
 
 from schemas.collection import CollectHistory, RunState
+from schemas.orders import OrderType
 from tests.faultlab.stage import Stage, drawn
-from tests.faultlab.workloads import WORKLOADS, Workload, orders
+from tests.faultlab.workloads import LIMIT_PRICE, WORKLOADS, Workload, orders
 from tests.integration.an_order_path import CLOCK, a_live_intent, until
 
 ORDER_PATH = ("risk", "executor", "portfolio")
 
 # days that are collected
 
-RUN = "collection"
+RUN, RESTING = "collection", "resting"
 COLLECTED = {"AAPL": 265598, "IBM": 8314, "MSFT": 272093, "GE": 905180070}
 FIRST_DAY, LAST_DAY = datetime(2013, 2, 26, tzinfo=UTC), datetime(2013, 2, 27, tzinfo=UTC).date()
 SESSIONS, MINUTES_A_SESSION = 2, 390
 _COLLECTED_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
+
+
+async def _an_order_rests(stage: Stage) -> None:
+    name = stage.named(RESTING)
+    terms: dict[str, Any] = {"order_type": OrderType.LIMIT, "limit_price": LIMIT_PRICE, "strategy_id": RESTING}
+    await stage.path.tell(a_live_intent(name, intent_id=name, quantity=Decimal(3), **terms))
+
+    async def works() -> bool:
+        return any(line["order_ref"] == name for line in stage.simulator.lines("order_received"))
+
+    await until(works, seconds=_COLLECTED_SECONDS)
 
 
 async def collection(stage: Stage, rng: Random) -> None:
@@ -30,7 +43,7 @@ async def collection(stage: Stage, rng: Random) -> None:
         event_time=now, ingest_time=now, run_id=RUN, symbols=tuple(COLLECTED), bar_size=timedelta(minutes=1),
         start=FIRST_DAY, last_day=LAST_DAY, requested_by="laboratory",
     )  # fmt: skip
-    await asyncio.sleep(drawn(rng, 0.2, 0.5))  # faults are armed by then
+    await asyncio.sleep(drawn(rng, 0.5, 0.8))  # faults are armed by then
     await stage.path.tell(request)
     await orders(stage, rng)
     await until(lambda: _collected(stage), seconds=_COLLECTED_SECONDS)
@@ -44,7 +57,12 @@ async def _collected(stage: Stage) -> bool:
 
 
 WORKLOADS["collection"] = Workload(
-    "F3", "days are collected while orders come", collection, services=("data_farmer", "persister", *ORDER_PATH)
+    "F3",
+    "days are collected while orders come",
+    collection,
+    services=("data_farmer", "persister", *ORDER_PATH),
+    prepare=_an_order_rests,
+    programs={"data_farmer": ("tests.faultlab.builds", "briefly", "producers.data_farmer")},
 )
 
 # ten times the normal rate

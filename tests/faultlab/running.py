@@ -72,7 +72,7 @@ class Runner:
             return outcome
         work = WORKLOADS[case.work]
         service, _, variant = case.variant.partition("=")
-        programs = {service: ("tests.faultlab.variants", variant)} if variant else {}
+        programs = {**work.programs, **({service: ("tests.faultlab.variants", variant)} if variant else {})}
         begun = CLOCK.monotonic()
         try:
             name = f"case{self._number}"

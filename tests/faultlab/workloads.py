@@ -129,6 +129,8 @@ class Workload:
     limits: dict[str, Any] = field(default_factory=dict)
     goes_on: bool = True
     """Whether another order has to come through afterwards."""
+    programs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Services that are started by another program than their own."""
     takes_minutes: bool = False
     """Too long to take its turn with the others: it is played when it is asked for by its name."""
 
