@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tests.faultlab import (
+    faults_of_callers,
     faults_of_gateway,
     faults_of_gateway_and_versions,
     faults_of_limits,
@@ -17,6 +18,7 @@ from tests.faultlab.faults import FAULTS
 from tests.faultlab.workloads import WORKLOADS
 
 TABLE = (
+    faults_of_callers,
     faults_of_services,
     faults_of_servers,
     faults_of_gateway,

@@ -30,7 +30,7 @@ class Fault:
     wired: bool = False
     """Whether services reach Kafka over a wire that can be cut."""
     on_a_disk: bool = False
-    """Whether it fills a disk of the laboratory."""
+    """Whether it fills a disk of the laboratory, on one of which are the logs of services."""
 
 
 FAULTS: dict[str, Fault] = {}

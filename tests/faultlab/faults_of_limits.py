@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import resource
+import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -15,7 +18,7 @@ from infra.topics import DEAD_LETTER_SUFFIX
 from tests.faultlab.faults import fault
 from tests.faultlab.faults_of_records import POISON
 from tests.faultlab.stage import Stage, drawn
-from tests.integration.an_order_path import until
+from tests.integration.an_order_path import a_live_intent, until
 
 # F28: nowhere to put what cannot be read
 
@@ -96,3 +99,53 @@ async def _none_is_committed(stage: Stage, service: str, topic: str) -> None:
 
 _poison_without_letters("market.bars.v1", "persister", work="bars")
 _poison_without_letters("trading.decisions.v1", "executor")
+
+
+# F34: files, logs
+
+
+def _out_of_files(service: str) -> None:
+    meaning = f"{service} may open nothing more, and its connections end: it dies, and the next one may"
+
+    @fault(f"{service}-out-of-files", "F34", meaning, pairs=False)
+    async def _(stage: Stage, rng: Random) -> None:
+        await asyncio.sleep(drawn(rng, 0, 0.2))
+        pid = stage.pid(service)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (0, 0))
+        stage.database.cut(f"scizor {service}\0".encode())
+        await stage.path.tell(a_live_intent("more", intent_id=stage.named("more"), strategy_id="more"))
+        await until(lambda: asyncio.sleep(0, stage.pid(service) != pid))
+        stage.marks.strikes += 1
+
+
+for _service in ("executor", "risk", "portfolio"):
+    _out_of_files(_service)
+
+
+@fault(
+    "log-disk-full", "F34", "no service can write a line of its log; there is room again", pairs=False, on_a_disk=True
+)
+async def _log_disk_full(stage: Stage, rng: Random) -> None:
+    disk, names = stage.laboratory.disks["log-disk"], tuple(stage.starts)
+    connections = len(stage.simulator.lines("connected"))
+    disk.fill()
+    try:
+        for name in names:
+            _use_up_the_page(stage.log(name))
+        stage.kill("executor")  # the next one has a good deal to say until it is connected
+        await until(lambda: asyncio.sleep(0, len(stage.simulator.lines("connected")) > connections))
+        await asyncio.sleep(drawn(rng, 0, 1))
+    finally:
+        disk.free()
+    stage.send("executor", signal.SIGTERM)  # of which it speaks
+    await until(lambda: asyncio.sleep(0, _LOST in stage.log("executor").read_bytes()))
+    stage.marks.strikes += 1
+
+
+def _use_up_the_page(log: Path) -> None:
+    """What is written next needs another one."""
+    with contextlib.suppress(OSError), log.open("ab", buffering=0) as file:  # somebody else has used it up
+        file.write(b"\n" * (-log.stat().st_size % resource.getpagesize()))
+
+
+_LOST = b"lines of this log were lost"

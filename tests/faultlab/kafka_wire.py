@@ -5,7 +5,7 @@ import contextlib
 import struct
 from collections.abc import Iterator
 
-from tests.faultlab.proxy import Ends, Link, Proxy, Trap
+from tests.faultlab.proxy import Ends, Link, Proxy, Trap, Valve
 
 _SIZE = struct.Struct(">i")
 _PRODUCE = struct.pack(">h", 0)
@@ -64,14 +64,14 @@ class KafkaWire(Proxy):
         return answer.replace(_HOST + _SIZE.pack(self._target), _HOST + _SIZE.pack(self.port))
 
     def _linked(self, client: Ends, server: Ends) -> Link:
-        return _KafkaLink(client, server, self._flows, self)
+        return _KafkaLink(client, server, self._valve, self)
 
 
 class _KafkaLink(Link):
     """Passes on frame by frame; a trap is sprung by a request to produce alone."""
 
-    def __init__(self, client: Ends, server: Ends, flows: asyncio.Event, wire: KafkaWire) -> None:
-        super().__init__(client, server, flows)
+    def __init__(self, client: Ends, server: Ends, valve: Valve, wire: KafkaWire) -> None:
+        super().__init__(client, server, valve)
         self._wire = wire
 
     async def _next(self, reader: asyncio.StreamReader) -> bytes:

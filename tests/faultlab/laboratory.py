@@ -21,6 +21,7 @@ MODULES = (
     "consumers.risk",
     "consumers.portfolio",
     "consumers.persister",
+    "consumers.api.trader",
     "consumers.strategist",
     "producers.data_farmer",
     "producers.kill_switch",

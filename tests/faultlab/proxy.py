@@ -33,6 +33,28 @@ class Trap:
     sprung: bool = False
 
 
+class Valve:
+    """Lets everybody's bytes pass, or keeps some back."""
+
+    def __init__(self) -> None:
+        self._opened = asyncio.Event()
+        self._opened.set()
+        self._who = b""
+
+    def close(self, who: bytes = b"") -> None:
+        """To connections whose first bytes hold `who`."""
+        self._who = who
+        self._opened.clear()
+
+    def open(self) -> None:
+        self._opened.set()
+
+    async def passes(self, hello: bytes) -> None:
+        """When it does."""
+        if self._who in hello:
+            await self._opened.wait()
+
+
 class Proxy:
     """Listens on a port of its own and passes everything on to `port`; one that `notes` keeps what clients wrote."""
 
@@ -42,8 +64,7 @@ class Proxy:
         self._notes = notes
         self._target = port
         self._server: asyncio.Server | None = None
-        self._flows = asyncio.Event()
-        self._flows.set()
+        self._valve = Valve()
         self._links: set[Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.traps: list[Trap] = []
@@ -59,18 +80,18 @@ class Proxy:
     async def stop(self) -> None:
         assert self._server is not None, "the proxy has not been started"
         self._server.close()
-        self._flows.set()
+        self._valve.open()
         self.cut()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def freeze(self) -> None:
-        """Sockets stay, nothing passes."""
-        self._flows.clear()
+    def freeze(self, who: bytes = b"") -> None:
+        """Sockets stay, nothing passes, also on new ones; only of those whose first bytes hold `who`."""
+        self._valve.close(who)
 
     def thaw(self) -> None:
-        self._flows.set()
+        self._valve.open()
 
     def cut(self, who: bytes = b"") -> None:
         """End every connection whose first bytes hold `who`."""
@@ -119,7 +140,7 @@ class Proxy:
             link.end()
 
     def _linked(self, client: Ends, server: Ends) -> "Link":
-        return Link(client, server, self._flows)
+        return Link(client, server, self._valve)
 
 
 class _NotingReader(asyncio.StreamReader):
@@ -137,8 +158,8 @@ class _NotingReader(asyncio.StreamReader):
 class Link:
     """One connection through the proxy."""
 
-    def __init__(self, client: Ends, server: Ends, flows: asyncio.Event) -> None:
-        self._client, self._server, self._flows = client, server, flows
+    def __init__(self, client: Ends, server: Ends, valve: Valve) -> None:
+        self._client, self._server, self._valve = client, server, valve
         self._sprung: Trap | None = None
         self.hello = b""
 
@@ -159,7 +180,7 @@ class Link:
         reader, writer = self._client[0], self._server[1]
         while part := await self._next(reader):
             self.hello = (self.hello + part)[:_HELLO]
-            await self._flows.wait()
+            await self._valve.passes(self.hello)
             trap = next((each for each in traps if self._springs(each, part)), None)
             if trap is None:
                 writer.write(part)
@@ -177,7 +198,7 @@ class Link:
     async def to_client(self) -> None:
         reader, writer = self._server[0], self._client[1]
         while part := await self._next(reader):
-            await self._flows.wait()
+            await self._valve.passes(self.hello)
             if self._sprung is not None:
                 self._sprung.act()
                 break

@@ -67,7 +67,9 @@ class Runner:
 
     async def run(self, case: Case, seed: int) -> Outcome:
         outcome = Outcome(case.name, seed, case.faults, case.matrix)
-        if any(FAULTS[each].on_a_disk for each in case.faults) and not self._laboratory.disks:
+        wired = any(FAULTS[each].wired for each in case.faults)
+        on_a_disk = any(FAULTS[each].on_a_disk for each in case.faults)
+        if on_a_disk and not self._laboratory.disks:
             outcome.skipped = "this machine allows no mounts of one's own (unshare --mount), so no disk can be filled"
             return outcome
         work = WORKLOADS[case.work]
@@ -76,8 +78,8 @@ class Runner:
         begun = CLOCK.monotonic()
         try:
             name = f"case{self._number}"
-            wired = any(FAULTS[each].wired for each in case.faults)
-            stage_of_it = a_stage(self._laboratory, name, programs, work.services, wired=wired, **work.limits)
+            stands_on = {"wired": wired, "on_a_disk": on_a_disk}
+            stage_of_it = a_stage(self._laboratory, name, programs, work.services, **stands_on, **work.limits)
             async with stage_of_it as stage:
                 await self._play(stage, case, work, outcome)
         except Exception:  # noqa: BLE001 # whatever it is, the next cases are run all the same, and it is told

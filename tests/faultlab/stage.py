@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from infra import broker, topic_admin
 from infra.embedded.fostering import Foster
+from infra.embedded.ports import free_port
 from infra.embedded.process import KILL_SECONDS, Command
 from infra.embedded.programs import environment_of
 from infra.settings import REPOSITORY, Settings
@@ -27,6 +28,7 @@ from tests.integration.an_order_path import CLOCK, OrderPath, an_order_path, som
 from tests.integration.conftest import TEMPLATE, settings_of_this_run
 
 SERVICES = {name: f"consumers.{name}" for name in ("risk", "executor", "portfolio", "persister", "strategist")}
+SERVICES |= {"api_trader": "consumers.api.trader"}
 SERVICES |= {name: f"producers.{name}" for name in ("kill_switch", "data_farmer")}
 _WATCH_SECONDS = 0.03
 _READY_SECONDS = 60.0
@@ -47,6 +49,7 @@ class Stage:
         self.kafka_wire = KafkaWire(laboratory.kafka.port)
         """Between Kafka and services, when the case wants one."""
         self.wired = False
+        self.logs = settings.home
         self.marks = Marks()
         self.programs: dict[str, tuple[str, ...]] = {name: (module,) for name, module in SERVICES.items()}
         self.held: set[str] = set()
@@ -84,7 +87,10 @@ class Stage:
         self.simulator.server.gateway.faults.register(name, child.pid)
 
     def log(self, name: str) -> Path:
-        return self.settings.home / f"{name}.log"
+        return self.logs / f"{name}.log"
+
+    def pid(self, name: str) -> int:
+        return self._children[name].pid
 
     def send(self, name: str, number: int) -> None:
         if name in self._children:
@@ -166,6 +172,7 @@ async def a_stage(
     services: tuple[str, ...],
     *,
     wired: bool = False,
+    on_a_disk: bool = False,
     **limits: Any,
 ) -> AsyncIterator[Stage]:
     """Everything up and trading; nothing of it is left afterwards."""
@@ -178,6 +185,7 @@ async def a_stage(
             "database_url": SecretStr(laboratory.postgres.url_of(name)),
             "topic_prefix": f"{name}.",
             "collect_daily": False,
+            "trader_port": free_port(0),
             **FAST,
         }
     )
@@ -188,6 +196,9 @@ async def a_stage(
         stage = Stage(laboratory, settings, simulator, path)
         stage.programs |= programs
         stage.wired = wired
+        if on_a_disk:
+            stage.logs = laboratory.disks["log-disk"].folder / name
+            stage.logs.mkdir()
         for proxy in (stage.database, stage.wire, stage.kafka_wire):
             await proxy.start()
             stack.push_async_callback(proxy.stop)
