@@ -1,5 +1,6 @@
 """The days of an account in risk's books: where one begins, what it has lost, and what is told of it."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
@@ -12,12 +13,12 @@ from engine.account_rows import account_book
 from infra.publish import Origin
 from infra.service import Service
 from infra.settings import Settings
-from infra.store import book
+from infra.store import book, book_rules
 from infra.store.database import Store
 from schemas.account import AccountState, TradingMode
 from schemas.orders import Commission, FillBusted, OrderStatus, OrderType, OrderUpdate, Side
 from tests.builders import NOON, SEEN, a_fill, a_tick
-from tests.integration.an_order_path import ACCOUNT, CLOCK, OrderPath, a_state, an_order_path, some_limits
+from tests.integration.an_order_path import ACCOUNT, CLOCK, OrderPath, a_state, an_order_path, some_limits, until
 
 D = Decimal
 DAY = timedelta(days=1)
@@ -213,3 +214,28 @@ async def test_an_order_placed_elsewhere_counts_in_the_currency_of_its_contract(
         look = await hand.look()
         assert look.account.buying_power == 10**6 - 6_000
         assert look.buying_power == 10**6 - 18_000, "what has filled and what is in flight count once"
+
+
+async def test_a_loss_at_the_moment_at_which_a_person_halts_waits_and_leaves_the_halt_as_it_is(
+    stack_settings: Settings,
+) -> None:
+    blocked = (
+        "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    async with by_hand(stack_settings) as hand:
+        await hand.limits(daily_loss_max=D(900))
+        await hand.state(TradingMode.ACTIVE)
+        stopper, store = hand.risk.stopper, hand._store
+
+        async def lose() -> None:
+            async with store.transaction() as tx:
+                await stopper.judge_day(tx, ACCOUNT, D(-700), TradingMode.ACTIVE)
+
+        async with store.transaction() as tx:
+            await book.lock_all(tx.connection, CLOCK.now())
+            losing = asyncio.create_task(lose())
+            await until(lambda: hand.path.scalar(blocked))
+            await book_rules.save_state(tx.connection, a_state(TradingMode.HALTED))
+        await losing
+
+        assert await hand.stopped() == ("HALTED", "ann"), "what it looked at first was no longer so"
