@@ -25,7 +25,8 @@ ScopeRule = Callable[[Wish, Figures, RiskLimits, datetime], Denial | None]
 
 def _trading_mode(wish: Wish, book: Book, limits: RiskLimits, now: datetime) -> Denial | None:
     if book.trading_mode is TradingMode.HALTED:
-        return DenialReason.TRADING_HALTED, book.stopped_by or "trading is halted"
+        # word for word what decisions say that name nobody: they are proven by making them again
+        return DenialReason.TRADING_HALTED, book.stopped_by or "trading is halted for this account, strategy or symbol"
     only_reducing = book.trading_mode is TradingMode.REDUCING or wish.order.reduces_only
     if only_reducing and not _reduces(wish, book):
         why = f": {book.stopped_by}" if book.stopped_by else ""

@@ -80,6 +80,17 @@ def test_a_denial_names_who_has_stopped_trading_and_what_lifts_that(states: dict
     assert check(intent, book_of(decision.basis), SEEN).detail == word, "the proof makes the same decision again"
 
 
+def test_a_decision_of_before_that_names_nobody_is_made_again_word_for_word() -> None:
+    intent = an_intent(account_id="DU1")
+    limits = {"account:DU1": some_limits("account:DU1").model_dump(mode="json")}
+    states = {"account:DU1": ["HALTED", "bob", "wild"]}
+    basis = check(intent, the_book(states=states, limits=limits).seen_from(intent, SEEN), SEEN).basis
+
+    again = check(intent, book_of(basis.model_copy(update={"stopped_by": ""})), SEEN)
+
+    assert again.detail == "trading is halted for this account, strategy or symbol"
+
+
 def test_intents_of_two_days_are_decided_on_two_looks() -> None:
     place = Origin("trading.intents.v1", 0, 0, b"", 0, SEEN)
     days = [NOON, NOON, NOON + DAY, NOON]
