@@ -64,6 +64,7 @@ class Proxy:
         self._notes = notes
         self._target = port
         self._server: asyncio.Server | None = None
+        self._port = 0
         self._valve = Valve()
         self._links: set[Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -71,11 +72,12 @@ class Proxy:
 
     @property
     def port(self) -> int:
-        assert self._server is not None, "the proxy has not been started"
-        return int(self._server.sockets[0].getsockname()[1])
+        assert self._port, "the proxy has not been started"
+        return self._port
 
     async def start(self) -> None:
         self._server = await asyncio.get_running_loop().create_server(self._protocol, "127.0.0.1", 0)
+        self._port = int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         assert self._server is not None, "the proxy has not been started"

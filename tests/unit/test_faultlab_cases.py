@@ -96,6 +96,16 @@ async def test_a_frozen_wire_passes_on_what_was_said_when_it_thaws() -> None:
         assert await saying == [b"word"]
 
 
+async def test_a_wire_that_is_frozen_for_one_client_lets_the_others_pass() -> None:
+    async with an_echo() as (proxy, _):
+        proxy.freeze(b"risk")
+        saying = asyncio.create_task(said(proxy, b"risk"))
+        assert await said(proxy, b"executor") == [b"executor"]
+        assert not saying.done()
+        proxy.thaw()
+        assert await saying == [b"risk"]
+
+
 async def test_what_was_written_is_noted_also_while_nothing_passes() -> None:
     async with an_echo(notes=True) as (proxy, heard):
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
