@@ -57,7 +57,7 @@ async def _collected(stage: Stage) -> bool:
 
 
 WORKLOADS["collection"] = Workload(
-    "F3",
+    "",
     "days are collected while orders come",
     collection,
     services=("data_farmer", "persister", *ORDER_PATH),

@@ -91,7 +91,7 @@ async def _dealt_with(stage: Stage) -> bool:
 
 
 WORKLOADS["strategies"] = Workload(
-    "F3",
+    "",
     "an uploaded strategy trades",
     strategies,
     services=("strategist", "risk", "executor", "portfolio"),
