@@ -28,7 +28,7 @@ MODULES = (
     "tests.faultlab.variants",
 )
 _GONE_SECONDS = 10.0
-_DISKS = {"kafka": 2 * DISK_BYTES_MIN, "postgres": 3 * DISK_BYTES_MIN, "log-disk": 64 << 20}
+_DISKS = {"kafka": 4 * DISK_BYTES_MIN, "postgres": 4 * DISK_BYTES_MIN, "log-disk": 64 << 20}
 """Bytes of each; memory is taken for what they hold alone. The servers do not start without so much free space."""
 
 
