@@ -12,7 +12,7 @@ from engine.reservations import Change, Reservation
 from infra.clock import Clock
 from infra.publish import Origin
 from infra.service import Service
-from infra.store import book, book_moves, book_rules
+from infra.store import book, book_moves, book_orders, book_rules
 from infra.store.book_moves import Affected, HeldPosition, KnownExecution, Moved, Part, Place
 from infra.store.columns_of_tables import plain
 from infra.store.database import Store, Transaction
@@ -44,7 +44,7 @@ class Folder:
         async with self._store.transaction() as tx:
             now = self._clock.now()
             await book.lock(tx.connection, told.account_id, now)
-            known = _reservation(await book_moves.reservation(tx.connection, told.order_id))
+            known = _reservation(await book_orders.reservation(tx.connection, told.order_id))
             if known is None:
                 known = await self._adopt(tx, told, now)
             changed = known.with_update(told)
@@ -56,15 +56,15 @@ class Folder:
                 "stop_price": told.stop_price,
                 "rejected": rejected,
             }
-            await book_moves.save_reservation(tx.connection, told.order_id, columns, now)
+            await book_orders.save_reservation(tx.connection, told.order_id, columns, now)
             if rejected and told.strategy_id:
                 await self._stopper.judge_rejection(tx, told.account_id, told.strategy_id)
 
     async def _adopt(self, tx: Transaction, told: OrderUpdate, now: datetime) -> Reservation:
         """Count an order in that risk has not approved: it was placed by somebody else."""
         price = told.limit_price or told.stop_price or told.average_price
-        await book_moves.adopt_reservation(tx.connection, told, price, now)
-        filled = await book_moves.filled_of(tx.connection, told.order_id)
+        await book_orders.adopt_reservation(tx.connection, told, price, now)
+        filled = await book_orders.filled_of(tx.connection, told.order_id)
         return Reservation(told.order_id, told.contract_id, told.side, told.quantity, filled=filled, price=price)
 
     async def on_fill(self, told: Executed, origin: Origin) -> None:
