@@ -81,7 +81,9 @@ class Dealings:
         if closed:
             trading.worth.sample(trading.pnl)
         if self.state is RunningState.STOPPING:
-            return outputs + (self._pursue(bar.contract_id, at, 0) if closed else [])
+            return outputs + self._pursue(
+                bar.contract_id, at, 0
+            )  # with every small bar: selling waits for no larger one
         if closed:
             outputs += self._tell_held_back(bar, at)
         wishes = self._live_through(closed, fact)

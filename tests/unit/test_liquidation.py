@@ -11,7 +11,7 @@ from engine.live.outputs import Output
 from engine.strategy import BaseStrategy, StrategySignal
 from schemas.market import Bar
 from schemas.orders import CancelIntent, DenialReason, OrderIntent, OrderStatus, Side
-from schemas.strategy import RunningState, Start, Stop
+from schemas.strategy import Allocate, RunningState, Start, Stop
 from tests.builders import NOON, a_bar, a_fill
 from tests.unit.test_running_strategy import COMMAND, Desk, an_update, decided
 
@@ -112,6 +112,30 @@ def test_a_denial_that_lies_in_the_order_itself_is_given_up_at_once() -> None:
     desk.give(decided(order, DenialReason.LOT_SIZE))
     assert orders(desk.bar()) == []
     assert desk.strategy.report(NOON).error.startswith("AAPL is not sold: lot_size")
+
+
+def test_a_denial_of_an_order_from_before_says_nothing_of_the_sale() -> None:
+    desk = Desk(strategy="keen")
+    desk.give(Start(**COMMAND))
+    (bought,) = orders(desk.bar())
+    fill(desk, bought)
+    desk.give(Allocate(**COMMAND, quantity=150))
+    (more,) = orders(desk.bar())
+    assert cancelled(desk.give(LIQUIDATE)) == [more.intent_id]
+
+    (sold,) = orders(desk.give(decided(more, DenialReason.LOT_SIZE)))
+    assert (sold.side, sold.quantity) == (Side.SELL, Decimal(100))
+    assert desk.strategy.report(NOON).error == ""
+
+
+def test_a_strategy_of_daily_bars_does_not_wait_a_day_to_try_again() -> None:
+    desk = Desk(strategy="keen", bar_size_seconds=3600)
+    desk.give(Start(**COMMAND))
+    bought = next(found[0] for outputs in bars_until(desk, 1500) if (found := orders(outputs)))
+    fill(desk, bought)
+    (sold,) = orders(desk.give(LIQUIDATE))
+    desk.give(decided(sold, DenialReason.PRICE_STALE))
+    assert any(orders(outputs) for outputs in bars_until(desk, 3))
 
 
 def test_an_order_that_fills_in_part_begins_the_day_anew() -> None:
