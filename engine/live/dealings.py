@@ -81,9 +81,7 @@ class Dealings:
         if closed:
             trading.worth.sample(trading.pnl)
         if self.state is RunningState.STOPPING:
-            return outputs + self._pursue(
-                bar.contract_id, at, 0
-            )  # with every small bar: selling waits for no larger one
+            return outputs + self._pursue(bar.contract_id, at, 0)  # selling waits for no larger bar
         if closed:
             outputs += self._tell_held_back(bar, at)
         wishes = self._live_through(closed, fact)
