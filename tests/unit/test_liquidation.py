@@ -6,10 +6,10 @@ from decimal import Decimal
 
 import pytest
 
+from engine.facts import Bar
 from engine.live import hosts
 from engine.live.outputs import Output
 from engine.strategy import BaseStrategy, StrategySignal
-from schemas.market import Bar
 from schemas.orders import CancelIntent, DenialReason, OrderIntent, OrderStatus, Side
 from schemas.strategy import Allocate, RunningState, Start, Stop
 from tests.builders import NOON, a_bar, a_fill
