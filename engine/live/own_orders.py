@@ -102,9 +102,10 @@ class OwnOrders:
         self._refused.pop(contract_id, None)
         return False
 
-    def refusal(self, contract_id: int) -> Refusal | None:
-        """Of the last order towards a target, if there was one."""
-        return self._refused.get(contract_id)
+    def refusal(self, contract_id: int, target: float) -> Refusal | None:
+        """Of the last order, if it was one towards this target."""
+        known = self._refused.get(contract_id)
+        return known if known is not None and known.target == target else None
 
     def forgive(self, contract_id: int | None = None) -> None:
         """Somebody changed what was refused, or wants it tried again; of one contract, or of all."""

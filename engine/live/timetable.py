@@ -65,7 +65,7 @@ class Timetable:
         day = bar.start_us // DAY_US
         if day <= self._day:
             self._reached_us = max(self._reached_us, bar.end_us)
-        self._ends[bar.contract_id] = (bar.end_us, max(day, self._day))
+        self._ends[bar.contract_id] = (bar.end_us, day)
 
     def _missed(self, bar: Bar) -> Missed | None:
         end_us, day = self._ends.get(bar.contract_id, (bar.start_us, self._day))

@@ -122,7 +122,7 @@ class Trading:
         price = self.targets.prices.get(contract_id)
         if price is None or self.orders.working(contract_id):
             return False
-        held, refusal = self.orders.quantity(contract_id), self.orders.refusal(contract_id)
+        held, refusal = self.orders.quantity(contract_id), self.orders.refusal(contract_id, 0.0)
         if not liquidation.wants(contract_id, held, refusal, price.event_time):
             return False
         self.orders.forgive(contract_id)

@@ -14,7 +14,9 @@ from engine.live import hosts
 from engine.live.hosts import shipped
 from engine.live.running import RunningStrategy
 from engine.live.snapshot import frozen, thawed
+from engine.live.timetable import Timetable
 from engine.market import DAY_US
+from engine.moments import Missed, Moment
 from engine.order_requests import OrderNews, OrderState
 from engine.strategy import BaseStrategy, Decision, StrategySignal
 from infra.session_close import session_close
@@ -304,6 +306,27 @@ def test_between_bars_an_only_contract_is_in_hand_of_several_none_and_there_is_a
     assert (floor.strategy.state is RunningState.FAILED) == bool(why)
     assert why in floor.strategy.error
     assert [each.quantity for each in told if isinstance(each, OrderIntent)] == ([] if why else [1])
+
+
+def test_the_night_is_no_gap_for_who_ends_a_day_after_another_contract_began_the_next() -> None:
+    timetable = Timetable({each: a_contract(contract_id=each) for each in (APPLE, IBM)}, after_some_minutes)
+    opens_us, minute_us = to_microseconds(OPEN), to_microseconds(OPEN + MINUTE) - to_microseconds(OPEN)
+
+    def told_before(contract_id: int, day: int, minute: int) -> list[Moment]:
+        start_us = opens_us + day * DAY_US + minute * minute_us
+        bar = Bar(contract_id, start_us, start_us + minute_us, 1.0, 1.0, 1.0, 1.0, 1.0)
+        told = []
+        while (moment := timetable.next(bar, bar.end_us)) is not None:
+            told.append(moment)
+        timetable.passed(bar)
+        return told
+
+    assert len(told_before(APPLE, 0, 0)) == 1
+    assert len(told_before(APPLE, 1, 0)) == 2, "one session closes, the next one opens"
+    assert told_before(IBM, 0, 0) == []  # only a bar of the next day showed that it was over
+    assert told_before(IBM, 1, 0) == []
+    (missed,) = told_before(IBM, 1, 2)
+    assert isinstance(missed, Missed)
 
 
 def test_who_asks_for_a_moment_that_is_over_whenever_it_comes_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
