@@ -135,8 +135,10 @@ class Replay(RunBooks):
             self._stop = row
 
     def at(self, moment: int, handler: Callable[[], Decision] | Callable[[], None]) -> None:
-        """Call a handler of the strategy as of `moment`, between two bars."""
-        self._moment = moment
+        """Call a handler of the strategy as of `moment`, between two bars; as of now for one that is over: prices that
+        it has seen are no offer any more."""
+        has_seen = self.row >= 0 or bool(self._lasts)
+        self._moment = max(moment, self.now_us) if has_seen else moment
         self._decided(handler())
         self._moment = None
 

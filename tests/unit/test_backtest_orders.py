@@ -209,6 +209,27 @@ def test_sessions_timers_and_gaps_are_told_where_they_fall_between_the_bars() ->
     assert Diarist.diary == [*first, "close 07 20", *second, "close 08 20"]
 
 
+def test_who_is_told_of_a_moment_that_is_over_trades_at_no_price_of_before() -> None:
+    class Late(BaseStrategy):
+        """Asks after an hour's bar for a moment three hours before its end."""
+
+        def on_bar(self, bar: Bar) -> Decision:
+            if bar.contract_id == IBM and bar.close == 13.0:
+                self.timer("late", bar.end - 3 * HOUR)
+            return None
+
+        def on_timer(self, name: str, time: datetime) -> Decision:
+            self.buy(1, contract_id=APPLE)
+            return None
+
+    asks = bars_of([10.0, 11.0, 12.0, 13.0, 14.0], contract_id=IBM, step=HOUR)
+    trades = bars_of([20.0, 21.0, 22.0, 23.0, 24.0], step=HOUR)
+
+    (bought,) = run(columns_of(asks, trades), Late, options=FREE).executions
+
+    assert (bought.price, to_datetime(bought.time_us)) == (23.0, asks[3].end)
+
+
 def test_a_timer_repeats_and_falls_once_between_two_bars() -> None:
     rung: list[str] = []
 
