@@ -173,7 +173,7 @@ class JournalEntry(Event):
     claim: bool = False
     """No input: another process writes the journals from here on, and entries of an earlier epoch count for nothing."""
     fault: Annotated[str, Field(max_length=2000)] = ""
-    """Why the strategy was stopped at the last of these inputs, which it did not get through."""
+    """Why the strategy failed or was stopped at the last of these inputs, which it did not get through."""
 
 
 class AllocationMethod(StrEnum):

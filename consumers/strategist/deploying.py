@@ -12,7 +12,7 @@ from infra.session_close import session_close
 from infra.settings import Settings
 from infra.symbol_meanings import the_one_meant
 from infra.symbol_names import parse_symbol
-from schemas.strategy import Deploy
+from schemas.strategy import Deploy, RunningState
 from schemas.validation import Contract, Symbol, SymbolState
 
 _REGISTRY = "reference.symbols.v1"
@@ -21,7 +21,7 @@ _REGISTRY = "reference.symbols.v1"
 async def deployed(
     settings: Settings, command: Deploy, known: RunningStrategy | None, hosts: Hosts
 ) -> tuple[RunningStrategy, PastBars | None, str]:
-    """A strategy at its start, what it was warmed up by, and why it had to be stopped there, if it had."""
+    """A strategy at its start, what it was warmed up by, and why it failed or was stopped there, if it was."""
     contracts = await _contracts(settings, command)
     keys = [each.contract_id for each in contracts]
     past = await past_bars(settings, command, keys) if command.warmup_bars else None
@@ -34,7 +34,7 @@ async def deployed(
     except StoppedFromOutsideError as error:
         stopped = never_begun(command, contracts, orders, str(error))
         return stopped, past, stopped.error
-    return strategy, past, ""
+    return strategy, past, strategy.error if strategy.state is RunningState.FAILED else ""
 
 
 async def _contracts(settings: Settings, command: Deploy) -> list[Contract]:

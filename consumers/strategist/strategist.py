@@ -198,8 +198,11 @@ class Strategist:
                 await self._report(strategy)
 
     def _bounded(self, strategy: RunningStrategy, event: Event, at: At) -> tuple[list[Output], str]:
-        """What follows from an input; or why the strategy had to be stopped at it, alone."""
-        begun = self._service.clock.monotonic()
+        """What follows from an input; or why the strategy failed or had to be stopped at it, alone.
+
+        Both are journalled: code that was mended meanwhile is not to trade again because a process starts.
+        """
+        begun, before = self._service.clock.monotonic(), strategy.state
         try:
             with bounded(INPUT_SECONDS_MAX):
                 outputs = strategy.take(event, at)
@@ -209,7 +212,8 @@ class Strategist:
             return [], strategy.error
         if (seconds := self._service.clock.monotonic() - begun) > _SLOW_SECONDS:
             self._service.log.warning("slow strategy", strategy=strategy.strategy_id, seconds=round(seconds, 3))
-        return outputs, ""
+        failed = strategy.state is RunningState.FAILED and before is not RunningState.FAILED
+        return outputs, strategy.error if failed else ""
 
     def _interested(self, event: Event) -> Iterable[RunningStrategy]:
         """The strategies that may want an event."""

@@ -9,6 +9,7 @@ import pytest
 from engine.facts import Bar
 from engine.live import hosts
 from engine.registry import strategy_class
+from engine.strategies.buy_and_hold import BuyAndHold
 from engine.strategy import BaseStrategy
 from infra import topic_admin
 from infra.embedded.kafka import KafkaServer
@@ -50,6 +51,20 @@ class Hanging(BaseStrategy):
         self.bars += 1
         while self.bars == 3:
             pass
+
+
+class Stillborn(BaseStrategy):
+    """Does not get through its start."""
+
+    def on_start(self) -> None:
+        raise ZeroDivisionError("a bug")
+
+
+class Breaking(BaseStrategy):
+    """Does not get through its first bar."""
+
+    def on_bar(self, bar: Bar) -> None:
+        raise ZeroDivisionError("a bug")
 
 
 class Forgetful(BaseStrategy):
@@ -95,7 +110,7 @@ async def failed(floor: Floor, strategy_id: str) -> StrategyState:
 async def test_who_hangs_is_stopped_alone_and_the_rest_goes_on_also_after_a_restart(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own: dict[str, type[BaseStrategy]] = {"hanging": Hanging}
+    own: dict[str, type[BaseStrategy]] = {"hanging": Hanging, "breaking": Breaking, "stillborn": Stillborn}
     monkeypatch.setattr(hosts, "strategy_class", lambda name: own.get(name) or strategy_class(name))
     bars = random_bars(2, contracts=[101])
     shipped = a_deployment(
@@ -104,21 +119,26 @@ async def test_who_hangs_is_stopped_alone_and_the_rest_goes_on_also_after_a_rest
     held = a_deployment(
         strategy_id="held", strategy="buy_and_hold", parameters={}, symbols=("AAA",), bar_size_seconds=5
     )
+    breaking, stillborn = (held.revised(strategy_id=name, strategy=name) for name in ("breaking", "stillborn"))
     await topic_admin.apply(settings, the_topics())
     async with a_floor(settings) as floor:
         async with a_strategist(settings):
-            await started(floor, uploaded("good"), uploaded("bad", hangs_at=5), shipped, held)
+            await floor.tell(stillborn, Start(**COMMAND | {"strategy_id": "stillborn"}))
+            await started(floor, uploaded("good"), uploaded("bad", hangs_at=5), shipped, held, breaking)
             await floor.tell(*bars[:12])
             assert "longer than 1 s" in (await failed(floor, "endless")).error
             assert "bad" in {(await failed(floor, "bad")).strategy_id}
+            for name in ("breaking", "stillborn"):
+                assert (await failed(floor, name)).error == "ZeroDivisionError: a bug"
             await floor.caught_up()
-        own["buy_and_hold"] = Forgetful
+        own |= {"buy_and_hold": Forgetful, "breaking": BuyAndHold, "stillborn": BuyAndHold}
         async with a_strategist(settings):
             assert "cannot be recovered" in (await failed(floor, "held")).error
         del own["buy_and_hold"]
         async with a_strategist(settings):
             assert "cannot be recovered" in (await floor.state("held")).error
-            await floor.in_state("failed", "endless")
+            for name in ("endless", "breaking", "stillborn"):
+                await floor.in_state("failed", name)
             await floor.tell(*bars[12:])
             await floor.caught_up()
 
@@ -126,7 +146,9 @@ async def test_who_hangs_is_stopped_alone_and_the_rest_goes_on_also_after_a_rest
                 return bool((await floor.state("good")).bars_seen == len(bars))
 
             await until(seen)
+            for name in ("breaking", "stillborn"):  # with code that is mended: only a person has it trade again
+                assert (await floor.state(name)).error == "ZeroDivisionError: a bug"
     assert {each.strategy_id for each in floor.intents.values()} >= {"good"}
-    for strategy_id in ("good", "bad", "endless", "held"):
+    for strategy_id in ("good", "bad", "endless", "held", "breaking", "stillborn"):
         proof = await verified(settings, strategy_id, Window())
         assert proof["verdict"] == "identical", proof

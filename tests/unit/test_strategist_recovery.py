@@ -165,11 +165,13 @@ def deploy(monkeypatch: pytest.MonkeyPatch, command: Deploy, hosts: Hosts) -> tu
         ({"signals": 7}, "nonsense"),
     ],
 )
-def test_a_warm_up_that_fails_is_a_failed_deployment(answer: Any, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_warm_up_that_fails_is_a_fault_to_be_journalled_of_a_failed_deployment(
+    answer: Any, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hosts = Inside(lambda: Answering(answer), SandboxedError)
     state, error, fault = deploy(monkeypatch, uploaded(warmup_bars=5), hosts)
-    assert (state, fault) == (RunningState.FAILED, "")
-    assert why in error
+    assert (state, error) == (RunningState.FAILED, fault)
+    assert why in fault
 
 
 def test_a_warm_up_that_is_broken_off_is_a_fault_to_be_journalled(monkeypatch: pytest.MonkeyPatch) -> None:
