@@ -16,6 +16,7 @@ from tests.a_ledger import Ledger
 
 TABLES = {
     "orders": "SELECT order_id, status, decision_id, created_at FROM orders",
+    "decisions": "SELECT decision_id, decided_at FROM decisions",
     "fills": "SELECT execution_id, revision, type, last_quantity, last_price FROM fills",
     "commissions": "SELECT execution_id, revision, amount FROM commissions",
     "positions": "SELECT contract_id, quantity FROM positions",

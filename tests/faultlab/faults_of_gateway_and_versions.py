@@ -161,7 +161,11 @@ async def _other_tables(stage: Stage, rng: Random) -> None:
     service, revision = rng.choice(("executor", "risk", "portfolio")), rng.choice(("9999", "0001"))
     await stage.path.execute("UPDATE alembic_version SET version_num = :revision", revision=revision)
     await stage.hold(service)
-    with stage.darkness("its build knows other tables") if service != "portfolio" else contextlib.nullcontext():
+    with (
+        stage.darkness("no build fits the tables", of_decisions=service == "risk")
+        if service != "portfolio"
+        else contextlib.nullcontext()
+    ):
         before = stage.starts[service]
         stage.start(service)
         refusal = f"the tables are at revision {revision}"

@@ -143,7 +143,7 @@ async def _risk_killed(stage: Stage, rng: Random) -> None:
 @fault("risk-down", "F2", "risk is down for a second: nothing is decided")
 async def _risk_down(stage: Stage, rng: Random) -> None:
     await stage.hold("risk")
-    with stage.darkness("risk was down"):
+    with stage.darkness("risk was down", of_decisions=True):
         await asyncio.sleep(drawn(rng, 0.5, 1.5))
     stage.start("risk")
 

@@ -270,12 +270,13 @@ def unknown_is_no_trading(trial: Trial) -> list[str]:
     seen = trial.seen
     found = [f"{line['order_ref']} was sent: {trial.marks.forbidden[line['order_ref']]}"
              for line in seen.ledger.of("order_received") if line["order_ref"] in trial.marks.forbidden]  # fmt: skip
-    written = {row["order_id"]: row["created_at"] for row in seen.tables["orders"]}
-    for begin, end, at, why in trial.marks.dark:
-        for line in seen.ledger.received_while(begin, end):
-            created = written.get(line["order_ref"])
-            if not line.get("manual") and (created is None or created > at):
-                found.append(f"{line['order_ref']} was sent while {why}")
+    decided = {row["decision_id"]: row["decided_at"] for row in seen.tables["decisions"]}
+    written = {row["order_id"]: (row["created_at"], decided.get(row["decision_id"])) for row in seen.tables["orders"]}
+    for dark in trial.marks.dark:
+        for line in seen.ledger.received_while(dark.begin_ns, dark.end_ns):
+            begun = written.get(line["order_ref"], (None, None))[dark.of_decisions]
+            if not line.get("manual") and (begun is None or begun > dark.at):
+                found.append(f"{line['order_ref']} was sent while {dark.why}")
     return found
 
 

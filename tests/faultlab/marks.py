@@ -15,12 +15,24 @@ class Kill:
     """Whether nobody was about to write one: else one may still come, and is cancelled."""
 
 
+@dataclass(frozen=True)
+class Darkness:
+    """Between two moments no order may be begun and reach the gateway."""
+
+    begin_ns: int
+    end_ns: int
+    at: datetime
+    """Wall time at the begin."""
+    why: str
+    of_decisions: bool = False
+    """Nobody decides, but who sends is well: what was approved before may still go out."""
+
+
 @dataclass
 class Marks:
     """What the laboratory did, for the judge: moments by CLOCK_MONOTONIC, and ids."""
 
-    dark: list[tuple[int, int, datetime, str]] = field(default_factory=list)
-    """Between two moments no order may be decided upon and reach the gateway: begin, end, wall time at begin, why."""
+    dark: list[Darkness] = field(default_factory=list)
     forbidden: dict[str, str] = field(default_factory=dict)
     """Intents that must never reach the gateway, and why."""
     kills: list[Kill] = field(default_factory=list)

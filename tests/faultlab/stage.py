@@ -21,7 +21,7 @@ from infra.topics import Catalogue, load_catalogue
 from schemas.account import TradingMode
 from tests.faultlab.kafka_wire import KafkaWire
 from tests.faultlab.laboratory import Laboratory
-from tests.faultlab.marks import Marks
+from tests.faultlab.marks import Darkness, Marks
 from tests.faultlab.proxy import Proxy
 from tests.integration.a_simulator import FAST, Simulator, a_simulator
 from tests.integration.an_order_path import CLOCK, OrderPath, an_order_path, some_limits, until
@@ -155,13 +155,13 @@ class Stage:
         self.simulator.server.gateway.director.do(action)
 
     @contextlib.contextmanager
-    def darkness(self, why: str) -> Iterator[None]:
-        """While this lasts nobody can know enough to trade."""
+    def darkness(self, why: str, *, of_decisions: bool = False) -> Iterator[None]:
+        """While this lasts nobody can know enough to trade; or, `of_decisions`, nobody can approve."""
         begin, at = round(CLOCK.monotonic() * 1e9), CLOCK.now()
         try:
             yield
         finally:
-            self.marks.dark.append((begin, round(CLOCK.monotonic() * 1e9), at, why))
+            self.marks.dark.append(Darkness(begin, round(CLOCK.monotonic() * 1e9), at, why, of_decisions))
 
 
 @contextlib.asynccontextmanager

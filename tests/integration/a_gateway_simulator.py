@@ -95,7 +95,9 @@ class OfficialClient(EWrapper, EClient):  # type: ignore[misc] # IB's classes sh
                 return arguments
 
     async def stop(self) -> None:
-        await asyncio.to_thread(self.disconnect)
+        # the socket alone: `disconnect` takes the server's version away from the thread that reads what came last
+        if (connection := self.conn) is not None:
+            await asyncio.to_thread(connection.disconnect)
         await asyncio.to_thread(self._thread.join, PATIENCE_SECONDS)
 
 

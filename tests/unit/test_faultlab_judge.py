@@ -12,7 +12,7 @@ from infra.settings import REPOSITORY
 from tests.a_ledger import Ledger
 from tests.faultlab.evidence import TABLES, Evidence, Said
 from tests.faultlab.judge import PROMISES, Trial, is_for_good, judged
-from tests.faultlab.marks import Kill, Marks
+from tests.faultlab.marks import Darkness, Kill, Marks
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ORDER = {"contract_id": 1, "side": "BUY", "quantity": "10", "limit_price": None, "order_ref": "a"}
@@ -58,6 +58,7 @@ def a_world(lines: list[dict[str, Any]]) -> Evidence:
               "ingest_time": NOW.isoformat()}  # fmt: skip
     tables: dict[str, list[Any]] = {name: [] for name in TABLES}
     tables["orders"] = [{"order_id": "a", "status": "FILLED", "decision_id": "d", "created_at": NOW}]
+    tables["decisions"] = [{"decision_id": "d", "decided_at": NOW - timedelta(seconds=2)}]
     tables["fills"] = [fill]
     tables["commissions"] = [{"execution_id": "x", "revision": 1, "amount": Decimal(1)}]
     tables["positions"] = [{"contract_id": 1, "quantity": Decimal(10)}]
@@ -185,7 +186,7 @@ def _lives_on_after_a_kill() -> Trial:
 
 def _sent_in_the_dark() -> Trial:
     trial = a_trial()
-    trial.marks.dark.append((0, 10**12, NOW - timedelta(seconds=1), "the database was down"))
+    trial.marks.dark.append(Darkness(0, 10**12, NOW - timedelta(seconds=1), "the database was down"))
     return trial
 
 
@@ -291,8 +292,16 @@ def test_what_a_row_expects_and_finds_is_no_contradiction() -> None:
 
 def test_what_was_on_its_way_before_the_dark_began_may_arrive_in_it() -> None:
     trial = a_trial()
-    trial.marks.dark.append((0, 10**12, NOW + timedelta(seconds=1), "the database was down"))
+    trial.marks.dark.append(Darkness(0, 10**12, NOW + timedelta(seconds=1), "the database was down"))
     assert judged(trial) == {}
+
+
+@pytest.mark.parametrize(("approved_before", "kept"), [(2.5, False), (1.5, True)])
+def test_who_sends_while_nobody_decides_sends_what_was_approved_before(approved_before: float, kept: bool) -> None:
+    trial = a_trial()
+    begin = NOW - timedelta(seconds=approved_before)
+    trial.marks.dark.append(Darkness(0, 10**12, begin, "risk was down", of_decisions=True))
+    assert (judged(trial) == {}) is kept
 
 
 @pytest.mark.parametrize("kill", [Kill(0, frozenset("a")), Kill(0, fenced=False)])
