@@ -130,8 +130,7 @@ async def _measure(stack: Stack, ledger: Path, control: tuple[int, Path], second
     settings = stack.settings
     async with Desk(settings) as desk, ControlClient(*control) as simulator, a_database(settings) as database:
         await _prepare(desk)
-        await simulator.quote(_SYMBOL, Decimal("441.00"))
-        await _recovered(database)
+        await _begun(database, simulator)
         plan = Plan(
             "127.0.0.1", stack.health_ports["api_trader"], _PATHS, await _keys(settings), rate=100.0, seconds=seconds
         )
@@ -241,8 +240,8 @@ async def _prepare(desk: Desk) -> None:
     await desk.publish(Want(**said(ticks=True, quotes=True, **need)))
 
 
-async def _recovered(database: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Return when risk has a price, and knows that the account trades."""
+async def _begun(database: "asyncpg.Connection[asyncpg.Record]", simulator: ControlClient) -> None:
+    """Return when risk has a price, and knows that the account trades. A quote from before anybody listens is lost."""
     ready = (
         "SELECT EXISTS (SELECT FROM marks) AND EXISTS (SELECT FROM book_accounts)"
         f" AND EXISTS (SELECT FROM trading_state WHERE scope = 'account:{_ACCOUNT}' AND mode = 'ACTIVE')"
@@ -250,6 +249,7 @@ async def _recovered(database: "asyncpg.Connection[asyncpg.Record]") -> None:
     )
     async with asyncio.timeout(_SETTLED_SECONDS):
         while not await database.fetchval(ready):
+            await simulator.quote(_SYMBOL, Decimal("441.00"))
             await asyncio.sleep(0.1)
 
 
