@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from engine.last_look import MINUTE, Refusal, RefusalCode, Sent, last_look, look_at_change
 from engine.risk import book_of, reduces
@@ -19,6 +19,7 @@ _TURN_SECONDS_MAX = 1.0
 _MESSAGES_A_SECOND = 45
 """Of the fifty that IB hears; the others are left to questions."""
 _REASON_MAX = 500
+_AN_INSTANT = timedelta(microseconds=1)
 
 
 class Gate:
@@ -79,6 +80,8 @@ class Gate:
         else:
             return None
         now = self._clock.now()
+        if state is not None and now <= state.event_time:  # whoever told it has had a clock that was ahead of ours
+            now = state.event_time + _AN_INSTANT
         return TradingState(
             scope=account_scope(account_id),
             mode=mode,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from consumers.executor.states import States
-from engine.trading_state import KILL_SWITCH
+from engine.trading_state import KILL_SWITCH, RECONCILER, account_scope
 from schemas.account import TradingMode, TradingState
 from tests.builders import SEEN, a_trading_state
 from tests.unit.an_executor_by_hand import Hand
@@ -64,6 +64,22 @@ def test_a_halt_behind_an_arming_that_is_no_echo_holds(states: States) -> None:
     by_another_clock = state(TradingMode.HALTED, 6, by="bob")
     states.fold(state(TradingMode.ACTIVE, 13), 4)
     assert states.fold(by_another_clock, 5) == by_another_clock
+
+
+def test_a_halt_of_an_executor_whose_clock_was_ahead_is_lifted_with_one_word(tmp_path: Path) -> None:
+    hand = Hand(tmp_path)
+    states, account = States(hand.gate), hand.ledger.account_id
+    told = hand.clock.now() + timedelta(hours=1)
+    halt = a_trading_state(
+        scope=account_scope(account), mode=TradingMode.HALTED, by=RECONCILER, reason="the books differ", event_time=told
+    )
+    states.fold(halt, 0)
+
+    wanted = hand.gate.wanted_state(account)
+
+    assert wanted is not None
+    assert (wanted.mode, states.fold(wanted, 1)) == (TradingMode.ACTIVE, wanted)
+    assert hand.gate.wanted_state(account) is None, "it is said once, not for ever"
 
 
 def test_a_kill_over_a_reduced_mode_is_told_again_with_what_it_has_taken_the_place_of(states: States) -> None:
