@@ -3,13 +3,14 @@
 import asyncio
 import functools
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from infra import broker
 from infra.clock import Clock
@@ -21,6 +22,8 @@ from schemas.event import Event
 from schemas.ids import named
 
 Headers = list[tuple[str, bytes]]
+_Row = tuple[bytes, bytes, int, Headers]
+"""Key, value, timestamp_ms, headers."""
 _IN_FLIGHT_MAX = 64
 _FLUSH_SECONDS = 3.0
 _EVENTS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:events")
@@ -150,7 +153,6 @@ class Publisher:
     async def post(self, record: Outgoing) -> "asyncio.Future[object]":
         """Hand a record to the producer, in order; the future is done when the broker has it."""
         assert self._producer is not None, "the publisher was not started"
-        counters = self._metrics.published(record.topic)
         begun = self._clock.monotonic()
         future: asyncio.Future[object] = await self._producer.send(
             self._settings.topic_prefix + record.topic,
@@ -159,16 +161,41 @@ class Publisher:
             timestamp_ms=record.timestamp_ms,
             headers=record.headers or None,
         )
-
-        def count(done: "asyncio.Future[object]") -> None:
-            if done.cancelled() or done.exception() is not None:
-                counters.failed.inc()
-            else:
-                counters.succeeded.inc()
-                counters.duration.observe(self._clock.monotonic() - begun)
-
-        future.add_done_callback(count)
+        self._count_when_done(future, record.topic, 1, begun)
         return future
+
+    async def post_all(self, records: Sequence[Outgoing]) -> "asyncio.Future[Any]":
+        """Hand records to the producer, in order for each key; the future is done when the broker has all of them."""
+        producer = self._producer
+        assert producer is not None, "the publisher was not started"
+        begun = self._clock.monotonic()
+        alike: dict[str, list[Outgoing]] = {}
+        for record in records:
+            alike.setdefault(record.topic, []).append(record)
+        sent: list[asyncio.Future[object]] = []
+        for topic, told in alike.items():
+            physical = self._settings.topic_prefix + topic
+            partitions = sorted(await producer.partitions_for(physical))
+            rows = ((each.key, each.value, each.timestamp_ms, each.headers) for each in told)
+            for partition, batch in self._filled(producer, partitions, rows):
+                future = await producer.send_batch(batch, physical, partition=partition)
+                self._count_when_done(future, topic, batch.record_count(), begun)
+                sent.append(future)
+        return sent[0] if len(sent) == 1 else asyncio.gather(*sent)
+
+    def _count_when_done(self, future: "asyncio.Future[object]", topic: str, count: int, begun: float) -> None:
+        counters = self._metrics.published(topic)
+
+        def told(done: "asyncio.Future[object]") -> None:
+            if done.cancelled() or done.exception() is not None:
+                counters.failed.inc(count)
+                return
+            counters.succeeded.inc(count)
+            seconds = self._clock.monotonic() - begun
+            for _ in range(count):
+                counters.duration.observe(seconds)
+
+        future.add_done_callback(told)
 
     async def send_raw(self, topic: str, record: Outgoing) -> None:
         """Publish to a physical topic name: dead letters and their replay."""
@@ -189,42 +216,46 @@ class Publisher:
         """Bulk path of one topic, order kept per key."""
         return await self.send_columns(topic, [(r.key, r.value, r.timestamp_ms, r.headers) for r in records])
 
-    async def send_columns(self, topic: str, records: Iterable[tuple[bytes, bytes, int, Headers]]) -> int:
+    async def send_columns(self, topic: str, records: Iterable[_Row]) -> int:
         """Bulk path for records that are bytes already: (key, value, timestamp_ms, headers) each."""
         producer = await self._bulk_producer()
         physical = self._settings.topic_prefix + topic
         partitions = sorted(await producer.partitions_for(physical))
-        open_batches = {partition: producer.create_batch() for partition in partitions}
         in_flight: set[asyncio.Future[object]] = set()
-        places: dict[bytes, int] = {}
         count = 0
-
-        async def send(partition: int) -> None:
-            batch = open_batches[partition]
-            batch.close()
+        for partition, batch in self._filled(producer, partitions, records):
             in_flight.add(await producer.send_batch(batch, physical, partition=partition))
-            open_batches[partition] = producer.create_batch()
+            count += batch.record_count()
             if len(in_flight) >= _IN_FLIGHT_MAX:
                 done, _ = await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
                 in_flight.difference_update(done)
                 for future in done:
                     future.result()
-
-        for key, value, timestamp_ms, headers in records:
-            place = places.get(key)
-            if place is None:
-                place = places[key] = self._partitioner(key, partitions, partitions)
-            if open_batches[place].append(key=key, value=value, timestamp=timestamp_ms, headers=headers) is None:
-                await send(place)
-                appended = open_batches[place].append(key=key, value=value, timestamp=timestamp_ms, headers=headers)
-                assert appended is not None, "one record is larger than a whole batch"
-            count += 1
-        for partition, batch in list(open_batches.items()):
-            if batch.record_count():
-                await send(partition)
         await asyncio.gather(*in_flight)
         self._metrics.published(topic).succeeded.inc(count)
         return count
+
+    def _filled(
+        self, producer: AIOKafkaProducer, partitions: list[int], rows: Iterable[_Row]
+    ) -> Iterator[tuple[int, BatchBuilder]]:
+        """Batches as they fill, and what is left of them at the end; each is closed: nobody else adds to it."""
+        filling: dict[int, BatchBuilder] = {}
+        places: dict[bytes, int] = {}
+        for key, value, timestamp_ms, headers in rows:
+            place = places.get(key)
+            if place is None:
+                place = places[key] = self._partitioner(key, partitions, partitions)
+            batch = filling.get(place)
+            if batch is not None and batch.append(key=key, value=value, timestamp=timestamp_ms, headers=headers):
+                continue
+            if batch is not None:
+                yield place, batch
+            batch = filling[place] = producer.create_batch()
+            appended = batch.append(key=key, value=value, timestamp=timestamp_ms, headers=headers)
+            assert appended is not None, "one record is larger than a whole batch"
+        for place, batch in filling.items():
+            batch.close()
+            yield place, batch
 
     async def _bulk_producer(self) -> AIOKafkaProducer:
         async with self._bulk_lock:

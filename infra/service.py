@@ -122,7 +122,7 @@ class Service:
 
         self.before(store.start)
         self.before(lambda: refuse_foreign_topics(self.settings, store))
-        self.task("outbox", lambda: store.outbox.relay(self.publisher.post))
+        self.task("outbox", lambda: store.outbox.relay(self.publisher.post_all))
         self.ready_when("outbox", store.outbox.why_not_ready)
         self.after(store.close)
 

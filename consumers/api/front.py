@@ -44,7 +44,7 @@ class Front:
         service.before(self.keyring.refresh)
         service.before(self._fold)
         service.task("keys", self.keyring.keep_fresh, at_once=True)
-        service.task("outbox", lambda: store.outbox.relay(service.publisher.post))
+        service.task("outbox", lambda: store.outbox.relay(service.publisher.post_all))
         service.task("broker", self.broker_watch.watch)
         service.task("audit", self.changes.keep_spool_empty)
         service.after(store.close)

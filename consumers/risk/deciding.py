@@ -29,7 +29,7 @@ from schemas.orders import ModifyIntent, OrderIntent, RiskDecision
 AnyIntent = risk.AnyIntent
 Wished = tuple[AnyIntent, Origin]
 
-LOOK_MAX = 500
+LOOK_MAX = 2000
 """Intents that are decided on one look at the book."""
 TOGETHER_MAX = 100
 """Of these, how many are written at once."""

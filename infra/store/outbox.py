@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 import structlog
+from sqlalchemy import Row
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,11 +21,13 @@ from infra.publish import Headers, Outgoing
 from infra.store import connection
 from schemas.ids import named
 
-Post = Callable[[Outgoing], Awaitable["asyncio.Future[Any]"]]
-"""Hands a record to the producer, in order; the future is done when the broker has it."""
+Post = Callable[[Sequence[Outgoing]], Awaitable["asyncio.Future[Any]"]]
+"""Hands records to the producer, in order; the future is done when the broker has them."""
 
 _MEMORY_MAX = 10_000
-_IN_FLIGHT_MAX = 256
+_TOGETHER_MAX = 250
+_IN_FLIGHT_MAX = 4
+"""Of what was handed over together."""
 _READ_ROWS = 500
 _FORGET_ROWS = 500
 _FORGET_SECONDS = 0.2
@@ -52,6 +55,11 @@ def event_id_of(record: Outgoing) -> str:
     return named(_ROWS, b"%s\0%s" % (record.topic.encode(), record.value))
 
 
+def _kept(row: Row[Any]) -> tuple[int, Outgoing]:
+    headers = [(name, value.encode()) for name, value in row.headers]
+    return row.sequence, Outgoing(row.topic, row.key, row.payload, headers, row.timestamp_ms)
+
+
 class Outbox:
     """Rows of one service between their commit and the broker's acknowledgement."""
 
@@ -59,7 +67,7 @@ class Outbox:
         self._engine = engine
         self._owner = owner
         self._waiting: deque[tuple[int, Outgoing]] = deque()
-        self._in_flight: deque[tuple[int, asyncio.Future[Any]]] = deque()
+        self._in_flight: deque[tuple[list[int], asyncio.Future[Any]]] = deque()
         self._published: list[int] = []
         self._behind = True  # the table may hold rows that memory does not
         self._reading = False
@@ -112,8 +120,8 @@ class Outbox:
             self._woken.clear()
             while self._waiting and not self._behind:
                 await self._settle(_IN_FLIGHT_MAX - 1)
-                number, record = self._waiting.popleft()
-                self._in_flight.append((number, await post(record)))
+                together = [self._waiting.popleft() for _ in range(min(len(self._waiting), _TOGETHER_MAX))]
+                await self._post(post, together)
             if not self._behind:
                 await self._rest()
 
@@ -145,29 +153,30 @@ class Outbox:
                 self._behind = False
                 async with self._engine.connect() as held:
                     rows = (await held.execute(_READ, {"owner": self._owner, "rows": _READ_ROWS})).all()
-                for row in rows:
-                    headers = [(name, value.encode()) for name, value in row.headers]
-                    record = Outgoing(row.topic, row.key, row.payload, headers, row.timestamp_ms)
-                    await self._settle(_IN_FLIGHT_MAX - 1)
-                    self._in_flight.append((row.sequence, await post(record)))
+                for at in range(0, len(rows), _TOGETHER_MAX):
+                    await self._post(post, [_kept(row) for row in rows[at : at + _TOGETHER_MAX]])
                 self._trouble = None
                 if not rows and not self._behind:
                     return
         finally:
             self._reading = False
 
+    async def _post(self, post: Post, together: list[tuple[int, Outgoing]]) -> None:
+        future = await post([record for _, record in together])
+        self._in_flight.append(([number for number, _ in together], future))
+
     async def _settle(self, left: int) -> None:
-        """Wait until at most `left` records are unacknowledged."""
+        """Wait until no more than `left` of what was handed over is unacknowledged."""
         while len(self._in_flight) > left:
             await self._in_flight[0][1]
             self._take_acknowledged()
 
     def _take_acknowledged(self) -> None:
         while self._in_flight and self._in_flight[0][1].done():
-            number, future = self._in_flight[0]
+            numbers, future = self._in_flight[0]
             future.result()
             self._in_flight.popleft()
-            self._published.append(number)
+            self._published += numbers
 
     async def _forget(self) -> None:
         """Delete the rows that the broker has."""

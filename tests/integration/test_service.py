@@ -15,7 +15,7 @@ from infra.service import Service
 from infra.settings import Settings
 from infra.topics import Catalogue, load_catalogue
 from schemas.event import Event
-from schemas.market import Bar
+from schemas.market import Bar, HistoricalBar
 from schemas.orders import Fill
 from tests.builders import APPLE, a_bar, a_fill, a_historical_bar
 
@@ -260,6 +260,31 @@ async def test_events_keep_their_headers_key_and_time(stack_settings: Settings) 
     assert found[0].timestamp == int(a_fill().ingest_time.timestamp() * 1000)
     assert [event for event, _ in history] == bars
     assert all(record.key == str(APPLE).encode() and not record.headers for _, record in history)
+
+
+async def test_records_of_several_topics_leave_together_in_the_order_of_their_keys(stack_settings: Settings) -> None:
+    catalogue = a_catalogue([], ["trading.fills.v1", "market.history.v1"])
+    await topic_admin.apply(stack_settings, catalogue)
+    service = Service("portfolio", stack_settings, catalogue=catalogue)
+    one = [a_historical_bar(contract_id=1 + n % 7, volume=float(n)) for n in range(6000)]  # several batches a partition
+    other = [a_fill(execution_id=f"e{n}") for n in range(300)]
+    mixed = [event for n in range(300) for event in (*one[n * 20 : n * 20 + 20], other[n])]
+    async with running(service):
+        publisher = service.publisher
+        alone = await publisher.post(publisher.prepare(other[0]))
+        together = await publisher.post_all([publisher.prepare(event) for event in mixed])
+        last = await publisher.post(publisher.prepare(other[0]))
+        await asyncio.gather(alone, together, last)
+        fills = [event async for event, _ in fold(stack_settings, ["trading.fills.v1"], catalogue=catalogue)]
+        bars = [
+            event
+            async for event, _ in fold(stack_settings, ["market.history.v1"], catalogue=catalogue)
+            if isinstance(event, HistoricalBar)
+        ]
+    assert fills == [other[0], *other, other[0]]
+    assert len(bars) == len(one)
+    for key in range(1, 8):
+        assert [each for each in bars if each.contract_id == key] == [each for each in one if each.contract_id == key]
 
 
 async def test_attempts_are_counted_across_a_restart(stack_settings: Settings) -> None:

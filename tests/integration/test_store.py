@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -47,10 +47,10 @@ class Broker:
         self.away = False
         self.silent = False
 
-    async def post(self, record: Outgoing) -> "asyncio.Future[Any]":
+    async def post(self, records: Sequence[Outgoing]) -> "asyncio.Future[Any]":
         if self.away:
             raise ConnectionError("no broker")
-        self.taken.append(record)
+        self.taken += records
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if not self.silent:
             future.set_result(None)
