@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaTimeoutError
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
@@ -178,10 +179,14 @@ class Publisher:
             partitions = sorted(await producer.partitions_for(physical))
             rows = ((each.key, each.value, each.timestamp_ms, each.headers) for each in told)
             for partition, batch in self._filled(producer, partitions, rows):
-                future = await producer.send_batch(batch, physical, partition=partition)
+                future = await _queued(producer, batch, physical, partition)
                 self._count_when_done(future, topic, batch.record_count(), begun)
                 sent.append(future)
-        return sent[0] if len(sent) == 1 else asyncio.gather(*sent)
+        if len(sent) == 1:
+            return sent[0]
+        together = asyncio.gather(*sent)
+        together.add_done_callback(_look_at)
+        return together
 
     def _count_when_done(self, future: "asyncio.Future[object]", topic: str, count: int, begun: float) -> None:
         counters = self._metrics.published(topic)
@@ -263,3 +268,22 @@ class Publisher:
                 self._bulk = broker.producer(self._settings, bulk=True)
                 await self._bulk.start()
             return self._bulk
+
+
+async def _queued(
+    producer: AIOKafkaProducer, batch: BatchBuilder, topic: str, partition: int
+) -> "asyncio.Future[object]":
+    """Hand a batch over as soon as the one before it has left. That one is never given up while the broker is away:
+    whoever gave this one up would publish both again."""
+    while True:
+        try:
+            future: asyncio.Future[object] = await producer.send_batch(batch, topic, partition=partition)
+            return future
+        except KafkaTimeoutError:
+            continue
+
+
+def _look_at(done: "asyncio.Future[Any]") -> None:
+    """A failure is counted for each batch; that nobody waits for all of them any more is no news for the log."""
+    if not done.cancelled():
+        done.exception()

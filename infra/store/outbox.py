@@ -1,6 +1,6 @@
 """What commits publish: kept in a table until Kafka has it, relayed from memory right after the commit.
 
-Order is kept per service, a repeat is possible after a crash, a loss is not. The relay reads the table only at the
+Order is kept for each key, a repeat is possible after a crash, a loss is not. The relay reads the table only at the
 start, after a failure, and when memory could not hold what was committed.
 """
 
