@@ -53,14 +53,15 @@ async def _refused(stage: Stage, name: str, why: str) -> None:
         stage.marks.forbidden[each] = why
         await stage.path.tell(a_live_intent(number, intent_id=each, quantity=Decimal(50 + number)))
     decided = "SELECT count(*) = 3 FROM decisions WHERE intent_id = ANY(:ids)"
-    await until(lambda: stage.path.scalar(decided, ids=ids), seconds=30)
+    await until(lambda: stage.patiently(lambda: stage.path.scalar(decided, ids=ids)))
 
 
 @fault("limit-lowered", "F37", "the limit on positions is lowered while orders are in flight")
 async def _limit_lowered(stage: Stage, rng: Random) -> None:
     await stage.worked.wait()
     await stage.path.tell(some_limits(version=2, position_max=Decimal(5), quantity_max=Decimal(5)))
-    await until(lambda: stage.path.scalar("SELECT count(*) = 1 FROM risk_limits WHERE version = 2"), seconds=30)
+    known = "SELECT count(*) = 1 FROM risk_limits WHERE version = 2"
+    await until(lambda: stage.patiently(lambda: stage.path.scalar(known)))
     await _refused(stage, "lowered", "it is beyond the limit that was lowered before")
     await stage.path.tell(some_limits(version=3))
 
@@ -68,8 +69,9 @@ async def _limit_lowered(stage: Stage, rng: Random) -> None:
 @fault("limits-missing", "F37", "the account's limits are gone from the database: nothing may be approved")
 async def _limits_missing(stage: Stage, rng: Random) -> None:
     await stage.worked.wait()
-    await stage.path.settled("risk", ["risk.limits.v1"])  # what the topic still brings would set them again
-    await stage.path.execute("DELETE FROM risk_limits")
+    # what the topic still brings would set them again
+    await stage.patiently(lambda: stage.path.settled("risk", ["risk.limits.v1"]))
+    await stage.patiently(lambda: stage.path.execute("DELETE FROM risk_limits"))
     await _refused(stage, "unlimited", "there were no limits")
     await stage.path.tell(some_limits(version=2))
 
@@ -77,6 +79,6 @@ async def _limits_missing(stage: Stage, rng: Random) -> None:
 @fault("prices-are-old", "F31", "the newest price is older than the limits allow: nothing may be approved")
 async def _prices_are_old(stage: Stage, rng: Random) -> None:
     await stage.worked.wait()
-    await stage.path.execute("UPDATE marks SET received_at = received_at - interval '1 hour'")
+    await stage.patiently(lambda: stage.path.execute("UPDATE marks SET received_at = received_at - interval '1 hour'"))
     await _refused(stage, "old", "nobody had seen a price for an hour")
-    await stage.path.execute("UPDATE marks SET received_at = now()")
+    await stage.patiently(lambda: stage.path.execute("UPDATE marks SET received_at = now()"))

@@ -182,4 +182,5 @@ async def _postgres_silent(stage: Stage, rng: Random) -> None:
 
 @fault("book-locked", "F11", "somebody holds the lock on the account's book for a second or two")
 async def _book_locked(stage: Stage, rng: Random) -> None:
-    await stage.path.rows(f"SELECT count(*) FROM (SELECT pg_sleep({drawn(rng, 1, 2.5)}) FROM books FOR UPDATE) AS held")
+    locked = f"SELECT count(*) FROM (SELECT pg_sleep({drawn(rng, 1, 2.5)}) FROM books FOR UPDATE) AS held"
+    await stage.patiently(lambda: stage.path.rows(locked))

@@ -3,20 +3,22 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka import TopicPartition
 from pydantic import SecretStr
 
 from infra import broker, topic_admin
+from infra.delivery import is_transient
 from infra.embedded.fostering import Foster
 from infra.embedded.ports import free_port
 from infra.embedded.process import KILL_SECONDS, Command
 from infra.embedded.programs import environment_of
 from infra.settings import REPOSITORY, Settings
+from infra.store import connection
 from infra.topics import Catalogue, load_catalogue
 from schemas.account import TradingMode
 from tests.faultlab.kafka_wire import KafkaWire
@@ -27,12 +29,14 @@ from tests.integration.a_simulator import FAST, Simulator, a_simulator
 from tests.integration.an_order_path import CLOCK, OrderPath, an_order_path, some_limits, until
 from tests.integration.conftest import TEMPLATE, settings_of_this_run
 
+T = TypeVar("T")
 SERVICES = {name: f"consumers.{name}" for name in ("risk", "executor", "portfolio", "persister", "strategist")}
 SERVICES |= {"api_trader": "consumers.api.trader"}
 SERVICES |= {name: f"producers.{name}" for name in ("kill_switch", "data_farmer")}
 _WATCH_SECONDS = 0.03
 _READY_SECONDS = 60.0
 _DELAY_SECONDS_MAX = 3.0
+_SERVER_SECONDS = 60.0
 _LAST_WORDS = 1500
 
 
@@ -44,6 +48,7 @@ class Stage:
         self.settings = settings
         self.simulator = simulator
         self.path = path
+        self._url = connection.url_of(settings.database_url.get_secret_value())
         self.database = Proxy(laboratory.postgres.port)
         self.wire = Proxy(simulator.server.port, notes=True)
         self.kafka_wire = KafkaWire(laboratory.kafka.port)
@@ -59,6 +64,17 @@ class Stage:
         self._children: dict[str, Foster] = {}
         self._next: dict[str, float] = {}
         """When each may be started again at the earliest."""
+
+    async def patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Of a server that the other fault of a pair may have taken away: asked again until it is there."""
+        async with asyncio.timeout(_SERVER_SECONDS):
+            while True:
+                try:
+                    return await ask()
+                except Exception as error:
+                    if not is_transient(connection.understood(error, self._url) or error):
+                        raise
+                await asyncio.sleep(_WATCH_SECONDS)
 
     def named(self, what: str | int) -> str:
         """An id of this case's own."""
