@@ -1,9 +1,10 @@
-"""SIGTERM and SIGINT in a process with an event loop: heard however busy the loop is."""
+"""What a process does at a signal; with an event loop it hears SIGTERM and SIGINT however busy the loop is."""
 
 import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 
 @contextlib.contextmanager
@@ -18,7 +19,14 @@ def ended_by_signals(stop: Callable[[], object]) -> Iterator[None]:
     def heard(*_: object) -> None:
         loop.call_soon_threadsafe(stop)
 
-    before = {number: signal.signal(number, heard) for number in (signal.SIGTERM, signal.SIGINT)}
+    with handled(heard, signal.SIGTERM, signal.SIGINT):
+        yield
+
+
+@contextlib.contextmanager
+def handled(handle: Callable[[int, FrameType | None], object], *numbers: signal.Signals) -> Iterator[None]:
+    """Signals of these numbers are handled so, and afterwards as before; from the main thread alone."""
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

@@ -20,6 +20,7 @@ from infra.embedded.stack import Stack, StackRunningError
 from infra.gateway_simulator.control_client import ControlClient
 from infra.keys import new_secret, write_secret
 from infra.settings import Settings
+from infra.signals import handled
 from producers.cli import proof
 from producers.cli.config import load_settings
 from producers.cli.desk import Desk, NoAnswerError
@@ -115,11 +116,8 @@ def _ended_by_sigterm() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
+    with handled(interrupt, signal.SIGTERM):
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 async def _play(

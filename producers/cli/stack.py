@@ -25,6 +25,7 @@ from infra.embedded.waiting import POLL_SECONDS, within
 from infra.errors import EnvironmentUnhealthyError, UsageError
 from infra.kill import KillFlag
 from infra.settings import Settings
+from infra.signals import handled
 from producers.cli.config import load_settings
 from producers.cli.keys import make_admin_key
 
@@ -249,9 +250,5 @@ def _ended_by_sigterm() -> Iterator[None]:
     def end(_number: int, _frame: FrameType | None) -> None:
         raise SystemExit(0)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
+    with handled(end, signal.SIGTERM, signal.SIGHUP):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

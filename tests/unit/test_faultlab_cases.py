@@ -9,6 +9,7 @@ import pytest
 from tests.faultlab.cases import CASES, CONTROLS, IN_TURN, PAIR, case_of, planned
 from tests.faultlab.faults import FAULTS
 from tests.faultlab.proxy import Proxy, Trap
+from tests.unit.a_server_behind import a_server_behind
 
 
 def test_five_hundred_seeds_take_every_row_and_every_third_is_a_pair() -> None:
@@ -47,13 +48,8 @@ async def an_echo(*, notes: bool = False) -> AsyncIterator[tuple[Proxy, list[byt
                 await writer.drain()
         writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        proxy = Proxy(server.sockets[0].getsockname()[1], notes=notes)
-        await proxy.start()
-        try:
-            yield proxy, heard
-        finally:
-            await proxy.stop()
+    async with a_server_behind(lambda port: Proxy(port, notes=notes), answer) as proxy:
+        yield proxy, heard
 
 
 async def said(proxy: Proxy, *words: bytes) -> list[bytes]:

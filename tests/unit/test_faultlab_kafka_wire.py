@@ -9,6 +9,7 @@ import pytest
 
 from tests.faultlab.kafka_wire import KafkaWire
 from tests.faultlab.proxy import Trap
+from tests.unit.a_server_behind import a_server_behind
 
 PRODUCE, METADATA = b"\x00\x00", b"\x00\x03"
 
@@ -30,13 +31,8 @@ async def a_broker() -> AsyncIterator[tuple[KafkaWire, list[bytes]]]:
                 writer.write(a_frame(b"\x00\x09127.0.0.1" + struct.pack(">i", port)))
         writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        wire = KafkaWire(server.sockets[0].getsockname()[1])
-        await wire.start()
-        try:
-            yield wire, asked
-        finally:
-            await wire.stop()
+    async with a_server_behind(KafkaWire, answer) as wire:
+        yield wire, asked
 
 
 async def answered(wire: KafkaWire, *requests: bytes) -> list[bytes]:
