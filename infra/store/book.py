@@ -109,29 +109,34 @@ FROM books b LEFT JOIN book_accounts a USING (account_id) WHERE b.account_id = :
         bindparam("contracts", type_=ARRAY(BigInteger)),
     )
 )  # fmt: skip
-_DECIDE = at_once("""
-unchanged AS (
-    UPDATE books SET version = version + 1, updated_at = :now WHERE account_id = :account_id AND version = :version
-    RETURNING version
-), rows AS (
-    SELECT * FROM unchanged, jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (
+TOLD_DECISIONS = """
+    jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (
         intent_id text, type text, strategy_id text, contract_id bigint, order_id text, side text, quantity numeric,
         limit_price numeric, stop_price numeric, order_type text, parent_id text, oca_group text, symbol text,
         currency text, price numeric, value numeric, intent jsonb, decision jsonb, event_time timestamptz,
         decision_id text, approved boolean, reason text, detail text, approved_fields text,
         decided_at timestamptz, expires_at timestamptz)
-), proposed AS (
+"""
+"""As `told` gives them."""
+ADD_DECISIONS = """
+    INSERT INTO decisions (decision_id, intent_id, account_id, strategy_id, approved, reason, detail, approved_fields,
+                           body, decided_at, expires_at)
+    SELECT decision_id, intent_id, :account_id, strategy_id, approved, reason, detail, approved_fields, decision,
+           decided_at, expires_at FROM {told}
+"""
+WHAT_FOLLOWS = """
+proposed AS (
     INSERT INTO intents (intent_id, type, account_id, strategy_id, contract_id, order_id, side, quantity, limit_price,
                          body, event_time, received_at)
     SELECT intent_id, type, :account_id, strategy_id, contract_id, order_id, side, quantity, limit_price, intent,
-           event_time, decided_at FROM rows
+           event_time, decided_at FROM rows {if_known}
 ), reserved AS (
     INSERT INTO reservations (order_id, account_id, strategy_id, contract_id, symbol, currency, side, quantity, told,
                               filled, remaining, price, value, order_type, limit_price, stop_price, parent_id,
                               oca_group, changes, rejected, sequence, state, opened_at)
     SELECT intent_id, :account_id, strategy_id, contract_id, symbol, currency, side, quantity, 0, 0, quantity, price,
            value, order_type, limit_price, stop_price, parent_id, oca_group, '[]', false, 0, 'open', decided_at
-    FROM rows WHERE approved AND type = 'OrderIntent'
+    FROM rows WHERE approved AND type = 'OrderIntent' {if_known}
 ), changed AS (
     UPDATE reservations r SET remaining = greatest(r.remaining, c.quantity - r.filled),
         price = greatest(r.price, c.price), value = greatest(r.value, c.value),
@@ -140,13 +145,17 @@ unchanged AS (
 ), breached AS (
     INSERT INTO risk_events (breach_id, scope, account_id, strategy_id, rule, detail, event_time, ingest_time)
     SELECT decision_id, 'account:' || :account_id, :account_id, strategy_id, reason, detail, event_time, decided_at
-    FROM rows WHERE NOT approved
-), done AS (
-    INSERT INTO decisions (decision_id, intent_id, account_id, strategy_id, approved, reason, detail, approved_fields,
-                           body, decided_at, expires_at)
-    SELECT decision_id, intent_id, :account_id, strategy_id, approved, reason, detail, approved_fields, decision,
-           decided_at, expires_at FROM rows
-    RETURNING decision_id
+    FROM rows WHERE NOT approved {if_known}
+)"""
+"""The intents, and what is reserved or denied by the decisions in `rows`."""
+_DECIDE = at_once(f"""
+unchanged AS (
+    UPDATE books SET version = version + 1, updated_at = :now WHERE account_id = :account_id AND version = :version
+    RETURNING version
+), rows AS (
+    SELECT * FROM unchanged, {TOLD_DECISIONS}
+), {WHAT_FOLLOWS.format(if_known="")}, done AS (
+    {ADD_DECISIONS.format(told="rows")} RETURNING decision_id
 )""").bindparams(bindparam("account_id", type_=Text), bindparam("rows", type_=Text))
 _MINUTE, _TEN_MINUTES, _DAY = timedelta(minutes=1), timedelta(minutes=10), timedelta(days=1)
 
@@ -273,11 +282,13 @@ async def decide(store: Store, version: int, made: Sequence[Decided], records: S
 
 def values_of(version: int, made: Sequence[Decided]) -> dict[str, Any]:
     """What the statement that writes decisions takes."""
-    first = made[0].decision
+    return {"version": version, "now": made[0].decision.basis.decided_at, **told(made)}
+
+
+def told(made: Sequence[Decided]) -> dict[str, Any]:
+    """Decisions of one account, as TOLD_DECISIONS takes them."""
     return {
-        "version": version,
-        "account_id": first.account_id,
-        "now": first.basis.decided_at,
+        "account_id": made[0].decision.account_id,
         "rows": orjson.dumps([_row(each) for each in made]).decode(),
     }
 
