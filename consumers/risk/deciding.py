@@ -176,7 +176,7 @@ class Decider:
             if not decision.approved:
                 records.append(self._store.record_of(breach_of(decision), origin))
             approved = risk.fingerprint(intent) if decision.approved else ""
-            made.append(Decided(decision, approved, *reserved, intent.to_json(), told.value))
+            made.append(Decided(decision, approved, *reserved, told.value))
             if number % _BREATH == 0:
                 await asyncio.sleep(0)  # what is being written goes on meanwhile
         return made, records

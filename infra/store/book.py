@@ -113,7 +113,7 @@ TOLD_DECISIONS = """
     jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (
         intent_id text, type text, strategy_id text, contract_id bigint, order_id text, side text, quantity numeric,
         limit_price numeric, stop_price numeric, order_type text, parent_id text, oca_group text, symbol text,
-        currency text, price numeric, value numeric, intent jsonb, decision jsonb, event_time timestamptz,
+        currency text, price numeric, value numeric, decision jsonb, event_time timestamptz,
         decision_id text, approved boolean, reason text, detail text, approved_fields text,
         decided_at timestamptz, expires_at timestamptz)
 """
@@ -128,8 +128,8 @@ WHAT_FOLLOWS = """
 proposed AS (
     INSERT INTO intents (intent_id, type, account_id, strategy_id, contract_id, order_id, side, quantity, limit_price,
                          body, event_time, received_at)
-    SELECT intent_id, type, :account_id, strategy_id, contract_id, order_id, side, quantity, limit_price, intent,
-           event_time, decided_at FROM rows {if_known}
+    SELECT intent_id, type, :account_id, strategy_id, contract_id, order_id, side, quantity, limit_price,
+           decision->'intent', event_time, decided_at FROM rows {if_known}
 ), reserved AS (
     INSERT INTO reservations (order_id, account_id, strategy_id, contract_id, symbol, currency, side, quantity, told,
                               filled, remaining, price, value, order_type, limit_price, stop_price, parent_id,
@@ -219,9 +219,8 @@ class Decided(NamedTuple):
     """Of what is approved."""
     price: Decimal
     value: Decimal
-    intent_json: bytes = b""
     decision_json: bytes = b""
-    """Both as they are written, by whoever has written them already."""
+    """As it is written, by whoever has written it already."""
 
 
 async def lock(connection: AsyncConnection, account_id: str, now: datetime) -> Day:
@@ -318,7 +317,6 @@ def _row(made: Decided) -> dict[str, Any]:
         "type": intent.type,
         "strategy_id": intent.strategy_id,
         "order_id": None if isinstance(intent, OrderIntent) else intent.order_id,
-        "intent": orjson.Fragment(made.intent_json or intent.to_json()),
         "decision": orjson.Fragment(made.decision_json or decision.to_json()),
         "event_time": intent.event_time,
         "decision_id": decision.decision_id,
