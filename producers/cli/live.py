@@ -1,6 +1,8 @@
 """`scizor live`: strategies that trade, the limits they trade within, and whether trading is allowed."""
 
 import json
+import shlex
+import sys
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -150,7 +152,10 @@ def halt(
     reason: Reason = "halted from the command line",
     as_json: AsJson = False,
 ) -> None:
-    """Stop: no new order passes. Orders that work already are not cancelled."""
+    """Stop: no new order passes. Orders that work already are not cancelled.
+
+    `scizor live arm` with the same --scope undoes it: a halt without --scope by --scope global.
+    """
     from producers.cli.trading_desk import set_mode
 
     _show_state(set_mode(_running(), scope, "HALTED", reason), as_json)
@@ -170,7 +175,11 @@ def arm(
     reason: Reason = _ARMED,
     as_json: AsJson = False,
 ) -> None:
-    """Let orders pass again after a halt; without --scope that of the account."""
+    """Let orders pass again after a halt; without --scope that of the account.
+
+    It lifts that scope alone, and says what is still stopped. No key is asked for: whoever may use the command line on
+    this machine may arm.
+    """
     from producers.cli.trading_desk import set_mode
 
     if scope and account:
@@ -287,4 +296,12 @@ def _show_strategies(found: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def _show_state(state: dict[str, Any], as_json: bool) -> None:
-    print(json.dumps(state, indent=2) if as_json else f"{state['scope']} is {state['mode']}: {state['reason']}")
+    if as_json:
+        print(json.dumps(state, indent=2))
+        return
+    print(f"{state['scope']} is {state['mode']}: {state['reason']}")
+    if state["mode"] == "HALTED":
+        print(f"`scizor live arm --scope {shlex.quote(state['scope'])}` lifts that", file=sys.stderr)
+        return
+    for each in state["still_stopped"]:
+        print(f"still stopped: {each}")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from engine.risk_ceilings import STARTING, over_ceilings
-from engine.trading_state import follow
+from engine.trading_state import follow, why_stopped
 from infra.errors import RefusedError, ScizorError, UsageError
 from infra.kill import KillFlag
 from infra.replay import fold
@@ -198,7 +198,10 @@ def overview(settings: Settings) -> dict[str, Any]:
 
 
 def set_mode(settings: Settings, scope: str, mode: str, reason: str, *, accepted: Sequence[str] = ()) -> dict[str, Any]:
-    """Publish a trading state; `account:` alone means the only account. `accepted`: positions, order-ids."""
+    """Publish a trading state; `account:` alone means the only account. `accepted`: positions, order-ids.
+
+    `still_stopped` of the answer says what is stopped in other scopes, and what lifts that.
+    """
     return run_with_kafka(_set_mode(settings, scope, TradingMode(mode), reason, accepted), settings)
 
 
@@ -229,7 +232,17 @@ async def _set_mode(
         if current is not None and follow(current, state) != state:
             raise RefusedError(f"{scope} is {current.mode} since {current.event_time:%F %T}Z, which is later than now")
         await desk.publish(state)
-    return _state(state)
+    return _state(state) | {"still_stopped": still_stopped(view.states, scope)}
+
+
+def still_stopped(states: Mapping[str, TradingState], apart_from: str) -> list[str]:
+    """What no order passes for the sake of, or only one that reduces, and what lifts that."""
+    others = [states[scope] for scope in sorted(states) if scope != apart_from]
+    return [
+        why_stopped(state.scope, state.mode, state.by, state.reason)
+        for state in others
+        if state.mode is not TradingMode.ACTIVE
+    ]
 
 
 def change_limits(settings: Settings, account: str, changes: dict[str, str]) -> dict[str, Any]:

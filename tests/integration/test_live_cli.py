@@ -116,6 +116,7 @@ async def test_limits_are_set_changed_and_counted(stack_settings: Settings) -> N
 async def test_trading_is_halted_and_armed(stack_settings: Settings) -> None:
     async with a_person(stack_settings) as person:
         assert (await person.gets("halt", "--reason", "lunch"))["mode"] == "HALTED"
+        assert "`scizor live arm --scope global` lifts that" in (await person.gets("arm"))["still_stopped"][0]
         assert (await person.gets("arm", "--scope", "global"))["mode"] == "ACTIVE"
         assert (await person.gets("arm", "--reducing"))["scope"] == f"account:{ACCOUNT}"
         found = await person.gets("status")
