@@ -1,9 +1,10 @@
 """Stop everything at once: what the kill switch is asked over its socket, whatever of the rest is up."""
 
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from consumers.api.access import Caller, Trader, Viewer
 from consumers.api.changes import Change
@@ -15,20 +16,31 @@ from infra.kill import GLOBAL, Kill, KillFlag
 from infra.kill_line import KillRefusedError, KillSwitchAwayError
 from schemas.event import UtcTime
 
-KillScope = Annotated[
+_SCOPE = re.compile(r"^(global|(account|strategy|symbol):[A-Za-z0-9][A-Za-z0-9._:/ -]*)$")
+
+
+def _a_scope(text: str) -> str:
+    if _SCOPE.fullmatch(text) is None:
+        raise ValueError("no such scope: write global, account:ID, strategy:ID or symbol:NAME")
+    return text
+
+
+Scope = Annotated[
     str,
     Field(
         max_length=128,
-        pattern=r"^(global|(account|strategy|symbol):[A-Za-z0-9][A-Za-z0-9._:/ -]*)$",
         description="`global`, `account:ID`, `strategy:ID` or `symbol:NAME`.",
+        examples=["global", "account:DU1234567"],
+        json_schema_extra={"pattern": _SCOPE.pattern},
     ),
+    AfterValidator(_a_scope),
 ]
 
 
 class StopIn(Body):
     """What is to stop, and why."""
 
-    scope: KillScope = GLOBAL
+    scope: Scope = GLOBAL
     reason: Annotated[str, Field(min_length=1, max_length=400)]
 
 
@@ -61,6 +73,11 @@ class StoppedOut(Answer):
     killed: bool
     kills: list[KillOut]
     unconfirmed: list[str] = Field(description="Ids of kills whose cancels the executor has not confirmed yet.")
+    cancels: dict[str, int] = Field(
+        {},
+        description="How many orders the executor has asked the broker to cancel, by the id of a kill of less than "
+        "everything; 0: none of it was open, or its name is mistyped.",
+    )
     open_orders: int | None = Field(description="Seen at the gateway without a cancel; null when nobody has looked.")
     gateway: str
     untold: int = Field(description="Trading states and audit rows that wait for Kafka and the database.")
@@ -106,7 +123,7 @@ class Emergency:
             return await kill_line.ask(self._home, {"do": "state"})
         except KillSwitchAwayError as error:
             kills = KillFlag(self._home).read().kills
-            nothing: dict[str, Any] = {"unconfirmed": [], "open_orders": None, "untold": 0}
+            nothing: dict[str, Any] = {"unconfirmed": [], "cancels": {}, "open_orders": None, "untold": 0}
             return {"killed": bool(kills), "kills": list(kills), "gateway": str(error), **nothing}
 
 

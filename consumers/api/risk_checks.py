@@ -7,6 +7,7 @@ from pydantic import Field
 
 from consumers.api.access import Trader, Viewer
 from consumers.api.changes import Change
+from consumers.api.emergency import Scope
 from consumers.api.front import Front
 from consumers.api.models import Answer, Body
 from consumers.api.order_bodies import OrderIn
@@ -14,7 +15,7 @@ from consumers.api.placing import MANUAL, Placing
 from consumers.api.prices import Prices
 from consumers.api.problems import ConflictError, ForbiddenError
 from consumers.api.risk_figures import RiskFigures
-from consumers.api.trading import Scope, StateOut
+from consumers.api.trading import StateOut
 from engine.account_book import Mark
 from engine.judging import judged
 from engine.trading_state import RECONCILER, strictness

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from consumers.api.access import Admin, Trader, Viewer
 from consumers.api.changes import Change
-from consumers.api.emergency import lift
+from consumers.api.emergency import Scope, lift
 from consumers.api.front import Front
 from consumers.api.models import Answer, Body, Flag
 from consumers.api.problems import ConflictError
@@ -17,15 +17,6 @@ from infra.store import pages, queries
 from schemas.account import TradingMode, TradingState
 from schemas.event import UtcTime
 
-Scope = Annotated[
-    str,
-    Field(
-        max_length=128,
-        pattern=r"^(global|(account|strategy|symbol):[A-Za-z0-9][A-Za-z0-9._:/ -]*)$",
-        description="`global`, `account:ID`, `strategy:ID` or `symbol:NAME`.",
-        examples=["global", "account:DU1234567"],
-    ),
-]
 Reason = Annotated[str, Field(min_length=1, max_length=400)]
 
 

@@ -58,11 +58,14 @@ def kill(
         at=SystemClock().now(),
     )
     answer = asyncio.run(kill_line.kill(settings.home, wanted))
+    if not as_json:
+        _show_kill(answer)
     state = {} if answer["by_flag_alone"] else asyncio.run(_watched(settings, wait))
+    doubt = asyncio.run(_doubt(settings, answer["kill"], state)) if name else ""
     if as_json:
-        print(json.dumps({**answer, "state": state}, indent=2))
+        print(json.dumps({**answer, "state": state, "warning": doubt}, indent=2))
     else:
-        _show(answer, state)
+        _show_cancels(answer["kill"], state, doubt)
     if answer["by_flag_alone"]:
         raise EnvironmentUnhealthyError(
             f"{answer['why']}; the flag is set all the same: the executor sends nothing and cancels its own orders, "
@@ -155,23 +158,56 @@ async def _watched(settings: "Settings", seconds: float) -> dict[str, Any]:
         await asyncio.sleep(_WATCH_SECONDS)
 
 
-def _show(answer: dict[str, Any], state: dict[str, Any]) -> None:
-    kill = answer["kill"]
+async def _doubt(settings: "Settings", kill: dict[str, Any], state: dict[str, Any]) -> str:
+    """What makes the name look mistyped; looked for after the kill, and only where no order was found of it."""
+    from producers.cli.kill_names import known_names, warning
+
+    if kill["scope"] == "global" or _cancels(kill, state):
+        return ""
+    return warning(kill["scope"], await known_names(settings, kill["scope"].partition(":")[0]))
+
+
+def _cancels(kill: dict[str, Any], state: dict[str, Any]) -> int | None:
+    """How many orders the executor has asked the broker to cancel; None: it has not told, or everything is killed."""
+    cancels: int | None = state.get("cancels", {}).get(kill["kill_id"])
+    return cancels
+
+
+def _show_kill(answer: dict[str, Any]) -> None:
+    """Told at once: before anybody looks how far it is."""
+    scope = answer["kill"]["scope"]
     if answer["by_flag_alone"]:
-        print(f"{kill['scope']} is killed, by its flag alone")
+        print(f"{scope} is killed, by its flag alone", flush=True)
         return
-    print(f"{kill['scope']} is killed: acknowledged in {answer['acknowledged_ms']:.1f} ms")
+    print(f"{scope} is killed: acknowledged in {answer['acknowledged_ms']:.1f} ms", flush=True)
     if not answer["fenced"]:
         print("the executor did not let go of the socket in time: what it sends all the same is cancelled again")
-    others = [each["scope"] for each in state["kills"] if each["scope"] != kill["scope"]]
-    if others:
-        print(f"killed too: {', '.join(others)}")
+
+
+def _show_cancels(kill: dict[str, Any], state: dict[str, Any], doubt: str) -> None:
+    from producers.cli.kill_names import arming
+
+    if state:
+        others = [each["scope"] for each in state["kills"] if each["scope"] != kill["scope"]]
+        if others:
+            print(f"killed too: {', '.join(others)}")
+        print(_how_far(kill, state))
+        alone = kill["scope"] != "global" and not others
+        lifts = arming(kill["scope"]) if alone else '`scizor arm --reason "..."`'
+        print(f"{lifts} lets it trade again", file=sys.stderr)
+    if doubt:
+        print(f"warning: {doubt}", file=sys.stderr)
+
+
+def _how_far(kill: dict[str, Any], state: dict[str, Any]) -> str:
     if state["open_orders"] is not None:
-        print(f"open orders at the gateway: {state['open_orders']}")
-    elif state["unconfirmed"]:
-        print("the executor has not confirmed the cancels yet: `scizor status` shows when")
-    elif "global" not in [each["scope"] for each in state["kills"]]:
-        print("the executor has asked the broker to cancel its orders of it")
-    else:
-        print(f"open orders cannot be seen: the gateway is {state['gateway']}")
-    print('`scizor arm --reason "..."` lets it trade again', file=sys.stderr)
+        return f"open orders at the gateway: {state['open_orders']}"
+    if state["unconfirmed"]:
+        return "the executor has not confirmed the cancels yet: `scizor status` shows when"
+    if "global" in [each["scope"] for each in state["kills"]]:
+        return f"open orders cannot be seen: the gateway is {state['gateway']}"
+    orders = _cancels(kill, state)
+    if orders == 0:
+        return "no order of it was open"
+    counted = {None: "orders", 1: "one open order"}.get(orders, f"{orders} open orders")
+    return f"the executor has asked the broker to cancel its {counted} of it"

@@ -89,6 +89,7 @@ class KillSwitch:
         self._clock = clock
         self._entropy = entropy
         self._cancelled: dict[str, frozenset[str]] = {}
+        self._cancels: dict[str, int] = {}
         self._confirming: dict[str, asyncio.Task[None]] = {}
         self._turn = asyncio.Lock()
         self._background: set[asyncio.Future[Any]] = set()
@@ -106,16 +107,20 @@ class KillSwitch:
             case CancelledRequest():
                 if request.kill_id in self._confirming:
                     self._cancelled[request.kill_id] = frozenset(request.orders)
+                    self._cancels[request.kill_id] = len(self._cancelled[request.kill_id])
                 return {"heard": len(request.orders)}
             case StateRequest():
                 return self.state()
 
     def state(self) -> dict[str, Any]:
         kills = self._flag.read().kills
+        held = {kill.kill_id for kill in kills}
+        self._cancels = {kill_id: orders for kill_id, orders in self._cancels.items() if kill_id in held}
         return {
             "killed": bool(kills),
             "kills": [kill.model_dump(mode="json") for kill in kills],
             "unconfirmed": sorted(self._confirming),
+            "cancels": dict(self._cancels),
             "open_orders": self._sweep.open_orders if any(kill.is_global for kill in kills) else None,
             "gateway": self._sweep.gateway,
             "untold": self._records.waiting,

@@ -41,6 +41,7 @@ async def test_a_trader_stops_everything_without_the_database_and_only_an_admin_
         by_flag_state = await api.get("/trading/emergency-stop")
 
     assert (refused.status_code, stopped.status_code, nonsense.status_code) == (403, 200, 422)
+    assert nonsense.json()["detail"].endswith("write global, account:ID, strategy:ID or symbol:NAME")
     told = stopped.json()
     assert (told["kill"]["scope"], told["kill"]["by"], told["fenced"]) == ("global", "key test trader", True)
     assert told["acknowledged_ms"] is not None

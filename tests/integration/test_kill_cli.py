@@ -14,10 +14,13 @@ from infra.errors import RefusedError, UsageError
 from infra.keys import write_secret
 from infra.kill import KillFlag
 from infra.settings import Settings
-from infra.store import api_keys
+from infra.store import api_keys, strategies
 from infra.store.database import Store
 from producers.cli import kill as commands
+from producers.cli.kill_names import known_names
+from schemas.strategy import RunningState
 from tests.integration.a_kill_switch import a_kill_switch
+from tests.unit.test_held_up import a_state
 
 app = typer.Typer()
 app.command("kill")(commands.kill)
@@ -48,6 +51,7 @@ async def test_a_person_kills_without_a_key_and_arms_with_an_admins_and_a_reason
     async with a_kill_switch(settings, gateway=False):
         killed = json.loads(await says("kill", "--json", "--wait", "0", "--reason", "it burns"))
         scoped = await says("kill", "--scope", "symbol", "AAPL", "--wait", "0")
+        doubted = json.loads(await says("kill", "--scope", "symbol", "AAPL", "--wait", "0", "--json"))
         for wrong, why in [
             (["kill", "AAPL"], "--scope"),
             (["kill", "--scope", "symbol"], "which symbol"),
@@ -70,6 +74,18 @@ async def test_a_person_kills_without_a_key_and_arms_with_an_admins_and_a_reason
     assert (killed["kill"]["scope"], killed["kill"]["reason"], killed["by_flag_alone"]) == ("global", "it burns", False)
     assert killed["acknowledged_ms"] > 0
     assert "symbol:AAPL is killed: acknowledged in" in scoped
+    assert "the database knows no symbol 'AAPL', so this kill may stop nothing: it knows none yet" in doubted["warning"]
     assert armed == {"armed": ["symbol:AAPL"], "still_killed": ["global"]}
     assert rest == "armed: global\n"
     assert flag.read().kills == ()
+
+
+async def test_the_names_that_a_kill_may_have_are_those_that_the_database_knows(stack_settings: Settings) -> None:
+    store = Store(stack_settings, "test", pool_size=1)
+    async with store.transaction() as transaction:
+        await strategies.put_states(transaction.connection, [a_state(RunningState.RUNNING)])
+    await store.close()
+
+    assert await known_names(stack_settings, "strategy") == frozenset({"manual", "mine"})
+    assert await known_names(stack_settings, "account") == frozenset({"DU1"})
+    assert await known_names(stack_settings, "symbol") == frozenset()

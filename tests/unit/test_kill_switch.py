@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import resource
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -154,11 +154,14 @@ async def test_what_was_approved_before_an_arming_is_not_sent_after_it(tmp_path:
 
 
 @contextlib.asynccontextmanager
-async def an_executor(home: Path, clock: ManualClock) -> AsyncIterator[None]:
-    """One that has no orders, and says so."""
-    ledger, known = SimpleNamespace(known=asyncio.Event(), working=[]), SimpleNamespace(home=home)
+async def an_executor(home: Path, clock: ManualClock, orders: Iterable[str] = ()) -> AsyncIterator[None]:
+    """One with these orders of AAPL, or none, which says so."""
+    order = {"ours": True, "account_id": "DU1", "strategy_id": "s", "symbol": "AAPL"}
+    working = [SimpleNamespace(order_id=order_id, **order) for order_id in orders]
+    ledger, known = SimpleNamespace(known=asyncio.Event(), working=working), SimpleNamespace(home=home)
     ledger.known.set()
-    kills = ExecutorKills(cast("Any", known), KillFlag(home), cast("Any", ledger), cast("Any", None), clock)
+    sender = SimpleNamespace(cancel=lambda _: True)
+    kills = ExecutorKills(cast("Any", known), KillFlag(home), cast("Any", ledger), cast("Any", sender), clock)
     task = asyncio.create_task(kills.run(SILENT))
     try:
         yield
