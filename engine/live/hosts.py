@@ -103,7 +103,7 @@ class HostHere(StrategyHost):
         chosen = strategy_class(deployment.strategy)
         self.desk = desk_of(deployment)
         self.desk.full = dict.fromkeys(symbols, deployment.quantity)
-        super().__init__(chosen, chosen.Config(**parameters), symbols, desk=self.desk)
+        super().__init__(chosen, chosen.Config.parse(parameters), symbols, desk=self.desk)
         self.desk.positions = self.strategy.positions
 
     def on_moment(self, moment: Moment) -> list[StrategySignal]:

@@ -41,7 +41,7 @@ class RunningStrategy(Dealings):
         known = {contract.symbol for contract in self.contracts.values()}
         if missing := [symbol for symbol in deployment.symbols if symbol not in known]:
             names = " ".join(missing)
-            self.fail(f"not validated: {names}; `scizor symbols validate` asks the gateway about them")
+            self.fail(f"not validated: {names}; `scizor symbols add {names}` asks the gateway about them")
         else:
             with self._failing():
                 if error := self._configure(deployment.parameters):

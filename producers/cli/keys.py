@@ -52,7 +52,8 @@ def create(
     if as_json:
         print(json.dumps(told | ({"file": str(file)} if file else {"key": drawn.text})))
         return
-    print(f"key {drawn.key_id} ({role.value}): keep it now, it is not shown again", file=sys.stderr)
+    kept = "it is in this file alone" if file else "keep it now, it is not shown again"
+    print(f"key {drawn.key_id} ({role.value}): {kept}", file=sys.stderr)
     print(str(file) if file else drawn.text)
 
 

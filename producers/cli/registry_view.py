@@ -1,5 +1,6 @@
 """The symbol registry as a person reads it: folded from its topics."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from infra.errors import UsageError
@@ -8,7 +9,7 @@ from infra.replay import fold
 from infra.settings import Settings
 from infra.store.database import Store, StoreUnavailableError
 from infra.symbol_meanings import the_one_meant
-from infra.symbol_names import ANY_EXCHANGE, UNKNOWN_SYMBOL, SymbolName
+from infra.symbol_names import ANY_EXCHANGE, UNKNOWN_SYMBOL, SymbolName, parse_symbol
 from schemas.event import Event
 from schemas.validation import (
     ContractChanged,
@@ -88,6 +89,17 @@ async def entry_of(settings: Settings, name: SymbolName) -> Symbol:
     if found is None and not removed:
         raise UsageError(f"{UNKNOWN_SYMBOL}: {name} is not in the registry; add it with `scizor symbols add {name}`")
     return found or removed[0]
+
+
+def refuse_what_is_not_valid(names: Iterable[str], entries: Sequence[Symbol]) -> None:
+    """UsageError for names that the registry does not have as valid, or that can mean several listings."""
+    found = [(name, the_one_meant(parse_symbol(name), entries)) for name in names]
+    if aside := [name for name, entry in found if entry is not None and entry.state is SymbolState.SUSPENDED]:
+        raise UsageError(f"suspended: {', '.join(aside)}; `scizor symbols resume {aside[0]}` takes it up again")
+    if missing := [name for name, entry in found if entry is None or entry.state is not SymbolState.VALID]:
+        raise UsageError(
+            f"not validated: {', '.join(missing)}; `scizor symbols add {' '.join(missing)}` asks the gateway about them"
+        )
 
 
 async def story(settings: Settings, name: SymbolName) -> dict[str, Any]:

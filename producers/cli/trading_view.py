@@ -1,6 +1,7 @@
 """Live trading as a person reads it: plain tables."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from producers.cli.records import table
@@ -27,11 +28,13 @@ def strategies_table(found: list[dict[str, Any]]) -> str:
     """One line a strategy; below them failures, and what keeps one that runs from trading."""
     if not found:
         return _NOTHING
-    rows = [("ID", "STATE", "STRATEGY", "SYMBOLS", "ACCOUNT", "BARS", "SIGNALS", "INTENTS", "DENIED", "POSITIONS")]
+    rows = [
+        ("ID", "STATE", "STRATEGY", "SYMBOLS", "ACCOUNT", "BARS", "SIGNALS", "INTENTS", "DENIED", "P&L", "POSITIONS")
+    ]
     rows += [
         (
             each["strategy_id"],
-            each["state"],
+            f"{each['state']} (shadow)" if each["shadow"] else each["state"],
             each["strategy"],
             ",".join(each["symbols"]),
             each["account_id"],
@@ -39,6 +42,7 @@ def strategies_table(found: list[dict[str, Any]]) -> str:
             str(each["signals"]),
             str(each["intents"]),
             str(each["denied"]),
+            f"{Decimal(each['pnl']):z.2f}",
             " ".join(f"{symbol}:{quantity}" for symbol, quantity in each["positions"].items()) or "-",
         )
         for each in found

@@ -52,6 +52,7 @@ def test_a_key_can_go_into_a_file_of_its_owner_alone(
     assert key_id_of(key) is not None
     assert file.stat().st_mode & 0o777 == 0o600
     assert key not in out + err
+    assert err.endswith("(viewer): it is in this file alone\n")
 
 
 @pytest.mark.parametrize("label", ["", "  ", "x" * 61, "two\nlines", "M\u00fcller"])

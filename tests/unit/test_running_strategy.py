@@ -155,7 +155,9 @@ def test_what_cannot_run_is_failed_with_the_reason() -> None:
     misfed = Desk(strategy="moving_average_crossover", parameters={"fast": 10, "slo": 30}).strategy
     assert (misnamed.state, misfed.state) == (RunningState.FAILED, RunningState.FAILED)
     assert "buy_and_hold" in misnamed.error
-    assert "slow" in misfed.error
+    assert misfed.error == "unknown parameter slo (did you mean slow?): it takes fast, slow, short"
+    unknown = RunningStrategy(a_deployment(symbols=("AAPL", "NOPE")), [a_contract()])
+    assert unknown.error == "not validated: NOPE; `scizor symbols add NOPE` asks the gateway about them"
 
 
 def test_ticks_are_for_those_who_asked_for_them() -> None:
@@ -208,7 +210,7 @@ def test_parameters_that_cannot_be_change_nothing_but_what_is_told() -> None:
     desk.give(Reconfigure(parameters={"strength": 7}, **COMMAND))
     told = desk.strategy.report(NOON)
     assert (told.state, told.deployment.parameters) == (RunningState.RUNNING, {})
-    assert "strength" in told.error
+    assert told.error == told.refused == "parameter strength=7: input should be less than or equal to 1"
     desk.give(Reconfigure(parameters={"strength": 0.5}, **COMMAND))
     assert (desk.strategy.report(NOON).error, desk.intent().quantity) == ("", Decimal(50))
 
