@@ -90,11 +90,12 @@ class Closing:
         self,
         caller: Trader,
         symbol: SymbolPath,
-        body: CloseIn,
         idempotency_key: IdempotencyKey,
         response: Response,
+        how: CloseIn | None = None,
     ) -> OrdersAccepted:
         """Publishes an intent; `location` tells what risk decided and what became of it."""
+        body = how or CloseIn()
         held = await held_as(self._front, symbol, body.account_id)
         account_id, contract_id = held["account_id"], held["contract_id"]
         name = _id_of(caller, idempotency_key, "close")
@@ -119,9 +120,10 @@ class Closing:
         return place == (known.account_id, known.contract_id) and body.quantity in asked
 
     async def close_all(
-        self, caller: Trader, body: CloseAllIn, idempotency_key: IdempotencyKey, response: Response
+        self, caller: Trader, idempotency_key: IdempotencyKey, response: Response, how: CloseAllIn | None = None
     ) -> ClosesAccepted:
         """An intent for each open position of the account; of which none could be placed is told under `left`."""
+        body = how or CloseAllIn()
         account_id = (await account_of(self._front, body.account_id)).account_id
         name = _id_of(caller, idempotency_key, "close-all")
         async with self._one_at_a_time:

@@ -123,7 +123,9 @@ class LiveStrategies:
     def _known(self, strategy_id: str) -> StrategyState:
         state = self._states.get(strategy_id)
         if state is None:
-            raise NotFoundError(f"no live strategy {strategy_id!r}: GET /strategies lists those that were deployed")
+            raise NotFoundError(
+                f"no live strategy {strategy_id!r}: GET /trading/strategies lists those that were deployed"
+            )
         return state
 
     async def _command(self, caller: Caller, command: StrategyCommand, response: Response) -> Accepted:

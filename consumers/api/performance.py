@@ -10,13 +10,17 @@ from consumers.api.access import Viewer
 from consumers.api.decisions import AccountFilter
 from consumers.api.front import Front
 from consumers.api.models import Answer, Day, Exact
+from consumers.api.placing import MANUAL
 from consumers.api.portfolio import account_of
+from consumers.api.problems import NotFoundError
 from consumers.api.slow_answers import SlowAnswers
+from consumers.api.views import Latest
 from infra import day_material
 from infra.settings import Settings
 from infra.store import daily
 from infra.store.database import Store
 from schemas.event import UtcTime
+from schemas.strategy import StrategyState
 
 Asked = tuple[str, str | None, date | None]
 """Account, strategy, day."""
@@ -64,8 +68,9 @@ class PerformanceOut(Answer):
 class Performance:
     """The route about how trading does. It takes all executions to find it."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Front, strategies: Latest[StrategyState]) -> None:
         self._front = front
+        self._strategies = strategies
         self._answers: SlowAnswers[Asked, PerformanceOut] = SlowAnswers(self._look, front.service.clock)
 
     def router(self) -> APIRouter:
@@ -91,12 +96,25 @@ class Performance:
         now = self._front.service.clock.now()
         store = Store(settings, self._front.service.name, pool_size=1)
         try:
+            await self._refuse_unknown(store, account_id, strategy_id)
             known = await day_material.day_asked(store, account_id, day, now)
             wanted = daily.day_of(account_id, known or now.astimezone(daily.ZONE).date(), strategy_id)
             material = await day_material.figures_material(store, wanted, now)
         finally:
             await store.close()
         return PerformanceOut.model_validate(_figures(material) | {"day": known})
+
+    async def _refuse_unknown(self, store: Store, account_id: str, strategy_id: str | None) -> None:
+        """Neither deployed nor ever a trader: zeros would look like a day without trades."""
+        if strategy_id is None or strategy_id == MANUAL or self._strategies.get(strategy_id) is not None:
+            return
+        async with store.reading() as connection:
+            traders = await daily.traders(connection, account_id)
+        if strategy_id not in traders:
+            raise NotFoundError(
+                f"no strategy {strategy_id!r} is deployed or has ever traded for {account_id}: "
+                "GET /trading/strategies lists those that were deployed"
+            )
 
 
 def _figures(material: day_material.Material) -> dict[str, Any]:

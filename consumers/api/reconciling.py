@@ -58,8 +58,9 @@ class Reconciling:
         router.get(f"{_PLACE}/{{request_id}}", summary="What one of them has found")(self.show)
         return router
 
-    async def ask(self, caller: Trader, body: ReconcileIn, response: Response) -> Accepted:
+    async def ask(self, caller: Trader, response: Response, whose: ReconcileIn | None = None) -> Accepted:
         """Publishes the request; `location` tells the outcome. Orders, executions and positions are compared."""
+        body = whose or ReconcileIn()
         account = await account_of(self._front, body.account_id)
         if sum(self._done.get(each.request_id) is None for each in self._asked.all()) >= _WAITING_MAX:
             raise TooManyError(f"{_WAITING_MAX} comparisons wait already: GET {_PLACE} lists them")

@@ -65,7 +65,7 @@ def build(front: Front) -> FastAPI:
         RiskChecks(front, figures, placing, prices),
         Trading(front),
         TradeStream(front),
-        Performance(front),
+        Performance(front, strategies),
         Emergency(front),
         Deploying(front, strategies),
         LiveStrategies(front, strategies),
