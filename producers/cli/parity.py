@@ -112,7 +112,11 @@ class Parity:
             else:
                 await self._step(entry, fills)
         if not self.found.entries:
-            raise UsageError(f"{self._strategy_id} consumed nothing in that time")
+            times = [each.consumed_at for each in entries]
+            raise UsageError(
+                f"{self._strategy_id} consumed nothing in that time, by this machine's clock, not the market's day; "
+                f"it consumed from {min(times):%F %H:%M} to {max(times):%F %H:%M} UTC"
+            )
         return self.found
 
     def _start(self, entries: Sequence[JournalEntry]) -> int:

@@ -13,6 +13,7 @@ from consumers.strategist.snapshots import Snapshots
 from engine.strategies.moving_average_crossover import MovingAverageCrossover
 from infra.embedded.kafka import KafkaServer
 from infra.engine_code import code_hash
+from infra.errors import UsageError
 from infra.journal.spans import entries_of, pasts
 from infra.settings import Settings
 from producers.cli.parity import Window
@@ -124,6 +125,9 @@ async def parts_make_the_whole(settings: Settings, whole: dict[str, Any]) -> Non
     for name in ("entries", "inputs", "signals", "intents", "decisions"):
         assert first["counts"][name] + second["counts"][name] == whole["counts"][name]
     assert second["counts"]["intents"]
+    told = f"consumed nothing .* it consumed from {entries[0].consumed_at:%F} .* to {entries[-1].consumed_at:%F} .* UTC"
+    with pytest.raises(UsageError, match=told):
+        await verified(settings, BY_BARS, Window(None, entries[0].consumed_at - timedelta(days=365)))
 
 
 async def test_a_recorded_day_is_proved_and_every_planted_change_is_found(
