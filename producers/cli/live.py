@@ -34,7 +34,10 @@ def live() -> None:
 
 @app.command()
 def start(
-    strategy: Annotated[str, typer.Argument(help="A name from `scizor strategy list`, or an id deployed before.")],
+    strategy: Annotated[
+        str,
+        typer.Argument(help="A name from `scizor strategy list`, or an id deployed before and not stopped or failed."),
+    ],
     symbols: Annotated[str, typer.Option(metavar="A,B", help="Symbols, by commas; an id has its own.")] = "",
     param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter; repeat it.")] = None,
     strategy_id: Annotated[str, typer.Option("--id", help="Id of this deployment; else the strategy's name.")] = "",
@@ -47,7 +50,7 @@ def start(
     capital: Annotated[str, typer.Option(help="What the strategy's own cash begins with, if it looks at it.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Deploy a strategy and let it trade; an id that was deployed before goes on.
+    """Deploy a strategy and let it trade; an id deployed before, and not stopped or failed, goes on.
 
     STRATEGY may be the file of your own, which runs in the sandbox alone.
     """
@@ -111,7 +114,7 @@ def reconfigure(
 
 @app.command()
 def promote(strategies: Names, as_json: AsJson = False) -> None:
-    """Let shadows trade: their next orders go to risk."""
+    """Let shadows trade: orders go to risk, and by its targets each buys at once what it pretends to hold."""
     _command("promote", strategies, as_json)
 
 

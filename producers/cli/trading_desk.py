@@ -119,6 +119,10 @@ async def _deploy_and_start(settings: Settings, strategy_id: str, deployment: De
     view = await _view(settings)
     if deployment is None and strategy_id not in view.strategies:
         raise UsageError(f"nothing is deployed as {strategy_id!r}: name --symbols to deploy it")
+    if deployment is not None:
+        from producers.cli.registry_view import refuse_what_is_not_valid, registry  # slow to load: not for a halt
+
+        refuse_what_is_not_valid(deployment.symbols, await registry(settings))
     async with Desk(settings) as desk:
         feed = await desk.feed([_STATE])
         if deployment is not None:

@@ -131,6 +131,8 @@ NONSENSE: list[tuple[list[str], str]] = [
     (["start", "buy_and_holt", "--symbols", "AAPL"], "did you mean buy_and_hold?"),
     (["start", "moving_average_crossover", "--symbols", "AAPL", "--param", "fast=x"], "parameter fast='x'"),
     (["start", "buy_and_hold", "--symbols", "AAPL", "--bar-size", "7m"], "no bars of size '7m'"),
+    (["start", "buy_and_hold", "--symbols", "AAPL,NOPE"], "not validated: NOPE; `scizor symbols add NOPE` asks"),
+    (["allocate", "mine=0.6"], "how much money is to be shared out? --capital AMOUNT"),
     (["pause", "nobody"], "no strategy 'nobody' is deployed"),
     (["limits", "quantity=7"], "no limit 'quantity': there are"),
     (["limits", "quantity_max=many"], "quantity_max"),
