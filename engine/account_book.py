@@ -148,6 +148,7 @@ class AccountBook:
         mode = mode_of(self.modes, intent.account_id, strategy, order.symbol)
         own = {
             **family,
+            **crossing_of(order, beside),
             "trading_mode": mode,
             "stopped_by": "" if mode is TradingMode.ACTIVE else self._stopped_by(mode, strategy, order.symbol),
             "limits": self.limits.get(account_scope(self.account_id)),
@@ -155,7 +156,6 @@ class AccountBook:
             "fx_rate": self.account.rate(order.currency),
             "restricted": self.restricted.get(order.symbol, ""),
             "duplicate_of": duplicate_of(order, beside, now - self.duplicate_window) if mine is None else "",
-            "crossing": crossing_of(order, beside),
             "messages_lately": self.messages[strategy],
             "fills_lately": self.fills[strategy],
             "same_side_orders": self.same_side[strategy, contract, order.side],

@@ -58,10 +58,10 @@ def duplicate_of(order: OrderIntent, of_contract: Iterable[InFlight], since: dat
     return ""
 
 
-def crossing_of(order: OrderIntent, of_contract: Iterable[InFlight]) -> str:
-    """An own working order on the other side at a price at which the two would trade."""
+def crossing_of(order: OrderIntent, of_contract: Iterable[InFlight]) -> dict[str, str]:
+    """An own working order on the other side at a price at which the two would trade, as fields of `Book`."""
     if order.order_type in TRIGGERED:
-        return ""
+        return {}
     side = order.side
     for each in of_contract:
         if each.side is side or not each.works or not each.remaining or each.order_type in TRIGGERED:
@@ -69,8 +69,14 @@ def crossing_of(order: OrderIntent, of_contract: Iterable[InFlight]) -> str:
         family = {order.intent_id, order.parent_id, *order.legs}
         related = each.order_id in family or each.parent_id in family or each.group == order.oca_group
         if not related and _crosses(side, order.limit_price, each.limit_price):
-            return each.order_id
-    return ""
+            return {"crossing": each.order_id, "crossing_terms": _terms(each)}
+    return {}
+
+
+def _terms(order: InFlight) -> str:
+    # a change leaves the book's limit as it was: this is what the order began with
+    limit = "any price" if order.limit_price is None else f"{order.limit_price.normalize():f}"
+    return f"{order.side} {order.remaining.normalize():f} asked for at {limit}"
 
 
 def _what(asked: OrderIntent | InFlight) -> tuple[Any, ...]:

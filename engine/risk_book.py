@@ -82,6 +82,7 @@ class Book(Figures):
     duplicate_of: str = ""
     blocked_by: str = ""
     crossing: str = ""
+    crossing_terms: str = ""
     messages_lately: int = 0
     fills_lately: int = 0
     same_side_orders: int = 0

@@ -179,9 +179,13 @@ def _volume(wish: Wish, book: Book, limits: RiskLimits, now: datetime) -> Denial
 
 
 def _self_match(wish: Wish, book: Book, limits: RiskLimits, now: datetime) -> Denial | None:
-    if book.crossing:
-        return DenialReason.SELF_MATCH, f"it could trade with the account's own order {book.crossing}"
-    return None
+    if not book.crossing:
+        return None
+    found = f"it could trade with the account's own order {book.crossing}"
+    if book.crossing_terms:  # decisions that do not tell them are proven word for word
+        free = f"cancel that (`DELETE /orders/{book.crossing}`) or wait until it is done"
+        found += f", {book.crossing_terms}, on the other side: {free}"
+    return DenialReason.SELF_MATCH, found
 
 
 def _repetition(wish: Wish, book: Book, limits: RiskLimits, now: datetime) -> Denial | None:

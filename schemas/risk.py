@@ -104,6 +104,8 @@ class RiskBasis(Event):
     """The order of this contract of which nobody could tell whether the broker has it."""
     crossing: str = ""
     """The account's own open order that this one could trade with."""
+    crossing_terms: str = ""
+    """Its side, quantity and price, for people; empty in records of before."""
     price: Money | None
     """The newest price that risk itself had seen."""
     price_time: UtcTime | None

@@ -4,13 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from engine.live.own_orders import Refusal
+from engine.live.own_orders import Refusal, again_after
 
 PATIENCE = timedelta(days=1)
 """Of market time, from the first order that did not fill to the last one: then a person has to look."""
-_AGAIN_FIRST = timedelta(seconds=5)
-_AGAIN_MAX = timedelta(minutes=5)
-"""Between two orders: what risk denies counts as traffic, and too much of that disables a strategy."""
 
 
 @dataclass
@@ -25,7 +22,7 @@ class _Tries:
     @property
     def due(self) -> datetime:
         """When the next one may go out."""
-        return self.last + min(_AGAIN_FIRST * 2 ** min(self.count - 1, 10), _AGAIN_MAX) if self.count else self.last
+        return self.last + again_after(self.count) if self.count else self.last
 
 
 class Liquidation:

@@ -1,6 +1,7 @@
 """What a strategy's own orders did and may still do: executions, orders in flight, wishes that were refused."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ _PASSING = frozenset(
         DenialReason.OPEN_ORDERS_MAX,
         DenialReason.INSTRUMENT_BLOCKED,
         DenialReason.DUPLICATE,
+        DenialReason.SELF_MATCH,
     }
 )
 """Reasons that go away by themselves: the same wish may be tried again. Others need another wish."""
@@ -33,6 +35,13 @@ _FOR_GOOD = frozenset(
     {DenialReason.LOT_SIZE, DenialReason.TICK_SIZE, DenialReason.UNKNOWN_ORDER, DenialReason.UNSUPPORTED}
 )
 """Reasons that lie in the order itself: no limit that anybody changes lets it through."""
+_AGAIN_FIRST = timedelta(seconds=5)
+_AGAIN_MAX = timedelta(minutes=5)
+
+
+def again_after(tries: int) -> timedelta:
+    """Market time between two orders: what risk denies counts as traffic, and too much of that disables a strategy."""
+    return min(_AGAIN_FIRST * (1 << min(tries - 1, 10)), _AGAIN_MAX)
 
 
 class Refusal(NamedTuple):
@@ -43,6 +52,10 @@ class Refusal(NamedTuple):
     lasts: bool = True
     """The target is not to be asked for again."""
     for_good: bool = False
+    crossed: int = 0
+    """How often in a row an own order on the other side was in its way."""
+    due: datetime | None = None
+    """The market time from which it may be asked for again; None: at once."""
 
 
 class OwnOrders:
@@ -94,13 +107,13 @@ class OwnOrders:
         mine = (order for order in self._in_flight.values() if order.contract_id == contract_id)
         return sum((order.remaining * order.side.sign for order in mine), Decimal(0))
 
-    def refused(self, contract_id: int, target: float) -> bool:
-        """Whether this target was refused for a reason that stays; naming another one forgets it."""
+    def refused(self, contract_id: int, target: float, now: datetime) -> bool:
+        """Whether this target was refused for a reason that stays, or too lately; naming another one forgets it."""
         known = self._refused.get(contract_id)
-        if known is not None and known.lasts and known.target == target:
-            return True
-        self._refused.pop(contract_id, None)
-        return False
+        if known is None or known.target != target:
+            self._refused.pop(contract_id, None)
+            return False
+        return known.lasts or (known.due is not None and now < known.due)
 
     def refusal(self, contract_id: int, target: float) -> Refusal | None:
         """Of the last order, if it was one towards this target."""
@@ -142,6 +155,9 @@ class OwnOrders:
 
     def on_decision(self, decision: RiskDecision) -> None:
         if decision.approved:
+            order = self._in_flight.get(decision.intent_id)
+            if order is not None and decision.intent_id in self._target_of:
+                self._refused.pop(order.contract_id, None)
             return
         gone = self._in_flight.pop(decision.intent_id, None)
         if gone is None:
@@ -150,7 +166,12 @@ class OwnOrders:
         target = self._target_of.pop(decision.intent_id, None)
         if target is not None:
             why, reason = f"{decision.reason}: {decision.detail}", decision.reason
-            self._refused[gone.contract_id] = Refusal(target, why, reason not in _PASSING, reason in _FOR_GOOD)
+            found = Refusal(target, why, reason not in _PASSING, reason in _FOR_GOOD)
+            if reason is DenialReason.SELF_MATCH:
+                before = self.refusal(gone.contract_id, target)
+                crossed = before.crossed + 1 if before is not None else 1
+                found = found._replace(crossed=crossed, due=decision.event_time + again_after(crossed))
+            self._refused[gone.contract_id] = found
 
     def on_update(self, update: OrderUpdate) -> None:
         order = self._in_flight.get(update.order_id)

@@ -45,7 +45,7 @@ class Targets:
         What was denied in passing or canceled is asked for again.
         """
         wish, price = self._wish.get(contract_id), self.prices.get(contract_id)
-        if wish is None or price is None or orders.refused(contract_id, wish.value):
+        if wish is None or price is None or orders.refused(contract_id, wish.value, price.event_time):
             return None
         held = orders.quantity(contract_id) + orders.pending(contract_id)
         quantity = sizing(wish, held, to_decimal(self.full[contract_id]), price.value)

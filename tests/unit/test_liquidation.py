@@ -114,6 +114,37 @@ def test_a_denial_that_lies_in_the_order_itself_is_given_up_at_once() -> None:
     assert desk.strategy.report(NOON).error.startswith("AAPL is not sold: lot_size")
 
 
+def test_it_goes_on_by_itself_when_the_order_on_the_other_side_is_gone() -> None:
+    desk, order = selling()
+    for _ in range(3):
+        desk.give(decided(order, DenialReason.SELF_MATCH))
+        (order,) = next(found for outputs in bars_until(desk, 100) if (found := orders(outputs)))
+        assert (order.side, order.quantity) == (Side.SELL, Decimal(100))
+    fill(desk, order)
+    assert (desk.strategy.state, desk.strategy.report(NOON).error) == (RunningState.STOPPED, "")
+
+
+def test_what_would_meet_an_own_order_is_asked_for_again_by_itself_ever_later() -> None:
+    desk = Desk(strategy="keen")
+    desk.give(Start(**COMMAND))
+    (order,) = orders(desk.bar())
+    waited: list[float] = []
+    for _ in range(8):
+        before = order.event_time
+        desk.give(decided(order, DenialReason.SELF_MATCH))
+        (order,) = next(found for outputs in bars_until(desk, 100) if (found := orders(outputs)))
+        waited.append((order.event_time - before).total_seconds())
+    assert waited == [5, 10, 20, 40, 80, 160, 300, 300]
+
+    desk.give(decided(order, None))
+    desk.give(an_update(order, OrderStatus.CANCELED, 0))
+    (order,) = orders(desk.bar())
+    before = order.event_time
+    desk.give(decided(order, DenialReason.SELF_MATCH))
+    (order,) = orders(desk.bar())
+    assert (order.event_time - before).total_seconds() == 5, "one that passed has ended the row"
+
+
 def test_a_denial_of_an_order_from_before_says_nothing_of_the_sale() -> None:
     desk = Desk(strategy="keen")
     desk.give(Start(**COMMAND))
