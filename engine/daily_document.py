@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from engine.daily import ContractDay, DayBook, Mark, Prices, Rate, Window
+from engine.daily_books import AROUND, Compared, compared
 from engine.daily_metrics import figures_of, notes_on
 from engine.portfolio import ZERO, exactly
 from engine.slippage import Slippage, Traded, slippage_of
@@ -100,6 +101,8 @@ def to_know(
             notes.append(
                 f"{each.symbol} is valued at {each.mark.price} of {each.mark.at:%Y-%m-%d %H:%M}: a stale price."
             )
+    if (material["events"] or material["later"]) and not any(each.bought or each.sold for each in contracts):
+        notes.append("Nothing was traded on this day.")
     money = [(each.currency, f"{each.symbol} is") for each in contracts]
     money += [(currency, "commissions are") for currency, amount in charged.items() if amount]
     rates = [_rate_to_know(currency, what, prices, _currency(material)) for currency, what in money]
@@ -208,33 +211,35 @@ def incidents(material: Row) -> Document:
 
 
 def reconciliation(material: Row) -> Document | None:
-    """Our positions beside the broker's, as they are now; None when it has told nothing."""
+    """Our positions beside the broker's, of the moment at which it told them; None when it has told nothing."""
     account = material["account"]
     if account is None:
         return None
     theirs = {int(contract): Decimal(quantity) for contract, quantity in account["positions"].items()}
-    ours = {row["contract_id"]: exactly(row["quantity"]) for row in material["held"]}
-    names = {row["contract_id"]: row["symbol"] for row in material["held"]}
-    differences = [
-        {
-            "contract_id": contract,
-            "symbol": names.get(contract, str(contract)),
-            "ours": ours.get(contract, ZERO),
-            "theirs": theirs.get(contract, ZERO),
-        }
-        for contract in sorted(ours.keys() | theirs.keys())
-        if ours.get(contract, ZERO) != theirs.get(contract, ZERO)
-    ]
+    told_at = account["ingest_time"]
+    found = compared([*material["events"], *material["later"]], theirs, told_at)
     return {
-        "agrees": not differences,
-        "differences": differences,
-        "told_at": account["ingest_time"],
+        "agrees": found.agrees,
+        "not_compared": _not_compared(found, told_at),
+        "differences": [vars(each) for each in found.differences],
+        "told_at": told_at,
+        "executions_since": found.later,
         "net_liquidation": account["net_liquidation"],
         "cash": account["cash"],
         "mode": account["mode"],
         "reason": account["reason"],
         "by": account["by"],
     }
+
+
+def _not_compared(found: Compared, told_at: datetime) -> str | None:
+    """Why there is no verdict; None where there is one."""
+    if found.agrees is not None:
+        return None
+    when = f"{told_at:%H:%M:%S} UTC, within {AROUND.total_seconds():.0f} seconds"
+    return (
+        f"{', '.join(found.unsettled)} was executed around the broker's count of {when}: it may be in that count or not"
+    )
 
 
 def _listed(rows: Sequence[Row]) -> Document:
@@ -254,7 +259,7 @@ def _plain(value: Any) -> Any:
         case list() | tuple():
             return [_plain(each) for each in value]
         case Decimal():
-            return f"{exactly(value):f}"
+            return f"{exactly(value):zf}"  # nothing is never less than nothing
         case datetime():
             return value.isoformat()
         case Side():

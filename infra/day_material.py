@@ -18,6 +18,8 @@ from infra.store.database import Store
 Material = dict[str, Any]
 RATE_AGE_MAX = timedelta(hours=1)
 """An exchange rate that was told longer before, or after, the day's end is stale: nothing is converted by it."""
+_PRICE_AGE_MAX = timedelta(days=10)
+"""No holidays last longer: a newest price of longer ago is that of a market which lives in the past."""
 
 
 class NothingKnownError(UsageError):
@@ -38,11 +40,27 @@ class UnknownTraderError(UsageError):
     def __init__(self, strategy_id: str, account_id: str, known: Sequence[str]) -> None:
         there = ", ".join(known) or "none"
         super().__init__(f"no strategy {strategy_id!r} has ever traded for {account_id}; there is {there}")
+        self.strategy_id, self.account_id = strategy_id, account_id
+
+
+class NotTradedYetError(UsageError):
+    def __init__(self, strategy_id: str, account_id: str) -> None:
+        super().__init__(
+            f"strategy {strategy_id!r} is deployed, but has sent no order yet for {account_id}: there is nothing to "
+            "report; `scizor live status` says how it stands"
+        )
 
 
 class NotBegunError(UsageError):
     def __init__(self, day: date, today: date) -> None:
         super().__init__(f"the day {day} has not begun: in New York it is {today}")
+
+
+class MarketDayNotBegunError(UsageError):
+    def __init__(self, day: date, market_today: date) -> None:
+        super().__init__(
+            f"the day {day} has not begun: at this market, which lives at another time than ours, it is {market_today}"
+        )
 
 
 async def accounts(store: Store) -> list[str]:
@@ -55,20 +73,27 @@ async def day_asked(store: Store, account_id: str, day: date | None, now: dateti
     """The day that is asked for; else the last one on which something happened; while nothing has, the market's present
     day, or None where no price has told it.
 
-    Raises NotBegunError for one of the future.
+    Raises NotBegunError, or MarketDayNotBegunError, for one of the future.
     """
     async with store.reading() as connection:
         newest = await daily.newest_day(connection, account_id)
         market_now = await daily.market_time(connection, now)
-    today = now.astimezone(daily.ZONE).date()
-    market_today = market_now.astimezone(daily.ZONE).date() if market_now else None
     if day is None:
-        return newest or market_today
-    # a simulated market may be ahead of us, and the newest price may be of last week
-    latest = max(today, newest or today, market_today or today)
-    if day > latest:
-        raise NotBegunError(day, latest)
+        return newest or (market_now.astimezone(daily.ZONE).date() if market_now else None)
+    refuse_future(day, newest, market_now, now)
     return day
+
+
+def refuse_future(day: date, newest: date | None, market_now: datetime | None, now: datetime) -> None:
+    """Raises NotBegunError, or MarketDayNotBegunError where a simulated market lives in the past."""
+    today = now.astimezone(daily.ZONE).date()
+    market_today = market_now.astimezone(daily.ZONE).date() if market_now else today
+    if market_now is not None and now - market_now > _PRICE_AGE_MAX:
+        if day > (latest := max(market_today, newest or market_today)):
+            raise MarketDayNotBegunError(day, latest)
+    # a simulated market may be ahead of us, too, and the newest price of a real one may be of last week
+    elif day > (latest := max(today, market_today, newest or today)):
+        raise NotBegunError(day, latest)
 
 
 async def strategies(store: Store, account_id: str, day: date) -> list[str]:
@@ -151,7 +176,6 @@ async def _common(connection: AsyncConnection, wanted: Wanted, now: datetime) ->
         "events": [event for event in told if event.event_time < wanted.ends],
         "later": [event for event in told if event.event_time >= wanted.ends],
         "account": _account(await daily.account(connection, account_id), wall.over, now),
-        "held": _plain(await daily.held(connection, account_id)),
         "closes": _plain(await daily.closes(connection, contracts, first)),
         "marks": _plain(await daily.marks(connection, contracts)),
         "wall": (wall.begun, wall.over or now),

@@ -8,6 +8,7 @@ from typing import Any
 from engine.report.page import whole
 
 Row = Mapping[str, Any]
+_INCIDENT_TIME = "When <small>of another day: by this machine's clock</small>"
 _UNKNOWN = '<span class="dim">not known</span>'
 _FIGURES = (
     ("trades", "Round trips", "count"),
@@ -180,13 +181,16 @@ def _incidents(incidents: Row) -> str:
         )
         for row in incidents["rows"]
     )
-    return _panel("Incidents", "rows told", ("What", "When", "About", "Told"), body, "None.", incidents["count"])
+    return _panel(
+        "Incidents", "rows told", ("What", _INCIDENT_TIME, "About", "Told"), body, "None.", incidents["count"]
+    )
 
 
 def _reconciliation(found: Row | None) -> str:
     if found is None:
         return '<section class="panel"><h2>Reconciliation</h2><p>The broker has told nothing yet.</p></section>'
-    word = '<b class="good">agree</b>' if found["agrees"] else '<b class="bad">do not agree</b>'
+    words = {True: '<b class="good">agree</b>', False: '<b class="bad">do not agree</b>'}
+    word = words.get(found["agrees"], f"not compared: {escape(found['not_compared'] or '')}")
     differences = "".join(
         f"<li><b>{escape(row['symbol'])}</b>: we count {_quantity(row['ours'])}, "
         f"the broker {_quantity(row['theirs'])}</li>"
@@ -195,7 +199,8 @@ def _reconciliation(found: Row | None) -> str:
     mode = f"{escape(found['mode'])}: {escape(found['reason'])} ({escape(found['by'])})" if found["mode"] else "HALTED"
     facts = (
         ("Our positions and the broker's", word + (f"<ul>{differences}</ul>" if differences else "")),
-        ("The broker told at", _moment(found["told_at"])),
+        ("Both as they were when the broker told at", _moment(found["told_at"])),
+        ("Executions since then, not compared", f"{found['executions_since']:,}"),
         ("Net liquidation", _money(found["net_liquidation"])),
         ("Cash", _money(found["cash"])),
         ("Trading", mode),

@@ -73,7 +73,6 @@ SELECT a.*, b.rates, b.told_at, s.mode, s.reason, s.by, s.event_time AS state_at
 LEFT JOIN book_accounts b USING (account_id) LEFT JOIN trading_state s ON s.scope = 'account:' || a.account_id
 WHERE a.account_id = :account
 """)
-_HELD = sql("SELECT contract_id, symbol, quantity FROM positions WHERE account_id = :account")
 _ACCOUNTS = sql("SELECT account_id FROM account_states UNION SELECT account_id FROM positions ORDER BY 1")
 _STRATEGIES = sql("""
 SELECT strategy_id FROM intents WHERE account_id = :account AND event_time >= :begins AND event_time < :ends
@@ -192,10 +191,6 @@ async def marks(connection: AsyncConnection, contracts: Sequence[int]) -> Rows:
 async def account(connection: AsyncConnection, account_id: str) -> RowMapping | None:
     """What the broker has told last, and whether the account may trade."""
     return (await connection.execute(_ACCOUNT, {"account": account_id})).mappings().first()
-
-
-async def held(connection: AsyncConnection, account_id: str) -> Rows:
-    return (await connection.execute(_HELD, {"account": account_id})).mappings().all()
 
 
 async def round_trips(connection: AsyncConnection, wanted: Wanted) -> Rows:

@@ -71,10 +71,27 @@ async def _made(
         if wanted is None:
             raise day_material.NothingHappenedError(account_id)
         material = await day_material.day_material(settings, store, account_id, wanted, now, strategy_id)
+    except day_material.UnknownTraderError as unknown:
+        if await _is_deployed(settings, unknown.strategy_id, unknown.account_id):
+            raise day_material.NotTradedYetError(unknown.strategy_id, unknown.account_id) from None
+        raise
     finally:
         await store.close()
     found = document(material)
     return found, daily(found)
+
+
+async def _is_deployed(settings: "Settings", strategy_id: str, account_id: str) -> bool:
+    """By the newest state of every strategy, which only its topic has."""
+    from infra.replay import fold
+    from infra.topics import load_catalogue
+    from schemas.strategy import StrategyState
+
+    accounts = {}
+    async for event, _ in fold(settings, [load_catalogue().topic_of(StrategyState).name]):
+        if isinstance(event, StrategyState):
+            accounts[event.strategy_id] = event.deployment.account_id
+    return accounts.get(strategy_id) == account_id
 
 
 def _only(accounts: list[str]) -> str:
@@ -86,8 +103,6 @@ def _only(accounts: list[str]) -> str:
 
 def _summary(found: dict[str, Any], place: Path) -> str:
     pnl, costs, currency = found["pnl"], found["slippage"], found["currency"]
-    books = found["reconciliation"]
-    agrees = "the broker has told nothing" if books is None else "agree" if books["agrees"] else "DO NOT AGREE"
     lines = {
         "day": f"{found['day']}, account {found['account_id']}, {found['strategy_id'] or 'all strategies'}",
         "profit": f"{_money(pnl['net'])} {currency}",
@@ -95,14 +110,35 @@ def _summary(found: dict[str, Any], place: Path) -> str:
         "unrealised": _money(pnl["unrealised"]),
         "commissions": f"{_money(pnl['commission'])} for {pnl['executions']} executions",
         "round trips": str(found["trades"]["count"]),
-        "slippage": f"{_money(costs['total'])} over {costs['count']} orders",
+        "slippage": f"{_money(costs['total'])} over {costs['count']} orders{_better(costs['total'])}",
         "denied": ", ".join(f"{name} {count}" for name, count in found["denials"]["by_reason"].items()) or "nothing",
         "incidents": str(found["incidents"]["count"]),
-        "books": agrees,
+        "books": _books(found["reconciliation"]),
         "page": str(place),
     }
     notes = [f"note: {each}" for each in found["to_know"]]
     return "\n".join([*(f"{name:<14}{value}" for name, value in lines.items()), *notes])
+
+
+def _books(found: dict[str, Any] | None) -> str:
+    """Of which moment the verdict is, and what the executor's own comparison has done about it."""
+    from engine.trading_state import RECONCILER
+    from schemas.account import TradingMode
+
+    if found is None:
+        return "the broker has told nothing"
+    moment = f"{datetime.fromisoformat(found['told_at']):%H:%M:%S} UTC"
+    halted = found["mode"] == TradingMode.HALTED and found["by"] == RECONCILER
+    because = f"; the executor has halted the account: {found['reason']}" if halted else ""
+    if found["agrees"] is None:
+        return f"not compared since {moment}: {found['not_compared']}{because}"
+    verdict = f"{'agree' if found['agrees'] else 'DO NOT AGREE'}, as of {moment}"
+    since = found["executions_since"]
+    return verdict + (f", {since} executions since then not compared" if since else "") + because
+
+
+def _better(cost: str | None) -> str:
+    return " (minus: better than decided)" if cost is not None and round(Decimal(cost), 2) < 0 else ""
 
 
 def _money(amount: str | None) -> str:

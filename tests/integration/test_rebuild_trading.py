@@ -16,19 +16,23 @@ from consumers.executor import executor
 from consumers.portfolio.reports import Reports
 from consumers.risk import risk
 from engine.daily_document import document
+from infra import topic_admin
 from infra.day_material import day_material
 from infra.day_reports import NEVER, closed_at, place_of
 from infra.embedded.postgres import PostgresServer
 from infra.service import Service
 from infra.settings import Settings
 from infra.store.database import Store
+from infra.topics import load_catalogue
 from schemas.account import TradingMode
 from schemas.market import Quote, Source
 from schemas.orders import OrderStatus, OrderType, Side
+from schemas.strategy import RunningState, StrategyState
 from tests.a_ledger import Ledger
 from tests.builders import APPLE, NOON, a_cancel, a_change
 from tests.integration.a_judged_desk import agreed
 from tests.integration.a_simulator import Simulator, a_simulator, with_gateway
+from tests.integration.a_trading_floor import WHEN, a_deployment
 from tests.integration.an_order_path import (
     ACCOUNT,
     CLOCK,
@@ -156,7 +160,9 @@ async def check_report(path: OrderPath, service: Service) -> None:
         material = await day_material(service.settings, store, ACCOUNT, day, CLOCK.now())
         found = document(material)
         held = await path.scalar("SELECT quantity * 440.5 FROM positions")
-        assert abs(D(found["pnl"]["net"]) - held - await cash_of(path)) < D("0.000001")
+        paid = await path.scalar("SELECT sum(change * price + commission) FROM position_history")
+        assert D(found["pnl"]["net"]) == held - paid, "to the last place"
+        assert abs(held - paid - (held + await cash_of(path))) < D("0.00001"), "an average price has eight places"
         assert found["denials"]["by_reason"] == {"quantity_max": 1}
         assert {each["kind"] for each in found["incidents"]["rows"]} >= {
             "execution corrected", "execution busted", "halted",
@@ -172,8 +178,16 @@ async def check_report(path: OrderPath, service: Service) -> None:
         person = Person(service.settings)
         told = await person.gets("report", "--day", "2013-02-28")
         assert (told["pnl"], told["trades"]) == (found["pnl"], found["trades"])
+        topics = load_catalogue()
+        states = {name: spec for name, spec in topics.topics.items() if spec == topics.topic_of(StrategyState)}
+        await topic_admin.apply(service.settings, topics.model_copy(update={"topics": states, "services": {}}))
         code, _, why = await person.says("report", "--strategy", "nobody", "--out", str(home / "page.html"))
         assert (code, "no strategy 'nobody' has ever traded" in why) == (2, True)
+        waits = a_deployment(strategy_id="waits", account_id=ACCOUNT)
+        stands = StrategyState(strategy_id="waits", state=RunningState.RUNNING, deployment=waits, **WHEN)
+        await path.tell(stands)
+        code, _, why = await person.says("report", "--strategy", "waits", "--out", str(home / "page.html"))
+        assert (code, "strategy 'waits' is deployed, but has sent no order yet" in why) == (2, True)
 
         reports = Reports(service, store)
         for market_time, made in (

@@ -1,5 +1,6 @@
 """A day of trading in figures, and as a page: by executions alone, in the account's currency, told where unsure."""
 
+import contextlib
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -10,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.daily import DayBook, Mark, Prices, Rate, Window
+from engine.daily_books import compared
 from engine.daily_document import document
 from engine.daily_metrics import earned_by_day
 from engine.exchange import Execution
 from engine.report import daily
 from engine.slippage import Traded, slippage_of
+from infra.day_material import MarketDayNotBegunError, NotBegunError, refuse_future
+from producers.cli.daily_report import _better, _books
 from schemas.orders import Commission, Fill, FillBusted, FillCorrected, FillEvent, Side
 from tests.builders import APPLE, a_fill
 
@@ -79,6 +83,19 @@ def test_the_profit_of_a_day_is_the_change_of_what_is_held_plus_the_money_that_c
     held = morning + sum(quantity for quantity, _ in today)
     expected = held * marks[1] - morning * marks[0] - sum(quantity * price for quantity, price in today)
     assert abs(found.net - expected) < D("0.00001")
+
+
+def test_what_was_earned_is_what_came_in_less_what_went_out_to_the_last_place() -> None:
+    """An average price has eight places: times what is held it is not what was paid."""
+    bought = [executed("1", 196, "10.01", 1), executed("2", 197, "10.02", 2), executed("3", 197, "10.04", 3)]
+    sold, short = executed("4", -290, "10.30", 4), executed("5", -303, "10.30", 5)
+    covered = executed("6", 3, "10.25", 6)
+    found = totals([*bought, sold, short, covered], prices(None, "11"))
+
+    paid = 196 * D("10.01") + 197 * D("10.02") + 197 * D("10.04")
+    assert found.realised == found.net == 590 * D("10.30") - paid + 3 * D("0.05")
+    part = totals([*bought, sold], prices(None, "11"))
+    assert part.net == 290 * D("10.30") + 300 * D(11) - paid
 
 
 def test_corrected_and_busted_executions_count_as_they_are_known_now() -> None:
@@ -171,7 +188,7 @@ def material(**changes: Any) -> dict[str, Any]:
     fields = {
         "account_id": ACCOUNT, "strategy_id": None, "day": date(2013, 2, 28), "begins": DAY.begins, "ends": DAY.ends,
         "made_at": DAY.ends, "events": [bought, cost(bought, "1"), sold, cost(sold, "1")], "account": account,
-        "held": [{"contract_id": APPLE, "symbol": "AAPL", "quantity": D(0)}], "closes": [close], "marks": [],
+        "closes": [close], "marks": [],
         "trades": [trade], "orders": [order], "denials": [denial] * 3, "stops": [], "troubled": [], "links": [],
         "revised": [revised], "reasons": [{"reason": "quantity_max", "denials": 3}], "ever_closed": [trade],
         "later": [], "most": 500,
@@ -224,6 +241,17 @@ def test_a_round_trip_in_money_of_which_nobody_knows_the_worth_has_no_figure() -
     (trip,) = material()["ever_closed"]
 
     assert document(material(ever_closed=[trip | {"currency": "GBP"}]))["metrics"] is None
+
+
+def test_a_day_without_a_trade_is_told_as_one_and_not_as_one_that_went_well() -> None:
+    bought = executed("1", 100, "10", -5)
+    nothing: dict[str, Any] = {"ever_closed": [], "trades": [], "orders": []}
+    quiet, note = document(material(events=[bought], **nothing)), "Nothing was traded on this day."
+
+    assert note in quiet["to_know"]
+    assert note in document(material(events=[], later=[bought], **nothing))["to_know"]
+    assert note not in document(material())["to_know"]
+    assert note in document(material(strategy_id="other"))["to_know"], "others did"
 
 
 def test_before_anything_was_traded_the_report_says_so() -> None:
@@ -344,9 +372,112 @@ def test_less_than_what_is_shown_is_nothing_and_not_less_than_nothing() -> None:
         assert shown not in page
 
 
+def test_nothing_is_never_said_to_be_less_than_nothing() -> None:
+    order = material()["orders"][0] | {"decided": "9.99", "seen": "9.99", "bid": None, "ask": None}
+    costs = document(material(orders=[order | {"side": "SELL"}]))["slippage"]
+
+    assert (costs["delay"], costs["orders"][0]["delay"]) == ("0", "0")
+
+
+TOLD = datetime(2026, 11, 22, 7, 50, 2, tzinfo=UTC)
+"""When the broker told what is held, by this machine's clock, in the market of 2013."""
+
+
+def told_to_hold(shares: str, *heard: tuple[float, int]) -> dict[str, Any]:
+    """Of Apple, by the broker; and what we heard of at so many seconds after that, as the market of 2013 had it."""
+    account = material()["account"] | {"positions": {str(APPLE): shares}, "ingest_time": TOLD}
+    events = [
+        executed(str(number), quantity, "10", 12, ingest_time=TOLD + timedelta(seconds=seconds))
+        for number, (seconds, quantity) in enumerate(heard)
+    ]
+    found: dict[str, Any] = document(material(events=events, account=account))
+    return found
+
+
+def test_what_was_executed_since_the_broker_counted_is_no_disagreement() -> None:
+    """It tells what is held now and then: what we have heard of in between cannot be in it."""
+    found = told_to_hold("100", (-60, 100), (8, 1), (14, 1), (14, 1))["reconciliation"]
+
+    assert (found["agrees"], found["differences"], found["executions_since"]) == (True, [], 3)
+    assert _books(found) == "agree, as of 07:50:02 UTC, 3 executions since then not compared"
+
+
+@pytest.mark.parametrize(("seconds", "counted"), [(-1, "100"), (1, "101"), (-4.9, "100"), (4.9, "101")])
+def test_an_execution_around_the_broker_s_count_may_be_in_it_or_not(seconds: float, counted: str) -> None:
+    found = told_to_hold(counted, (-60, 100), (seconds, 1))
+
+    books = found["reconciliation"]
+    assert (books["agrees"], books["differences"]) == (None, [])
+    assert "AAPL was executed around the broker's count of 07:50:02 UTC, within 5 seconds" in books["not_compared"]
+    assert _books(books).startswith("not compared since 07:50:02 UTC: AAPL was executed around")
+    assert f"not compared: {books['not_compared']}".replace("'", "&#x27;") in daily(found)
+
+
+@pytest.mark.parametrize("heard", [[], [(-1.0, 1)], [(1.0, 1), (2.0, -1)], [(60.0, 7)], [(-10.0, 7), (10.0, -7)]])
+def test_what_no_execution_around_the_count_explains_is_told_as_a_difference(heard: list[tuple[float, int]]) -> None:
+    found = told_to_hold("93", (-60, 100), *heard)
+
+    ((symbol, theirs),) = [(each["symbol"], each["theirs"]) for each in found["reconciliation"]["differences"]]
+    assert (found["reconciliation"]["agrees"], symbol, theirs) == (False, "AAPL", "93")
+    assert _books(found["reconciliation"]).startswith("DO NOT AGREE, as of 07:50:02 UTC")
+    assert "do not agree" in daily(found)
+
+
+def test_a_correction_counts_from_when_we_heard_of_it() -> None:
+    bought = executed("1", 100, "10", ingest_time=TOLD - timedelta(minutes=1))
+    busted = FillBusted(
+        execution_id="1", revision=2, account_id=ACCOUNT, contract_id=APPLE, event_time=bought.event_time,
+        ingest_time=TOLD + timedelta(minutes=1),
+    )  # fmt: skip
+
+    assert compared([busted, bought], {APPLE: D(100)}, TOLD).agrees
+    assert compared([busted, bought], {}, TOLD + timedelta(minutes=2)).agrees
+    assert compared([busted, bought], {APPLE: D(100)}, TOLD + timedelta(minutes=2)).agrees is False
+
+
+def test_what_the_executor_has_found_stands_beside_the_comparison() -> None:
+    found = told_to_hold("101", (-60, 100), (1, 1))["reconciliation"]
+    halted = found | {"mode": "HALTED", "by": "executor", "reason": "contract 265598: we count 100, the broker 101"}
+
+    assert _books(halted).endswith(
+        "; the executor has halted the account: contract 265598: we count 100, the broker 101"
+    )
+    assert "halted" not in _books(halted | {"by": "ann"})
+
+
+def test_slippage_below_nothing_is_said_to_be_a_gain() -> None:
+    assert [_better(cost) for cost in ("-12", "0", "12", "-0.001", None)] == [
+        " (minus: better than decided)", "", "", "", "",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("market", "newest", "refused"),
+    [
+        (datetime(2013, 2, 28, 20, tzinfo=UTC), None, MarketDayNotBegunError),
+        (datetime(2013, 2, 28, 20, tzinfo=UTC), date(2013, 12, 31), MarketDayNotBegunError),
+        (datetime(2013, 12, 31, 20, tzinfo=UTC), date(2014, 1, 1), None),
+        (datetime(2030, 2, 28, 20, tzinfo=UTC), None, None),
+        (None, None, None),
+        (TOLD - timedelta(days=4), None, None),
+    ],
+)
+def test_which_day_has_begun_is_asked_of_the_market_where_it_lives_in_the_past(
+    market: datetime | None, newest: date | None, refused: type[Exception] | None
+) -> None:
+    day = date(2014, 1, 1) if market is not None and market.year < 2020 else TOLD.date()
+    with pytest.raises(refused, match=f"the day {day} has not begun") if refused else contextlib.nullcontext():
+        refuse_future(day, newest, market, TOLD)
+
+
+def test_a_day_of_the_future_is_refused_by_our_date_where_the_market_is_of_today() -> None:
+    with pytest.raises(NotBegunError, match="the day 2026-11-23 has not begun: in New York it is 2026-11-22"):
+        refuse_future(date(2026, 11, 23), None, TOLD, TOLD)
+
+
 def test_a_day_on_which_nothing_happened_has_a_page_too() -> None:
     nothing: dict[str, Any] = {
-        name: [] for name in ("events", "trades", "orders", "denials", "reasons", "revised", "ever_closed", "held")
+        name: [] for name in ("events", "trades", "orders", "denials", "reasons", "revised", "ever_closed")
     }
     found = document(material(**nothing, account=None))
     assert found["pnl"]["net"] == "0"
