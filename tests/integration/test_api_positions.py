@@ -14,14 +14,14 @@ from infra.api_keys import Role
 from infra.clock import SystemClock
 from infra.settings import Settings
 from infra.store import orders, portfolio
-from infra.store.tables import bars, reservations
+from infra.store.tables import bars, marks, reservations
 from schemas.account import Position
 from schemas.orders import OrderIntent
 from schemas.reconciliation import Reconciled, ReconciliationAsked
 from tests.builders import APPLE, NOON, SEEN, a_bar, a_fill, a_historical_bar
 from tests.integration.an_api import Api, serving
 from tests.integration.test_api_farmer import row_of
-from tests.integration.test_api_risk import DAY, a_book
+from tests.integration.test_api_risk import DAY, NOW, a_book
 from tests.integration.test_api_trader import ACCOUNT, a_key, know_account_and_apple, see_a_price, store_decision, tell
 
 D = Decimal
@@ -61,6 +61,14 @@ async def some_history(connection: AsyncConnection) -> None:
     await portfolio.save_trades(connection, [trade], ())
 
 
+async def some_days_later(connection: AsyncConnection) -> None:
+    """Bars of three days; by a price of another contract the market is at the Monday after them."""
+    days = [row_of(a_historical_bar(start=NOON + n * DAY, close=441.0 + n, high=450.0)) for n in range(3)]
+    await connection.execute(insert(bars), days)
+    seen = {"contract_id": IBM, "symbol": "IBM", "price": D(200), "event_time": NOON + 4 * DAY}
+    await connection.execute(insert(marks), [seen | {"received_at": NOW + timedelta(seconds=1)}])
+
+
 async def closing(api: Api, key: str, symbol: str = "AAPL", role: Role = Role.TRADER, **body: Any) -> tuple[int, Any]:
     path = f"/positions/{symbol}/close" if symbol else "/positions/close-all"
     answer = await api.ask("POST", path, role, json=body or None, headers=a_key(key))
@@ -88,8 +96,7 @@ async def test_positions_are_told_with_what_they_earned_and_how_they_came_to_be(
         never = await api.ask("GET", "/positions/MSFT/history")
         no_symbol = await api.ask("GET", "/positions/!/history")
         await api.store(lambda connection: orders.save_fill(connection, a_fill(strategy_id="s")))
-        days = [row_of(a_historical_bar(start=NOON + n * DAY, close=441.0 + n, high=450.0)) for n in range(3)]
-        await api.store(lambda connection: connection.execute(insert(bars), days))
+        await api.store(some_days_later)
         done = await api.get("/trading/performance?strategy_id=s&day=2013-03-03")
         first_day = await api.get("/trading/performance")
         never_lived = await api.ask("GET", "/trading/performance?day=0001-01-01")
