@@ -134,7 +134,9 @@ def _books(found: dict[str, Any] | None) -> str:
         return f"not compared since {moment}: {found['not_compared']}{because}"
     verdict = f"{'agree' if found['agrees'] else 'DO NOT AGREE'}, as of {moment}"
     since = found["executions_since"]
-    return verdict + (f", {since} executions since then not compared" if since else "") + because
+    return (
+        verdict + (f", {since} execution{'s' if since > 1 else ''} since then not compared" if since else "") + because
+    )
 
 
 def _better(cost: str | None) -> str:

@@ -400,6 +400,9 @@ def test_what_was_executed_since_the_broker_counted_is_no_disagreement() -> None
 
     assert (found["agrees"], found["differences"], found["executions_since"]) == (True, [], 3)
     assert _books(found) == "agree, as of 07:50:02 UTC, 3 executions since then not compared"
+    assert _books(told_to_hold("100", (-60, 100), (8, 1))["reconciliation"]).endswith(
+        ", 1 execution since then not compared"
+    )
 
 
 @pytest.mark.parametrize(("seconds", "counted"), [(-1, "100"), (1, "101"), (-4.9, "100"), (4.9, "101")])
