@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.at_stake import AtStake, around, prices_of, stake_of
 from engine.in_flight import InFlight, flight_of
-from engine.order_company import crossing_of, duplicate_of, exits_of, family_of, family_of_changed
+from engine.order_company import crossing_of, duplicate_of, exits_of, family_of, family_of_changed, nearer
 from engine.portfolio import exactly
 from engine.risk_book import Book, Scope, book_seen
 from engine.trading_state import account_scope, mode_of, scopes_of
@@ -250,6 +250,7 @@ class AccountBook:
                 mine,
                 remaining=remaining,
                 price=max(mine.price, price),
+                limit_price=nearer(mine.side, mine.limit_price, intent.wanted.limit_price),
                 changes=(*mine.changes, intent.wanted.quantity),
             )
             self.in_flight[mine.order_id] = after

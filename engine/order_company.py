@@ -74,7 +74,6 @@ def crossing_of(order: OrderIntent, of_contract: Iterable[InFlight]) -> dict[str
 
 
 def _terms(order: InFlight) -> str:
-    # a change leaves the book's limit as it was: this is what the order began with
     limit = "any price" if order.limit_price is None else f"{order.limit_price.normalize():f}"
     return f"{order.side} {order.remaining.normalize():f} asked for at {limit}"
 
@@ -89,6 +88,13 @@ def _what(asked: OrderIntent | InFlight) -> tuple[Any, ...]:
         asked.stop_price,
         asked.parent_id or "",
     )
+
+
+def nearer(side: Side, one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    """Of the limits before and after a change that is under way, the one at which more would trade with the order."""
+    if one is None or other is None:
+        return None
+    return max(one, other) if side is Side.BUY else min(one, other)
 
 
 def _crosses(side: Side, own: Decimal | None, other: Decimal | None) -> bool:

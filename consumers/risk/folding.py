@@ -7,6 +7,7 @@ from typing import Any
 
 from consumers.risk.stopping import Stopper
 from engine import risk
+from engine.order_company import nearer
 from engine.portfolio import Execution, Holding, hold
 from engine.reservations import Change, Reservation
 from infra.clock import Clock
@@ -44,15 +45,19 @@ class Folder:
         async with self._store.transaction() as tx:
             now = self._clock.now()
             await book.lock(tx.connection, told.account_id, now)
-            known = _reservation(await book_orders.reservation(tx.connection, told.order_id))
+            row = await book_orders.reservation(tx.connection, told.order_id)
+            known = _reservation(row)
             if known is None:
                 known = await self._adopt(tx, told, now)
             changed = known.with_update(told)
             if changed == known:
                 return
             rejected = told.status is OrderStatus.REJECTED
+            limit = told.limit_price
+            if row is not None and changed.changes:  # what a change under way asks for stays reserved
+                limit = nearer(told.side, row.limit_price, limit)
             columns = _columns(changed) | {
-                "limit_price": told.limit_price,
+                "limit_price": limit,
                 "stop_price": told.stop_price,
                 "rejected": rejected,
             }

@@ -140,6 +140,9 @@ proposed AS (
 ), changed AS (
     UPDATE reservations r SET remaining = greatest(r.remaining, c.quantity - r.filled),
         price = greatest(r.price, c.price), value = greatest(r.value, c.value),
+        limit_price = CASE WHEN r.limit_price + c.limit_price IS NULL THEN NULL
+            WHEN r.side = 'BUY' THEN greatest(r.limit_price, c.limit_price)
+            ELSE least(r.limit_price, c.limit_price) END,
         changes = r.changes || jsonb_build_array(jsonb_build_array(c.intent_id, c.quantity::text, c.price::text))
     FROM rows c WHERE c.approved AND c.type = 'ModifyIntent' AND r.order_id = c.order_id
 ), breached AS (

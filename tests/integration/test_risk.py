@@ -235,6 +235,27 @@ async def test_a_change_is_reserved_at_the_more_of_before_and_after_until_it_is_
         assert await reserved(path) == 100, "the broker has refused the change"
 
 
+async def test_a_limit_that_is_being_changed_stands_in_the_way_until_the_change_is_answered(
+    stack_settings: Settings,
+) -> None:
+    async with an_order_path(stack_settings) as path, running(risk.build(stack_settings)):
+        await path.tell(some_limits(), a_state(TradingMode.ACTIVE))
+        await path.settled("risk")
+        terms = {"order_type": OrderType.LIMIT, "limit_price": D(430)}
+        order = a_live_intent(1, **terms)
+        await path.tell(order, a_change(order.revised(limit_price=D(440))))
+        await path.tell(an_update(1, OrderStatus.NEW, 0, 2, limit_price=D(430)))
+        await path.settled("risk")
+        opposite = {"side": Side.SELL, "order_type": OrderType.LIMIT, "limit_price": D(439)}
+        await path.tell(a_live_intent(2, **opposite))
+        assert [each.reason for each in await decisions(path, 3)] == [None, None, DenialReason.SELF_MATCH]
+        await path.tell(an_update(1, OrderStatus.NEW, 0, 3, limit_price=D(430), last_change="change-1"))
+        await path.settled("risk")
+        await path.tell(a_live_intent(3, **opposite))
+        *_, last = await decisions(path, 4)
+        assert last.approved, "the broker has refused the change"
+
+
 async def test_a_strategy_that_runs_wild_is_disabled_until_somebody_enables_it(stack_settings: Settings) -> None:
     async with an_order_path(stack_settings) as path, running(risk.build(stack_settings)):
         await path.tell(some_limits(same_side_orders_max=2, rejects_in_a_row_max=2), a_state(TradingMode.ACTIVE))

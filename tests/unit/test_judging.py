@@ -148,3 +148,19 @@ def test_orders_per_fill_may_be_reached_by_the_order_that_is_looked_at() -> None
     world.book.fills["crossover"] = 3
     assert world.propose(world.intent(1, Side.BUY, 3)).approved, "two messages and this one, for three fills"
     assert not world.propose(world.intent(1, Side.BUY, 4)).approved
+
+
+@pytest.mark.parametrize(("side", "far", "near", "between"), [(Side.BUY, 90, 99, 98), (Side.SELL, 110, 101, 102)])
+def test_an_order_whose_limit_is_being_changed_stands_in_the_way_at_both(
+    side: Side, far: int, near: int, between: int
+) -> None:
+    other = Side.SELL if side is Side.BUY else Side.BUY
+    world = World(limits(price_collar=D("0.2")))
+    order = world.intent(1, side, 10, **limit(far))
+    assert world.propose(order).approved
+    assert world.propose(world.change_of(order.intent_id, 10, limit_price=D(near))).approved
+    denied = world.propose(world.intent(1, other, 10, **limit(between)))
+    assert denied.reason is DenialReason.SELF_MATCH
+    assert world.propose(world.change_of(order.intent_id, 10, limit_price=D(far))).approved
+    again = world.propose(world.intent(1, other, 10, **limit(between)))
+    assert again.reason is DenialReason.SELF_MATCH, "the broker may not have heard of the way back yet"
