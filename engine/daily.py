@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from engine.portfolio import ZERO, ContractLedger, Portfolio, Step, exactly
+from engine.portfolio import ZERO, ContractLedger, Holding, Portfolio, Step, exactly
 from schemas.orders import Commission, FillEvent
 
 
@@ -66,35 +66,6 @@ class DayTotals:
 
 
 @dataclass(frozen=True)
-class Paid:
-    """What was paid for what is held (less than nothing: got, for what was sold short), and what closing has earned.
-
-    None of it is rounded, as an average price is: a thousand times that, to eight places, is not what was paid.
-    """
-
-    quantity: Decimal = ZERO
-    paid: Decimal = ZERO
-    realised: Decimal = ZERO
-
-    @classmethod
-    def of(cls, steps: Iterable[Step]) -> "Paid":
-        """What executions of one contract, in their order, come to: as `engine.portfolio.Holding` counts them."""
-        found = cls()
-        for step in steps:
-            found = found._after(step.execution.quantity, step.execution.price)
-        return found
-
-    def _after(self, quantity: Decimal, price: Decimal) -> "Paid":
-        now = self.quantity + quantity
-        if self.quantity * quantity >= 0:
-            return Paid(now, self.paid + quantity * price, self.realised)
-        if self.quantity * now > 0:
-            closed = self.paid * -quantity / self.quantity
-            return Paid(now, self.paid - closed, self.realised - quantity * price - closed)
-        return Paid(now, now * price, self.realised + self.quantity * price - self.paid)
-
-
-@dataclass(frozen=True)
 class Window:
     """A day, in market time: from its beginning until before its end."""
 
@@ -133,9 +104,7 @@ class DayBook:
         ordered = sorted(events, key=_when)  # in their order they fold the quickest; they come to the same in any
         begins, ends = (bisect_left(ordered, moment, key=_when) for moment in (window.begins, window.ends))
         self._closing = _folded(Portfolio(), ordered[:begins])
-        self._opening = {
-            key: Paid.of(part.steps) for key in self._closing.ledgers if (part := self._part(self._closing, key))
-        }
+        self._opening = {key: part.holding for key in self._closing.ledgers if (part := self._part(self._closing, key))}
         _folded(self._closing, ordered[begins:ends])
         self._newest = self._closing if ends == len(ordered) else _folded(Portfolio(), ordered)
         self._charged: dict[str, Commission] = {}
@@ -153,7 +122,7 @@ class DayBook:
         """Every contract that was held or traded on the day."""
         found = []
         for key in sorted(self._closing.ledgers):
-            after, before = self._part(self._closing, key), self._opening.get(key, Paid())
+            after, before = self._part(self._closing, key), self._opening.get(key, Holding())
             if after is None or not (after.holding.quantity or before.quantity or self._steps(after)):
                 continue
             found.append(self._contract(self._closing.ledgers[key], before, after, prices))
@@ -195,12 +164,11 @@ class DayBook:
     def _steps(self, part: ContractLedger) -> list[Step]:
         return [step for step in part.steps if step.execution.executed_at >= self._began]
 
-    def _contract(self, names: ContractLedger, before: Paid, after: ContractLedger, prices: Prices) -> ContractDay:
+    def _contract(self, names: ContractLedger, before: Holding, after: ContractLedger, prices: Prices) -> ContractDay:
         steps = [step.execution for step in self._steps(after)]
-        held = Paid.of(after.steps)
-        realised = exactly(held.realised - before.realised)
+        realised = exactly(after.holding.realised - before.realised)
         mark = prices.after.get(names.contract_id)
-        opened, closed = _unrealised(before, prices.before.get(names.contract_id)), _unrealised(held, mark)
+        opened, closed = _unrealised(before, prices.before.get(names.contract_id)), _unrealised(after.holding, mark)
         unrealised = None if opened is None or closed is None else exactly(closed - opened)
         cost = _sum(prices.converted(told.amount, told.currency, names.currency) for told in self._costs(after))
         net = _sum((realised, unrealised, None if cost is None else -cost))
@@ -231,11 +199,11 @@ def _folded(portfolio: Portfolio, events: Iterable[FillEvent]) -> Portfolio:
     return portfolio
 
 
-def _unrealised(held: Paid, mark: Mark | None) -> Decimal | None:
+def _unrealised(holding: Holding, mark: Mark | None) -> Decimal | None:
     """What is held would earn at the price; None without one."""
-    if not held.quantity:
+    if not holding.quantity:
         return ZERO
-    return None if mark is None else mark.price * held.quantity - held.paid
+    return None if mark is None else (mark.price - holding.average_price) * holding.quantity
 
 
 def _sum(amounts: Iterable[Decimal | None]) -> Decimal | None:

@@ -2,6 +2,9 @@
 
 from enum import StrEnum
 
+MANUAL = "manual"
+"""The strategy id of orders that people place by hand."""
+
 
 class Side(StrEnum):
     """Which way. `sign` is +1 for a buy, -1 for a sell."""

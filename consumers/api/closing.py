@@ -17,7 +17,7 @@ from consumers.api.changes import Change
 from consumers.api.front import Front
 from consumers.api.models import Answer, Body
 from consumers.api.order_bodies import IdempotencyKey, OrdersAccepted
-from consumers.api.placing import MANUAL, Placing
+from consumers.api.placing import Placing
 from consumers.api.portfolio import account_of
 from consumers.api.positions import held_as
 from consumers.api.prices import Price
@@ -31,6 +31,7 @@ from engine.trading_state import account_scope
 from infra.calendars.open_now import opens_at
 from infra.store import orders, position_pages
 from schemas.event import Name, Quantity
+from schemas.order_words import MANUAL
 from schemas.orders import OrderIntent, OrderType, Side
 
 _CLOSES = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:closes-by-hand")

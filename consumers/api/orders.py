@@ -19,12 +19,13 @@ from consumers.api.order_bodies import (
     TrailOut,
     UpdateOut,
 )
-from consumers.api.placing import MANUAL, Placing
+from consumers.api.placing import Placing
 from consumers.api.portfolio import FillOut
 from consumers.api.problems import ConflictError, InvalidError, NotFoundError
 from consumers.api.rows import fields, page, told
 from infra.store import pages, queries
 from infra.store.queries import FINAL_STATUSES, Slice
+from schemas.order_words import MANUAL
 from schemas.orders import CancelIntent, OrderStatus, Side
 from schemas.resolution import Finding, OrderResolved
 

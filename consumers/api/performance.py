@@ -10,7 +10,6 @@ from consumers.api.access import Viewer
 from consumers.api.decisions import AccountFilter
 from consumers.api.front import Front
 from consumers.api.models import Answer, Day, Exact
-from consumers.api.placing import MANUAL
 from consumers.api.portfolio import account_of
 from consumers.api.problems import NotFoundError
 from consumers.api.slow_answers import SlowAnswers
@@ -20,6 +19,7 @@ from infra.settings import Settings
 from infra.store import daily
 from infra.store.database import Store
 from schemas.event import UtcTime
+from schemas.order_words import MANUAL
 from schemas.strategy import StrategyState
 
 Asked = tuple[str, str | None, date | None]

@@ -22,12 +22,10 @@ from infra.store import queries
 from infra.store.queries import FINAL_STATUSES
 from infra.symbol_names import parse_symbol
 from schemas.order_terms import flaw_of
-from schemas.order_words import TRAILS
+from schemas.order_words import MANUAL, TRAILS
 from schemas.orders import ModifyIntent, OrderIntent, OrderType, Side, TimeInForce
 from schemas.validation import Contract
 
-MANUAL = "manual"
-"""The strategy id of orders that people place by hand."""
 _INTENTS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:scizor:manual-intents")
 _OWN = frozenset({"account_id", "symbol", "exits"})
 """Fields of the body that an intent has otherwise."""

@@ -11,7 +11,7 @@ from consumers.api.emergency import Scope
 from consumers.api.front import Front
 from consumers.api.models import Answer, Body
 from consumers.api.order_bodies import OrderIn
-from consumers.api.placing import MANUAL, Placing
+from consumers.api.placing import Placing
 from consumers.api.prices import Prices
 from consumers.api.problems import ConflictError, ForbiddenError
 from consumers.api.risk_figures import RiskFigures
@@ -25,6 +25,7 @@ from infra.store import queries
 from infra.store.book import Asked
 from schemas.account import TradingMode, TradingState
 from schemas.event import Name
+from schemas.order_words import MANUAL
 from schemas.orders import DenialReason, RiskDecision
 from schemas.risk import RiskBasis
 

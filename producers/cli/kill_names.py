@@ -14,13 +14,6 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 1.0
 _NAMED_MAX = 10
-_MANUAL = "manual"
-"""The strategy id of orders that people place by hand."""
-_KNOWN = {
-    "strategy": "SELECT strategy_id FROM live_strategies UNION SELECT strategy_id FROM book_holdings",
-    "account": "SELECT account_id FROM account_states UNION SELECT account_id FROM live_strategies",
-    "symbol": "SELECT symbol FROM symbols WHERE contract_id IS NOT NULL UNION SELECT symbol FROM positions",
-}
 
 
 def arming(scope: str) -> str:
@@ -32,22 +25,21 @@ def arming(scope: str) -> str:
 
 async def known_names(settings: "Settings", kind: str) -> frozenset[str] | None:
     """The names of a kind that the database knows; None when it cannot be asked within a second."""
-    from sqlalchemy import text as sql
     from sqlalchemy.exc import SQLAlchemyError
 
     from infra.embedded.running import running_settings
+    from infra.store import names
     from infra.store.database import Store
 
     try:
         store = Store(running_settings(settings), "cli", pool_size=1)
         try:
             async with asyncio.timeout(LOOK_SECONDS), store.looking() as connection:
-                found = {str(name) for name in await connection.scalars(sql(_KNOWN[kind])) if name}
+                return await names.known(connection, kind)
         finally:
             await store.close()
     except (ScizorError, SQLAlchemyError, OSError):  # a kill needs no database: what cannot be looked up is not told
         return None
-    return frozenset(found | {_MANUAL} if kind == "strategy" else found)
 
 
 def warning(scope: str, known: "Collection[str] | None") -> str:

@@ -104,37 +104,25 @@ _poison_without_letters("trading.decisions.v1", "executor")
 # F34: files, memory, logs
 
 
-async def _dies_of_work(stage: Stage, service: str, limit: int, bounds: tuple[int, int]) -> None:
-    """What a process may have is bounded from now on; then its connections end, and there is work."""
-    pid = stage.pid(service)
-    resource.prlimit(pid, limit, bounds)
-    stage.database.cut(f"scizor {service}\0".encode())
-    await stage.path.tell(a_live_intent("more", intent_id=stage.named("more"), strategy_id="more"))
-    await until(lambda: asyncio.sleep(0, stage.pid(service) != pid))
-    stage.marks.strikes += 1
+def _out_of(what: str, meaning: str, limit: int, service: str) -> None:
+    """What a living process may have is bounded; then its connections end, and there is work."""
 
-
-def _out_of_files(service: str) -> None:
-    meaning = f"{service} may open nothing more, and its connections end: it dies, and the next one may"
-
-    @fault(f"{service}-out-of-files", "F34", meaning, pairs=False)
+    @fault(f"{service}-out-of-{what}", "F34", f"{service} {meaning}", pairs=False)
     async def _(stage: Stage, rng: Random) -> None:
         await asyncio.sleep(drawn(rng, 0, 0.2))
-        await _dies_of_work(stage, service, resource.RLIMIT_NOFILE, (0, 0))
+        pid = stage.pid(service)
+        resource.prlimit(pid, limit, (0, 0))
+        stage.database.cut(f"scizor {service}\0".encode())
+        await stage.path.tell(a_live_intent("more", intent_id=stage.named("more"), strategy_id="more"))
+        await until(lambda: asyncio.sleep(0, stage.pid(service) != pid))
+        stage.marks.strikes += 1
 
 
-def _out_of_memory(service: str) -> None:
-    meaning = f"{service} gets no more memory, and its connections end: it dies, and the next one gets some"
-
-    @fault(f"{service}-out-of-memory", "F34", meaning, pairs=False)
-    async def _(stage: Stage, rng: Random) -> None:
-        await asyncio.sleep(drawn(rng, 0, 0.2))
-        await _dies_of_work(stage, service, resource.RLIMIT_AS, (0, 0))
-
-
+_NO_FILES = "may open nothing more, and its connections end: it dies, and the next one may"
+_NO_MEMORY = "gets no more memory, and its connections end: it dies, and the next one gets some"
 for _service in ("executor", "risk", "portfolio"):
-    _out_of_files(_service)
-    _out_of_memory(_service)
+    _out_of("files", _NO_FILES, resource.RLIMIT_NOFILE, _service)
+    _out_of("memory", _NO_MEMORY, resource.RLIMIT_AS, _service)
 
 
 @fault(

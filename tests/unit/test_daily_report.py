@@ -85,19 +85,6 @@ def test_the_profit_of_a_day_is_the_change_of_what_is_held_plus_the_money_that_c
     assert abs(found.net - expected) < D("0.00001")
 
 
-def test_what_was_earned_is_what_came_in_less_what_went_out_to_the_last_place() -> None:
-    """An average price has eight places: times what is held it is not what was paid."""
-    bought = [executed("1", 196, "10.01", 1), executed("2", 197, "10.02", 2), executed("3", 197, "10.04", 3)]
-    sold, short = executed("4", -290, "10.30", 4), executed("5", -303, "10.30", 5)
-    covered = executed("6", 3, "10.25", 6)
-    found = totals([*bought, sold, short, covered], prices(None, "11"))
-
-    paid = 196 * D("10.01") + 197 * D("10.02") + 197 * D("10.04")
-    assert found.realised == found.net == 590 * D("10.30") - paid + 3 * D("0.05")
-    part = totals([*bought, sold], prices(None, "11"))
-    assert part.net == 290 * D("10.30") + 300 * D(11) - paid
-
-
 def test_corrected_and_busted_executions_count_as_they_are_known_now() -> None:
     bought, wrong = executed("1", 100, "10"), executed("2", 50, "10")
     fields = bought.model_dump(exclude={"type"}) | {"revision": 2, "last_price": D(11)}
